@@ -1,0 +1,12 @@
+"""PostgreSQL by asyncpg: a small pool, one visible transaction, and SQLAlchemy Core statements compiled for it.
+
+Two failures made this module. A driver's connection taken out of a SQLAlchemy transaction keeps rows after a
+rollback, since the dialect sends BEGIN late: here the driver alone begins and ends. And an unbounded wait for
+a connection turns one slow query into a fleet that hangs: here a wait is short and ends in a 503.
+`test_db.py` shows both.
+"""
+
+from chassis.db.pool import Connection, Database, is_environment_failure
+from chassis.db.statements import compiled
+
+__all__ = ["Connection", "Database", "compiled", "is_environment_failure"]

@@ -1,0 +1,128 @@
+"""The pool of one process, and what counts as a failure of the environment."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Self
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+from pydantic import SecretStr
+
+from chassis.errors import Unavailable
+
+__all__ = ["Connection", "Database", "is_environment_failure"]
+
+if TYPE_CHECKING:
+    Connection = PoolConnectionProxy[asyncpg.Record]
+else:
+    Connection = PoolConnectionProxy
+
+ENVIRONMENT_FAILURES = (
+    OSError,  # TimeoutError too
+    asyncpg.PostgresConnectionError,
+    asyncpg.TransactionRollbackError,  # deadlock, serialization
+    asyncpg.OperatorInterventionError,  # shutdown, start-up, statement time-out
+    asyncpg.InsufficientResourcesError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,  # a primary that has become a standby
+    asyncpg.InvalidCachedStatementError,  # a migration went past: the next try prepares anew
+    asyncpg.OutdatedSchemaCacheError,
+    asyncpg.InterfaceError,  # connection closed under us
+    asyncpg.InternalClientError,
+    Unavailable,
+)
+
+
+def is_environment_failure(error: BaseException) -> bool:
+    """Whether the same call may succeed later (connection, time-out, deadlock …), unlike bad data or a bug."""
+    if isinstance(error, ExceptionGroup):
+        return all(is_environment_failure(e) for e in error.exceptions)
+    return isinstance(error, ENVIRONMENT_FAILURES) and not isinstance(
+        error, ValueError
+    )  # asyncpg's bad arguments
+
+
+async def _no_reset(_: object) -> None:
+    """We leave no session state behind, and the round trip would cost as much as a read."""
+
+
+class Database:
+    """A bounded pool over one database.
+
+    `async with db.transaction() as tx` commits at its end, then calls each of `after_commit` (the relay wakes by it).
+    `async with db.connection() as c` is autocommit, for reads. Both raise `Unavailable` when no connection is free
+    within `acquire_timeout` seconds. No connection is made before the first is needed.
+    """
+
+    def __init__(
+        self,
+        url: SecretStr | str,
+        *,
+        name: str,
+        size: int = 5,
+        acquire_timeout: float = 2.0,
+        statement_timeout: float = 5.0,
+    ) -> None:
+        self.url = url.get_secret_value() if isinstance(url, SecretStr) else url
+        self.name = name
+        self.after_commit: list[Callable[[], None]] = []
+        self._size = size
+        self._acquire_timeout = acquire_timeout
+        self._statement_timeout = statement_timeout
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._pool = await asyncpg.create_pool(
+            self.url,
+            min_size=0,
+            max_size=self._size,
+            max_inactive_connection_lifetime=300,
+            reset=_no_reset,
+            timeout=self._acquire_timeout,
+            command_timeout=self._statement_timeout + 1,
+            server_settings={
+                "application_name": self.name,
+                "statement_timeout": f"{int(self._statement_timeout * 1000)}",
+                "idle_in_transaction_session_timeout": "15000",
+                "jit": "off",
+            },
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            try:
+                await asyncio.wait_for(pool.close(), 5)
+            except TimeoutError:
+                pool.terminate()
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        if self._pool is None:
+            raise Unavailable(
+                "shutting-down", "This process is stopping", "Try again: another one will answer."
+            )
+        try:
+            connection = await self._pool.acquire(timeout=self._acquire_timeout)
+        except TimeoutError as error:
+            raise Unavailable(
+                "database-busy", "No database connection is free", "Try again in a second."
+            ) from error
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+        for wake in self.after_commit:
+            wake()
+
+    async def ping(self) -> None:
+        async with self.connection() as connection:
+            await connection.execute("SELECT 1")

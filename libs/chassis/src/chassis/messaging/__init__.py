@@ -1,0 +1,27 @@
+"""RabbitMQ by a thin layer over aio-pika: publish with confirms, consume in micro-batches, retry, dead-letter.
+
+Acknowledging a message whose handler failed loses an order; a bare nack repeats a poisonous one for ever; one
+transaction a message makes the broker the bottleneck. `test_messaging.py` shows each against a real broker.
+
+    Publisher   one confirmed publish at a time a message, or an error
+    Consumer    what has arrived, split by type, to handlers that take a list
+    Event       one event as a handler sees it
+"""
+
+from chassis.messaging.consumer import Consumer, Handler, handles
+from chassis.messaging.envelope import Envelope, Event, Malformed, pack, unpack
+from chassis.messaging.publisher import BrokerDown, Publisher, Refused
+
+__all__ = [
+    "BrokerDown",
+    "Consumer",
+    "Envelope",
+    "Event",
+    "Handler",
+    "Malformed",
+    "Publisher",
+    "Refused",
+    "handles",
+    "pack",
+    "unpack",
+]

@@ -1,0 +1,79 @@
+"""The form on the wire: a CloudEvents 1.0 batch, so that one AMQP message carries 1 to 100 events.
+
+A publish and a consume cost some 200 µs of CPU each, and an order needs six: alone they would cost more than
+the order. (CloudEvents JSON format 1.0.2, section 4.)
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from chassis.outbox import Message
+
+__all__ = ["CONTENT_TYPE", "Envelope", "Event", "Malformed", "pack", "unpack"]
+
+CONTENT_TYPE = "application/cloudevents-batch+json"
+MAX_EVENTS = 100
+MAX_BYTES = 256 * 1024
+
+M_co = TypeVar("M_co", bound=Message, covariant=True)
+
+
+class Malformed(Exception):
+    """An AMQP message that is not a CloudEvents batch."""
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """One event on the wire; `data` is left as it came until its type is known."""
+
+    id: UUID
+    source: str
+    type: str
+    time: datetime
+    subject: str
+    data: msgspec.Raw
+    traceparent: str | None = None
+    specversion: str = "1.0"
+
+
+class Event(msgspec.Struct, Generic[M_co], frozen=True):
+    """One event as a use case takes it. `subject` is the id of what it is about."""
+
+    id: UUID
+    subject: str
+    data: M_co
+    traceparent: str | None = None
+
+
+_decoder = msgspec.json.Decoder(list[Envelope])
+_encoder = msgspec.json.Encoder()
+
+
+def pack(envelopes: Iterable[Envelope]) -> list[tuple[list[UUID], bytes]]:
+    """Bodies of at most 100 events and 256 KiB each, with the ids of the events in each."""
+    bodies: list[tuple[list[UUID], bytes]] = []
+    ids: list[UUID] = []
+    parts: list[bytes] = []
+    size = 0
+    for envelope in envelopes:
+        part = _encoder.encode(envelope)
+        if parts and (len(parts) == MAX_EVENTS or size + len(part) > MAX_BYTES):
+            bodies.append((ids, b"[" + b",".join(parts) + b"]"))
+            ids, parts, size = [], [], 0
+        ids.append(envelope.id)
+        parts.append(part)
+        size += len(part) + 1
+    if parts:
+        bodies.append((ids, b"[" + b",".join(parts) + b"]"))
+    return bodies
+
+
+def unpack(body: bytes) -> list[Envelope]:
+    """The events of a body, unknown members ignored. Raises Malformed."""
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(str(error)) from error

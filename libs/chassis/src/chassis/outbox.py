@@ -1,0 +1,73 @@
+"""Transactional outbox: a message is a row of the transaction that caused it.
+
+Publishing after the commit loses messages in a crash, publishing before it sends what never happened. A row in the
+same transaction does neither; the relay publishes it afterwards. `test_relay.py` kills the process in between.
+"""
+
+from collections.abc import Iterable
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from chassis import telemetry
+from chassis.db import Connection
+from chassis.ids import uuid7
+
+__all__ = ["Message", "put", "tables"]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """What an event carries as `data`. `type` is its CloudEvents type and its routing key: `<service>.<what>.v1`."""
+
+    type: ClassVar[str]
+
+
+def tables(metadata: sa.MetaData) -> None:
+    """Adds `outbox`, its append-only `outbox_archive`, and `inbox` to a service's tables."""
+
+    def columns() -> list[sa.Column[object]]:
+        return [
+            sa.Column("id", sa.Uuid, primary_key=True),
+            sa.Column("routing_key", sa.Text, nullable=False),
+            sa.Column("subject", sa.Text, nullable=False),
+            sa.Column("data", sa.JSON, nullable=False),
+            sa.Column("traceparent", sa.Text),
+        ]
+
+    sa.Table("outbox", metadata, *columns())
+    sa.Table(
+        "outbox_archive",
+        metadata,
+        *columns(),
+        sa.Column("published_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
+    )
+    sa.Table(
+        "inbox",
+        metadata,
+        sa.Column("consumer", sa.Text, primary_key=True),
+        sa.Column("event_id", sa.Uuid, primary_key=True),
+        sa.Column("received_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
+    )
+
+
+async def put(tx: Connection, messages: Iterable[tuple[UUID, Message]]) -> None:
+    """Writes (subject, message) pairs as outbox rows of this transaction, in one statement."""
+    rows = [
+        (uuid7(), message.type, str(subject), msgspec.json.encode(message).decode())
+        for subject, message in messages
+    ]
+    if not rows:
+        return
+    ids, keys, subjects, data = zip(*rows, strict=True)
+    await tx.execute(
+        "INSERT INTO outbox (id, routing_key, subject, data, traceparent)"
+        " SELECT id, key, subject, data::json, $5"
+        " FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS t (id, key, subject, data)",
+        ids,
+        keys,
+        subjects,
+        data,
+        telemetry.traceparent(),
+    )

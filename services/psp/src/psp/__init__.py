@@ -1,0 +1,1 @@
+"""A sandbox payment provider with its own ledger."""
