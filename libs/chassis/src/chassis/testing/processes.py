@@ -1,0 +1,214 @@
+"""Start a process in a session of its own, find it again by its pid file, stop it without leaving orphans."""
+
+import contextlib
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+class StartError(RuntimeError):
+    """A process did not become ready; the message ends with the last lines of its log."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to execute: `env` is the whole environment, and `user` a name, or None for our own."""
+
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+
+
+class Server(Protocol):
+    """Anything that `start` can bring up."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def stop_signal(self) -> signal.Signals: ...
+    def prepare(self) -> None:
+        """Write configuration and data; harmless when they are there already."""
+
+    def command(self) -> Command: ...
+    def ready(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process as the kernel knows it: the start time (clock ticks since boot) unmasks a recycled pid."""
+
+    pid: int
+    started: int
+
+    @classmethod
+    def of(cls, pid: int) -> "Process | None":
+        """The live process with this pid; None if there is none, or only its zombie."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return None if fields[0] in "ZX" else cls(pid, int(fields[19]))
+
+    @classmethod
+    def load(cls, pid_file: Path) -> "Process | None":
+        """The process that a pid file names, if it still runs."""
+        try:
+            pid, started = map(int, pid_file.read_text().split())
+        except (FileNotFoundError, ValueError):
+            return None
+        found = cls.of(pid)
+        return found if found and found.started == started else None
+
+    def save(self, pid_file: Path) -> None:
+        pid_file.write_text(f"{self.pid} {self.started}\n")
+
+    def alive(self) -> bool:
+        return Process.of(self.pid) == self
+
+    def send(self, number: signal.Signals) -> None:
+        if self.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def memory(self) -> int:
+        """Proportional set size in bytes of the process and its descendants, as far as we may read it."""
+        return sum(_pss(pid) for pid in self.family())
+
+    def family(self) -> list[int]:
+        """The pids of the process and of its descendants, parents first."""
+        children: dict[int, list[int]] = {}
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                parent = int(entry.read_text().rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry.parent.name))
+        family = [self.pid]
+        for pid in family:
+            family.extend(children.get(pid, ()))
+        return family
+
+    def stop(self, number: signal.Signals, timeout: float = 8.0) -> None:
+        """Ask with `number`; after `timeout` seconds SIGKILL the process and all its descendants."""
+        family = [found for pid in self.family() if (found := Process.of(pid))] if self.alive() else []
+        self.send(number)
+        if not _wait_gone([self], timeout):
+            for process in family:
+                process.send(signal.SIGKILL)
+        # Helpers notice their parent's death by themselves, but not at once.
+        if not _wait_gone(family, 2.0):
+            for process in family:
+                process.send(signal.SIGKILL)
+            _wait_gone(family, 2.0)
+
+
+def spawn(command: Command, log: Path, *, die_with_parent: bool = False) -> Process:
+    """Start `command` detached from our terminal and session, its output appended to `log`."""
+    argv = list(command.argv)
+    if die_with_parent:
+        argv = ["setpriv", "--pdeathsig", "TERM", "--", *argv]
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            argv,
+            cwd=command.cwd,
+            env=dict(command.env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            user=command.user,
+            group=None if command.user is None else pwd.getpwnam(command.user).pw_gid,
+            extra_groups=None if command.user is None else (),
+        )
+    process = Process.of(child.pid)
+    # Popen would warn about a child that outlives it; ours are meant to.
+    child.returncode = 0
+    if process is None:
+        raise StartError(f"{argv[0]} ended at once\n{tail(log)}")
+    return process
+
+
+def start(server: Server, log: Path, *, timeout: float = 60.0, die_with_parent: bool = False) -> Process:
+    """Prepare and start `server`, and wait until it is ready.
+
+    Raises StartError, after stopping the process, if it ends or is not ready in `timeout` seconds.
+    """
+    server.prepare()
+    process = spawn(server.command(), log, die_with_parent=die_with_parent)
+    try:
+        wait_ready(server, process, log, timeout)
+    except BaseException:
+        process.stop(server.stop_signal)
+        raise
+    return process
+
+
+def wait_ready(server: Server, process: Process, log: Path, timeout: float) -> None:
+    """Return when `server` is ready; raise StartError if it ends first or `timeout` seconds pass."""
+    deadline = time.monotonic() + timeout
+    while not server.ready():
+        if not process.alive():
+            raise StartError(f"{server.name} ended while starting\n{tail(log)}")
+        if time.monotonic() > deadline:
+            raise StartError(f"{server.name} was not ready within {timeout:.0f} s\n{tail(log)}")
+        time.sleep(0.05)
+
+
+def stop_all(processes: Iterable[tuple[Process, signal.Signals]], timeout: float = 8.0) -> None:
+    """Stop several at once, each by its own signal."""
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        list(pool.map(lambda each: each[0].stop(each[1], timeout), processes))
+
+
+def free_ports(count: int) -> list[int]:
+    """Distinct TCP ports of 127.0.0.1 that nobody listened on a moment ago."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def answers(port: int, question: bytes, beginning: bytes) -> bool:
+    """Whether the server on 127.0.0.1:`port` answers `question` with bytes that start with `beginning`."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
+            connection.sendall(question)
+            return connection.recv(64).startswith(beginning)
+    except OSError:
+        return False
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """The last lines of a log, indented; says so if there are none."""
+    try:
+        text = log.read_text(errors="replace").splitlines()[-lines:]
+    except FileNotFoundError:
+        text = []
+    return "\n".join(f"    {line}" for line in text) or f"    ({log} is empty)"
+
+
+def _wait_gone(processes: list[Process], timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
+    while any(process.alive() for process in processes):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.03)
+    return True
+
+
+def _pss(pid: int) -> int:
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:")), 0)

@@ -1,0 +1,224 @@
+"""Private PostgreSQL, Valkey (or Redis) and RabbitMQ on 127.0.0.1, from the system's binaries.
+
+As root each server runs as its package's own user, because PostgreSQL refuses root and none of them needs it.
+Every parent of `home` must then be traversable by that user: see `system.reachable`.
+"""
+
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from chassis.testing.processes import Command, StartError, answers
+from chassis.testing.system import (
+    environment,
+    own,
+    postgres_program,
+    program,
+    rabbitmq_program,
+    run_as,
+    write,
+)
+
+_SETTINGS = {
+    "max_connections": "100",
+    "shared_buffers": "64MB",
+    "jit": "off",
+    # One small server: no replicas, no archive, no parallel plans.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_wal_size": "1GB",
+    "checkpoint_timeout": "15min",
+    "max_parallel_workers_per_gather": "0",
+    "random_page_cost": "1.1",
+    # An outbox is a queue: dead rows pile up fast in a table that is nearly empty.
+    "autovacuum_naptime": "20s",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m %u@%d ",
+    "unix_socket_directories": "",
+}
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """PostgreSQL 15 or later, with password authentication and the superuser `postgres`.
+
+    `durable=False` switches fsync off, for tests alone.
+    """
+
+    home: Path
+    port: int
+    password: str
+    durable: bool = True
+    name: str = "postgres"
+    stop_signal: signal.Signals = signal.SIGINT  # "fast": SIGTERM would wait for the clients to leave
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres:{quote(self.password)}@127.0.0.1:{self.port}/postgres"
+
+    def prepare(self) -> None:
+        user = run_as("postgres")
+        own(self.home, user)
+        data = self.home / "data"
+        if not data.exists():
+            self._initialise(data, user)
+        settings = _SETTINGS | {"listen_addresses": "127.0.0.1", "port": str(self.port)}
+        if not self.durable:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        lines = (f"{key} = '{value}'\n" for key, value in settings.items())
+        write(data / "postgresql.conf", "".join(lines), user)
+
+    def _initialise(self, data: Path, user: str | None) -> None:
+        # Made aside and renamed: an initdb that was interrupted leaves nothing that looks like a database.
+        fresh = self.home / "data.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        password = self.home / "password"
+        write(password, self.password, user)
+        argv = [postgres_program("initdb"), "-D", str(fresh), "-U", "postgres", "--auth=scram-sha-256"]
+        argv += [f"--pwfile={password}", "--encoding=UTF8", "--locale=C.UTF-8"]
+        if not self.durable:
+            argv.append("--no-sync")
+        group = None if user is None else pwd.getpwnam(user).pw_gid
+        done = subprocess.run(
+            argv, cwd=self.home, env=environment(), user=user, group=group, capture_output=True, text=True
+        )
+        password.unlink()
+        if done.returncode:
+            raise StartError(f"initdb failed\n{done.stderr}")
+        fresh.rename(data)
+
+    def command(self) -> Command:
+        argv = (postgres_program("postgres"), "-D", str(self.home / "data"))
+        return Command(argv, self.home, environment(), run_as("postgres"))
+
+    def ready(self) -> bool:
+        argv = [postgres_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(argv, env=environment()).returncode == 0
+
+
+@dataclass(frozen=True)
+class Valkey:
+    """Valkey, or Redis where that is what the system has: append-only file, nothing ever evicted."""
+
+    home: Path
+    port: int
+    password: str
+    name: str = "valkey"
+    stop_signal: signal.Signals = signal.SIGTERM
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{quote(self.password)}@127.0.0.1:{self.port}/0"
+
+    def prepare(self) -> None:
+        user = run_as("redis")
+        own(self.home, user)
+        settings = f"""\
+bind 127.0.0.1
+port {self.port}
+requirepass {self.password}
+dir {self.home}
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory-policy noeviction
+"""
+        write(self.home / "valkey.conf", settings, user)
+
+    def command(self) -> Command:
+        argv = (program("valkey-server", "redis-server"), str(self.home / "valkey.conf"))
+        return Command(argv, self.home, environment(), run_as("redis"))
+
+    def ready(self) -> bool:
+        return answers(self.port, b"PING\r\n", b"-NOAUTH")
+
+
+@dataclass(frozen=True)
+class Epmd:
+    """Erlang's port mapper, private to one RabbitMQ: otherwise RabbitMQ leaves a shared one behind."""
+
+    home: Path
+    port: int
+    name: str = "epmd"
+    stop_signal: signal.Signals = signal.SIGTERM
+
+    def prepare(self) -> None:
+        own(self.home, run_as("rabbitmq"))
+
+    def command(self) -> Command:
+        argv = (program("epmd"), "-port", str(self.port), "-address", "127.0.0.1")
+        return Command(argv, self.home, environment(), run_as("rabbitmq"))
+
+    def ready(self) -> bool:
+        return answers(self.port, b"\x00\x01n", self.port.to_bytes(4, "big"))  # NAMES_REQ
+
+
+@dataclass(frozen=True)
+class RabbitMQ:
+    """RabbitMQ 3.10 or later without plugins, on one scheduler; needs its `Epmd` first.
+
+    `definitions` is the JSON text that is loaded at each start, before any client can connect.
+    """
+
+    home: Path
+    port: int
+    dist_port: int
+    epmd_port: int
+    definitions: str
+    name: str = "rabbitmq"
+    stop_signal: signal.Signals = signal.SIGTERM
+
+    def prepare(self) -> None:
+        user = run_as("rabbitmq")
+        own(self.home, user)
+        settings = f"""\
+listeners.tcp.default = 127.0.0.1:{self.port}
+load_definitions = {self.home}/definitions.json
+heartbeat = 10
+log.file = false
+log.console = true
+log.console.level = warning
+collect_statistics_interval = 60000
+# What is in the log is also in memory: 512 MB by default.
+raft.wal_max_size_bytes = 33554432
+"""
+        write(self.home / "rabbitmq.conf", settings, user)
+        write(self.home / "definitions.json", self.definitions, user)
+        write(self.home / "enabled_plugins", "[].\n", user)
+        cookie = self.home / ".erlang.cookie"
+        if not cookie.exists():
+            write(cookie, secrets.token_hex(20), user, mode=0o400)
+
+    def command(self) -> Command:
+        home = str(self.home)
+        settings = {
+            "HOME": home,
+            "ERL_EPMD_PORT": str(self.epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": "rabbit@localhost",
+            "RABBITMQ_DIST_PORT": str(self.dist_port),
+            "RABBITMQ_CONF_ENV_FILE": f"{home}/none",
+            "RABBITMQ_CONFIG_FILE": f"{home}/rabbitmq.conf",
+            "RABBITMQ_ADVANCED_CONFIG_FILE": f"{home}/none.config",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{home}/enabled_plugins",
+            "RABBITMQ_MNESIA_BASE": f"{home}/mnesia",
+            "RABBITMQ_LOG_BASE": home,
+            "RABBITMQ_LOGS": "-",
+            # Unbound: two brokers on one machine would share the first core.
+            "RABBITMQ_SCHEDULER_BIND_TYPE": "u",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +SDcpu 1:1 +SDio 4 "
+            "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}",
+            # The script then becomes the virtual machine: the pid is the server's, and SIGTERM is graceful.
+            "RUNNING_UNDER_SYSTEMD": "true",
+        }
+        argv = (rabbitmq_program("rabbitmq-server"),)
+        return Command(argv, self.home, environment() | settings, run_as("rabbitmq"))
+
+    def ready(self) -> bool:
+        return answers(self.port, b"AMQP\x00\x00\x09\x01", b"\x01")

@@ -1,0 +1,94 @@
+"""Where this machine keeps the servers' programs, which user each runs as, and directories they can reach."""
+
+import hashlib
+import os
+import pwd
+import re
+import shutil
+from pathlib import Path
+
+from chassis.testing.processes import StartError
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class MissingProgram(StartError):
+    """A server's program is not installed."""
+
+
+def program(*names: str) -> str:
+    """The path of the first of `names` that is installed. Raises MissingProgram."""
+    for name in names:
+        if found := shutil.which(name, path=f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"):
+            return found
+    raise MissingProgram(f"{' or '.join(names)} is not installed")
+
+
+def postgres_program(name: str) -> str:
+    """A program of the newest PostgreSQL; Debian keeps them off the PATH. Raises MissingProgram."""
+    found = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
+    newest = max(found, key=lambda path: int(re.sub(r"\D", "", path.parts[4]) or 0), default=None)
+    return str(newest) if newest else program(name)
+
+
+def rabbitmq_program(name: str) -> str:
+    """A program of RabbitMQ itself: Debian's PATH holds wrappers that fix user, home and log.
+
+    Raises MissingProgram.
+    """
+    direct = Path("/usr/lib/rabbitmq/bin", name)
+    return str(direct) if direct.exists() else program(name)
+
+
+def run_as(user: str) -> str | None:
+    """The unprivileged user for a server: `user` or `nobody` when we are root, otherwise None (ourselves)."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam(user).pw_name
+    except KeyError:
+        return "nobody"
+
+
+def environment() -> dict[str, str]:
+    """The whole environment that a server gets, before its own settings."""
+    return {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
+
+def own(directory: Path, user: str | None) -> None:
+    """Make `directory`, private to `user`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    _give(directory, user)
+
+
+def write(path: Path, text: str, user: str | None, mode: int = 0o600) -> None:
+    """Replace a file that `user` alone may read; never readable by others in between."""
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+        file.write(text)
+    _give(path, user)
+
+
+def reachable(base: Path) -> Path:
+    """A directory for the servers' data: `base`, or one under /var/tmp when their users cannot reach `base`.
+
+    That happens to root alone, with a clone in a private home directory. Raises StartError if someone else
+    made the directory under /var/tmp.
+    """
+    base = base.resolve()
+    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in base.parents):
+        base.mkdir(parents=True, exist_ok=True)
+        return base
+    substitute = Path("/var/tmp", f"stores-{hashlib.sha256(str(base).encode()).hexdigest()[:12]}")
+    substitute.mkdir(mode=0o711, exist_ok=True)
+    found = substitute.lstat()
+    if found.st_uid != 0 or not substitute.is_dir() or substitute.is_symlink():
+        raise StartError(f"{substitute} belongs to somebody else; remove it")
+    return substitute
+
+
+def _give(path: Path, user: str | None) -> None:
+    if user is not None:
+        entry = pwd.getpwnam(user)
+        os.chown(path, entry.pw_uid, entry.pw_gid)

@@ -1,0 +1,121 @@
+"""The provider's manners on the wire: problem+json for every error, a limit on bodies, and lost replies."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from psp.models import Refusal
+from psp.schemas import Problem
+
+MAX_BODY = 64 * 1024
+TYPE_BASE = "https://psp.example/problems/"
+
+PROBLEMS = {
+    "malformed-json": (400, "The body is not JSON"),
+    "idempotency-key-required": (400, "An idempotency key is required"),
+    "not-found": (404, "There is nothing here"),
+    "charge-not-found": (404, "No such charge"),
+    "method-not-allowed": (405, "This method is not allowed here"),
+    "refund-exceeds-capture": (409, "More than was captured"),
+    "body-too-large": (413, "The body is too large"),
+    "key-reused": (422, "The idempotency key was used for another request"),
+    "invalid-request": (422, "The request is not valid"),
+    "provider-error": (500, "The provider failed"),
+}
+HTTP_ERRORS = {
+    400: ("malformed-json", "Send one JSON document, in UTF-8."),
+    404: ("not-found", "See /openapi.json for what is served."),
+    405: ("method-not-allowed", "See the Allow header, or /openapi.json."),
+    413: ("body-too-large", f"Send at most {MAX_BODY} bytes."),
+}
+SERVER_ERROR = ("provider-error", "The result is unknown; ask again with the same idempotency key.")
+
+
+class LostReply(Exception):
+    """The connection is to be closed without an answer."""
+
+
+def problem(
+    slug: str, detail: str, errors: list[dict[str, str]] | None = None, headers: dict[str, str] | None = None
+) -> Response:
+    status, title = PROBLEMS[slug]
+    body = Problem(type=TYPE_BASE + slug, title=title, status=status, detail=detail, errors=errors or [])
+    return Response(
+        body.model_dump_json(exclude_defaults=True), status, headers, media_type="application/problem+json"
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Gives the app its error answers and its outermost layer."""
+    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _server_error)
+    app.add_middleware(Wire)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return problem(error.slug, error.detail)
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    failures: list[dict[str, Any]] = list(error.errors())
+    if any(failure["type"] == "json_invalid" for failure in failures):
+        return problem(*HTTP_ERRORS[400])
+    if any(failure["loc"][:2] == ("header", "Idempotency-Key") for failure in failures):
+        return problem(
+            "idempotency-key-required", "Send an Idempotency-Key header of 1 to 255 visible ASCII characters."
+        )
+    errors = [{"field": _field(f["loc"]), "message": f["msg"]} for f in failures]
+    return problem("invalid-request", "Correct the fields listed in errors.", errors)
+
+
+def _field(location: tuple[str | int, ...]) -> str:
+    """A caller's own field name may hold lone surrogates, which no JSON can carry."""
+    return ".".join(str(part) for part in location).encode(errors="replace").decode()
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    slug, detail = HTTP_ERRORS.get(error.status_code, SERVER_ERROR)
+    return problem(slug, detail, headers=dict(error.headers or {}))
+
+
+async def _server_error(_: Request, __: Exception) -> Response:
+    return problem(*SERVER_ERROR)
+
+
+class Wire:
+    """The outermost layer: counts a body's bytes, and drops the connection on `LostReply`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        size = 0
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > MAX_BODY:
+                raise HTTPException(413, headers={"Connection": "close"})
+            return message
+
+        try:
+            await self.app(scope, counted, send)
+        except LostReply:
+            # ASGI has no word for hanging up; uvicorn's `receive` belongs to the request that has the transport.
+            receive.__self__.transport.abort()  # type: ignore[attr-defined]
+            while (await receive())["type"] != "http.disconnect":
+                pass

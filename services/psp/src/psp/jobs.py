@@ -1,0 +1,25 @@
+"""What runs by the clock: delivery of webhooks."""
+
+import asyncio
+import sqlite3
+from logging import getLogger
+
+from psp import usecases
+from psp.repository import Store
+from psp.usecases import WebhookSender
+
+POLL_SECONDS = 0.5
+
+log = getLogger(__name__)
+
+
+async def deliver_webhooks(store: Store, sender: WebhookSender) -> None:
+    """Runs until cancelled."""
+    while True:
+        try:
+            more = await usecases.deliver_webhooks(store, sender)
+        except sqlite3.Error:
+            log.exception("webhooks wait for the store")
+            more = False
+        if not more:
+            await asyncio.sleep(POLL_SECONDS)

@@ -1,0 +1,39 @@
+"""Composition root: `uvicorn --factory psp.main:create`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+
+from psp import asgi, jobs, routes, usecases
+from psp.clients import HttpWebhookSender
+from psp.models import Faults
+from psp.repository import Store
+from psp.settings import Settings
+
+
+def create(settings: Settings | None = None) -> FastAPI:
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, routes.Provider]]:
+        store = Store(settings.psp_database)
+        sender = HttpWebhookSender(
+            str(settings.webhook_url),
+            settings.psp_webhook_secret.get_secret_value(),
+            connections=usecases.WEBHOOK_CONCURRENCY,
+        )
+        await usecases.announce_last(store)
+        webhooks = asyncio.create_task(jobs.deliver_webhooks(store, sender))
+        yield {"provider": routes.Provider(store, Faults(settings.slow_seconds))}
+        webhooks.cancel()
+        with suppress(asyncio.CancelledError):
+            await webhooks
+        await sender.close()
+        await store.close()
+
+    app = FastAPI(title="Sandbox payment provider", lifespan=lifespan, docs_url=None, redoc_url=None)
+    asgi.install(app)
+    app.include_router(routes.router)
+    return app

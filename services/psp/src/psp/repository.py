@@ -1,0 +1,225 @@
+"""Every query, and the one SQLite connection that all callers share by group commit."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from psp.models import Entry, Kind, Refusal, Status
+
+Tx: TypeAlias = sqlite3.Connection
+T = TypeVar("T")
+
+MAX_BATCH = 256
+BUSY_TIMEOUT = 1.0
+RECOVERED_ENTRIES = 5_000
+
+SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+CREATE TABLE IF NOT EXISTS entries (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL UNIQUE,
+    fingerprint BLOB NOT NULL,
+    charge_id TEXT NOT NULL,
+    order_id TEXT NOT NULL,
+    amount INTEGER NOT NULL CHECK (amount > 0),
+    currency TEXT NOT NULL,
+    status TEXT NOT NULL,
+    reason TEXT,
+    at INTEGER NOT NULL -- milliseconds since 1970, UTC
+) STRICT;
+CREATE INDEX IF NOT EXISTS entries_by_order ON entries (order_id);
+CREATE INDEX IF NOT EXISTS entries_by_charge ON entries (charge_id);
+CREATE TABLE IF NOT EXISTS webhooks (
+    seq INTEGER PRIMARY KEY REFERENCES entries (seq),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS webhooks_due ON webhooks (next_attempt_at);
+"""
+COLUMNS = "id, kind, key, fingerprint, charge_id, order_id, amount, currency, status, reason, at"
+
+
+class Store:
+    """One connection for all: requests that arrive while a commit waits for the disk share the next one.
+
+    Statements touch memory and run on the event loop; only the commit, which waits for the disk, leaves it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT
+        )
+        self._connection.executescript(SCHEMA)
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
+        self._waiting: list[tuple[Callable[[Tx], Any], asyncio.Future[Any]]] = []
+        self._committer: asyncio.Task[None] | None = None
+
+    async def run(self, job: Callable[[Tx], T]) -> T:
+        """The job's result, once it is on disk.
+
+        A job may raise `Refusal` before it has written. Any other error undoes the whole batch, and all in
+        it get that error: nothing is stored, and asking again is safe.
+        """
+        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((job, result))
+        if self._committer is None or self._committer.done():
+            self._committer = asyncio.create_task(self._commit_all())
+        return await result
+
+    async def close(self) -> None:
+        if self._committer is not None:
+            await self._committer
+        self._disk.shutdown()
+        self._connection.close()
+
+    async def _commit_all(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+            outcomes: list[Any] = []
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                outcomes = [_outcome(job, self._connection) for job, _ in batch]
+                await asyncio.get_running_loop().run_in_executor(self._disk, self._connection.commit)
+            except Exception as error:  # each caller raises it
+                if self._connection.in_transaction:
+                    self._connection.rollback()
+                outcomes = [error] * len(batch)
+            for (_, result), outcome in zip(batch, outcomes, strict=True):
+                if result.done():  # its caller has gone
+                    continue
+                if isinstance(outcome, Exception):
+                    result.set_exception(outcome)
+                else:
+                    result.set_result(outcome)
+
+
+def _outcome(job: Callable[[Tx], T], tx: Tx) -> T | Refusal:
+    try:
+        return job(tx)
+    except Refusal as refusal:
+        return refusal
+
+
+def append(tx: Tx, entry: Entry) -> None:
+    tx.execute(
+        f"INSERT INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            entry.id,
+            entry.kind.value,
+            entry.key,
+            entry.fingerprint,
+            entry.charge_id,
+            entry.order_id,
+            entry.amount,
+            entry.currency,
+            entry.status.value,
+            entry.reason,
+            _milliseconds(entry.at),
+        ),
+    )
+
+
+def entry_by_key(tx: Tx, key: str) -> Entry | None:
+    row = tx.execute(f"SELECT {COLUMNS} FROM entries WHERE key = ?", (key,)).fetchone()
+    return None if row is None else _entry(row)
+
+
+def charges_of_order(tx: Tx, order_id: str) -> list[Entry]:
+    """All its charges, failed ones too, oldest first."""
+    rows = tx.execute(
+        f"SELECT {COLUMNS} FROM entries WHERE order_id = ? AND kind = 'charge' ORDER BY seq", (order_id,)
+    )
+    return [_entry(row) for row in rows]
+
+
+def charge_by_id(tx: Tx, charge_id: str) -> Entry | None:
+    row = tx.execute(
+        f"SELECT {COLUMNS} FROM entries WHERE charge_id = ? AND kind = 'charge'", (charge_id,)
+    ).fetchone()
+    return None if row is None else _entry(row)
+
+
+def refunded(tx: Tx, charge_id: str) -> int:
+    """What has been given back of a charge, in minor units."""
+    (total,) = tx.execute(
+        "SELECT coalesce(sum(amount), 0) FROM entries WHERE charge_id = ? AND kind = 'refund'", (charge_id,)
+    ).fetchone()
+    return int(total)
+
+
+def ledger(tx: Tx, after: int, limit: int) -> list[tuple[int, Entry]]:
+    """Money that moved, with its place in the ledger, from the first after `after`."""
+    rows = tx.execute(
+        f"SELECT seq, {COLUMNS} FROM entries WHERE seq > ? AND status = 'succeeded' ORDER BY seq LIMIT ?",
+        (after, limit),
+    )
+    return [(seq, _entry(row)) for seq, *row in rows]
+
+
+def queue_webhooks(tx: Tx, column: Literal["key", "order_id"], value: str, due_at: datetime) -> int:
+    """Has the results whose `column` (`key` or `order_id`) is `value` announced (again); how many there are."""
+    return tx.execute(
+        f"INSERT INTO webhooks (seq, next_attempt_at) SELECT seq, ? FROM entries WHERE {column} = ?"
+        " ON CONFLICT (seq) DO UPDATE SET attempts = 0, next_attempt_at = excluded.next_attempt_at",
+        (_milliseconds(due_at), value),
+    ).rowcount
+
+
+def queue_last_webhooks(tx: Tx, window: timedelta, due_at: datetime) -> None:
+    """Has the results of the last `window` before the newest one announced."""
+    tx.execute(
+        "INSERT INTO webhooks (seq, next_attempt_at)"
+        " SELECT e.seq, ? FROM entries e, (SELECT seq, at FROM entries ORDER BY seq DESC LIMIT 1) newest"
+        " WHERE e.seq > newest.seq - ? AND e.at > newest.at - ?"
+        " ON CONFLICT (seq) DO NOTHING",
+        (_milliseconds(due_at), RECOVERED_ENTRIES, window // timedelta(milliseconds=1)),
+    )
+
+
+def due_webhooks(tx: Tx, now: datetime, limit: int) -> list[tuple[int, int, Entry]]:
+    """`(seq, attempts so far, entry)`, the longest due first."""
+    rows = tx.execute(
+        f"SELECT seq, attempts, {COLUMNS} FROM webhooks JOIN entries USING (seq)"
+        " WHERE next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ?",
+        (_milliseconds(now), limit),
+    )
+    return [(seq, attempts, _entry(row)) for seq, attempts, *row in rows]
+
+
+def forget_webhook(tx: Tx, seq: int) -> None:
+    tx.execute("DELETE FROM webhooks WHERE seq = ?", (seq,))
+
+
+def postpone_webhook(tx: Tx, seq: int, until: datetime) -> None:
+    tx.execute(
+        "UPDATE webhooks SET attempts = attempts + 1, next_attempt_at = ? WHERE seq = ?",
+        (_milliseconds(until), seq),
+    )
+
+
+def _entry(row: Any) -> Entry:
+    id_, kind, key, print_, charge_id, order_id, amount, currency, status, reason, at = row
+    return Entry(
+        id=id_,
+        kind=Kind(kind),
+        key=key,
+        fingerprint=print_,
+        charge_id=charge_id,
+        order_id=order_id,
+        amount=amount,
+        currency=currency,
+        status=Status(status),
+        reason=reason,
+        at=datetime.fromtimestamp(at / 1000, UTC),
+    )
+
+
+def _milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)

@@ -1,0 +1,145 @@
+"""HTTP → use case → schema."""
+
+import asyncio
+from dataclasses import dataclass
+from time import monotonic
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from psp import schemas, usecases
+from psp.asgi import SERVER_ERROR, LostReply, problem
+from psp.models import Faults, Kind, Settled, Trouble
+from psp.repository import Store
+from psp.usecases import LATE
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What the process holds: its ledger, and the faults that it was told to have."""
+
+    store: Store
+    faults: Faults
+
+
+def _provider(request: Request) -> Provider:
+    provider: Provider = request.state.provider
+    return provider
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    content = {"application/problem+json": {"schema": schemas.Problem.model_json_schema()}}
+    return {status: {"description": "Problem", "content": content} for status in (*statuses, 413, 422, 500)}
+
+
+TheProvider = Annotated[Provider, Depends(_provider)]
+IdempotencyKey = Annotated[str, Header(alias="Idempotency-Key", pattern=r"^[!-~]{1,255}$")]
+
+router = APIRouter()
+
+
+@router.post("/charges", response_model=schemas.Charge, responses=_problems(400))
+async def create_charge(
+    body: schemas.ChargeRequest, key: IdempotencyKey, provider: TheProvider, request: Request
+) -> Response:
+    """Captures money, or fails with a reason; both are definite and answered with 200."""
+    arrived = monotonic()
+    trouble = provider.faults.next()
+    if trouble is Trouble.ERROR_BEFORE:
+        return problem(*SERVER_ERROR)
+    settled = await usecases.charge(
+        provider.store,
+        key=key,
+        order_id=body.order_id,
+        amount=body.amount,
+        currency=body.currency,
+        payment_method=body.payment_method,
+        trouble=trouble,
+    )
+    return await _answer(settled, provider, request, arrived)
+
+
+@router.post("/refunds", response_model=schemas.Refund, responses=_problems(400, 404, 409))
+async def create_refund(
+    body: schemas.RefundRequest, key: IdempotencyKey, provider: TheProvider, request: Request
+) -> Response:
+    """Gives back some or all of a captured charge."""
+    arrived = monotonic()
+    trouble = provider.faults.next()
+    if trouble is Trouble.ERROR_BEFORE:
+        return problem(*SERVER_ERROR)
+    settled = await usecases.refund(
+        provider.store,
+        key=key,
+        order_id=body.order_id,
+        charge_id=body.charge_id,
+        amount=body.amount,
+        trouble=trouble,
+    )
+    return await _answer(settled, provider, request, arrived)
+
+
+async def _answer(settled: Settled, provider: Provider, request: Request, arrived: float) -> Response:
+    match settled.trouble:
+        case Trouble.SLOW:
+            await asyncio.sleep(provider.faults.seconds)
+        case Trouble.ERROR_AFTER:
+            return problem(*SERVER_ERROR)
+        case Trouble.LOST_REPLY:
+            raise LostReply
+        case _ if monotonic() - arrived > LATE.total_seconds() or await request.is_disconnected():
+            await usecases.announce(provider.store, settled.entry)
+    schema: type[schemas.Result] = schemas.Refund if settled.entry.kind is Kind.REFUND else schemas.Charge
+    return Response(
+        schema.model_validate(settled.entry).model_dump_json(),
+        media_type="application/json",
+        headers={"Idempotent-Replayed": "true"} if settled.replayed else None,
+    )
+
+
+@router.get("/charges", responses=_problems())
+async def list_charges(
+    order_id: Annotated[str, Query(pattern=r"^[!-~]{1,64}$")], provider: TheProvider
+) -> schemas.ChargeList:
+    """An order's charges, failed ones too; empty if there is none."""
+    found = await usecases.charges(provider.store, order_id)
+    return schemas.ChargeList(items=[schemas.ChargeRecord.of(charge, refunded) for charge, refunded in found])
+
+
+@router.get("/ledger", responses=_problems())
+async def read_ledger(
+    provider: TheProvider,
+    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+) -> schemas.LedgerPage:
+    """All money that ever moved, in order."""
+    entries = await usecases.ledger(provider.store, after, limit)
+    return schemas.LedgerPage(
+        items=[schemas.LedgerEntry.of(seq, entry) for seq, entry in entries],
+        next_after=entries[-1][0] if len(entries) == limit else None,
+    )
+
+
+@router.post("/sandbox/faults", responses=_problems(400))
+async def set_faults(body: schemas.FaultRequest, provider: TheProvider) -> schemas.Fault:
+    """Makes every charge and refund suffer, for some requests or until `none`."""
+    provider.faults.set(body.mode, body.seconds, body.for_requests)
+    return schemas.Fault.model_validate(provider.faults, from_attributes=True)
+
+
+@router.get("/sandbox/faults", responses=_problems())
+async def get_faults(provider: TheProvider) -> schemas.Fault:
+    return schemas.Fault.model_validate(provider.faults, from_attributes=True)
+
+
+@router.post("/sandbox/webhooks/replay", status_code=202, responses=_problems(400, 404))
+async def replay_webhooks(body: schemas.ReplayRequest, provider: TheProvider) -> schemas.Replay:
+    """Announces every result of an order, again if need be."""
+    return schemas.Replay(queued=await usecases.announce_order(provider.store, body.order_id))
+
+
+@router.get("/health/live")
+@router.get("/health/ready")
+@router.get("/health/startup")
+async def health() -> dict[str, str]:
+    return {"status": "ok"}

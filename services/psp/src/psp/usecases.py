@@ -1,0 +1,196 @@
+"""What the provider does: charge, refund, look up, and announce results by webhook."""
+
+import asyncio
+import random
+import uuid
+from datetime import UTC, datetime, timedelta
+from logging import getLogger
+from typing import Protocol
+
+from psp import repository
+from psp.models import (
+    TOKENS,
+    UNKNOWN_TOKEN,
+    Entry,
+    Kind,
+    Refusal,
+    Settled,
+    Status,
+    Trouble,
+    fingerprint,
+)
+from psp.repository import Store, Tx
+
+LATE = timedelta(seconds=1)
+"""An answer that takes longer, or is lost, is followed by a webhook: the caller may not have seen it."""
+RECOVERY_WINDOW = timedelta(seconds=2)
+WEBHOOK_CONCURRENCY = 16
+WEBHOOK_ATTEMPTS = 15
+WEBHOOK_MAX_DELAY = timedelta(minutes=5)
+
+log = getLogger(__name__)
+
+
+async def charge(
+    store: Store,
+    *,
+    key: str,
+    order_id: str,
+    amount: int,
+    currency: str,
+    payment_method: str,
+    trouble: Trouble = Trouble.NONE,
+) -> Settled:
+    """Captures `amount` minor units, or fails with a reason, once and for ever for this key.
+
+    Raises `Refusal`: `key-reused`.
+    """
+    token = TOKENS.get(payment_method, UNKNOWN_TOKEN)
+    charge_id = f"ch_{uuid.uuid4().hex}"
+    entry = Entry(
+        id=charge_id,
+        kind=Kind.CHARGE,
+        key=key,
+        fingerprint=fingerprint(
+            Kind.CHARGE,
+            {"order_id": order_id, "amount": amount, "currency": currency, "payment_method": payment_method},
+        ),
+        charge_id=charge_id,
+        order_id=order_id,
+        amount=amount,
+        currency=currency,
+        status=Status.FAILED if token.reason else Status.SUCCEEDED,
+        reason=token.reason,
+        at=_now(),
+    )
+
+    def settle(tx: Tx) -> Settled:
+        if known := _known(tx, key, entry.fingerprint):
+            return Settled(known, replayed=True, trouble=trouble)
+        # A token spoils only the first answer: asked again with the same key, the result is definite.
+        return _append(tx, entry, trouble if trouble is not Trouble.NONE else token.trouble)
+
+    return await store.run(settle)
+
+
+async def refund(
+    store: Store,
+    *,
+    key: str,
+    order_id: str | None,
+    charge_id: str | None,
+    amount: int,
+    trouble: Trouble = Trouble.NONE,
+) -> Settled:
+    """Gives back `amount` of a captured charge, named by its id or by its order, once and for ever for this key.
+
+    Raises `Refusal`: `key-reused`, `charge-not-found`, `refund-exceeds-capture`.
+    """
+    print_ = fingerprint(Kind.REFUND, {"order_id": order_id, "charge_id": charge_id, "amount": amount})
+
+    def settle(tx: Tx) -> Settled:
+        if known := _known(tx, key, print_):
+            return Settled(known, replayed=True, trouble=trouble)
+        found = (
+            [repository.charge_by_id(tx, charge_id)]
+            if charge_id
+            else repository.charges_of_order(tx, order_id or "")
+        )
+        captured = [charge for charge in found if charge and charge.status is Status.SUCCEEDED]
+        if not captured:
+            raise Refusal("charge-not-found", "No captured charge has this id or order; charge first.")
+        refundable = (c for c in captured if c.amount - repository.refunded(tx, c.id) >= amount)
+        if (target := next(refundable, None)) is None:
+            raise Refusal(
+                "refund-exceeds-capture", "Less than this amount is left of the charge; refund what is left."
+            )
+        entry = Entry(
+            id=f"re_{uuid.uuid4().hex}",
+            kind=Kind.REFUND,
+            key=key,
+            fingerprint=print_,
+            charge_id=target.id,
+            order_id=target.order_id,
+            amount=amount,
+            currency=target.currency,
+            status=Status.SUCCEEDED,
+            reason=None,
+            at=_now(),
+        )
+        return _append(tx, entry, trouble)
+
+    return await store.run(settle)
+
+
+async def charges(store: Store, order_id: str) -> list[tuple[Entry, int]]:
+    """An order's charges, oldest first, each with what was refunded of it."""
+    return await store.run(
+        lambda tx: [(c, repository.refunded(tx, c.id)) for c in repository.charges_of_order(tx, order_id)]
+    )
+
+
+async def ledger(store: Store, after: int, limit: int) -> list[tuple[int, Entry]]:
+    return await store.run(lambda tx: repository.ledger(tx, after, limit))
+
+
+async def announce(store: Store, entry: Entry) -> None:
+    """Queues a webhook for a result whose answer came late or met a closed connection."""
+    await store.run(lambda tx: repository.queue_webhooks(tx, "key", entry.key, _now()))
+
+
+async def announce_order(store: Store, order_id: str) -> int:
+    """Queues a webhook, again if need be, for each result of the order; how many there are."""
+    return await store.run(lambda tx: repository.queue_webhooks(tx, "order_id", order_id, _now()))
+
+
+async def announce_last(store: Store) -> None:
+    """After a start: which of the last answers before a crash arrived cannot be known."""
+    await store.run(lambda tx: repository.queue_last_webhooks(tx, RECOVERY_WINDOW, _now()))
+
+
+class WebhookSender(Protocol):
+    async def send(self, entry: Entry) -> bool:
+        """Whether the receiver took the event; never raises for its failures."""
+
+
+async def deliver_webhooks(store: Store, sender: WebhookSender) -> bool:
+    """Sends some of the due webhooks at once; whether more may be due. Failed ones come again later."""
+    due = await store.run(lambda tx: repository.due_webhooks(tx, _now(), WEBHOOK_CONCURRENCY))
+    if not due:
+        return False
+    delivered = await asyncio.gather(*(sender.send(entry) for _, _, entry in due))
+
+    def record(tx: Tx) -> None:
+        for (seq, attempts, entry), done in zip(due, delivered, strict=True):
+            if done:
+                repository.forget_webhook(tx, seq)
+            elif attempts + 1 >= WEBHOOK_ATTEMPTS:
+                log.warning("gave up the webhook of %s after %d attempts", entry.id, attempts + 1)
+                repository.forget_webhook(tx, seq)
+            else:
+                repository.postpone_webhook(tx, seq, _now() + _delay(attempts))
+
+    await store.run(record)
+    return len(due) == WEBHOOK_CONCURRENCY
+
+
+def _known(tx: Tx, key: str, print_: bytes) -> Entry | None:
+    known = repository.entry_by_key(tx, key)
+    if known is not None and known.fingerprint != print_:
+        raise Refusal("key-reused", "This idempotency key belongs to another request; use a new key.")
+    return known
+
+
+def _append(tx: Tx, entry: Entry, trouble: Trouble) -> Settled:
+    repository.append(tx, entry)
+    if trouble is not Trouble.NONE:
+        repository.queue_webhooks(tx, "key", entry.key, _now() + LATE)
+    return Settled(entry, replayed=False, trouble=trouble)
+
+
+def _delay(attempts: int) -> timedelta:
+    return min(timedelta(seconds=2**attempts), WEBHOOK_MAX_DELAY) * random.uniform(0.5, 1)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

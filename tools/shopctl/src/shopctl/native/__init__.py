@@ -1,0 +1,1 @@
+"""The shop as processes of this machine, without Docker."""
