@@ -2,7 +2,6 @@
 
 import asyncio
 from typing import Any, Self
-from uuid import UUID
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
@@ -78,13 +77,17 @@ class Publisher:
             raise Refused(f"{exchange}/{routing_key}: {error}") from error
         except (OSError, TimeoutError, RuntimeError, aio_pika.exceptions.AMQPError) as error:
             await self._discard()
-            raise BrokerDown(f"publishing to {exchange}/{routing_key}: {error or type(error).__name__}") from error
+            raise BrokerDown(
+                f"publishing to {exchange}/{routing_key}: {error or type(error).__name__}"
+            ) from error
         except asyncio.CancelledError as error:
             await self._discard()
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            raise BrokerDown("the connection was lost while publishing") from error  # aiormq cancels its waiters
+            raise BrokerDown(
+                "the connection was lost while publishing"
+            ) from error  # aiormq cancels its waiters
 
     async def _exchange(self, name: str) -> AbstractExchange:
         async with self._opening:
@@ -103,5 +106,11 @@ class Publisher:
         if connection is not None and not connection.is_closed:
             try:
                 await asyncio.wait_for(connection.close(), 1)
-            except (OSError, TimeoutError, RuntimeError, asyncio.CancelledError, aio_pika.exceptions.AMQPError):
+            except (
+                OSError,
+                TimeoutError,
+                RuntimeError,
+                asyncio.CancelledError,
+                aio_pika.exceptions.AMQPError,
+            ):
                 pass

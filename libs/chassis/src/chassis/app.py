@@ -1,0 +1,215 @@
+"""The composition of a service: lifespan, errors as problem+json, health, telemetry, drain.
+
+Written service by service, these differ, and one of them leaks a stack trace or forgets to drain. Middleware is pure
+ASGI, because `BaseHTTPMiddleware` more than doubles a request's cost. `test_app.py` shows the behaviour.
+"""
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from chassis import errors, telemetry
+from chassis.db import is_environment_failure
+from chassis.health import Health
+from chassis.http import DEADLINE_HEADER, deadline
+from chassis.settings import ServiceSettings
+
+__all__ = ["JsonBytes", "create_app"]
+
+log = logging.getLogger(__name__)
+
+MAX_BODY = 64 * 1024
+MAX_WAIT_MS = 30_000
+Resource = AbstractAsyncContextManager[Any]
+
+PROBLEM_SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri", "description": "Ends in the problem's slug"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What to do"},
+    },
+}
+
+
+class JsonBytes(Response):
+    """Bytes that are JSON already."""
+
+    media_type = "application/json"
+
+
+def create_app(
+    settings: ServiceSettings,
+    name: str,
+    *,
+    title: str,
+    routers: Sequence[APIRouter],
+    resources: Sequence[Resource] = (),
+    workers: Sequence[Resource] = (),
+    state: Mapping[str, Any] | None = None,
+    started: Callable[[], Awaitable[None]] | None = None,
+    openapi_url: str | None = None,
+) -> FastAPI:
+    """An application of one service.
+
+    `resources` are entered in order at the start and left in reverse; `workers` (consumers, jobs) after them, and not
+    where ROLE=api. `routers` are left out where ROLE=worker. `state` is what routes find in `request.app.state`.
+    `started` is awaited until it succeeds; until then the process is not ready.
+    """
+    telemetry.setup(settings, name)
+    health = Health(started)
+    entered: list[Resource] = [health, *resources, *([] if settings.role == "api" else workers)]
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            for resource in entered:
+                await stack.enter_async_context(resource)
+            yield
+
+    app = FastAPI(
+        title=title,
+        version="1",
+        openapi_url=openapi_url or f"/api/{name}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        max_body_size=MAX_BODY,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
+        middleware=[
+            Middleware(telemetry.RequestTelemetry, sample_ratio=settings.log_sample_ratio),
+            Middleware(Deadline),
+        ],
+        exception_handlers={
+            errors.Problem: on_problem,
+            RequestValidationError: on_invalid,
+            HTTPException: on_http_exception,
+            Exception: on_failure,
+        },
+    )
+    for key, value in (state or {}).items():
+        setattr(app.state, key, value)
+    app.state.health = health
+    app.include_router(health.router)
+    if settings.role != "worker":
+        for router in routers:
+            app.include_router(router)
+    app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+class Deadline:
+    """Pure ASGI middleware: notes until when the caller waits, for the calls made on its behalf."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._header = DEADLINE_HEADER.lower().encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            for key, value in scope["headers"]:
+                if key == self._header and value.isdigit() and len(value) < 8:
+                    deadline.set(time.monotonic() + min(int(value), MAX_WAIT_MS) / 1000)
+        await self.app(scope, receive, send)
+
+
+def problem_response(problem: errors.Problem) -> Response:
+    headers = {} if problem.retry_after is None else {"Retry-After": str(problem.retry_after)}
+    if isinstance(problem, errors.Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    body = json.dumps(problem.document(), default=str).encode()
+    return Response(body, problem.status, headers, "application/problem+json")
+
+
+async def on_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.Problem)
+    return problem_response(error)
+
+
+async def on_invalid(_: Request, error: Exception) -> Response:
+    """422 with where and why, but never the input itself: it may hold a password, or text that JSON cannot hold."""
+    assert isinstance(error, RequestValidationError)
+    found = [
+        {"field": ".".join(_printable(part) for part in e["loc"]), "message": _printable(e["msg"])}
+        for e in error.errors()[:20]
+    ]
+    return problem_response(
+        errors.Invalid(
+            "invalid-request", "The request is not valid", "Correct the named fields.", errors=found
+        )
+    )
+
+
+def _printable(value: object) -> str:
+    return str(value).encode("ascii", "backslashreplace").decode()[:200]
+
+
+SLUGS = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large", 400: "malformed-request"}
+
+
+async def on_http_exception(_: Request, error: Exception) -> Response:
+    """What the framework itself raises: no such route, wrong method, body too large, unreadable body."""
+    assert isinstance(error, HTTPException)
+    slug = SLUGS.get(error.status_code, "http-error")
+    detail = {
+        404: "No such address; see the service's openapi.json.",
+        405: "See the Allow header for the methods of this address.",
+        413: f"A body may have {MAX_BODY // 1024} KiB.",
+    }.get(error.status_code, "Correct the request.")
+    document = {
+        "type": errors.TYPE_BASE + slug,
+        "title": _printable(error.detail),
+        "status": error.status_code,
+        "detail": detail,
+    }
+    body = json.dumps(document).encode()
+    return Response(body, error.status_code, error.headers, "application/problem+json")
+
+
+async def on_failure(request: Request, error: Exception) -> Response:
+    """503 when the environment failed, so that the caller tries again; 500 for a bug, with the stack in the log."""
+    if is_environment_failure(error):
+        log.warning("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, error)
+        return problem_response(
+            errors.Unavailable(
+                "database-unavailable", "The database does not answer", "Try again in a second."
+            )
+        )
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem_response(
+        errors.Problem("internal-error", "Something failed here", "It is logged. Trying again may help.")
+    )
+
+
+def openapi(app: FastAPI) -> dict[str, Any]:
+    """The document, with problem+json as every operation's default answer."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
+        problem = {
+            "description": "A problem (RFC 9457)",
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for operations in schema["paths"].values():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)
+                operation["responses"]["default"] = problem
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schema["components"]["schemas"].pop(unused, None)
+        app.openapi_schema = schema
+    return app.openapi_schema

@@ -1,0 +1,89 @@
+"""Health for an orchestrator: live (the loop turns), startup (schema known), ready (started and not draining).
+
+A readiness that asks the database makes a whole fleet vanish when the database blinks; here that is a 503 a request.
+`test_app.py` shows it.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Self
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import PlainTextResponse, Response
+
+__all__ = ["Health"]
+
+log = logging.getLogger(__name__)
+
+
+class Health:
+    """The state of this process. `check` is awaited until it succeeds; only then has the process started."""
+
+    def __init__(self, check: Callable[[], Awaitable[None]] | None = None) -> None:
+        self._check = check
+        self._task: asyncio.Task[None] | None = None
+        self.waiting_for: str | None = "start-up"
+        self.draining = asyncio.Event()
+        self.router = APIRouter(include_in_schema=False)
+        self.router.add_api_route("/health/live", self.live)
+        self.router.add_api_route("/health/ready", self.ready)
+        self.router.add_api_route("/health/startup", self.startup)
+        self.router.add_api_route("/metrics", self.metrics)
+
+    async def __aenter__(self) -> Self:
+        self._drain_on_sigterm()
+        self._task = asyncio.create_task(self._start(), name="start-up check")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.draining.set()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _start(self) -> None:
+        while self._check is not None:
+            try:
+                await self._check()
+                break
+            except Exception as error:
+                if str(error) != self.waiting_for:
+                    log.warning("not ready: %s", error)
+                self.waiting_for = str(error)
+                await asyncio.sleep(0.3)
+        self.waiting_for = None
+
+    def _drain_on_sigterm(self) -> None:
+        """Streams end and readiness goes as soon as the signal comes; the server's own handler runs after ours."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            server = signal.getsignal(number)
+
+            def handle(number: int, frame: FrameType | None, server: object = server) -> None:
+                loop.call_soon_threadsafe(self.draining.set)
+                if callable(server):
+                    server(number, frame)
+
+            try:
+                signal.signal(number, handle)
+            except ValueError:  # not the main thread: a test's server
+                return
+
+    async def live(self) -> Response:
+        return PlainTextResponse("live")
+
+    async def startup(self) -> Response:
+        if self.waiting_for is None:
+            return PlainTextResponse("started")
+        return PlainTextResponse(f"waiting: {self.waiting_for}", 503)
+
+    async def ready(self) -> Response:
+        if self.draining.is_set():
+            return PlainTextResponse("draining", 503)
+        return await self.startup()
+
+    async def metrics(self) -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

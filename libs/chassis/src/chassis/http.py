@@ -1,0 +1,117 @@
+"""Calls to other services: a time-out from the caller's deadline, a cap on connections, and a retry budget.
+
+Without a deadline a slow service holds its callers' callers; retries without a budget turn an overload into an
+outage. `test_http.py` shows both.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+
+from chassis import telemetry
+from chassis.errors import Unavailable
+
+__all__ = ["DEADLINE_HEADER", "HttpClient", "Response", "deadline"]
+
+DEADLINE_HEADER = "X-Request-Timeout-Ms"
+"""Relative, so that clocks need not agree: how long the caller still waits."""
+
+deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+"""The monotonic time by which the request being served must be answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int
+    body: bytes
+
+    def json(self, type: Any = Any) -> Any:
+        """Raises msgspec.DecodeError."""
+        return msgspec.json.decode(self.body, type=type)
+
+
+class HttpClient:
+    """A client of one service. A call raises `Unavailable` when no answer, or a 5xx, is all there is.
+
+    A call that may be repeated (`retry=True`, the default for GET) is tried once more after a failure, while the
+    budget lasts: one retry for ten calls, saved up to ten.
+    """
+
+    def __init__(self, base_url: str, *, name: str, timeout: float = 2.0, connections: int = 32) -> None:
+        self._base = base_url.rstrip("/")
+        self._name = name
+        self._timeout = timeout
+        self._connections = connections
+        self._budget = 10.0
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=60),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> Response:
+        return await self.request("GET", path, headers=headers, retry=True)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        retry: bool = False,
+    ) -> Response:
+        self._budget = min(self._budget + 0.1, 10.0)
+        try:
+            return await self._once(method, path, headers, body)
+        except Unavailable:
+            if not retry or self._budget < 1:
+                raise
+            self._budget -= 1
+            await asyncio.sleep(random.uniform(0, 0.1))  # noqa: S311
+            return await self._once(method, path, headers, body)
+
+    async def _once(
+        self, method: str, path: str, headers: Mapping[str, str] | None, body: bytes | None
+    ) -> Response:
+        assert self._session is not None, "the client is used before it is started"
+        limit = self._timeout
+        if (by := deadline.get()) is not None:
+            limit = min(limit, by - time.monotonic())
+        if limit <= 0:
+            raise self._unavailable("the caller's deadline has passed")
+        sent = {DEADLINE_HEADER: str(int(limit * 1000)), **(headers or {})}
+        if traceparent := telemetry.traceparent():
+            sent["traceparent"] = traceparent
+        try:
+            async with asyncio.timeout(limit):
+                async with self._session.request(
+                    method, self._base + path, headers=sent, data=body, allow_redirects=False
+                ) as answer:
+                    response = Response(answer.status, await answer.read())
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._unavailable(str(error) or type(error).__name__) from error
+        if response.status >= 500:
+            raise self._unavailable(f"it answered {response.status}")
+        return response
+
+    def _unavailable(self, reason: str) -> Unavailable:
+        return Unavailable(
+            f"{self._name}-unavailable",
+            f"The {self._name} service does not answer",
+            f"{reason}; try again later.",
+        )
