@@ -39,7 +39,7 @@ class HttpWebhookSender:
             async with self._session.post(
                 self._url, data=body, headers=headers, allow_redirects=False
             ) as answer:
-                if answer.ok:
+                if 200 <= answer.status < 300:
                     return True
                 log.warning("the webhook of %s was answered %d", entry.id, answer.status)
         except (ClientError, TimeoutError) as error:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
-from psp import asgi, jobs, routes, usecases
+from psp import jobs, routes, usecases
 from psp.clients import HttpWebhookSender
 from psp.models import Faults
 from psp.repository import Store
@@ -14,7 +14,7 @@ from psp.settings import Settings
 
 
 def create(settings: Settings | None = None) -> FastAPI:
-    settings = settings or Settings()
+    settings = settings or Settings()  # type: ignore[call-arg] # the environment gives them
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, routes.Provider]]:
@@ -34,6 +34,5 @@ def create(settings: Settings | None = None) -> FastAPI:
         await store.close()
 
     app = FastAPI(title="Sandbox payment provider", lifespan=lifespan, docs_url=None, redoc_url=None)
-    asgi.install(app)
-    app.include_router(routes.router)
+    routes.install(app)
     return app

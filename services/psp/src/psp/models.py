@@ -1,4 +1,4 @@
-"""What the provider decides and remembers: entries of its ledger, the tokens that steer it, its faults; no I/O."""
+"""What the provider decides and remembers: ledger entries, the tokens that steer it, its faults; no I/O."""
 
 import hashlib
 import json
@@ -47,7 +47,10 @@ UNKNOWN_TOKEN = Token(reason="unknown_payment_method")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One definite result, never changed. `key` is the caller's idempotency key; a refund names the charge it undoes."""
+    """One definite result, never changed.
+
+    `key` is the caller's idempotency key; `charge_id` is the charge's own id, or that of the charge refunded.
+    """
 
     id: str
     kind: Kind

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from psp.models import Entry, Kind, Refusal, Status
 
@@ -43,7 +43,6 @@ CREATE TABLE IF NOT EXISTS webhooks (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS webhooks_due ON webhooks (next_attempt_at);
 """
-COLUMNS = "id, kind, key, fingerprint, charge_id, order_id, amount, currency, status, reason, at"
 
 
 class Store:
@@ -109,7 +108,7 @@ def _outcome(job: Callable[[Tx], T], tx: Tx) -> T | Refusal:
 
 def append(tx: Tx, entry: Entry) -> None:
     tx.execute(
-        f"INSERT INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO entries VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             entry.id,
             entry.kind.value,
@@ -127,22 +126,20 @@ def append(tx: Tx, entry: Entry) -> None:
 
 
 def entry_by_key(tx: Tx, key: str) -> Entry | None:
-    row = tx.execute(f"SELECT {COLUMNS} FROM entries WHERE key = ?", (key,)).fetchone()
+    row = tx.execute("SELECT * FROM entries WHERE key = ?", (key,)).fetchone()
     return None if row is None else _entry(row)
 
 
 def charges_of_order(tx: Tx, order_id: str) -> list[Entry]:
     """All its charges, failed ones too, oldest first."""
     rows = tx.execute(
-        f"SELECT {COLUMNS} FROM entries WHERE order_id = ? AND kind = 'charge' ORDER BY seq", (order_id,)
+        "SELECT * FROM entries WHERE order_id = ? AND kind = 'charge' ORDER BY seq", (order_id,)
     )
     return [_entry(row) for row in rows]
 
 
 def charge_by_id(tx: Tx, charge_id: str) -> Entry | None:
-    row = tx.execute(
-        f"SELECT {COLUMNS} FROM entries WHERE charge_id = ? AND kind = 'charge'", (charge_id,)
-    ).fetchone()
+    row = tx.execute("SELECT * FROM entries WHERE charge_id = ? AND kind = 'charge'", (charge_id,)).fetchone()
     return None if row is None else _entry(row)
 
 
@@ -157,18 +154,27 @@ def refunded(tx: Tx, charge_id: str) -> int:
 def ledger(tx: Tx, after: int, limit: int) -> list[tuple[int, Entry]]:
     """Money that moved, with its place in the ledger, from the first after `after`."""
     rows = tx.execute(
-        f"SELECT seq, {COLUMNS} FROM entries WHERE seq > ? AND status = 'succeeded' ORDER BY seq LIMIT ?",
+        "SELECT * FROM entries WHERE seq > ? AND status = 'succeeded' ORDER BY seq LIMIT ?",
         (after, limit),
     )
-    return [(seq, _entry(row)) for seq, *row in rows]
+    return [(row[0], _entry(row)) for row in rows]
 
 
-def queue_webhooks(tx: Tx, column: Literal["key", "order_id"], value: str, due_at: datetime) -> int:
-    """Has the results whose `column` (`key` or `order_id`) is `value` announced (again); how many there are."""
+def queue_webhook(tx: Tx, key: str, due_at: datetime) -> None:
+    """Has the result under a key announced."""
+    tx.execute(
+        "INSERT INTO webhooks (seq, next_attempt_at) SELECT seq, ? FROM entries WHERE key = ?"
+        " ON CONFLICT (seq) DO NOTHING",
+        (_milliseconds(due_at), key),
+    )
+
+
+def queue_webhooks_of_order(tx: Tx, order_id: str, due_at: datetime) -> int:
+    """Has every result of an order announced, again if need be; how many there are."""
     return tx.execute(
-        f"INSERT INTO webhooks (seq, next_attempt_at) SELECT seq, ? FROM entries WHERE {column} = ?"
+        "INSERT INTO webhooks (seq, next_attempt_at) SELECT seq, ? FROM entries WHERE order_id = ?"
         " ON CONFLICT (seq) DO UPDATE SET attempts = 0, next_attempt_at = excluded.next_attempt_at",
-        (_milliseconds(due_at), value),
+        (_milliseconds(due_at), order_id),
     ).rowcount
 
 
@@ -186,11 +192,11 @@ def queue_last_webhooks(tx: Tx, window: timedelta, due_at: datetime) -> None:
 def due_webhooks(tx: Tx, now: datetime, limit: int) -> list[tuple[int, int, Entry]]:
     """`(seq, attempts so far, entry)`, the longest due first."""
     rows = tx.execute(
-        f"SELECT seq, attempts, {COLUMNS} FROM webhooks JOIN entries USING (seq)"
+        "SELECT attempts, entries.* FROM webhooks JOIN entries USING (seq)"
         " WHERE next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ?",
         (_milliseconds(now), limit),
     )
-    return [(seq, attempts, _entry(row)) for seq, attempts, *row in rows]
+    return [(row[0], attempts, _entry(row)) for attempts, *row in rows]
 
 
 def forget_webhook(tx: Tx, seq: int) -> None:
@@ -205,7 +211,7 @@ def postpone_webhook(tx: Tx, seq: int, until: datetime) -> None:
 
 
 def _entry(row: Any) -> Entry:
-    id_, kind, key, print_, charge_id, order_id, amount, currency, status, reason, at = row
+    _, id_, kind, key, print_, charge_id, order_id, amount, currency, status, reason, at = row
     return Entry(
         id=id_,
         kind=Kind(kind),

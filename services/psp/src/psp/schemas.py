@@ -159,7 +159,7 @@ class Event(BaseModel):
 
 
 class Problem(BaseModel):
-    """RFC 9457; `type` ends in a slug, `detail` says what to do, `errors` names the fields of a refused body."""
+    """RFC 9457; `type` ends in a slug, `detail` says what to do, `errors` names refused fields."""
 
     type: str
     title: str

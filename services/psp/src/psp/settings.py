@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """One field per environment variable of the same name; `PSP_WEBHOOK_SECRET_FILE` may stand for the secret."""
+    """A field per environment variable; `PSP_WEBHOOK_SECRET_FILE` may stand for the secret."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 

@@ -82,7 +82,7 @@ async def refund(
     amount: int,
     trouble: Trouble = Trouble.NONE,
 ) -> Settled:
-    """Gives back `amount` of a captured charge, named by its id or by its order, once and for ever for this key.
+    """Gives back `amount` of a captured charge, named by its id or its order, once and for ever for this key.
 
     Raises `Refusal`: `key-reused`, `charge-not-found`, `refund-exceeds-capture`.
     """
@@ -91,19 +91,7 @@ async def refund(
     def settle(tx: Tx) -> Settled:
         if known := _known(tx, key, print_):
             return Settled(known, replayed=True, trouble=trouble)
-        found = (
-            [repository.charge_by_id(tx, charge_id)]
-            if charge_id
-            else repository.charges_of_order(tx, order_id or "")
-        )
-        captured = [charge for charge in found if charge and charge.status is Status.SUCCEEDED]
-        if not captured:
-            raise Refusal("charge-not-found", "No captured charge has this id or order; charge first.")
-        refundable = (c for c in captured if c.amount - repository.refunded(tx, c.id) >= amount)
-        if (target := next(refundable, None)) is None:
-            raise Refusal(
-                "refund-exceeds-capture", "Less than this amount is left of the charge; refund what is left."
-            )
+        target = _refundable(tx, order_id, charge_id, amount)
         entry = Entry(
             id=f"re_{uuid.uuid4().hex}",
             kind=Kind.REFUND,
@@ -135,12 +123,21 @@ async def ledger(store: Store, after: int, limit: int) -> list[tuple[int, Entry]
 
 async def announce(store: Store, entry: Entry) -> None:
     """Queues a webhook for a result whose answer came late or met a closed connection."""
-    await store.run(lambda tx: repository.queue_webhooks(tx, "key", entry.key, _now()))
+    await store.run(lambda tx: repository.queue_webhook(tx, entry.key, _now()))
 
 
 async def announce_order(store: Store, order_id: str) -> int:
-    """Queues a webhook, again if need be, for each result of the order; how many there are."""
-    return await store.run(lambda tx: repository.queue_webhooks(tx, "order_id", order_id, _now()))
+    """Queues a webhook, again if need be, for each result of the order; how many there are.
+
+    Raises `Refusal`: `order-not-found`.
+    """
+
+    def queue(tx: Tx) -> int:
+        if queued := repository.queue_webhooks_of_order(tx, order_id, _now()):
+            return queued
+        raise Refusal("order-not-found", "Nothing was ever charged for this order.")
+
+    return await store.run(queue)
 
 
 async def announce_last(store: Store) -> None:
@@ -181,16 +178,34 @@ def _known(tx: Tx, key: str, print_: bytes) -> Entry | None:
     return known
 
 
+def _refundable(tx: Tx, order_id: str | None, charge_id: str | None, amount: int) -> Entry:
+    """The first captured charge that is meant and has `amount` left."""
+    if charge_id is not None:
+        charge = repository.charge_by_id(tx, charge_id)
+        meant = [charge] if charge else []
+    else:
+        meant = repository.charges_of_order(tx, order_id or "")
+    captured = [charge for charge in meant if charge.status is Status.SUCCEEDED]
+    if not captured:
+        raise Refusal("charge-not-found", "No captured charge has this id or order; charge first.")
+    for charge in captured:
+        if charge.amount - repository.refunded(tx, charge.id) >= amount:
+            return charge
+    raise Refusal("refund-exceeds-capture", "Less than this is left of the charge; refund what is left.")
+
+
 def _append(tx: Tx, entry: Entry, trouble: Trouble) -> Settled:
     repository.append(tx, entry)
     if trouble is not Trouble.NONE:
-        repository.queue_webhooks(tx, "key", entry.key, _now() + LATE)
+        repository.queue_webhook(tx, entry.key, _now() + LATE)
     return Settled(entry, replayed=False, trouble=trouble)
 
 
 def _delay(attempts: int) -> timedelta:
-    return min(timedelta(seconds=2**attempts), WEBHOOK_MAX_DELAY) * random.uniform(0.5, 1)
+    return min(timedelta(seconds=2**attempts), WEBHOOK_MAX_DELAY) * random.uniform(0.5, 1)  # noqa: S311
 
 
 def _now() -> datetime:
-    return datetime.now(UTC)
+    """In whole milliseconds, as they are stored: an answer and its replay must be the same bytes."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)

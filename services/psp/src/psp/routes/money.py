@@ -1,44 +1,24 @@
-"""HTTP → use case → schema."""
+"""Charges, refunds and the ledger: HTTP → use case → schema."""
 
 import asyncio
-from dataclasses import dataclass
 from time import monotonic
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from psp import schemas, usecases
-from psp.asgi import SERVER_ERROR, LostReply, problem
-from psp.models import Faults, Kind, Settled, Trouble
-from psp.repository import Store
+from psp.models import Kind, Settled, Trouble
+from psp.routes.problems import SERVER_ERROR, problem, problems
+from psp.routes.provider import Provider, TheProvider
+from psp.routes.wire import LostReply
 from psp.usecases import LATE
 
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """What the process holds: its ledger, and the faults that it was told to have."""
-
-    store: Store
-    faults: Faults
-
-
-def _provider(request: Request) -> Provider:
-    provider: Provider = request.state.provider
-    return provider
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    content = {"application/problem+json": {"schema": schemas.Problem.model_json_schema()}}
-    return {status: {"description": "Problem", "content": content} for status in (*statuses, 413, 422, 500)}
-
-
-TheProvider = Annotated[Provider, Depends(_provider)]
 IdempotencyKey = Annotated[str, Header(alias="Idempotency-Key", pattern=r"^[!-~]{1,255}$")]
 
 router = APIRouter()
 
 
-@router.post("/charges", response_model=schemas.Charge, responses=_problems(400))
+@router.post("/charges", response_model=schemas.Charge, responses=problems(400))
 async def create_charge(
     body: schemas.ChargeRequest, key: IdempotencyKey, provider: TheProvider, request: Request
 ) -> Response:
@@ -59,7 +39,7 @@ async def create_charge(
     return await _answer(settled, provider, request, arrived)
 
 
-@router.post("/refunds", response_model=schemas.Refund, responses=_problems(400, 404, 409))
+@router.post("/refunds", response_model=schemas.Refund, responses=problems(400, 404, 409))
 async def create_refund(
     body: schemas.RefundRequest, key: IdempotencyKey, provider: TheProvider, request: Request
 ) -> Response:
@@ -97,7 +77,7 @@ async def _answer(settled: Settled, provider: Provider, request: Request, arrive
     )
 
 
-@router.get("/charges", responses=_problems())
+@router.get("/charges", responses=problems())
 async def list_charges(
     order_id: Annotated[str, Query(pattern=r"^[!-~]{1,64}$")], provider: TheProvider
 ) -> schemas.ChargeList:
@@ -106,7 +86,7 @@ async def list_charges(
     return schemas.ChargeList(items=[schemas.ChargeRecord.of(charge, refunded) for charge, refunded in found])
 
 
-@router.get("/ledger", responses=_problems())
+@router.get("/ledger", responses=problems())
 async def read_ledger(
     provider: TheProvider,
     after: Annotated[int, Query(ge=0, le=2**53)] = 0,
@@ -118,28 +98,3 @@ async def read_ledger(
         items=[schemas.LedgerEntry.of(seq, entry) for seq, entry in entries],
         next_after=entries[-1][0] if len(entries) == limit else None,
     )
-
-
-@router.post("/sandbox/faults", responses=_problems(400))
-async def set_faults(body: schemas.FaultRequest, provider: TheProvider) -> schemas.Fault:
-    """Makes every charge and refund suffer, for some requests or until `none`."""
-    provider.faults.set(body.mode, body.seconds, body.for_requests)
-    return schemas.Fault.model_validate(provider.faults, from_attributes=True)
-
-
-@router.get("/sandbox/faults", responses=_problems())
-async def get_faults(provider: TheProvider) -> schemas.Fault:
-    return schemas.Fault.model_validate(provider.faults, from_attributes=True)
-
-
-@router.post("/sandbox/webhooks/replay", status_code=202, responses=_problems(400, 404))
-async def replay_webhooks(body: schemas.ReplayRequest, provider: TheProvider) -> schemas.Replay:
-    """Announces every result of an order, again if need be."""
-    return schemas.Replay(queued=await usecases.announce_order(provider.store, body.order_id))
-
-
-@router.get("/health/live")
-@router.get("/health/ready")
-@router.get("/health/startup")
-async def health() -> dict[str, str]:
-    return {"status": "ok"}

@@ -1,4 +1,4 @@
-"""The provider's manners on the wire: problem+json for every error, a limit on bodies, and lost replies."""
+"""Every error as problem+json (RFC 9457)."""
 
 from typing import Any
 
@@ -7,12 +7,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from psp.models import Refusal
+from psp.routes.wire import MAX_BODY
 from psp.schemas import Problem
 
-MAX_BODY = 64 * 1024
 TYPE_BASE = "https://psp.example/problems/"
 
 PROBLEMS = {
@@ -20,6 +19,7 @@ PROBLEMS = {
     "idempotency-key-required": (400, "An idempotency key is required"),
     "not-found": (404, "There is nothing here"),
     "charge-not-found": (404, "No such charge"),
+    "order-not-found": (404, "No such order"),
     "method-not-allowed": (405, "This method is not allowed here"),
     "refund-exceeds-capture": (409, "More than was captured"),
     "body-too-large": (413, "The body is too large"),
@@ -36,10 +36,6 @@ HTTP_ERRORS = {
 SERVER_ERROR = ("provider-error", "The result is unknown; ask again with the same idempotency key.")
 
 
-class LostReply(Exception):
-    """The connection is to be closed without an answer."""
-
-
 def problem(
     slug: str, detail: str, errors: list[dict[str, str]] | None = None, headers: dict[str, str] | None = None
 ) -> Response:
@@ -50,13 +46,18 @@ def problem(
     )
 
 
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For OpenAPI: the errors that a route answers besides those that all do."""
+    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    return {status: {"description": "Problem", "content": content} for status in (*statuses, 413, 422, 500)}
+
+
 def install(app: FastAPI) -> None:
-    """Gives the app its error answers and its outermost layer."""
+    """Gives the app its error answers."""
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _server_error)
-    app.add_middleware(Wire)
 
 
 async def _refused(_: Request, error: Exception) -> Response:
@@ -90,32 +91,3 @@ async def _http_error(_: Request, error: Exception) -> Response:
 
 async def _server_error(_: Request, __: Exception) -> Response:
     return problem(*SERVER_ERROR)
-
-
-class Wire:
-    """The outermost layer: counts a body's bytes, and drops the connection on `LostReply`."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        size = 0
-
-        async def counted() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > MAX_BODY:
-                raise HTTPException(413, headers={"Connection": "close"})
-            return message
-
-        try:
-            await self.app(scope, counted, send)
-        except LostReply:
-            # ASGI has no word for hanging up; uvicorn's `receive` belongs to the request that has the transport.
-            receive.__self__.transport.abort()  # type: ignore[attr-defined]
-            while (await receive())["type"] != "http.disconnect":
-                pass

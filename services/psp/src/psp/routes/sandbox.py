@@ -1,0 +1,34 @@
+"""What no real provider has: faults to order, webhooks to repeat; and health."""
+
+from fastapi import APIRouter
+
+from psp import schemas, usecases
+from psp.routes.problems import problems
+from psp.routes.provider import TheProvider
+
+router = APIRouter()
+
+
+@router.post("/sandbox/faults", responses=problems(400))
+async def set_faults(body: schemas.FaultRequest, provider: TheProvider) -> schemas.Fault:
+    """Makes every charge and refund suffer, for some requests or until `none`."""
+    provider.faults.set(body.mode, body.seconds, body.for_requests)
+    return schemas.Fault.model_validate(provider.faults, from_attributes=True)
+
+
+@router.get("/sandbox/faults", responses=problems())
+async def get_faults(provider: TheProvider) -> schemas.Fault:
+    return schemas.Fault.model_validate(provider.faults, from_attributes=True)
+
+
+@router.post("/sandbox/webhooks/replay", status_code=202, responses=problems(400, 404))
+async def replay_webhooks(body: schemas.ReplayRequest, provider: TheProvider) -> schemas.Replay:
+    """Announces every result of an order, again if need be."""
+    return schemas.Replay(queued=await usecases.announce_order(provider.store, body.order_id))
+
+
+@router.get("/health/live")
+@router.get("/health/ready")
+@router.get("/health/startup")
+async def health() -> dict[str, str]:
+    return {"status": "ok"}

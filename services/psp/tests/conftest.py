@@ -1,0 +1,96 @@
+"""A provider under a real server, and a receiver for its webhooks."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import uvicorn
+from aiohttp import web
+
+from psp.main import create
+from psp.settings import Settings
+
+SECRET = "a-secret-of-the-tests"
+
+
+@dataclass
+class Receiver:
+    """Answers webhooks with `status`, and keeps what came."""
+
+    status: int = 204
+    received: list[tuple[str, bytes]] = field(default_factory=list)
+    _came: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(body) for _, body in self.received]
+
+    async def handle(self, request: web.Request) -> web.Response:
+        async with self._came:
+            self.received.append((request.headers["Psp-Signature"], await request.read()))
+            self._came.notify_all()
+        return web.Response(status=self.status)
+
+    async def wait_for(self, count: int) -> None:
+        async with asyncio.timeout(10), self._came:
+            await self._came.wait_for(lambda: len(self.received) >= count)
+
+
+@pytest.fixture
+def receiver() -> Receiver:
+    return Receiver()
+
+
+@pytest.fixture
+async def webhook_url(receiver: Receiver) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_post("/hook", receiver.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    yield f"http://{host}:{port}/hook"
+    await runner.cleanup()
+
+
+Serve = Callable[[], AbstractAsyncContextManager[httpx2.AsyncClient]]
+
+
+@pytest.fixture
+def serve(tmp_path: Path, webhook_url: str) -> Serve:
+    """Runs the provider over one database, each time that it is called; gives a client."""
+    settings = Settings(
+        psp_database=tmp_path / "psp.sqlite",
+        webhook_url=webhook_url,
+        psp_webhook_secret=SECRET,
+        slow_seconds=1.5,
+    )
+
+    @asynccontextmanager
+    async def serving() -> AsyncIterator[httpx2.AsyncClient]:
+        server = uvicorn.Server(
+            uvicorn.Config(create(settings), port=0, log_level="warning", http="httptools")
+        )
+        running = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+            assert not running.done()
+        port = server.servers[0].sockets[0].getsockname()[1]
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            yield client
+        server.should_exit = True
+        await running
+
+    return serving
+
+
+@pytest.fixture
+async def client(serve: Serve) -> AsyncIterator[httpx2.AsyncClient]:
+    async with serve() as client:
+        yield client

@@ -1,0 +1,275 @@
+"""The provider as its callers see it, over real connections."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+from typing import Any
+
+import httpx2
+import pytest
+
+from .conftest import SECRET, Receiver, Serve
+
+CHARGE = {"order_id": "o1", "amount": 4200, "currency": "EUR", "payment_method": "tok_visa"}
+
+JSON = {"Content-Type": "application/json"}
+
+
+def key(value: str = "o1:charge") -> dict[str, str]:
+    return {"Idempotency-Key": value}
+
+
+def slug(answer: httpx2.Response) -> str:
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == answer.status_code
+    assert problem["title"]
+    assert problem["detail"]
+    return str(problem["type"].rpartition("/")[2])
+
+
+async def test_a_charge_and_its_replay(client: httpx2.AsyncClient) -> None:
+    first = await client.post("/charges", json=CHARGE, headers=key())
+    again = await client.post("/charges", json=CHARGE, headers=key())
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert first.json().items() >= {
+        "order_id": "o1", "amount": 4200, "currency": "EUR", "status": "succeeded", "reason": None,
+    }.items()  # fmt: skip
+    assert again.content == first.content
+    assert "Idempotent-Replayed" not in first.headers
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+
+async def test_a_declined_charge_is_a_definite_answer(client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/charges", json=CHARGE | {"payment_method": "tok_declined"}, headers=key())
+    assert answer.status_code == 200
+    assert (answer.json()["status"], answer.json()["reason"]) == ("failed", "declined")
+
+
+async def test_refund_lookup_and_ledger(client: httpx2.AsyncClient) -> None:
+    charge = (await client.post("/charges", json=CHARGE, headers=key())).json()
+    refund = await client.post("/refunds", json={"order_id": "o1", "amount": 200}, headers=key("o1:refund"))
+    by_id = await client.post("/refunds", json={"charge_id": charge["id"], "amount": 4000}, headers=key("r2"))
+    assert refund.json()["charge_id"] == by_id.json()["charge_id"] == charge["id"]
+    found = (await client.get("/charges", params={"order_id": "o1"})).json()["items"]
+    assert [(c["id"], c["refunded"], c["key"]) for c in found] == [(charge["id"], 4200, "o1:charge")]
+    page = (await client.get("/ledger", params={"limit": 2})).json()
+    rest = (await client.get("/ledger", params={"after": page["next_after"]})).json()
+    entries = page["items"] + rest["items"]
+    assert [(e["kind"], e["amount"], e["key"]) for e in entries] == [
+        ("capture", 4200, "o1:charge"), ("refund", 200, "o1:refund"), ("refund", 4000, "r2"),
+    ]  # fmt: skip
+    assert rest["next_after"] is None
+
+
+async def test_refusals(client: httpx2.AsyncClient) -> None:
+    await client.post("/charges", json=CHARGE, headers=key())
+
+    async def refused(path: str, header: str, **body: Any) -> tuple[int, str]:
+        answer = await client.post(path, json=body, headers=key(header))
+        return answer.status_code, slug(answer)
+
+    exceeds = (409, "refund-exceeds-capture")
+    assert await refused("/charges", "o1:charge", **(CHARGE | {"amount": 1})) == (422, "key-reused")
+    assert await refused("/refunds", "r", order_id="no", amount=1) == (404, "charge-not-found")
+    assert await refused("/refunds", "r", order_id="o1", amount=4201) == exceeds
+    assert await refused("/refunds", "r", amount=1) == (422, "invalid-request")
+    assert await refused("/refunds", "r", order_id="o1", charge_id="c", amount=1) == (422, "invalid-request")
+    assert await refused("/sandbox/webhooks/replay", "r", order_id="no") == (404, "order-not-found")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        CHARGE | {"unknown": 1},
+        CHARGE | {"amount": "4200"},
+        CHARGE | {"amount": 42.5},
+        CHARGE | {"amount": True},
+        CHARGE | {"amount": 0},
+        CHARGE | {"amount": -1},
+        CHARGE | {"amount": 2**63},
+        CHARGE | {"order_id": "a\x00b"},
+        CHARGE | {"order_id": "\ud800"},
+        CHARGE | {"payment_method": "\ud800"},
+        CHARGE | {"\ud800": 1},
+        CHARGE | {"currency": "eur"},
+        CHARGE | {"currency": "EUR\n"},
+        {**CHARGE, "order_id": ["o1"]},
+        [CHARGE],
+        None,
+        "text",
+    ],
+    ids=lambda body: json.dumps(body)[-40:],
+)
+async def test_bad_bodies_are_422(client: httpx2.AsyncClient, body: Any) -> None:
+    answer = await client.post("/charges", content=json.dumps(body), headers=key() | JSON)
+    assert (answer.status_code, slug(answer)) == (422, "invalid-request")
+    assert (await client.get("/ledger")).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[" * 60_000,
+        b'{"amount":' + b"9" * 5000 + b"}",
+        b"\xff\xfe\x00",
+        b'"\xed\xa0\x80"',
+        b"NaN",
+    ],
+    ids=["empty", "cut off", "deep", "long number", "not UTF-8", "raw surrogate", "NaN"],
+)
+async def test_bodies_that_are_no_json_are_4xx(client: httpx2.AsyncClient, content: bytes) -> None:
+    answer = await client.post("/charges", content=content, headers=key() | JSON)
+    assert (answer.status_code, slug(answer)) in [(400, "malformed-json"), (422, "invalid-request")]
+
+
+async def test_bodies_over_64_kib_are_413(client: httpx2.AsyncClient) -> None:
+    async def chunks() -> Any:
+        for _ in range(65):
+            yield b" " * 1024
+
+    for content in (b" " * 65_537, chunks()):
+        answer = await client.post("/charges", content=content, headers=key() | JSON)
+        assert (answer.status_code, slug(answer)) == (413, "body-too-large")
+
+
+@pytest.mark.parametrize("header", [{}, key(""), key("with space"), key("a" * 256), key("\xe9")])
+async def test_a_key_is_required(client: httpx2.AsyncClient, header: dict[str, str]) -> None:
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in header.items()]
+    answer = await client.post("/charges", json=CHARGE, headers=headers)
+    assert (answer.status_code, slug(answer)) == (400, "idempotency-key-required")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/nothing", (404, "not-found")),
+        ("DELETE", "/charges", (405, "method-not-allowed")),
+        ("GET", "/charges", (422, "invalid-request")),
+        ("GET", "/charges?order_id=%00", (422, "invalid-request")),
+        ("GET", "/charges?order_id=%ED%A0%80", (422, "invalid-request")),
+        ("GET", f"/ledger?after={10**30}", (422, "invalid-request")),
+        ("GET", "/ledger?limit=-1", (422, "invalid-request")),
+    ],
+)
+async def test_bad_requests(
+    client: httpx2.AsyncClient, method: str, path: str, expected: tuple[int, str]
+) -> None:
+    answer = await client.request(method, path)
+    assert (answer.status_code, slug(answer)) == expected
+
+
+async def test_a_lost_reply_captures_and_the_same_key_tells(client: httpx2.AsyncClient) -> None:
+    body = CHARGE | {"payment_method": "tok_lost_reply"}
+    with pytest.raises(httpx2.RemoteProtocolError):
+        await client.post("/charges", json=body, headers=key())
+    again = await client.post("/charges", json=body, headers=key())
+    assert again.json()["status"] == "succeeded"
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+
+async def test_a_slow_charge_is_definite_before_it_answers(
+    client: httpx2.AsyncClient, receiver: Receiver
+) -> None:
+    body = CHARGE | {"payment_method": "tok_slow"}
+    started = time.monotonic()
+    slow = asyncio.create_task(client.post("/charges", json=body, headers=key()))
+    await asyncio.sleep(0.1)
+    again = await client.post("/charges", json=body, headers=key())
+    assert time.monotonic() - started < 1
+    assert again.json() == (await slow).json()
+    assert time.monotonic() - started >= 1.5
+    await receiver.wait_for(1)
+    assert receiver.events[0]["charge_id"] == again.json()["id"]
+
+
+async def test_faults_of_the_whole_provider(client: httpx2.AsyncClient) -> None:
+    async def fault(**body: Any) -> None:
+        assert (await client.post("/sandbox/faults", json=body)).status_code == 200
+
+    async def captures() -> int:
+        return len((await client.get("/ledger")).json()["items"])
+
+    await fault(mode="error500", for_requests=2)
+    before = await client.post("/charges", json=CHARGE, headers=key())
+    assert (before.status_code, slug(before), await captures()) == (500, "provider-error", 0)
+    after = await client.post("/charges", json=CHARGE, headers=key())
+    assert (after.status_code, await captures()) == (500, 1)
+    assert (await client.post("/charges", json=CHARGE, headers=key())).status_code == 200
+
+    await fault(mode="lost-reply")
+    with pytest.raises(httpx2.RemoteProtocolError):
+        await client.post("/charges", json=CHARGE, headers=key())
+
+    await fault(mode="slow", seconds=0.3)
+    started = time.monotonic()
+    assert (await client.post("/charges", json=CHARGE, headers=key())).status_code == 200
+    assert time.monotonic() - started >= 0.3
+
+    await fault(mode="none")
+    assert (await client.get("/sandbox/faults")).json() == {
+        "mode": "none", "seconds": 1.5, "for_requests": None,
+    }  # fmt: skip
+    assert await captures() == 1
+
+
+async def test_a_webhook_is_signed_and_can_be_replayed(
+    client: httpx2.AsyncClient, receiver: Receiver
+) -> None:
+    charge = (await client.post("/charges", json=CHARGE, headers=key())).json()
+    for count in (1, 2):
+        replay = await client.post("/sandbox/webhooks/replay", json={"order_id": "o1"})
+        assert (replay.status_code, replay.json()) == (202, {"queued": 1})
+        await receiver.wait_for(count)
+    header, body = receiver.received[0]
+    at, _, digest = header.removeprefix("t=").partition(",v1=")
+    assert abs(int(at) - time.time()) < 10
+    assert digest == hmac.new(SECRET.encode(), at.encode() + b"." + body, hashlib.sha256).hexdigest()
+    assert receiver.events[0] == receiver.events[1]
+    assert receiver.events[0].items() >= {
+        "type": "charge.succeeded", "order_id": "o1", "charge_id": charge["id"], "refund_id": None,
+    }.items()  # fmt: skip
+
+
+async def test_a_caller_that_hung_up_is_told_by_webhook(
+    client: httpx2.AsyncClient, receiver: Receiver
+) -> None:
+    body = json.dumps(CHARGE).encode()
+    head = (
+        f"POST /charges HTTP/1.1\r\nHost: psp\r\nIdempotency-Key: k\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    _, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+    writer.write(head.encode() + body)
+    writer.close()
+    await receiver.wait_for(1)
+    assert receiver.events[0]["type"] == "charge.succeeded"
+
+
+async def test_a_webhook_outlives_a_restart(serve: Serve, receiver: Receiver) -> None:
+    receiver.status = 503
+    async with serve() as client:
+        await client.post("/charges", json=CHARGE, headers=key())
+        await client.post("/sandbox/webhooks/replay", json={"order_id": "o1"})
+        await receiver.wait_for(1)
+    receiver.status = 204
+    async with serve():
+        await receiver.wait_for(2)
+    assert receiver.events[0] == receiver.events[1]
+
+
+async def test_the_ledger_outlives_a_restart(serve: Serve) -> None:
+    async with serve() as client:
+        first = await client.post("/charges", json=CHARGE, headers=key())
+    async with serve() as client:
+        again = await client.post("/charges", json=CHARGE, headers=key())
+    assert again.content == first.content
+
+
+@pytest.mark.parametrize("probe", ["live", "ready", "startup"])
+async def test_health(client: httpx2.AsyncClient, probe: str) -> None:
+    assert (await client.get(f"/health/{probe}")).status_code == 200

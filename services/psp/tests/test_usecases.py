@@ -1,0 +1,187 @@
+"""Money moves once for a key, and only what was captured goes back; on a real SQLite file."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from psp import usecases
+from psp.models import Entry, Refusal, Settled, Status, Trouble
+from psp.repository import Store, Tx
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = Store(tmp_path / "psp.sqlite")
+    yield store
+    await store.close()
+
+
+async def charge(
+    store: Store,
+    key: str = "o1:charge",
+    *,
+    order_id: str = "o1",
+    amount: int = 1000,
+    method: str = "tok_visa",
+    trouble: Trouble = Trouble.NONE,
+) -> Settled:
+    return await usecases.charge(
+        store,
+        key=key,
+        order_id=order_id,
+        amount=amount,
+        currency="EUR",
+        payment_method=method,
+        trouble=trouble,
+    )
+
+
+async def refund(store: Store, key: str, amount: int) -> Settled:
+    return await usecases.refund(store, key=key, order_id="o1", charge_id=None, amount=amount)
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "reason"),
+    [
+        ("tok_visa", Status.SUCCEEDED, None),
+        ("tok_slow", Status.SUCCEEDED, None),
+        ("tok_lost_reply", Status.SUCCEEDED, None),
+        ("tok_declined", Status.FAILED, "declined"),
+        ("tok_insufficient_funds", Status.FAILED, "insufficient_funds"),
+        ("tok_\x00\N{SNOWMAN}", Status.FAILED, "unknown_payment_method"),
+    ],
+)
+async def test_each_token(store: Store, method: str, status: Status, reason: str | None) -> None:
+    settled = await charge(store, method=method)
+    assert (settled.entry.status, settled.entry.reason) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("method", "trouble"), [("tok_slow", Trouble.SLOW), ("tok_lost_reply", Trouble.LOST_REPLY)]
+)
+async def test_a_token_spoils_only_the_first_answer(store: Store, method: str, trouble: Trouble) -> None:
+    first = await charge(store, method=method)
+    again = await charge(store, method=method)
+    assert (first.trouble, again.trouble) == (trouble, Trouble.NONE)
+    assert again.entry == first.entry
+    assert again.replayed
+
+
+async def test_fifty_callers_with_one_key_move_money_once(store: Store) -> None:
+    answers = await asyncio.gather(*(charge(store) for _ in range(50)))
+    assert len({answer.entry.id for answer in answers}) == 1
+    assert sum(not answer.replayed for answer in answers) == 1
+    assert len(await usecases.ledger(store, 0, 100)) == 1
+
+
+async def test_a_key_is_bound_to_its_request(store: Store) -> None:
+    await charge(store)
+    with pytest.raises(Refusal, match="key-reused"):
+        await charge(store, amount=1001)
+    with pytest.raises(Refusal, match="key-reused"):
+        await refund(store, "o1:charge", 1000)
+
+
+async def test_refunds_never_exceed_the_capture(store: Store) -> None:
+    await charge(store)
+    answers = await asyncio.gather(
+        *(refund(store, f"refund-{n}", 400) for n in range(5)), return_exceptions=True
+    )
+    refused = [answer for answer in answers if isinstance(answer, Refusal)]
+    assert len(refused) == 3
+    assert {refusal.slug for refusal in refused} == {"refund-exceeds-capture"}
+    assert [refunded for _, refunded in await usecases.charges(store, "o1")] == [800]
+
+
+async def test_a_refused_refund_leaves_its_key_free(store: Store) -> None:
+    with pytest.raises(Refusal, match="charge-not-found"):
+        await refund(store, "o1:refund", 1000)
+    await charge(store, method="tok_declined")
+    with pytest.raises(Refusal, match="charge-not-found"):
+        await refund(store, "o1:refund", 1000)
+    await charge(store, key="second")
+    assert not (await refund(store, "o1:refund", 1000)).replayed
+    assert (await refund(store, "o1:refund", 1000)).replayed
+
+
+async def test_an_order_with_two_captures_can_give_back_both(store: Store) -> None:
+    first, second = await charge(store, "a"), await charge(store, "b")
+    refunds = [await refund(store, f"refund-{n}", 1000) for n in range(2)]
+    assert [r.entry.charge_id for r in refunds] == [first.entry.id, second.entry.id]
+
+
+async def test_the_ledger_holds_money_that_moved_in_pages(store: Store) -> None:
+    await charge(store, "a")
+    await charge(store, "b", method="tok_declined")
+    await refund(store, "c", 300)
+    (seq, captured), *_ = page = await usecases.ledger(store, 0, 1)
+    assert len(page) == 1
+    assert (captured.key, captured.amount) == ("a", 1000)
+    assert [(e.key, e.amount) for _, e in await usecases.ledger(store, seq, 10)] == [("c", 300)]
+
+
+async def test_answers_wait_for_the_disk(store: Store, tmp_path: Path) -> None:
+    await charge(store)
+    other = sqlite3.connect(tmp_path / "psp.sqlite")
+    assert other.execute("SELECT count(*) FROM entries").fetchone() == (1,)
+    other.close()
+
+
+async def test_an_error_undoes_the_batch_and_the_store_lives_on(store: Store) -> None:
+    def broken(tx: Tx) -> None:
+        raise sqlite3.OperationalError("disk full")
+
+    answers = await asyncio.gather(charge(store), store.run(broken), return_exceptions=True)
+    assert all(isinstance(answer, sqlite3.OperationalError) for answer in answers)
+    assert not (await charge(store)).replayed
+
+
+class Sender:
+    """Takes webhooks, or refuses them all."""
+
+    def __init__(self, takes: bool = True) -> None:
+        self.takes = takes
+        self.sent: list[Entry] = []
+
+    async def send(self, entry: Entry) -> bool:
+        self.sent.append(entry)
+        return self.takes
+
+
+async def test_only_answers_that_may_be_lost_are_announced(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usecases, "LATE", usecases.LATE * 0)
+    await charge(store, "seen")
+    lost = await charge(store, "lost", trouble=Trouble.LOST_REPLY)
+    sender = Sender()
+    await usecases.deliver_webhooks(store, sender)
+    await usecases.deliver_webhooks(store, sender)
+    assert sender.sent == [lost.entry]
+
+
+async def test_a_failed_webhook_comes_again_and_is_given_up_in_the_end(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled = await charge(store)
+    await usecases.announce(store, settled.entry)
+    sender = Sender(takes=False)
+    await usecases.deliver_webhooks(store, sender)
+    await usecases.deliver_webhooks(store, sender)
+    assert len(sender.sent) == 1, "it backs off"
+    monkeypatch.setattr(usecases, "WEBHOOK_MAX_DELAY", usecases.LATE * 0)
+    await usecases.announce_order(store, "o1")
+    for _ in range(usecases.WEBHOOK_ATTEMPTS + 5):
+        await usecases.deliver_webhooks(store, sender)
+    assert len(sender.sent) == 1 + usecases.WEBHOOK_ATTEMPTS
+
+
+async def test_a_start_announces_the_last_results(store: Store) -> None:
+    settled = await charge(store)
+    await usecases.announce_last(store)
+    sender = Sender()
+    await usecases.deliver_webhooks(store, sender)
+    assert sender.sent == [settled.entry]
