@@ -178,10 +178,10 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def answers(port: int, question: bytes, beginning: bytes) -> bool:
-    """Whether the server on 127.0.0.1:`port` answers `question` with bytes that start with `beginning`."""
+def answers(port: int, question: bytes, beginning: bytes, host: str = "127.0.0.1") -> bool:
+    """Whether the server at `host`:`port` answers `question` with bytes that start with `beginning`."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
+        with socket.create_connection((host, port), timeout=1.0) as connection:
             connection.sendall(question)
             return connection.recv(64).startswith(beginning)
     except OSError:

@@ -6,13 +6,15 @@ import re
 import secrets
 from collections.abc import Mapping
 
+USERS = ("catalog", "cart", "order", "payment", "operator")
+
 
 def render(template: str, passwords: Mapping[str, str]) -> str:
     """Fill in `${<USER>_PASSWORD_HASH}` for each user of `passwords`.
 
     Raises KeyError if the template has a user without a password.
     """
-    hashes = {f"{user.upper()}_PASSWORD_HASH": password_hash(password) for user, password in passwords.items()}
+    hashes = {f"{user.upper()}_PASSWORD_HASH": password_hash(given) for user, given in passwords.items()}
     return re.sub(r"\$\{(\w+)\}", lambda found: hashes[found[1]], template)
 
 

@@ -1,0 +1,15 @@
+"""Fixtures for every test of the project: the stores of `chassis.testing`, with this shop's topology."""
+
+from pathlib import Path
+
+import pytest
+
+from shopctl.native.definitions import USERS, render
+
+pytest_plugins = ["chassis.testing.fixtures"]
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_definitions() -> str:
+    template = Path(__file__).parent / "deploy" / "rabbitmq" / "definitions.json.template"
+    return render(template.read_text(), {user: user for user in USERS})

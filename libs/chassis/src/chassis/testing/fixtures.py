@@ -1,0 +1,153 @@
+"""The pytest plugin: real stores, started when a test first asks for one, empty at the start of each test."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import aio_pika
+import asyncpg
+import pytest
+import redis
+
+from chassis.db import migrations
+from chassis.testing import stores
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A RabbitMQ with the definitions' first virtual host; a user's password is its name."""
+
+    administrator: str
+    vhost: str
+    queues: tuple[str, ...]
+
+    def url(self, user: str | None = None) -> str:
+        """The AMQP URL of one of the definitions' users, or of an administrator."""
+        path = quote(self.vhost, safe="")
+        if user is None:
+            return f"{self.administrator}/{path}"
+        return f"amqp://{user}:{user}@{urlsplit(self.administrator).netloc.rpartition('@')[2]}/{path}"
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_definitions() -> str:
+    """JSON text of RabbitMQ's definitions; a project with a topology overrides this in its conftest."""
+    return '{"vhosts": [{"name": "/"}]}'
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a superuser's connection; most tests want `database`."""
+    with stores.postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """The URL of a Valkey that tests share; most tests want `valkey`."""
+    with stores.valkey() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(rabbitmq_definitions: str) -> Iterator[Broker]:
+    """A broker whose queues may hold other tests' messages; most tests want `rabbitmq`."""
+    definitions = json.loads(rabbitmq_definitions)
+    vhost = definitions["vhosts"][0]["name"]
+    queues = tuple(queue["name"] for queue in definitions.get("queues", ()) if queue["vhost"] == vhost)
+    with stores.rabbitmq(definitions) as url:
+        yield Broker(url, vhost, queues)
+
+
+@pytest.fixture(scope="session")
+def database_templates(postgres_server: str) -> Iterator[Callable[[str], str]]:
+    """Gives the name of a database that holds a package's migrated schema, made once a session."""
+    made: dict[str, str] = {}
+
+    def template(package: str) -> str:
+        if package not in made:
+            name = f"template_{package}_{uuid.uuid4().hex[:8]}"
+            execute(postgres_server, f'CREATE DATABASE "{name}"')
+            apart(migrations.upgrade, package, at(postgres_server, name))
+            made[package] = name
+        return made[package]
+
+    yield template
+    drop(postgres_server, *made.values())
+
+
+@pytest.fixture
+def database(
+    postgres_server: str, database_templates: Callable[[str], str]
+) -> Iterator[Callable[[str | None], str]]:
+    """`database("shelves")` is the URL of a fresh database migrated for that package; None: an empty one."""
+    made: list[str] = []
+
+    def fresh(package: str | None = None) -> str:
+        template = "template0" if package is None else database_templates(package)
+        name = f"test_{uuid.uuid4().hex}"
+        execute(postgres_server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        made.append(name)
+        return at(postgres_server, name)
+
+    yield fresh
+    drop(postgres_server, *made)
+
+
+@pytest.fixture
+def valkey(valkey_url: str) -> str:
+    """The URL of an empty Valkey."""
+    with redis.Redis.from_url(valkey_url) as client:
+        client.flushdb()
+    return valkey_url
+
+
+@pytest.fixture
+def rabbitmq(rabbitmq_server: Broker) -> Broker:
+    """A broker with empty queues."""
+    apart(asyncio.run, purge(rabbitmq_server))
+    return rabbitmq_server
+
+
+async def purge(broker: Broker) -> None:
+    """Empty the queues of the definitions."""
+    async with await aio_pika.connect(broker.url()) as connection:
+        channel = await connection.channel()
+        for name in broker.queues:
+            await (await channel.get_queue(name, ensure=False)).purge()
+
+
+def at(url: str, database: str) -> str:
+    """The same server's other database."""
+    return urlsplit(url)._replace(path=f"/{database}").geturl()
+
+
+def execute(url: str, *statements: str) -> None:
+    """Run statements, each in a transaction of its own."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    apart(asyncio.run, run())
+
+
+def drop(url: str, *names: str) -> None:
+    execute(url, *(f'DROP DATABASE "{name}" WITH (FORCE)' for name in names))
+
+
+def apart(function: Callable[..., T], *arguments: Any) -> T:
+    """Call `function`, which runs an event loop, in a thread: the caller may be inside a running loop."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(function, *arguments).result()

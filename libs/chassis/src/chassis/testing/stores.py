@@ -1,0 +1,166 @@
+"""One store for a test session: from the environment, else a container, else the system's binaries.
+
+TEST_POSTGRES_URL, TEST_VALKEY_URL, TEST_RABBITMQ_URL   use these (RabbitMQ's as an administrator)
+TEST_STORES=native|containers                           insist on one of the other two
+"""
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from chassis.testing.processes import Server, StartError, answers, free_ports, start
+from chassis.testing.servers import Epmd, Postgres, RabbitMQ, Valkey
+
+POSTGRES_IMAGE = "postgres:17-trixie"
+VALKEY_IMAGE = "valkey/valkey:8-trixie"
+RABBITMQ_IMAGE = "rabbitmq:4-management"
+PASSWORD = "tester"
+ADMINISTRATOR = "tester"
+
+_GREETINGS = {
+    5432: (b"\x00\x00\x00\x08\x04\xd2\x16\x2f", b"N"),  # SSLRequest
+    6379: (b"PING\r\n", b"+PONG"),
+    5672: (b"AMQP\x00\x00\x09\x01", b"\x01"),  # a method frame: Connection.Start
+}
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """The URL of a superuser's connection to a PostgreSQL server."""
+    if given := os.environ.get("TEST_POSTGRES_URL"):
+        yield given
+    elif containers():
+        environment = {"POSTGRES_PASSWORD": PASSWORD}
+        arguments = "postgres -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+        # The image's first server, which runs its scripts, listens on no TCP port.
+        with _container(POSTGRES_IMAGE, 5432, environment, arguments) as address:
+            yield f"postgresql://postgres:{PASSWORD}@{address}/postgres"
+    else:
+        with _home() as home:
+            server = Postgres(home / "postgres", free_ports(1)[0], PASSWORD, durable=False)
+            with _running(server, home):
+                yield server.url
+
+
+@contextlib.contextmanager
+def valkey() -> Iterator[str]:
+    """The URL of a Valkey or Redis server."""
+    if given := os.environ.get("TEST_VALKEY_URL"):
+        yield given
+    elif containers():
+        with _container(VALKEY_IMAGE, 6379, {}, "valkey-server --appendonly yes") as address:
+            yield f"redis://{address}/0"
+    else:
+        with _home() as home:
+            server = Valkey(home / "valkey", free_ports(1)[0], PASSWORD)
+            with _running(server, home):
+                yield server.url
+
+
+@contextlib.contextmanager
+def rabbitmq(definitions: dict[str, Any]) -> Iterator[str]:
+    """The URL, without a virtual host, of an administrator at a RabbitMQ that holds `definitions`.
+
+    A broker from the environment is expected to hold them already.
+    """
+    text = json.dumps(with_administrator(definitions))
+    if given := os.environ.get("TEST_RABBITMQ_URL"):
+        yield given.removesuffix(urlsplit(given).path)
+    elif containers():
+        with _home() as home:
+            (home / "definitions.json").write_text(text)
+            (home / "definitions.conf").write_text("load_definitions = /etc/rabbitmq/definitions.json\n")
+            files = {
+                home / "definitions.json": "/etc/rabbitmq/definitions.json",
+                home / "definitions.conf": "/etc/rabbitmq/conf.d/90-definitions.conf",
+            }
+            with _container(RABBITMQ_IMAGE, 5672, {}, files=files) as address:
+                yield f"amqp://{ADMINISTRATOR}:{PASSWORD}@{address}"
+    else:
+        with _home() as home:
+            port, dist_port, epmd_port = free_ports(3)
+            server = RabbitMQ(home / "rabbitmq", port, dist_port, epmd_port, text)
+            with _running(Epmd(home / "rabbitmq", epmd_port), home), _running(server, home):
+                yield f"amqp://{ADMINISTRATOR}:{PASSWORD}@127.0.0.1:{port}"
+
+
+def with_administrator(definitions: dict[str, Any]) -> dict[str, Any]:
+    """The same definitions and a user that may do everything in each of their virtual hosts."""
+    user = {"name": ADMINISTRATOR, "password": PASSWORD, "tags": ["administrator"]}
+    everything = {"user": ADMINISTRATOR, "configure": ".*", "write": ".*", "read": ".*"}
+    return definitions | {
+        "users": [*definitions.get("users", []), user],
+        "permissions": [
+            *definitions.get("permissions", []),
+            *({**everything, "vhost": vhost["name"]} for vhost in definitions["vhosts"]),
+        ],
+    }
+
+
+@functools.cache
+def containers() -> bool:
+    """Whether the stores run as containers: a Docker Engine answers, and nobody asked otherwise."""
+    wanted = os.environ.get("TEST_STORES", "")
+    if wanted in ("native", "containers"):
+        return wanted == "containers"
+    import docker  # type: ignore[import-untyped]
+
+    try:
+        docker.from_env(timeout=3).ping()
+    except docker.errors.DockerException:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _container(
+    image: str,
+    port: int,
+    environment: dict[str, str],
+    arguments: str | None = None,
+    *,
+    files: dict[Path, str] | None = None,
+) -> Iterator[str]:
+    from testcontainers.core.container import DockerContainer
+
+    container = DockerContainer(image, env=environment).with_exposed_ports(port)
+    if arguments:
+        container.with_command(arguments)
+    for source, target in (files or {}).items():
+        container.with_volume_mapping(str(source), target, "ro")
+    with container:
+        host, outside = container.get_container_host_ip(), int(container.get_exposed_port(port))
+        deadline = time.monotonic() + 90
+        # Docker's own proxy accepts before the server listens, so only an answer counts.
+        while not answers(outside, *_GREETINGS[port], host=host):
+            if time.monotonic() > deadline:
+                raise StartError(f"{image} did not answer on port {port} within 90 s")
+            time.sleep(0.1)
+        yield f"{host}:{outside}"
+
+
+@contextlib.contextmanager
+def _home() -> Iterator[Path]:
+    home = Path(tempfile.mkdtemp(prefix="stores-"))
+    home.chmod(0o711)  # the servers run as other users when we are root
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _running(server: Server, home: Path) -> Iterator[None]:
+    process = start(server, home / f"{server.name}.log", die_with_parent=True)
+    try:
+        yield
+    finally:
+        process.stop(server.stop_signal)
