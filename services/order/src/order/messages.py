@@ -1,0 +1,92 @@
+"""What order sends and what it takes, by type. Unknown fields are ignored."""
+
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+
+from chassis.outbox import Message
+
+__all__ = [
+    "CancelPayment",
+    "Charge",
+    "Line",
+    "OrderConfirmed",
+    "PaymentCancelled",
+    "PaymentCaptured",
+    "PaymentFailed",
+    "ReleaseStock",
+    "ReserveStock",
+    "StockRejected",
+    "StockReserved",
+]
+
+
+class Line(msgspec.Struct, frozen=True):
+    sku: str
+    quantity: int
+
+
+class ReserveStock(Message):
+    type: ClassVar[str] = "catalog.reserve-stock.v1"
+    order_id: UUID
+    lines: list[Line]
+
+
+class ReleaseStock(Message):
+    """Undo: end with nothing held or sold for this order."""
+
+    type: ClassVar[str] = "catalog.release-stock.v1"
+    order_id: UUID
+
+
+class Charge(Message):
+    type: ClassVar[str] = "payment.charge.v1"
+    order_id: UUID
+    amount: int
+    currency: str
+    payment_method: str
+
+
+class CancelPayment(Message):
+    """Undo: end with no money taken."""
+
+    type: ClassVar[str] = "payment.cancel.v1"
+    order_id: UUID
+
+
+class OrderConfirmed(Message):
+    type: ClassVar[str] = "order.confirmed.v1"
+    order_id: UUID
+    sub: str
+    cart_version: str
+    lines: list[Line]
+
+
+class StockReserved(Message):
+    type: ClassVar[str] = "catalog.stock-reserved.v1"
+    order_id: UUID
+
+
+class StockRejected(Message):
+    type: ClassVar[str] = "catalog.stock-rejected.v1"
+    order_id: UUID
+    skus: list[str] = []
+    reason: str = "sold-out"
+
+
+class PaymentCaptured(Message):
+    type: ClassVar[str] = "payment.captured.v1"
+    order_id: UUID
+
+
+class PaymentFailed(Message):
+    type: ClassVar[str] = "payment.failed.v1"
+    order_id: UUID
+    reason: str
+
+
+class PaymentCancelled(Message):
+    type: ClassVar[str] = "payment.cancelled.v1"
+    order_id: UUID
+    refunded: bool

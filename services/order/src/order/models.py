@@ -1,0 +1,153 @@
+"""The order's tables, and its saga as a pure function: `(status, input) → (status, commands)`."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from chassis import outbox
+from order.messages import CancelPayment, Charge, Line, OrderConfirmed, ReleaseStock, ReserveStock
+
+__all__ = ["FAILED", "OPEN", "UNDOING", "Command", "Input", "Status", "Transition", "metadata", "transition"]
+
+
+class Status(StrEnum):
+    PENDING = "PENDING"
+    RESERVED = "RESERVED"
+    CONFIRMED = "CONFIRMED"
+    REJECTED = "REJECTED"
+    PAYMENT_FAILED = "PAYMENT_FAILED"
+    CANCELLING = "CANCELLING"
+    CANCELLED = "CANCELLED"
+    EXPIRING = "EXPIRING"
+    EXPIRED = "EXPIRED"
+    REFUNDING = "REFUNDING"
+    REFUNDED = "REFUNDED"
+
+
+OPEN = frozenset({Status.PENDING, Status.RESERVED})
+UNDOING = frozenset({Status.CANCELLING, Status.EXPIRING, Status.REFUNDING})
+FAILED = frozenset({Status.REJECTED, Status.PAYMENT_FAILED, Status.CANCELLED, Status.EXPIRED})
+"""Nothing came of it, so the same cart may be ordered again."""
+
+
+class Input(StrEnum):
+    STOCK_RESERVED = "stock-reserved"
+    STOCK_REJECTED = "stock-rejected"
+    CAPTURED = "captured"
+    PAYMENT_FAILED = "payment-failed"
+    PAYMENT_CANCELLED = "payment-cancelled"
+    CANCEL = "cancel"
+    EXPIRE = "expire"
+    REFUND = "refund"
+
+
+Command = type[ReserveStock] | type[ReleaseStock] | type[Charge] | type[CancelPayment] | type[OrderConfirmed]
+UNDO: tuple[Command, ...] = (ReleaseStock, CancelPayment)
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    status: Status
+    commands: tuple[Command, ...] = ()
+
+
+TRANSITIONS: dict[tuple[Status, Input], Transition] = {
+    (Status.PENDING, Input.STOCK_RESERVED): Transition(Status.RESERVED, (Charge,)),
+    (Status.PENDING, Input.STOCK_REJECTED): Transition(Status.REJECTED),
+    (Status.PENDING, Input.CANCEL): Transition(Status.CANCELLING, UNDO),
+    (Status.PENDING, Input.EXPIRE): Transition(Status.EXPIRING, UNDO),
+    (Status.RESERVED, Input.CAPTURED): Transition(Status.CONFIRMED, (OrderConfirmed,)),
+    (Status.RESERVED, Input.PAYMENT_FAILED): Transition(Status.PAYMENT_FAILED, (ReleaseStock,)),
+    (Status.RESERVED, Input.CANCEL): Transition(Status.CANCELLING, UNDO),
+    (Status.RESERVED, Input.EXPIRE): Transition(Status.EXPIRING, UNDO),
+    (Status.CONFIRMED, Input.CANCEL): Transition(Status.REFUNDING, UNDO),
+    (Status.CONFIRMED, Input.REFUND): Transition(Status.REFUNDING, UNDO),
+    (Status.CANCELLING, Input.PAYMENT_CANCELLED): Transition(Status.CANCELLED),
+    (Status.EXPIRING, Input.PAYMENT_CANCELLED): Transition(Status.EXPIRED),
+    (Status.REFUNDING, Input.PAYMENT_CANCELLED): Transition(Status.REFUNDED),
+}
+
+
+def transition(status: Status, input: Input) -> Transition | None:
+    """What follows, or None: the input comes late, twice, or after an undo, and changes nothing."""
+    return TRANSITIONS.get((status, input))
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLine:
+    """A line as it was priced when the order was placed; `unit_price` in minor units."""
+
+    sku: str
+    name: str
+    quantity: int
+    unit_price: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """An order about to be stored as PENDING. `total` in minor units; `shipping_address` is JSON."""
+
+    id: UUID
+    principal: str
+    idempotency_key: str
+    request_hash: bytes
+    cart_version: str
+    payment_method: str
+    shipping_address: bytes
+    lines: tuple[OrderLine, ...]
+    total: int
+    currency: str
+
+    def reserve(self) -> ReserveStock:
+        return ReserveStock(order_id=self.id, lines=[Line(line.sku, line.quantity) for line in self.lines])
+
+
+metadata = sa.MetaData()
+_timestamp = sa.TIMESTAMP(timezone=True)
+
+orders = sa.Table(
+    "orders",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("principal", sa.Text, nullable=False),
+    sa.Column("idempotency_key", sa.Text, nullable=False),
+    sa.Column("request_hash", sa.LargeBinary, nullable=False),
+    sa.Column("cart_version", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False, comment="the length of its history"),
+    sa.Column("total", sa.BigInteger, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column(
+        "lines", sa.JSON, nullable=False, comment="[{sku, name, quantity, unit_price: {amount, currency}}]"
+    ),
+    sa.Column("payment_method", sa.Text, nullable=False),
+    sa.Column("shipping_address", sa.JSON, nullable=False),
+    sa.Column("created_at", _timestamp, nullable=False),
+    sa.Column("expires_at", _timestamp, nullable=False),
+    sa.Column("undo_sent_at", _timestamp),
+    sa.CheckConstraint("total >= 0", name="orders_total"),
+)
+sa.Index("orders_key", orders.c.principal, orders.c.idempotency_key, unique=True)
+sa.Index(
+    "orders_cart",
+    orders.c.principal,
+    orders.c.cart_version,
+    unique=True,
+    postgresql_where=orders.c.status.not_in(sorted(FAILED)),
+)
+sa.Index("orders_of", orders.c.principal, orders.c.id)
+sa.Index("orders_open", orders.c.expires_at, postgresql_where=orders.c.status.in_(sorted(OPEN)))
+sa.Index("orders_undoing", orders.c.undo_sent_at, postgresql_where=orders.c.status.in_(sorted(UNDOING)))
+
+order_history = sa.Table(
+    "order_history",
+    metadata,
+    sa.Column("order_id", sa.Uuid, sa.ForeignKey("orders.id"), primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("at", _timestamp, nullable=False),
+)
+outbox.tables(metadata)

@@ -1,0 +1,178 @@
+"""Every query of the order service."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from chassis.db import Connection
+from order.models import NewOrder, OrderLine, Status
+
+__all__ = [
+    "add_orders",
+    "due_for_expiry",
+    "due_for_undo",
+    "find_by_keys",
+    "get",
+    "history_after",
+    "latest",
+    "lock",
+    "move",
+    "undo_sent",
+]
+
+Record = asyncpg.Record
+
+ORDER = (
+    "id, status, total, currency, lines, shipping_address, created_at, expires_at"  # what the HTTP view shows
+)
+
+
+def lines_json(lines: Iterable[OrderLine], currency: str) -> str:
+    return msgspec.json.encode(
+        [
+            {
+                "sku": line.sku,
+                "name": line.name,
+                "quantity": line.quantity,
+                "unit_price": {"amount": line.unit_price, "currency": currency},
+            }
+            for line in lines
+        ]
+    ).decode()
+
+
+async def find_by_keys(
+    connection: Connection, keys: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[UUID, bytes]]:
+    """(principal, key) → (order's id, request hash), for those that exist."""
+    principals, idempotency_keys = zip(*keys, strict=True)
+    rows = await connection.fetch(
+        "SELECT principal, idempotency_key, id, request_hash FROM orders"
+        " JOIN unnest($1::text[], $2::text[]) AS k (principal, idempotency_key) USING (principal, idempotency_key)",
+        principals,
+        idempotency_keys,
+    )
+    return {(row["principal"], row["idempotency_key"]): (row["id"], row["request_hash"]) for row in rows}
+
+
+async def add_orders(tx: Connection, orders: Sequence[NewOrder], ttl_seconds: int) -> set[UUID]:
+    """Stores orders as PENDING with the first line of their history; the ids of those whose key and cart were free."""
+    rows = await tx.fetch(
+        "WITH placed AS ("
+        "  INSERT INTO orders (id, principal, idempotency_key, request_hash, cart_version, status, seq, total,"
+        "    currency, lines, payment_method, shipping_address, created_at, expires_at)"
+        "  SELECT id, principal, key, hash, cart, 'PENDING', 1, total, currency, lines::json, method, address::json,"
+        "    now(), now() + make_interval(secs => $11)"
+        "  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::bigint[], $7::text[],"
+        "    $8::text[], $9::text[], $10::text[]) AS t (id, principal, key, hash, cart, total, currency, lines,"
+        "    method, address)"
+        "  ON CONFLICT DO NOTHING RETURNING id, created_at)"
+        " INSERT INTO order_history (order_id, seq, status, at) SELECT id, 1, 'PENDING', created_at FROM placed"
+        " RETURNING order_id",
+        [order.id for order in orders],
+        [order.principal for order in orders],
+        [order.idempotency_key for order in orders],
+        [order.request_hash for order in orders],
+        [order.cart_version for order in orders],
+        [order.total for order in orders],
+        [order.currency for order in orders],
+        [lines_json(order.lines, order.currency) for order in orders],
+        [order.payment_method for order in orders],
+        [order.shipping_address.decode() for order in orders],
+        ttl_seconds,
+    )
+    return {row["order_id"] for row in rows}
+
+
+async def lock(tx: Connection, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
+    """The orders with these ids, locked in key order: status and what commands are made of."""
+    rows = await tx.fetch(
+        "SELECT id, status, principal, cart_version, total, currency, payment_method, lines FROM orders"
+        " WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE",
+        sorted(ids),
+    )
+    return {row["id"]: row for row in rows}
+
+
+async def move(tx: Connection, moves: Sequence[tuple[UUID, Status, str | None]]) -> None:
+    """Sets (order, status, reason), each with the next line of its history."""
+    ids, statuses, reasons = zip(*moves, strict=True)
+    await tx.execute(
+        "WITH moved AS ("
+        "  UPDATE orders o SET status = t.status, seq = seq + 1,"
+        "    undo_sent_at = CASE WHEN t.status LIKE '%ING' AND t.status <> 'PENDING' THEN now() END"
+        "  FROM unnest($1::uuid[], $2::text[], $3::text[]) AS t (id, status, reason)"
+        "  WHERE o.id = t.id RETURNING o.id, o.seq, o.status, t.reason)"
+        " INSERT INTO order_history (order_id, seq, status, reason, at)"
+        " SELECT id, seq, status, reason, clock_timestamp() FROM moved",
+        ids,
+        [str(status) for status in statuses],
+        reasons,
+    )
+
+
+async def due_for_expiry(tx: Connection, limit: int) -> list[UUID]:
+    """Open orders past their time, locked; others' are skipped."""
+    rows = await tx.fetch(
+        "SELECT id FROM orders WHERE status IN ('PENDING', 'RESERVED') AND expires_at <= now()"
+        " ORDER BY expires_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED",
+        limit,
+    )
+    return [row["id"] for row in rows]
+
+
+async def due_for_undo(tx: Connection, seconds: float, limit: int) -> list[UUID]:
+    """Orders whose undo has had no answer for so long, locked; others' are skipped."""
+    rows = await tx.fetch(
+        "SELECT id FROM orders WHERE status IN ('CANCELLING', 'EXPIRING', 'REFUNDING')"
+        " AND undo_sent_at <= now() - make_interval(secs => $1)"
+        " ORDER BY undo_sent_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
+        seconds,
+        limit,
+    )
+    return [row["id"] for row in rows]
+
+
+async def undo_sent(tx: Connection, ids: Sequence[UUID]) -> None:
+    await tx.execute("UPDATE orders SET undo_sent_at = now() WHERE id = ANY ($1::uuid[])", ids)
+
+
+async def get(connection: Connection, id: UUID, principal: str | None) -> Record | None:
+    """An order with its history as JSON; of this principal, or of anyone when None."""
+    return await connection.fetchrow(
+        f"SELECT {ORDER}, principal, (SELECT json_agg(json_strip_nulls("  # noqa: S608
+        "  json_build_object('seq', seq, 'status', status, 'at', at, 'reason', reason)) ORDER BY seq)"
+        "  FROM order_history WHERE order_id = id)::text AS history"
+        " FROM orders WHERE id = $1 AND ($2::text IS NULL OR principal = $2)",
+        id,
+        principal,
+    )
+
+
+async def latest(
+    connection: Connection, principal: str | None, status: Status | None, before: UUID | None, limit: int
+) -> list[Record]:
+    """Newest first, older than `before`."""
+    conditions, arguments = ["TRUE"], []
+    for column, value in (("principal =", principal), ("status =", status), ("id <", before)):
+        if value is not None:
+            arguments.append(value)
+            conditions.append(f"{column} ${len(arguments)}")
+    return await connection.fetch(
+        f"SELECT {ORDER} FROM orders WHERE {' AND '.join(conditions)}"  # noqa: S608
+        f" ORDER BY id DESC LIMIT {int(limit)}",
+        *arguments,
+    )
+
+
+async def history_after(connection: Connection, seen: Mapping[UUID, int]) -> list[Record]:
+    """The lines of these orders' histories that come after the number seen of each."""
+    return await connection.fetch(
+        "SELECT order_id, h.seq, status, reason, at FROM order_history h"
+        " JOIN unnest($1::uuid[], $2::int[]) AS t (order_id, seen) USING (order_id)"
+        " WHERE h.seq > seen ORDER BY order_id, h.seq",
+        list(seen),
+        list(seen.values()),
+    )

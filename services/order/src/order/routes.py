@@ -1,0 +1,186 @@
+"""HTTP to use cases."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from fastapi import APIRouter, Depends, Header, Query, Request
+from starlette.responses import StreamingResponse
+
+from chassis.app import JsonBytes
+from chassis.auth import Caller, Principal, requires
+from chassis.errors import Invalid, Malformed, NotFound
+from order import repository
+from order.models import Status
+from order.schemas import Accepted, Order, OrderPage, PlaceOrderBody
+from order.usecases import saga
+from order.usecases.placement import PlaceOrder
+
+__all__ = ["admin", "router"]
+
+router = APIRouter(prefix="/api/orders", tags=["orders"])
+admin = APIRouter(prefix="/api/admin/orders", tags=["admin"])
+
+HEARTBEAT_SECONDS = 15.0
+encode = msgspec.json.Encoder().encode
+sorted_encode = msgspec.json.Encoder(order="sorted").encode
+
+Limit = Annotated[int, Query(ge=1, le=100)]
+Cursor = Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before")]
+Manager = Annotated[Principal, Depends(requires("orders:manage"))]
+
+
+@router.post("", status_code=202, responses={202: {"model": Accepted}})
+async def place(
+    request: Request,
+    body: PlaceOrderBody,
+    caller: Caller,
+    idempotency_key: Annotated[str | None, Header(description="1–255 visible ASCII characters")] = None,
+) -> JsonBytes:
+    """Orders the caller's cart. The same key and body give the same answer, however often they are sent."""
+    if not idempotency_key or len(idempotency_key) > 255 or not all("!" <= c <= "~" for c in idempotency_key):
+        raise Malformed(
+            "idempotency-key-required",
+            "An Idempotency-Key header of 1 to 255 visible ASCII characters is required",
+            "Make one up for each order, such as a UUID, and send it again with each retry.",
+        )
+    content = body.model_dump(mode="json", exclude_none=True)
+    placed = await request.app.state.placement.place(
+        PlaceOrder(
+            principal=caller.sub,
+            token=caller.token,
+            idempotency_key=idempotency_key,
+            request_hash=hashlib.sha256(sorted_encode(content)).digest(),
+            cart_version=body.cart_version,
+            payment_method=body.payment_method,
+            shipping_address=encode(content["shipping_address"]),
+            expected_amount=body.expected_total.amount,
+            expected_currency=body.expected_total.currency,
+        )
+    )
+    headers = {"Location": f"/api/orders/{placed.order_id}"}
+    if placed.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return JsonBytes(encode({"id": placed.order_id, "status": Status.PENDING.value}), 202, headers)
+
+
+@router.get("", responses={200: {"model": OrderPage}})
+async def list_own(request: Request, caller: Caller, cursor: Cursor = None, limit: Limit = 20) -> JsonBytes:
+    """The caller's orders, newest first."""
+    return await _page(request, caller.sub, None, cursor, limit)
+
+
+@router.get("/{order_id}", responses={200: {"model": Order}})
+async def get_own(request: Request, order_id: UUID, caller: Caller) -> JsonBytes:
+    return JsonBytes(encode(await _order(request, order_id, caller.sub)))
+
+
+@router.post("/{order_id}/cancel", status_code=202, responses={202: {"model": Order}})
+async def cancel(request: Request, order_id: UUID, caller: Caller) -> JsonBytes:
+    """Undoes an order: what was reserved is released, what was paid is refunded."""
+    await saga.cancel(request.app.state.db, order_id, caller.sub)
+    return JsonBytes(encode(await _order(request, order_id, caller.sub)), 202)
+
+
+@router.get("/{order_id}/events", responses={200: {"content": {"text/event-stream": {}}}})
+async def events(
+    request: Request, order_id: UUID, caller: Caller, last_event_id: Annotated[str | None, Header()] = None
+) -> StreamingResponse:
+    """Each transition as a server-sent event, to the last; `Last-Event-ID` goes on after it."""
+    seen = last_event_id or "0"
+    if not (seen.isascii() and seen.isdigit() and len(seen) < 6):
+        raise Malformed(
+            "invalid-last-event-id", "Last-Event-ID is a number that this stream gave", "Leave it out."
+        )
+    await _order(request, order_id, caller.sub)
+    return StreamingResponse(
+        _stream(request, order_id, int(seen)),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _stream(request: Request, order_id: UUID, seen: int) -> AsyncIterator[bytes]:
+    draining = request.app.state.health.draining
+    steps = request.app.state.feed.watch(order_id, seen, HEARTBEAT_SECONDS)
+    drained = asyncio.ensure_future(draining.wait())
+    try:
+        while True:
+            step = asyncio.ensure_future(anext(steps, StopAsyncIteration))
+            await asyncio.wait({step, drained}, return_when=asyncio.FIRST_COMPLETED)
+            if not step.done():  # this process is going: the client comes back to another with Last-Event-ID
+                step.cancel()
+                return
+            found = step.result()
+            if found is StopAsyncIteration:
+                return
+            if found is None:
+                yield b": still here\n\n"
+            else:
+                yield b"id: %d\nevent: status\ndata: %s\n\n" % (found.seq, encode(found))
+    finally:
+        drained.cancel()
+
+
+@admin.get("", responses={200: {"model": OrderPage}})
+async def list_all(
+    request: Request, _: Manager, status: Status | None = None, cursor: Cursor = None, limit: Limit = 20
+) -> JsonBytes:
+    """Everyone's orders, newest first."""
+    return await _page(request, None, status, cursor, limit)
+
+
+@admin.get("/{order_id}", responses={200: {"model": Order}})
+async def get_any(request: Request, order_id: UUID, _: Manager) -> JsonBytes:
+    return JsonBytes(encode(await _order(request, order_id, None)))
+
+
+@admin.post("/{order_id}/refund", status_code=202, responses={202: {"model": Order}})
+async def refund(request: Request, order_id: UUID, _: Manager) -> JsonBytes:
+    """Refunds a confirmed order in full and returns its stock."""
+    await saga.refund(request.app.state.db, order_id)
+    return JsonBytes(encode(await _order(request, order_id, None)), 202)
+
+
+async def _order(request: Request, order_id: UUID, principal: str | None) -> dict[str, Any]:
+    async with request.app.state.db.connection() as connection:
+        row = await repository.get(connection, order_id, principal)
+    if row is None:
+        raise NotFound("order-not-found", "No such order", "See GET /api/orders for yours.")
+    return {**_summary(row), "history": msgspec.Raw(row["history"].encode())}
+
+
+async def _page(
+    request: Request, principal: str | None, status: Status | None, cursor: str | None, limit: int
+) -> JsonBytes:
+    try:
+        before = UUID(cursor) if cursor else None
+    except ValueError:
+        raise Invalid("invalid-cursor", "Not a cursor of this list", "Start again without one.") from None
+    async with request.app.state.db.connection() as connection:
+        rows = await repository.latest(connection, principal, status, before, limit + 1)
+    more = len(rows) > limit
+    return JsonBytes(
+        encode(
+            {
+                "items": [_summary(row) for row in rows[:limit]],
+                "next_cursor": rows[limit - 1]["id"] if more else None,
+            }
+        )
+    )
+
+
+def _summary(row: asyncpg.Record) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "status": row["status"],
+        "total": {"amount": row["total"], "currency": row["currency"]},
+        "lines": msgspec.Raw(row["lines"].encode()),
+        "shipping_address": msgspec.Raw(row["shipping_address"].encode()),
+        "created_at": row["created_at"],
+        "expires_at": row["expires_at"],
+    }

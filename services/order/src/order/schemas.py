@@ -1,0 +1,73 @@
+"""HTTP bodies: what is taken, and what is shown."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from chassis.schemas import Body, Text
+from order.models import Status
+
+__all__ = ["Accepted", "Address", "Money", "Order", "OrderPage", "PlaceOrderBody"]
+
+
+class Money(Body):
+    amount: Annotated[int, Field(ge=0, le=10**12, description="minor units: cents")]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
+
+
+class Address(Body):
+    name: Annotated[Text, Field(min_length=1, max_length=100)]
+    line1: Annotated[Text, Field(min_length=1, max_length=100)]
+    line2: Annotated[Text, Field(max_length=100)] | None = None
+    city: Annotated[Text, Field(min_length=1, max_length=100)]
+    postal_code: Annotated[Text, Field(min_length=1, max_length=20)]
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]
+
+
+class PlaceOrderBody(Body):
+    cart_version: Annotated[str, Field(pattern=r"^[0-9a-f-]{36}$")]
+    payment_method: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$", examples=["tok_visa"])]
+    shipping_address: Address
+    expected_total: Money
+
+
+class Accepted(BaseModel):
+    """A pure function of the order's id, so that a replay gives the same bytes."""
+
+    id: UUID
+    status: Status
+
+
+class Line(BaseModel):
+    sku: str
+    name: str
+    quantity: int
+    unit_price: Money
+
+
+class Step(BaseModel):
+    seq: int
+    status: Status
+    at: datetime
+    reason: str | None = None
+
+
+class OrderSummary(BaseModel):
+    id: UUID
+    status: Status
+    total: Money
+    lines: list[Line]
+    shipping_address: Address
+    created_at: datetime
+    expires_at: datetime
+
+
+class Order(OrderSummary):
+    history: list[Step]
+
+
+class OrderPage(BaseModel):
+    items: list[OrderSummary]
+    next_cursor: str | None

@@ -1,0 +1,23 @@
+"""The order service's own knobs."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from chassis.settings import SecretStr, ServiceSettings
+
+__all__ = ["Settings"]
+
+
+class Settings(ServiceSettings):
+    database_url: SecretStr
+    broker_url: SecretStr
+    jwks_url: str
+    cart_url: str
+    catalog_url: str
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
+    order_ttl_seconds: Annotated[int, Field(ge=1)] = 900
+    """How long an order may stay open before it expires."""
+    sweep_seconds: Annotated[float, Field(gt=0)] = 5
+    """How often expiry and unanswered undo commands are looked for."""
+    database_pool_size: Annotated[int, Field(ge=1)] = 5

@@ -1,0 +1,161 @@
+"""The saga's steps: an answer, a shopper's wish or the clock moves orders on, with the commands that follow."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from chassis import inbox, outbox
+from chassis.db import Connection, Database
+from chassis.errors import Conflict, NotFound
+from chassis.messaging.envelope import Event
+from chassis.outbox import Message
+from order import repository
+from order.messages import (
+    CancelPayment,
+    Charge,
+    Line,
+    OrderConfirmed,
+    PaymentCancelled,
+    PaymentCaptured,
+    PaymentFailed,
+    ReleaseStock,
+    StockRejected,
+    StockReserved,
+)
+from order.models import UNDO, Command, Input, Status, transition
+
+__all__ = [
+    "cancel",
+    "expire",
+    "payment_cancelled",
+    "payment_captured",
+    "payment_failed",
+    "refund",
+    "resend_undo",
+    "stock_rejected",
+    "stock_reserved",
+]
+
+CONSUMER = "order"
+BATCH = 100
+UNDO_PATIENCE_SECONDS = 60.0
+
+A = TypeVar("A", StockReserved, StockRejected, PaymentCaptured, PaymentFailed, PaymentCancelled)
+
+
+async def stock_reserved(db: Database, events: list[Event[StockReserved]]) -> None:
+    await _answered(db, events, Input.STOCK_RESERVED)
+
+
+async def stock_rejected(db: Database, events: list[Event[StockRejected]]) -> None:
+    reasons = {e.data.order_id: f"{e.data.reason}: {', '.join(e.data.skus)}".rstrip(": ") for e in events}
+    await _answered(db, events, Input.STOCK_REJECTED, reasons)
+
+
+async def payment_captured(db: Database, events: list[Event[PaymentCaptured]]) -> None:
+    await _answered(db, events, Input.CAPTURED)
+
+
+async def payment_failed(db: Database, events: list[Event[PaymentFailed]]) -> None:
+    await _answered(db, events, Input.PAYMENT_FAILED, {e.data.order_id: e.data.reason for e in events})
+
+
+async def payment_cancelled(db: Database, events: list[Event[PaymentCancelled]]) -> None:
+    await _answered(db, events, Input.PAYMENT_CANCELLED)
+
+
+async def cancel(db: Database, order_id: UUID, principal: str) -> None:
+    """Undoes an order of this shopper. Raises NotFound or Conflict; asking again is fine."""
+    done = {Status.CANCELLING, Status.CANCELLED, Status.REFUNDING, Status.REFUNDED}
+    await _wished(db, order_id, principal, Input.CANCEL, done, "not-cancellable")
+
+
+async def refund(db: Database, order_id: UUID) -> None:
+    """Gives all the money back and returns the stock. Raises NotFound or Conflict; asking again is fine."""
+    await _wished(db, order_id, None, Input.REFUND, {Status.REFUNDING, Status.REFUNDED}, "not-refundable")
+
+
+async def expire(db: Database) -> int:
+    """Begins to undo orders that are open past their time; how many."""
+    async with db.transaction() as tx:
+        ids = await repository.due_for_expiry(tx, BATCH)
+        await _advance(tx, ids, Input.EXPIRE, {})
+    return len(ids)
+
+
+async def resend_undo(db: Database) -> int:
+    """Sends undo commands again that have had no answer for a minute; for how many orders."""
+    async with db.transaction() as tx:
+        ids = await repository.due_for_undo(tx, UNDO_PATIENCE_SECONDS, BATCH)
+        orders = await repository.lock(tx, ids)
+        await outbox.put(tx, [(id, command_for(command, orders[id])) for id in ids for command in UNDO])
+        await repository.undo_sent(tx, ids)
+    return len(ids)
+
+
+async def _answered(
+    db: Database, events: list[Event[A]], input: Input, reasons: Mapping[UUID, str] | None = None
+) -> None:
+    async with db.transaction() as tx:
+        fresh = await inbox.first_time(tx, CONSUMER, events)
+        await _advance(tx, [event.data.order_id for event in fresh], input, reasons or {})
+
+
+async def _wished(
+    db: Database, order_id: UUID, principal: str | None, input: Input, done: set[Status], slug: str
+) -> None:
+    async with db.transaction() as tx:
+        order = (await repository.lock(tx, [order_id])).get(order_id)
+        if order is None or (principal is not None and order["principal"] != principal):
+            raise NotFound("order-not-found", "No such order", "See GET /api/orders for yours.")
+        status = Status(order["status"])
+        if status in done:
+            return
+        if transition(status, input) is None:
+            raise Conflict(slug, f"An order that is {status} cannot be undone this way", status_now=status)
+        await _advance(tx, [order_id], input, {})
+
+
+async def _advance(tx: Connection, ids: Sequence[UUID], input: Input, reasons: Mapping[UUID, str]) -> None:
+    if not ids:
+        return
+    orders = await repository.lock(tx, ids)
+    moves: list[tuple[UUID, Status, str | None]] = []
+    messages: list[tuple[UUID, Message]] = []
+    for id, order in orders.items():
+        step = transition(Status(order["status"]), input)
+        if step is not None:
+            moves.append((id, step.status, reasons.get(id)))
+            messages += [(id, command_for(command, order)) for command in step.commands]
+    if moves:
+        await repository.move(tx, moves)
+        await outbox.put(tx, messages)
+
+
+_lines = msgspec.json.Decoder(list[Line])  # name and price are left aside
+
+
+def command_for(command: Command, order: asyncpg.Record | Mapping[str, Any]) -> Message:
+    """The message of this kind about this order."""
+    id: UUID = order["id"]
+    if command is Charge:
+        return Charge(
+            order_id=id,
+            amount=order["total"],
+            currency=order["currency"],
+            payment_method=order["payment_method"],
+        )
+    if command is OrderConfirmed:
+        return OrderConfirmed(
+            order_id=id,
+            sub=order["principal"],
+            cart_version=order["cart_version"],
+            lines=_lines.decode(order["lines"]),
+        )
+    if command is ReleaseStock:
+        return ReleaseStock(order_id=id)
+    assert command is CancelPayment
+    return CancelPayment(order_id=id)
