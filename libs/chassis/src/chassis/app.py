@@ -149,9 +149,7 @@ async def on_invalid(_: Request, error: Exception) -> Response:
         for e in error.errors()[:20]
     ]
     return problem_response(
-        errors.Invalid(
-            "invalid-request", "The request is not valid", "Correct the named fields.", errors=found
-        )
+        errors.Invalid("invalid-request", "The request is not valid", "Correct the named fields.", errors=found)
     )
 
 
@@ -186,9 +184,7 @@ async def on_failure(request: Request, error: Exception) -> Response:
     if is_environment_failure(error):
         log.warning("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, error)
         return problem_response(
-            errors.Unavailable(
-                "database-unavailable", "The database does not answer", "Try again in a second."
-            )
+            errors.Unavailable("database-unavailable", "The database does not answer", "Try again in a second.")
         )
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return problem_response(

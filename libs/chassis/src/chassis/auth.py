@@ -166,9 +166,7 @@ def requires(scope: str) -> Callable[[Caller], Awaitable[Principal]]:
 
     async def check(caller: Caller) -> Principal:
         if scope not in caller.scopes:
-            raise Forbidden(
-                "scope-required", f"The scope {scope} is required", "Log in with an account that has it."
-            )
+            raise Forbidden("scope-required", f"The scope {scope} is required", "Log in with an account that has it.")
         return caller
 
     return check

@@ -88,7 +88,5 @@ class Unavailable(Problem):
 
     status = 503
 
-    def __init__(
-        self, slug: str, title: str, detail: str = "", *, retry_after: int = 1, **members: Any
-    ) -> None:
+    def __init__(self, slug: str, title: str, detail: str = "", *, retry_after: int = 1, **members: Any) -> None:
         super().__init__(slug, title, detail, retry_after=retry_after, **members)

@@ -85,9 +85,7 @@ class HttpClient:
             await asyncio.sleep(random.uniform(0, 0.1))  # noqa: S311
             return await self._once(method, path, headers, body)
 
-    async def _once(
-        self, method: str, path: str, headers: Mapping[str, str] | None, body: bytes | None
-    ) -> Response:
+    async def _once(self, method: str, path: str, headers: Mapping[str, str] | None, body: bytes | None) -> Response:
         assert self._session is not None, "the client is used before it is started"
         limit = self._timeout
         if (by := deadline.get()) is not None:

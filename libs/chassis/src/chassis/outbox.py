@@ -18,7 +18,7 @@ from chassis.ids import uuid7
 __all__ = ["Message", "put", "tables"]
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct):
     """What an event carries as `data`. `type` is its CloudEvents type and its routing key: `<service>.<what>.v1`."""
 
     type: ClassVar[str]
@@ -55,8 +55,7 @@ def tables(metadata: sa.MetaData) -> None:
 async def put(tx: Connection, messages: Iterable[tuple[UUID, Message]]) -> None:
     """Writes (subject, message) pairs as outbox rows of this transaction, in one statement."""
     rows = [
-        (uuid7(), message.type, str(subject), msgspec.json.encode(message).decode())
-        for subject, message in messages
+        (uuid7(), message.type, str(subject), msgspec.json.encode(message).decode()) for subject, message in messages
     ]
     if not rows:
         return

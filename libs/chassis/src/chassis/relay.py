@@ -44,9 +44,7 @@ ARCHIVE = (
 class Relay:
     """Started and stopped with its process; `backlog_seconds` is the age of the oldest row it knows of."""
 
-    def __init__(
-        self, db: Database, url: SecretStr | str, service: str, *, exchange: str = "quayside"
-    ) -> None:
+    def __init__(self, db: Database, url: SecretStr | str, service: str, *, exchange: str = "quayside") -> None:
         self._db = db
         self._service = service
         self._exchange = exchange

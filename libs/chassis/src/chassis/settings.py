@@ -15,9 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 __all__ = ["Role", "SecretStr", "ServiceSettings"]
 
 Role = Literal["all", "api", "worker"]
-PLACEHOLDERS = frozenset(
-    {"", "change-me", "changeme", "development", "guest", "password", "postgres", "secret"}
-)
+PLACEHOLDERS = frozenset({"", "change-me", "changeme", "development", "guest", "password", "postgres", "secret"})
 
 
 class FileSource(PydanticBaseSettingsSource):
@@ -28,10 +26,7 @@ class FileSource(PydanticBaseSettingsSource):
         return (Path(path).read_text().strip() if path else None), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        values = {
-            name: self.get_field_value(field, name)[0]
-            for name, field in self.settings_cls.model_fields.items()
-        }
+        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
         return {name: value for name, value in values.items() if value is not None}
 
 

@@ -109,9 +109,7 @@ def consume_span(type: str, traceparents: Sequence[str | None]) -> Iterator[None
         yield
         return
     contexts = [
-        trace.get_current_span(propagate.extract({"traceparent": t})).get_span_context()
-        for t in traceparents
-        if t
+        trace.get_current_span(propagate.extract({"traceparent": t})).get_span_context() for t in traceparents if t
     ]
     with _tracer.start_as_current_span(
         f"process {type}", kind=SpanKind.CONSUMER, links=[Link(c) for c in contexts if c.is_valid]
@@ -141,9 +139,7 @@ class RequestTelemetry:
 
         try:
             if _tracing:
-                carrier = {
-                    k.decode(): v.decode("latin-1") for k, v in scope["headers"] if k == b"traceparent"
-                }
+                carrier = {k.decode(): v.decode("latin-1") for k, v in scope["headers"] if k == b"traceparent"}
                 with _tracer.start_as_current_span(
                     scope["method"], context=propagate.extract(carrier), kind=SpanKind.SERVER
                 ) as span:

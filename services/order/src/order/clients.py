@@ -69,6 +69,4 @@ def _decoded(response: Response, type: type[T], name: str) -> T:
     try:
         return msgspec.json.decode(response.body, type=type)
     except msgspec.DecodeError as error:
-        raise Unavailable(
-            f"{name}-unavailable", f"The {name} service answered {error}", "Try again later."
-        ) from error
+        raise Unavailable(f"{name}-unavailable", f"The {name} service answered {error}", "Try again later.") from error

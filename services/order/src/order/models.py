@@ -119,9 +119,7 @@ orders = sa.Table(
     sa.Column("seq", sa.Integer, nullable=False, comment="the length of its history"),
     sa.Column("total", sa.BigInteger, nullable=False),
     sa.Column("currency", sa.Text, nullable=False),
-    sa.Column(
-        "lines", sa.JSON, nullable=False, comment="[{sku, name, quantity, unit_price: {amount, currency}}]"
-    ),
+    sa.Column("lines", sa.JSON, nullable=False, comment="[{sku, name, quantity, unit_price: {amount, currency}}]"),
     sa.Column("payment_method", sa.Text, nullable=False),
     sa.Column("shipping_address", sa.JSON, nullable=False),
     sa.Column("created_at", _timestamp, nullable=False),

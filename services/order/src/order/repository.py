@@ -24,9 +24,7 @@ __all__ = [
 
 Record = asyncpg.Record
 
-ORDER = (
-    "id, status, total, currency, lines, shipping_address, created_at, expires_at"  # what the HTTP view shows
-)
+ORDER = "id, status, total, currency, lines, shipping_address, created_at, expires_at"  # what the HTTP view shows
 
 
 def lines_json(lines: Iterable[OrderLine], currency: str) -> str:

@@ -26,6 +26,7 @@ router = APIRouter(prefix="/api/orders", tags=["orders"])
 admin = APIRouter(prefix="/api/admin/orders", tags=["admin"])
 
 HEARTBEAT_SECONDS = 15.0
+END: Any = "end"
 encode = msgspec.json.Encoder().encode
 sorted_encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -93,9 +94,7 @@ async def events(
     """Each transition as a server-sent event, to the last; `Last-Event-ID` goes on after it."""
     seen = last_event_id or "0"
     if not (seen.isascii() and seen.isdigit() and len(seen) < 6):
-        raise Malformed(
-            "invalid-last-event-id", "Last-Event-ID is a number that this stream gave", "Leave it out."
-        )
+        raise Malformed("invalid-last-event-id", "Last-Event-ID is a number that this stream gave", "Leave it out.")
     await _order(request, order_id, caller.sub)
     return StreamingResponse(
         _stream(request, order_id, int(seen)),
@@ -110,13 +109,13 @@ async def _stream(request: Request, order_id: UUID, seen: int) -> AsyncIterator[
     drained = asyncio.ensure_future(draining.wait())
     try:
         while True:
-            step = asyncio.ensure_future(anext(steps, StopAsyncIteration))
+            step = asyncio.ensure_future(anext(steps, END))
             await asyncio.wait({step, drained}, return_when=asyncio.FIRST_COMPLETED)
             if not step.done():  # this process is going: the client comes back to another with Last-Event-ID
                 step.cancel()
                 return
             found = step.result()
-            if found is StopAsyncIteration:
+            if found == END:
                 return
             if found is None:
                 yield b": still here\n\n"

@@ -8,7 +8,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 __all__ = ["compiled"]
 
-_dialect = PGDialect_asyncpg()
+_dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 
 def compiled(statement: ClauseElement) -> tuple[str, list[Any]]:

@@ -6,6 +6,7 @@ import pwd
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,8 @@ class Server(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def port(self) -> int: ...
     @property
     def stop_signal(self) -> signal.Signals: ...
     def prepare(self) -> None:
@@ -152,14 +155,18 @@ def start(server: Server, log: Path, *, timeout: float = 60.0, die_with_parent: 
     return process
 
 
-def wait_ready(server: Server, process: Process, log: Path, timeout: float) -> None:
-    """Return when `server` is ready; raise StartError if it ends first or `timeout` seconds pass."""
+def wait_ready(
+    server: Server, process: Process, log: Path, timeout: float, cancelled: threading.Event | None = None
+) -> None:
+    """Return when `server` is ready; raise StartError if it ends, time is up, or `cancelled` is set."""
     deadline = time.monotonic() + timeout
     while not server.ready():
         if not process.alive():
             raise StartError(f"{server.name} ended while starting\n{tail(log)}")
         if time.monotonic() > deadline:
             raise StartError(f"{server.name} was not ready within {timeout:.0f} s\n{tail(log)}")
+        if cancelled and cancelled.is_set():
+            raise StartError(f"{server.name} is no longer wanted")
         time.sleep(0.05)
 
 

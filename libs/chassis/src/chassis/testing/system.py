@@ -71,20 +71,22 @@ def write(path: Path, text: str, user: str | None, mode: int = 0o600) -> None:
 
 
 def reachable(base: Path) -> Path:
-    """A directory for the servers' data: `base`, or one under /var/tmp when their users cannot reach `base`.
+    """A directory for the servers' data: `base`, or a link to one under /var/tmp when their users cannot reach `base`.
 
     That happens to root alone, with a clone in a private home directory. Raises StartError if someone else
     made the directory under /var/tmp.
     """
-    base = base.resolve()
-    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in base.parents):
-        base.mkdir(parents=True, exist_ok=True)
+    if base.is_symlink():
+        base = base.readlink()
+    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in base.resolve().parents):
+        base.mkdir(mode=0o711, parents=True, exist_ok=True)
         return base
-    substitute = Path("/var/tmp", f"stores-{hashlib.sha256(str(base).encode()).hexdigest()[:12]}")
+    substitute = Path("/var/tmp", f"stores-{hashlib.sha256(str(base.resolve()).encode()).hexdigest()[:12]}")
     substitute.mkdir(mode=0o711, exist_ok=True)
     found = substitute.lstat()
     if found.st_uid != 0 or not substitute.is_dir() or substitute.is_symlink():
         raise StartError(f"{substitute} belongs to somebody else; remove it")
+    base.symlink_to(substitute)
     return substitute
 
 

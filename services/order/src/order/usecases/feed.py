@@ -97,9 +97,7 @@ class Feed:
             rows = await repository.history_after(connection, seen)
         steps: dict[UUID, list[Step]] = {}
         for row in rows:
-            steps.setdefault(row["order_id"], []).append(
-                Step(row["seq"], row["status"], row["at"], row["reason"])
-            )
+            steps.setdefault(row["order_id"], []).append(Step(row["seq"], row["status"], row["at"], row["reason"]))
         for watcher in watchers:
             for step in steps.get(watcher.order_id, ()):
                 if step.seq > watcher.seen:

@@ -137,9 +137,7 @@ class Placement:
             return None
         order_id, request_hash = found
         if request_hash != request.request_hash:
-            raise Invalid(
-                "key-reused", "This Idempotency-Key came with another body", "Use a new key for a new order."
-            )
+            raise Invalid("key-reused", "This Idempotency-Key came with another body", "Use a new key for a new order.")
         return Placed(order_id, replayed=True)
 
     async def _price(self, request: PlaceOrder) -> NewOrder:
@@ -205,8 +203,6 @@ class Placement:
         return [
             Placed(order.id, replayed=False)
             if order.id in stored
-            else Conflict(
-                "cart-already-ordered", "This version of the cart was ordered already", "See your orders."
-            )
+            else Conflict("cart-already-ordered", "This version of the cart was ordered already", "See your orders.")
             for order in orders
         ]
