@@ -30,7 +30,7 @@ PROBLEMS = {
 HTTP_ERRORS = {
     400: ("malformed-json", "Send one JSON document, in UTF-8."),
     404: ("not-found", "See /openapi.json for what is served."),
-    405: ("method-not-allowed", "See the Allow header, or /openapi.json."),
+    405: ("method-not-allowed", "See /openapi.json for what is served."),
     413: ("body-too-large", f"Send at most {MAX_BODY} bytes."),
 }
 SERVER_ERROR = ("provider-error", "The result is unknown; ask again with the same idempotency key.")

@@ -1,0 +1,145 @@
+"""A real nginx over the project's own configuration, in front of upstreams that tell what they were asked."""
+
+import asyncio
+import contextlib
+import os
+import pwd
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+import pytest
+from aiohttp import web
+
+NGINX = Path(__file__).parents[2] / "deploy" / "nginx"
+SERVICES = ("catalog", "cart", "order", "payment", "identity")
+
+
+@dataclass
+class Upstream:
+    """Answers every request with what it saw; `/…/events` is a stream, `?status=` and `?wait=` steer it."""
+
+    name: str
+    port: int = 0
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(float(request.query.get("wait", 0)))
+        if request.path.endswith("/events"):
+            return await self._stream(request)
+        peer = request.transport.get_extra_info("peername") if request.transport else None
+        seen = {
+            "service": self.name,
+            "method": request.method,
+            "target": request.raw_path,
+            "headers": {name.lower(): value for name, value in request.headers.items()},
+            "connection": peer,
+            "body": len(await request.read()),
+        }
+        return web.json_response(seen, status=int(request.query.get("status", 200)))
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await stream.prepare(request)
+        await stream.write(b"id: 1\n\n")
+        await self.release.wait()
+        await stream.write(b"id: 2\n\n")
+        return stream
+
+
+@dataclass
+class Edge:
+    """`client` talks to nginx at `port`."""
+
+    port: int
+    client: httpx2.AsyncClient
+    upstreams: dict[str, Upstream]
+
+
+def render(template: Path, values: Mapping[str, str]) -> str:
+    """Fills in what the template asks for; KeyError names a variable that has no value."""
+    return re.sub(r"\$\{([A-Z_]+)\}", lambda found: values[found[1]], template.read_text())
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def run_folder() -> Iterator[Path]:
+    """A folder that nginx may use even when root starts the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="edge-"))
+    (folder / "tmp").mkdir()
+    shutil.copytree(NGINX / "pages", folder / "pages")
+    if os.geteuid() == 0:
+        for path in (folder, folder / "tmp"):
+            os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def upstreams() -> AsyncIterator[dict[str, Upstream]]:
+    runners = []
+    served = {name: Upstream(name) for name in SERVICES}
+    for upstream in served.values():
+        app = web.Application(client_max_size=2**20)
+        app.router.add_route("*", "/{path:.*}", upstream.handle)
+        runner = web.AppRunner(app, shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        upstream.port = runner.addresses[0][1]
+        runners.append(runner)
+    yield served
+    for runner in runners:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def nginx(folder: Path, upstreams: dict[str, Upstream], servers: Mapping[str, str]) -> AsyncIterator[Edge]:
+    port = free_port()
+    values = {
+        "EDGE_LISTEN": f"127.0.0.1:{port}",
+        "EDGE_RUN": str(folder),
+        "EDGE_PAGES": str(folder / "pages"),
+        "EDGE_RESOLVER": "",
+        **{f"{name.upper()}_SERVERS": f"server 127.0.0.1:{u.port};" for name, u in upstreams.items()},
+        **servers,
+    }
+    (folder / "quayside.conf").write_text(render(NGINX / "quayside.conf.template", values))
+    (folder / "nginx.conf").write_text(render(NGINX / "native.conf.template", values))
+    process = await asyncio.create_subprocess_exec(
+        "nginx", "-e", "stderr", "-c", str(folder / "nginx.conf"), user="nobody" if os.geteuid() == 0 else None
+    )
+    try:
+        async with asyncio.timeout(10):
+            while not await _listens(port):
+                assert process.returncode is None, "nginx has stopped; its words are above"
+                await asyncio.sleep(0.02)
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=15) as client:
+            yield Edge(port, client, upstreams)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+@pytest.fixture
+async def edge(run_folder: Path, upstreams: dict[str, Upstream]) -> AsyncIterator[Edge]:
+    async with nginx(run_folder, upstreams, {}) as edge:
+        yield edge

@@ -1,0 +1,173 @@
+"""The edge as callers see it: routes, its own errors, streams, dead and slow services."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from .conftest import NGINX, Edge, Upstream, free_port, nginx
+
+
+def problem(answer: httpx2.Response) -> tuple[int, str]:
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    body = answer.json()
+    assert body["status"] == answer.status_code
+    assert body["title"]
+    assert body["detail"]
+    assert body["type"].startswith("https://quayside.example/problems/")
+    return answer.status_code, body["type"].rpartition("/")[2]
+
+
+async def raw(edge: Edge, request: bytes) -> httpx2.Response:
+    """What nginx answers to bytes that no client library would send."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")[:-2]
+    headers = httpx2.Headers([tuple(line.split(": ", 1)) for line in lines])
+    body = await reader.readexactly(int(headers["Content-Length"]))
+    writer.close()
+    return httpx2.Response(int(status.split()[1]), headers=headers, content=body)
+
+
+@pytest.mark.parametrize(
+    ("target", "service"),
+    [
+        ("/api/catalog/products?q=a%20b&sku=x&sku=y", "catalog"),
+        ("/api/catalog/openapi.json", "catalog"),
+        ("/api/cart", "cart"),
+        ("/api/cart/items/A%2F1", "cart"),
+        ("/api/orders", "order"),
+        ("/api/orders/1/cancel", "order"),
+        ("/api/admin/orders?limit=2", "order"),
+        ("/api/payments/webhooks/psp", "payment"),
+        ("/api/identity/token", "identity"),
+        ("/.well-known/jwks.json", "identity"),
+    ],
+)
+async def test_each_path_reaches_its_service_unchanged(edge: Edge, target: str, service: str) -> None:
+    seen = (await edge.client.get(target)).json()
+    assert (seen["service"], seen["target"]) == (service, target)
+
+
+async def test_the_pages_are_there(edge: Edge) -> None:
+    docs = await edge.client.get("/api/docs")
+    assert docs.headers["Content-Type"] == "text/html"
+    assert "Server" not in docs.headers or "/" not in docs.headers["Server"]
+    for name in ("catalog", "cart", "orders", "payments", "identity"):
+        assert f"/api/{name}/openapi.json" in docs.text
+    assert "/api/docs" in (await edge.client.get("/")).text
+
+
+async def test_what_services_are_told(edge: Edge) -> None:
+    claimed = {"X-Forwarded-For": "1.2.3.4", "Forwarded": "for=1.2.3.4", "X-Request-Id": "my-id.1"}
+    answer = await edge.client.get("/api/cart", headers=claimed)
+    told = answer.json()["headers"]
+    assert told["x-forwarded-for"] == "127.0.0.1"
+    assert "forwarded" not in told
+    assert told["host"] == f"127.0.0.1:{edge.port}"
+    assert told["x-request-id"] == answer.headers["X-Request-Id"] == "my-id.1"
+
+
+@pytest.mark.parametrize("claimed", [{}, {"X-Request-Id": "two words"}, {"X-Request-Id": "a" * 65}])
+async def test_the_edge_gives_a_request_id(edge: Edge, claimed: dict[str, str]) -> None:
+    answer = await edge.client.get("/api/cart", headers=claimed)
+    assert len(answer.headers["X-Request-Id"]) == 32
+    assert answer.json()["headers"]["x-request-id"] == answer.headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 422, 500, 502, 503, 504])
+async def test_a_services_own_errors_pass_untouched(edge: Edge, status: int) -> None:
+    answer = await edge.client.get(f"/api/orders/1?status={status}")
+    assert (answer.status_code, answer.json()["service"]) == (status, "order")
+
+
+@pytest.mark.parametrize("target", ["/nothing", "/api", "/api/psp", "/health/live", "/metrics", "/problem"])
+async def test_what_is_not_served_is_404(edge: Edge, target: str) -> None:
+    assert problem(await edge.client.get(target)) == (404, "not-found")
+
+
+async def test_pages_are_read_only(edge: Edge) -> None:
+    assert problem(await edge.client.post("/api/docs")) == (405, "method-not-allowed")
+    assert problem(await edge.client.request("TRACE", "/api/cart")) == (405, "method-not-allowed")
+
+
+async def test_bodies_up_to_64_kib(edge: Edge) -> None:
+    assert (await edge.client.post("/api/orders", content=b"a" * 65_536)).json()["body"] == 65_536
+
+    async def chunks() -> object:
+        for _ in range(65):
+            yield b"a" * 1024
+
+    for content in (b"a" * 65_537, chunks()):
+        answer = await edge.client.post("/api/orders", content=content)
+        assert problem(answer) == (413, "body-too-large")
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (b"GARBAGE\r\n\r\n", (400, "malformed-request")),
+        (b"GET /api/cart%00 HTTP/1.1\r\nHost: x\r\n\r\n", (400, "malformed-request")),
+        (b"GET /api/cart HTTP/1.1\r\n\r\n", (400, "malformed-request")),
+        (b"GET /api/cart HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", (400, "malformed-request")),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", (414, "uri-too-long")),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 9000 + b"\r\n\r\n", (431, "headers-too-large")),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: zip\r\n\r\n", (501, "not-implemented")),
+        (b"GET / HTTP/9.9\r\nHost: x\r\n\r\n", (505, "http-version-not-supported")),
+    ],
+    ids=lambda value: value[1] if isinstance(value, tuple) else "",
+)
+async def test_malformed_http(edge: Edge, request_: bytes, expected: tuple[int, str]) -> None:
+    assert problem(await raw(edge, request_)) == expected
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_dead_service_is_503_and_the_others_live(
+    run_folder: Path, upstreams: dict[str, Upstream], method: str
+) -> None:
+    dead = {"ORDER_SERVERS": f"server 127.0.0.1:{free_port()};"}
+    async with nginx(run_folder, upstreams, dead) as edge:
+        answer = await edge.client.request(method, "/api/orders")
+        assert problem(answer) == (503, "service-unavailable")
+        assert answer.headers["Retry-After"] == "1"
+        assert "X-Request-Id" in answer.headers
+        assert (await edge.client.get("/api/cart")).status_code == 200
+
+
+async def test_an_unreachable_server_is_passed_over(run_folder: Path, upstreams: dict[str, Upstream]) -> None:
+    two = f"server 127.0.0.1:{free_port()}; server 127.0.0.1:{upstreams['cart'].port};"
+    async with nginx(run_folder, upstreams, {"CART_SERVERS": two}) as edge:
+        answers = [await edge.client.get("/api/cart") for _ in range(6)]
+    assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_a_slow_service_is_504(edge: Edge) -> None:
+    answer = await edge.client.get("/api/catalog/products?wait=11")
+    assert problem(answer) == (504, "no-answer-in-time")
+
+
+async def test_a_stream_is_not_held_back(edge: Edge) -> None:
+    async with edge.client.stream("GET", "/api/orders/1/events") as stream:
+        chunks = stream.aiter_raw()
+        assert await asyncio.wait_for(anext(chunks), 2) == b"id: 1\n\n"
+        edge.upstreams["order"].release.set()
+        assert await asyncio.wait_for(anext(chunks), 2) == b"id: 2\n\n"
+
+
+async def test_connections_to_services_are_reused(edge: Edge) -> None:
+    connections = {
+        json.dumps((await edge.client.get("/api/cart", headers={"Connection": "close"})).json()["connection"])
+        for _ in range(20)
+    }
+    assert len(connections) == 1
+
+
+def test_the_readme_lists_every_variable() -> None:
+    readme = (NGINX / "README.md").read_text()
+    for template in NGINX.glob("*.template"):
+        for line in template.read_text().splitlines():
+            for piece in line.split("${")[1:]:
+                assert f"`{piece.partition('}')[0]}`" in readme
