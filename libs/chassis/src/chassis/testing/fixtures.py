@@ -84,9 +84,7 @@ def database_templates(postgres_server: str) -> Iterator[Callable[[str], str]]:
 
 
 @pytest.fixture
-def database(
-    postgres_server: str, database_templates: Callable[[str], str]
-) -> Iterator[Callable[[str | None], str]]:
+def database(postgres_server: str, database_templates: Callable[[str], str]) -> Iterator[Callable[[str | None], str]]:
     """`database("shelves")` is the URL of a fresh database migrated for that package; None: an empty one."""
     made: list[str] = []
 

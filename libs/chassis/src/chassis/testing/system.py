@@ -71,7 +71,7 @@ def write(path: Path, text: str, user: str | None, mode: int = 0o600) -> None:
 
 
 def reachable(base: Path) -> Path:
-    """A directory for the servers' data: `base`, or a link to one under /var/tmp when their users cannot reach `base`.
+    """A directory for servers' data: `base`, or what it links to under /var/tmp when they cannot reach `base`.
 
     That happens to root alone, with a clone in a private home directory. Raises StartError if someone else
     made the directory under /var/tmp.

@@ -1,0 +1,95 @@
+"""up, down, reset, logs: the shop's processes as a whole."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from chassis.testing.processes import StartError
+from shopctl import seed as seeding
+from shopctl.console import fail, interruptible, out
+from shopctl.native import packages as system
+from shopctl.native.services import ADMIN_EMAIL, ADMIN_PASSWORD, SHOPPER_EMAIL, SHOPPER_PASSWORD
+from shopctl.native.shop import Shop
+
+
+def up() -> None:
+    """Start what does not run yet, wait until it is ready, and fill the shelves the first time."""
+    shop, began = Shop(), time.monotonic()
+    with _changing(shop):
+        packages()
+        with out.status("Starting PostgreSQL, Valkey, RabbitMQ, the services and nginx …"):
+            started = shop.up(_report)
+        if seeding.is_empty(shop.place):
+            seeding.seed()
+    seconds = time.monotonic() - began
+    out.print(f"Started {len(started)} processes in {seconds:.1f} s." if started else "All was running already.")
+    address = shop.place.address
+    out.print(f"""
+The shop is open at [bold]{address}[/bold]
+
+  back office  {ADMIN_EMAIL} / {ADMIN_PASSWORD}
+  shopper      {SHOPPER_EMAIL} / {SHOPPER_PASSWORD}
+
+Try:  curl '{address}/api/catalog/products?q=soap&limit=3'
+""")
+
+
+def down() -> None:
+    """Stop everything; the data stays."""
+    shop = Shop()
+    with _changing(shop), out.status("Stopping …"):
+        stopped = shop.down()
+    out.print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """Stop everything and remove its data: orders, payments, accounts, all."""
+    shop = Shop()
+    if not yes:
+        typer.confirm(f"Remove all data of the shop in {shop.place.run}?", abort=True)
+    with _changing(shop):
+        shop.reset()
+    out.print("Removed.")
+
+
+def logs(
+    service: Annotated[str | None, typer.Argument(help="One process, as `status` names it.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing what comes.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of each to begin with.")] = 50,
+) -> None:
+    """Print the last lines of the logs."""
+    shop = Shop()
+    if service and service not in shop.servers:
+        fail(f"There is no {service}; there are {', '.join(shop.servers)}.")
+    names = [service] if service else shop.servers
+    files = [str(log) for name in names if (log := shop.place.log(name)).exists()]
+    if not files:
+        fail("There are no logs yet: `make up` starts the shop.")
+    os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), *files])  # noqa: S606
+
+
+def packages() -> None:
+    """Install the system's packages that the shop and its tests run on, or say which are missing."""
+    if missing := system.missing():
+        try:
+            with out.status(f"Installing {', '.join(missing)} …"):
+                system.ensure()
+        except system.PackagesMissing as error:
+            fail(error)
+
+
+def _report(name: str, seconds: float) -> None:
+    out.print(f"[green]✓[/green] {name:<10} {seconds:5.1f} s")
+
+
+@contextmanager
+def _changing(shop: Shop) -> Iterator[None]:
+    try:
+        with interruptible(), shop.exclusively():
+            yield
+    except StartError as error:
+        fail(error)

@@ -1,0 +1,79 @@
+"""The Python services as processes: one table of what each gets in its environment."""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from chassis.testing.processes import Command, answers
+from shopctl.native.place import Place
+
+# The development accounts, which `up` prints.
+ADMIN_EMAIL = "admin@quayside.example"
+ADMIN_PASSWORD = "quayside-admin"  # noqa: S105
+SHOPPER_EMAIL = "shopper@quayside.example"
+SHOPPER_PASSWORD = "quayside-shopper"  # noqa: S105
+
+_READY = b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Service:
+    """One uvicorn process; `env` comes on top of our own environment."""
+
+    name: str
+    port: int
+    env: Mapping[str, str]
+    cwd: Path
+    stop_signal: signal.Signals = signal.SIGTERM
+
+    def prepare(self) -> None:
+        """Nothing: databases are made and migrated before."""
+
+    def command(self) -> Command:
+        argv = [sys.executable, "-m", "uvicorn", "--factory", f"{self.name}.main:create"]
+        argv += ["--host", "127.0.0.1", "--port", str(self.port), "--loop", "uvloop", "--http", "httptools"]
+        argv += ["--no-access-log", "--timeout-graceful-shutdown", "5"]
+        return Command(tuple(argv), self.cwd, {**os.environ, **self.env})
+
+    def ready(self) -> bool:
+        return answers(self.port, _READY, b"HTTP/1.1 200")
+
+
+def services(place: Place) -> list[Service]:
+    """Every service, as it is configured on this machine."""
+    url, broker, database = place.service_url, place.broker_url, place.database_url
+    jwks = {"JWKS_URL": f"{url('identity')}/.well-known/jwks.json"}
+    webhook_secret = {"PSP_WEBHOOK_SECRET": place.passwords["psp-webhook"]}
+    table: dict[str, dict[str, str]] = {
+        "identity": {
+            "DATABASE_URL": database("identity"),
+            "ADMIN_EMAIL": ADMIN_EMAIL,
+            "ADMIN_PASSWORD": ADMIN_PASSWORD,
+        },
+        "catalog": {"DATABASE_URL": database("catalog"), "BROKER_URL": broker("catalog"), **jwks},
+        "cart": {"VALKEY_URL": place.valkey_url, "BROKER_URL": broker("cart"), **jwks},
+        "order": {
+            "DATABASE_URL": database("order"),
+            "BROKER_URL": broker("order"),
+            "CATALOG_URL": url("catalog"),
+            "CART_URL": url("cart"),
+            **jwks,
+        },
+        "payment": {
+            "DATABASE_URL": database("payment"),
+            "BROKER_URL": broker("payment"),
+            "PSP_URL": url("psp"),
+            **webhook_secret,
+        },
+        "psp": {
+            "PSP_DATABASE": str(place.run / "psp.sqlite"),
+            "WEBHOOK_URL": f"{url('payment')}/api/payments/webhooks/psp",
+            **webhook_secret,
+        },
+    }
+    # Each thread of a small process would otherwise keep a heap of its own.
+    common = {"ENVIRONMENT": "development", "CURRENCY": "EUR", "MALLOC_ARENA_MAX": "2"}
+    return [Service(name, place.port(name), common | env, place.run) for name, env in table.items()]

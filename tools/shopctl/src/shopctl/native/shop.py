@@ -1,0 +1,179 @@
+"""The shop's processes by name: start, find, stop and kill each, and all of them in the right order."""
+
+import contextlib
+import fcntl
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from chassis.testing.processes import Process, Server, StartError, spawn, stop_all, wait_ready
+from chassis.testing.servers import Epmd, Postgres, RabbitMQ, Valkey
+from shopctl.native import databases, ports
+from shopctl.native.definitions import render
+from shopctl.native.edge import Edge
+from shopctl.native.place import BROKER_USERS, DATABASES, Place
+from shopctl.native.services import services
+
+STORES = ("postgres", "valkey", "rabbitmq", "epmd")
+Report = Callable[[str, float], None]
+
+
+class PortTaken(StartError):
+    """Somebody else listens where we should."""
+
+
+class Busy(StartError):
+    """Another shopctl is changing the same shop."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """All processes of one place."""
+
+    place: Place = field(default_factory=Place.here)
+
+    @cached_property
+    def servers(self) -> dict[str, Server]:
+        """Every process of the shop, stores first."""
+        place, data, passwords = self.place, self.place.data, self.place.passwords
+        template = (place.root / "deploy" / "rabbitmq" / "definitions.json.template").read_text()
+        definitions = render(template, {user: passwords[f"broker.{user}"] for user in BROKER_USERS})
+        port = place.port
+        stores: list[Server] = [
+            Postgres(data / "postgres", port("postgres"), passwords["postgres"]),
+            Valkey(data / "valkey", port("valkey"), passwords["valkey"]),
+            Epmd(data / "rabbitmq", port("epmd")),
+            RabbitMQ(data / "rabbitmq", port("rabbitmq"), port("rabbitmq-dist"), port("epmd"), definitions),
+        ]
+        return {server.name: server for server in (*stores, *services(place), Edge(place))}
+
+    def process(self, name: str) -> Process | None:
+        """The running process of that name."""
+        return Process.load(self.place.pid_file(name))
+
+    def start(self, name: str, timeout: float = 60.0) -> None:
+        """Start one process unless it runs, and wait until it is ready. Raises StartError."""
+        Starter(self).bring_up(name, timeout)
+
+    def stop(self, *names: str) -> None:
+        """Stop these, at once and gracefully; those that do not run are no error."""
+        running = [(process, self.servers[name].stop_signal) for name in names if (process := self.process(name))]
+        stop_all(running)
+        for name in names:
+            self.place.pid_file(name).unlink(missing_ok=True)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, as a crash would; the pid file stays. Returns when the process is gone."""
+        if process := self.process(name):
+            process.stop(signal.SIGKILL)
+
+    def up(self, report: Report = lambda name, seconds: None) -> list[str]:
+        """Start what does not run, in parallel, and wait for all; gives the names of what was started.
+
+        Raises PortTaken before anything starts. On any error, and on an exception that a signal's handler
+        raises, what this call started is stopped again.
+        """
+        absent = [name for name in self.servers if self.process(name) is None]
+        self._check_ports(absent)
+        starter = Starter(self, report)
+        try:
+            starter.run()
+        except BaseException:
+            self.stop(*starter.started)
+            raise
+        return starter.started
+
+    def down(self) -> list[str]:
+        """Stop all: first what serves, then the stores; gives the names of what ran."""
+        running = [name for name in self.servers if self.process(name)]
+        self.stop(*(name for name in running if name not in STORES))
+        self.stop(*(name for name in running if name in STORES and name != "epmd"))
+        self.stop("epmd")
+        return running
+
+    def reset(self) -> None:
+        """Stop all and remove data, logs and secrets."""
+        self.down()
+        shutil.rmtree(self.place.data, ignore_errors=True)
+        shutil.rmtree(self.place.run, ignore_errors=True)
+
+    def _check_ports(self, names: list[str]) -> None:
+        wanted = [*names, *(["rabbitmq-dist"] if "rabbitmq" in names else [])]
+        taken = [
+            f"Port {port}, which {name} needs, is taken by {found}."
+            for name in wanted
+            if (found := ports.holder(port := self.place.port(name)))
+        ]
+        if taken:
+            hint = "Stop that, or move this shop: SHOP_PORT_OFFSET=1000 make up adds 1000 to every port."
+            raise PortTaken("\n".join([*taken, hint]))
+
+    @contextlib.contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Keep other shopctl calls from changing this shop meanwhile. Raises Busy."""
+        self.place.run.mkdir(parents=True, exist_ok=True)
+        with (self.place.run / "lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Busy("another shopctl is starting or stopping this shop; wait for it") from None
+            yield
+
+
+class Starter:
+    """One call of `up`: what waits for what, and what was started so far."""
+
+    def __init__(self, shop: Shop, report: Report = lambda name, seconds: None) -> None:
+        self.shop = shop
+        self.started: list[str] = []
+        self._report = report
+        self._cancelled = threading.Event()
+
+    def run(self) -> None:
+        pool = ThreadPoolExecutor(max_workers=len(self.shop.servers))
+        try:
+            self.bring_up("epmd")  # at once: RabbitMQ would start one of its own
+            schema = pool.submit(self._databases)
+            tasks: list[Future[None]] = [schema]
+            # A service connects to the broker when there is one, so nobody waits for that slowest start.
+            tasks += (
+                pool.submit(self._after, schema if name in DATABASES else None, name)
+                for name in self.shop.servers
+                if name not in ("epmd", "postgres")
+            )
+            done, _ = wait(tasks, return_when=FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            self._cancelled.set()
+            pool.shutdown(cancel_futures=True)
+
+    def bring_up(self, name: str, timeout: float = 60.0) -> None:
+        """Start `name` unless it runs, and wait until it is ready."""
+        began = time.monotonic()
+        server, log = self.shop.servers[name], self.shop.place.log(name)
+        process = self.shop.process(name)
+        if process is None:
+            server.prepare()
+            process = spawn(server.command(), log)
+            process.save(self.shop.place.pid_file(name))
+            self.started.append(name)
+        wait_ready(server, process, log, timeout, self._cancelled)
+        self._report(name, time.monotonic() - began)
+
+    def _databases(self) -> None:
+        self.bring_up("postgres")
+        server = self.shop.servers["postgres"]
+        assert isinstance(server, Postgres)
+        databases.make_ready(self.shop.place, server)
+
+    def _after(self, first: Future[None] | None, name: str) -> None:
+        if first is not None:
+            first.result()
+        if not self._cancelled.is_set():
+            self.bring_up(name)

@@ -1,0 +1,61 @@
+"""Look at payments, above all at those that wait for a person."""
+
+import asyncio
+import json
+from typing import Annotated
+
+import asyncpg
+import typer
+from rich.table import Table
+
+from shopctl.console import fail, out
+from shopctl.native.place import Place
+
+STUCK = "state IN ('UNKNOWN', 'REFUNDING')"
+
+app = typer.Typer(help="Payments and refunds.", no_args_is_help=True)
+
+
+@app.callback()
+def payments() -> None:
+    """Payments and refunds."""
+
+
+@app.command("list")
+def list_(
+    stuck: Annotated[
+        bool, typer.Option("--stuck", help="Those whose outcome, or whose refund, the provider still owes.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="At the most so many.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """List payments, the latest order first."""
+    try:
+        rows = asyncio.run(_select(stuck, limit))
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        fail(f"PostgreSQL: {error}")
+    if as_json:
+        print(json.dumps([dict(row) for row in rows], indent=2, default=str))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("order", "state", "attempts", "next attempt"):
+        table.add_column(heading)
+    for row in rows:
+        due = row["next_attempt_at"]
+        table.add_row(
+            str(row["order_id"]), row["state"], str(row["attempts"]), due.isoformat(timespec="seconds") if due else ""
+        )
+    out.print(table if rows else "There are none.")
+
+
+async def _select(stuck: bool, limit: int) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(Place.here().database_url("auditor", "payment"), timeout=5)
+    try:
+        rows: list[asyncpg.Record] = await connection.fetch(
+            f"SELECT order_id, state, attempts, next_attempt_at FROM payments WHERE {STUCK if stuck else 'true'}"  # noqa: S608
+            " ORDER BY order_id DESC LIMIT $1",
+            limit,
+        )
+        return rows
+    finally:
+        await connection.close()

@@ -1,0 +1,119 @@
+"""What runs, what it weighs, and what waits in it."""
+
+import asyncio
+import contextlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import aio_pika
+import asyncpg
+import typer
+from rich.table import Table
+
+from shopctl.console import out
+from shopctl.native.place import Place
+from shopctl.native.shop import Shop
+
+QUEUES = ("catalog", "cart", "order", "payment")
+LADDER = ("retry.5s", "retry.30s", "retry.5m")
+OUTBOXES = ("catalog", "order", "payment")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One process; `memory` in bytes (proportional set size, children included)."""
+
+    name: str
+    state: str
+    port: int
+    pid: int | None
+    memory: int | None
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What waits: messages in each queue, rows in each outbox, refunds that the provider has not made."""
+
+    queues: dict[str, int]
+    outboxes: dict[str, int]
+    refunds: int | None
+
+    def of(self, name: str) -> str:
+        parts = {
+            "queued": self.queues.get(name, 0),
+            "dead": self.queues.get(f"{name}.dead", 0),
+            "to publish": self.outboxes.get(name, 0),
+            "refunds open": (self.refunds or 0) if name == "payment" else 0,
+            "on the retry ladder": sum(self.queues.get(step, 0) for step in LADDER) if name == "rabbitmq" else 0,
+        }
+        return ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
+    """Show each process and store. Ends with 1 unless all are ready."""
+    shop = Shop()
+    rows = [look_at(shop, name) for name in shop.servers]
+    backlog = asyncio.run(look_into(shop.place))
+    if as_json:
+        print(json.dumps({"processes": [asdict(row) for row in rows], "backlog": asdict(backlog)}, indent=2))
+    else:
+        out.print(_table(rows, backlog))
+    if any(row.state != "ready" for row in rows):
+        raise typer.Exit(1)
+
+
+def look_at(shop: Shop, name: str) -> Row:
+    server, process = shop.servers[name], shop.process(name)
+    if process is None:
+        return Row(name, "stopped", server.port, None, None)
+    return Row(name, "ready" if server.ready() else "not ready", server.port, process.pid, process.memory())
+
+
+async def look_into(place: Place) -> Backlog:
+    """The backlog as far as the stores answer; what does not is left out."""
+    queues: dict[str, int] = {}
+    with contextlib.suppress(OSError, TimeoutError, aio_pika.exceptions.AMQPError):
+        queues = await depths(place.broker_url("operator"))
+    outboxes: dict[str, int] = {}
+    refunds: int | None = None
+    for service in OUTBOXES:
+        try:
+            connection = await asyncpg.connect(place.database_url("auditor", service), timeout=3)
+        except (OSError, TimeoutError, asyncpg.PostgresError):
+            continue
+        try:
+            outboxes[service] = await connection.fetchval("SELECT count(*) FROM outbox")
+            if service == "payment":
+                refunds = await connection.fetchval("SELECT count(*) FROM payments WHERE state = 'REFUNDING'")
+        except asyncpg.UndefinedTableError:
+            pass  # not migrated yet
+        finally:
+            await connection.close()
+    return Backlog(queues, outboxes, refunds)
+
+
+async def depths(url: str) -> dict[str, int]:
+    """Messages ready in each queue of the shop."""
+    async with await aio_pika.connect(url, timeout=3) as connection:
+        channel = await connection.channel()
+        names = [*QUEUES, *(f"{name}.dead" for name in QUEUES), *LADDER]
+        queues = [await channel.declare_queue(name, passive=True) for name in names]
+        return {queue.name: queue.declaration_result.message_count or 0 for queue in queues}
+
+
+def _table(rows: list[Row], backlog: Backlog) -> Table:
+    total = sum(row.memory or 0 for row in rows)
+    table = Table(box=None, pad_edge=False, show_footer=True)
+    table.add_column("process", "all")
+    table.add_column("state")
+    table.add_column("port", justify="right")
+    table.add_column("pid", justify="right")
+    table.add_column("memory", f"{total / 1e6:.0f} MB", justify="right")
+    table.add_column("backlog")
+    for row in rows:
+        colour = {"ready": "green", "stopped": "red"}.get(row.state, "yellow")
+        memory = f"{row.memory / 1e6:.0f} MB" if row.memory is not None else ""
+        state = f"[{colour}]{row.state}[/{colour}]"
+        table.add_row(row.name, state, str(row.port), str(row.pid or ""), memory, backlog.of(row.name))
+    return table
