@@ -71,7 +71,7 @@ class StockReserved(Message):
 class StockRejected(Message):
     type: ClassVar[str] = "catalog.stock-rejected.v1"
     order_id: UUID
-    skus: list[str] = []
+    skus: tuple[str, ...] = ()
     reason: str = "sold-out"
 
 

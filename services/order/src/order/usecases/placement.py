@@ -179,7 +179,7 @@ class Placement:
             currency=self._currency,
         )
 
-    async def _find_keys(self, keys: list[Key]) -> list[tuple[UUID, bytes] | None | Exception]:
+    async def _find_keys(self, keys: list[Key]) -> list[tuple[UUID, bytes] | Exception | None]:
         async with self._db.connection() as connection:
             found = await repository.find_by_keys(connection, keys)
         return [found.get(key) for key in keys]

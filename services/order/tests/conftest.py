@@ -1,0 +1,73 @@
+"""A database of orders, and the carts and products of other services, replaced at their Protocols."""
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import pytest
+
+from chassis.db import Database
+from order.usecases.placement import Cart, Placement, PlaceOrder, Product
+
+
+@dataclass
+class FakeCarts:
+    carts: dict[str, Cart] = field(default_factory=dict)
+
+    async def read(self, token: str) -> Cart:
+        return self.carts.get(token, Cart(None, []))
+
+
+@dataclass
+class FakeProducts:
+    products: dict[str, Product]
+    calls: list[Collection[str]] = field(default_factory=list)
+
+    async def find(self, skus: Collection[str]) -> Mapping[str, Product]:
+        self.calls.append(skus)
+        return {sku: self.products[sku] for sku in skus if sku in self.products}
+
+
+@dataclass
+class Shop:
+    """What a placement test needs: `request()` fills a cart worth 1250 cents and asks for it."""
+
+    db: Database
+    carts: FakeCarts
+    products: FakeProducts
+    placement: Placement
+    backlog: float = 0.0
+
+    def request(self, principal: str = "ann", key: str = "key-1", **changes: object) -> PlaceOrder:
+        version = str(changes.pop("cart_version", None) or uuid4())
+        token = f"token of {principal}"
+        self.carts.carts.setdefault(token, Cart(version, [("MUG-1", 2), ("TEA-1", 1)]))
+        values: dict[str, object] = {
+            "principal": principal,
+            "token": token,
+            "idempotency_key": key,
+            "request_hash": b"hash",
+            "cart_version": self.carts.carts[token].version,
+            "payment_method": "tok_visa",
+            "shipping_address": b'{"name":"Ann"}',
+            "expected_amount": 1250,
+            "expected_currency": "EUR",
+        }
+        return PlaceOrder(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def db(database: Callable[[str], str]) -> AsyncIterator[Database]:
+    async with Database(database("order"), name="test") as db:
+        yield db
+
+
+@pytest.fixture
+def shop(db: Database) -> Shop:
+    carts = FakeCarts()
+    products = FakeProducts({"MUG-1": Product("Mug", 500, "EUR"), "TEA-1": Product("Tea", 250, "EUR")})
+    shop: Shop
+
+    placement = Placement(db, carts, products, currency="EUR", ttl_seconds=900, backlog=lambda: shop.backlog)
+    shop = Shop(db, carts, products, placement)
+    return shop

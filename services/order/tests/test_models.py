@@ -1,0 +1,73 @@
+"""The saga's state machine, by properties: whatever arrives, in whatever order, ends in a legal state."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from order.messages import CancelPayment, Charge, OrderConfirmed, ReleaseStock
+from order.models import FAILED, OPEN, TRANSITIONS, UNDOING, Command, Input, Status, transition
+
+inputs = st.lists(st.sampled_from(Input), max_size=30)
+
+
+def run(sequence: list[Input]) -> tuple[list[Status], list[Command]]:
+    """The states passed and the commands sent, from PENDING."""
+    status, states, commands = Status.PENDING, [Status.PENDING], list[Command]()
+    for input in sequence:
+        if step := transition(status, input):
+            status = step.status
+            states.append(status)
+            commands += step.commands
+    return states, commands
+
+
+@given(inputs)
+def test_no_state_is_entered_twice(sequence: list[Input]) -> None:
+    states, _ = run(sequence)
+    assert len(states) == len(set(states))
+
+
+@given(inputs)
+def test_money_is_asked_for_once_and_only_after_stock_is_reserved(sequence: list[Input]) -> None:
+    states, commands = run(sequence)
+    assert commands.count(Charge) == (Status.RESERVED in states)
+
+
+@given(inputs)
+def test_an_order_that_took_money_and_was_undone_gives_it_back(sequence: list[Input]) -> None:
+    states, commands = run(sequence)
+    if states[-1] in UNDOING | {Status.CANCELLED, Status.EXPIRED, Status.REFUNDED}:
+        assert commands.count(CancelPayment) == 1
+        assert commands.count(ReleaseStock) == 1
+
+
+@given(inputs)
+def test_stock_is_sold_only_when_confirmed_and_released_when_payment_fails(sequence: list[Input]) -> None:
+    states, commands = run(sequence)
+    assert (OrderConfirmed in commands) == (Status.CONFIRMED in states)
+    if states[-1] == Status.PAYMENT_FAILED:
+        assert commands[-1] == ReleaseStock
+
+
+@given(inputs, st.data())
+def test_duplicates_change_nothing(sequence: list[Input], data: st.DataObject) -> None:
+    """An input repeated at once is the input given once: its state has moved on."""
+    doubled = [i for input in sequence for i in [input] * data.draw(st.integers(1, 3))]
+    wishes = {Input.CANCEL, Input.REFUND, Input.EXPIRE}
+    assert all(transition(step.status, input) is None for (_, input), step in TRANSITIONS.items())
+    assert run(doubled) == run(sequence) or wishes & set(sequence)
+
+
+@given(inputs)
+def test_after_an_undo_only_its_answer_counts(sequence: list[Input]) -> None:
+    for status in UNDOING:
+        for input in sequence:
+            step = transition(status, input)
+            assert (step is not None) == (input is Input.PAYMENT_CANCELLED)
+
+
+def test_every_state_is_reached_and_ends_or_goes_on() -> None:
+    reached = {step.status for step in TRANSITIONS.values()} | {Status.PENDING}
+    assert reached == set(Status)
+    goes_on = {status for status, _ in TRANSITIONS}
+    assert set(Status) - goes_on == FAILED | {Status.REFUNDED}
+    assert goes_on >= OPEN | UNDOING

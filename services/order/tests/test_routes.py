@@ -1,0 +1,208 @@
+"""The order service by HTTP: its routes with a real database, and the shopper's token replaced."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+from chassis.auth import Principal
+from chassis.errors import Unauthenticated
+from order.main import create
+from order.settings import Settings
+from order.usecases import saga
+from order.usecases.placement import Cart
+
+VERSION = "0198a4e0-0000-7000-8000-000000000001"
+BODY = {
+    "cart_version": VERSION,
+    "payment_method": "tok_visa",
+    "shipping_address": {
+        "name": "Ann Lee",
+        "line1": "Quay 1",
+        "city": "Bergen",
+        "postal_code": "5003",
+        "country": "NO",
+    },
+    "expected_total": {"amount": 1250, "currency": "EUR"},
+}
+
+
+class Names:
+    """Takes a shopper's name for a token."""
+
+    async def verify(self, token: str) -> Principal:
+        if token == "forged":
+            raise Unauthenticated("invalid-token", "The bearer token is not valid")
+        scopes = frozenset({"orders:manage"}) if token == "admin" else frozenset[str]()
+        return Principal(token, scopes, token)
+
+
+@pytest.fixture
+async def client(database: Callable[[str], str], shop: Any) -> AsyncIterator[httpx2.AsyncClient]:
+    settings = Settings(
+        environment="development",
+        role="api",
+        database_url=shop.db.url,
+        broker_url="amqp://nobody:x@127.0.0.1:9/quayside",
+        jwks_url="http://127.0.0.1:9/.well-known/jwks.json",
+        cart_url="http://127.0.0.1:9",
+        catalog_url="http://127.0.0.1:9",
+    )
+    app = create(settings)
+    app.state.verifier = Names()
+    app.state.placement = shop.placement
+    for name in ("ann", "bob"):
+        shop.carts.carts[name] = Cart(VERSION, [("MUG-1", 2), ("TEA-1", 1)])
+    async with app.router.lifespan_context(app):
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://order") as client:
+            yield client
+
+
+def as_(name: str, key: str | None = None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {name}"} | ({"Idempotency-Key": key} if key else {})
+
+
+async def order(client: httpx2.AsyncClient, name: str = "ann", key: str = "k1") -> Any:
+    return await client.post("/api/orders", json=BODY, headers=as_(name, key))
+
+
+async def test_an_order_is_accepted_and_shown_to_its_shopper(client) -> None:
+    accepted = await order(client)
+
+    assert accepted.status_code == 202
+    shown = (await client.get(accepted.headers["Location"], headers=as_("ann"))).json()
+    assert shown["status"] == "PENDING"
+    assert shown["total"] == {"amount": 1250, "currency": "EUR"}
+    assert shown["lines"][0] == {
+        "sku": "MUG-1",
+        "name": "Mug",
+        "quantity": 2,
+        "unit_price": {"amount": 500, "currency": "EUR"},
+    }
+    assert [step["status"] for step in shown["history"]] == ["PENDING"]
+
+
+async def test_a_replay_is_the_same_bytes_and_says_so(client) -> None:
+    first, second = await order(client), await order(client)
+
+    assert (second.status_code, second.content) == (202, first.content)
+    assert second.headers["Location"] == first.headers["Location"]
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert "Idempotent-Replayed" not in first.headers
+
+
+async def test_the_order_of_fields_does_not_matter_to_a_replay(client) -> None:
+    await order(client)
+    reordered = await client.post("/api/orders", json=dict(reversed(BODY.items())), headers=as_("ann", "k1"))
+    assert reordered.headers["Idempotent-Replayed"] == "true"
+
+
+@pytest.mark.parametrize("key", [None, "x" * 256, "two words", "caf\xe9"])
+async def test_a_key_is_required(client, key: str | None) -> None:
+    headers: Any = [(b"authorization", b"Bearer ann")] + ([(b"idempotency-key", key.encode("latin-1"))] if key else [])
+    answer = await client.post("/api/orders", json=BODY, headers=headers)
+    assert (answer.status_code, answer.json()["type"].rsplit("/")[-1]) == (400, "idempotency-key-required")
+
+
+async def test_others_orders_are_not_found(client) -> None:
+    location = (await order(client)).headers["Location"]
+    for path in (location, f"{location}/events"):
+        assert (await client.get(path, headers=as_("bob"))).status_code == 404
+    assert (await client.post(f"{location}/cancel", headers=as_("bob"))).status_code == 404
+
+
+async def test_the_back_office_needs_its_scope(client) -> None:
+    id = (await order(client)).json()["id"]
+    assert (await client.get("/api/admin/orders", headers=as_("ann"))).status_code == 403
+    page = await client.get("/api/admin/orders?status=PENDING", headers=as_("admin"))
+    assert [item["id"] for item in page.json()["items"]] == [id]
+    refused = await client.post(f"/api/admin/orders/{id}/refund", headers=as_("admin"))
+    assert (refused.status_code, refused.json()["type"].rsplit("/")[-1]) == (409, "not-refundable")
+
+
+async def test_pages_hold_each_order_once_newest_first(client, shop) -> None:
+    ids = []
+    for n in range(5):
+        shop.carts.carts["ann"] = Cart(VERSION[:-1] + str(n), [("MUG-1", 2), ("TEA-1", 1)])
+        body = {**BODY, "cart_version": VERSION[:-1] + str(n)}
+        ids.append((await client.post("/api/orders", json=body, headers=as_("ann", f"k{n}"))).json()["id"])
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = (await client.get(f"/api/orders?limit=2&cursor={cursor}", headers=as_("ann"))).json()
+        seen += [item["id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+    assert seen == ids[::-1]
+
+
+async def test_a_stream_ends_with_the_order(client, shop) -> None:
+    accepted = await order(client)
+    await saga.cancel(shop.db, __import__("uuid").UUID(accepted.json()["id"]), "ann")
+    await shop_answers(shop, accepted.json()["id"])
+    answer = await client.get(f"{accepted.headers['Location']}/events", headers=as_("ann"))
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert [line for line in answer.text.splitlines() if line.startswith("id:")] == ["id: 1", "id: 2", "id: 3"]
+
+
+async def shop_answers(shop: Any, id: str) -> None:
+    from uuid import UUID
+
+    from chassis.ids import uuid7
+    from chassis.messaging import Event
+    from order.messages import PaymentCancelled
+
+    await saga.payment_cancelled(shop.db, [Event(uuid7(), id, PaymentCancelled(UUID(id), False))])
+
+
+BAD_BODIES: list[Any] = [
+    {**BODY, "expected_total": {"amount": 1.5, "currency": "EUR"}},
+    {**BODY, "expected_total": {"amount": -1, "currency": "EUR"}},
+    {**BODY, "expected_total": {"amount": 10**30, "currency": "EUR"}},
+    {**BODY, "expected_total": {"amount": "1250", "currency": "EUR"}},
+    {**BODY, "price": 1},
+    {**BODY, "cart_version": "\0" * 36},
+    {**BODY, "payment_method": "tok visa"},
+    {**BODY, "shipping_address": {**BODY["shipping_address"], "name": "A\0nn"}},  # type: ignore[dict-item]
+    {**BODY, "shipping_address": {**BODY["shipping_address"], "country": "Norway"}},  # type: ignore[dict-item]
+    {},
+    [],
+    None,
+]
+
+
+@pytest.mark.parametrize("body", BAD_BODIES)
+async def test_a_bad_body_is_refused_and_stores_nothing(client, shop, body: Any) -> None:
+    answer = await client.post("/api/orders", json=body, headers=as_("ann", "k1"))
+
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"]
+    assert (await client.get("/api/orders", headers=as_("ann"))).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b'{"cart_version": "\\ud800"}', b"{" * 5000, b"[" * 20000, b"\xff\xfe", b"", b"NaN", b'{"a": 1e999}'],
+)
+async def test_a_hostile_body_is_a_problem_of_the_caller(client, raw: bytes) -> None:
+    headers = as_("ann", "k1") | {"Content-Type": "application/json"}
+    answer = await client.post("/api/orders", content=raw, headers=headers)
+    assert 400 <= answer.status_code < 500, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/orders/%00", "/api/orders/nothing", "/api/orders?limit=0", "/api/orders?limit=1000", "/api/orders?cursor=x"],
+)
+async def test_a_bad_address_is_a_problem_of_the_caller(client, path: str) -> None:
+    answer = await client.get(path, headers=as_("ann"))
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_no_token_and_a_forged_one_are_401(client) -> None:
+    for headers in ({}, as_("forged"), {"Authorization": "Basic YTpi"}):
+        answer = await client.get("/api/orders", headers=headers)
+        assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")

@@ -1,0 +1,285 @@
+"""Placing orders and running the saga, on a real database."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from chassis.db import Database
+from chassis.errors import Conflict, Invalid, NotFound, Problem, Unavailable
+from chassis.ids import uuid7
+from chassis.messaging import Event
+from order.messages import PaymentCancelled, PaymentCaptured, PaymentFailed, StockRejected, StockReserved
+from order.usecases import saga
+from order.usecases.feed import Feed
+from order.usecases.placement import Cart, Placed, Product
+
+
+def event(data: Any) -> Event[Any]:
+    return Event(uuid7(), str(data.order_id), data)
+
+
+async def scalar(db: Database, sql: str, *arguments: object) -> Any:
+    async with db.connection() as connection:
+        return await connection.fetchval(sql, *arguments)
+
+
+async def status(db: Database, id: UUID) -> str:
+    return str(await scalar(db, "SELECT status FROM orders WHERE id = $1", id))
+
+
+async def history(db: Database, id: UUID) -> list[tuple[int, str]]:
+    async with db.connection() as connection:
+        rows = await connection.fetch("SELECT seq, status FROM order_history WHERE order_id = $1 ORDER BY seq", id)
+    return [(row["seq"], row["status"]) for row in rows]
+
+
+async def outbox(db: Database) -> list[str]:
+    async with db.connection() as connection:
+        return [row["routing_key"] for row in await connection.fetch("SELECT routing_key FROM outbox ORDER BY id")]
+
+
+async def refused(coroutine: Any) -> Problem:
+    with pytest.raises(Problem) as caught:
+        await coroutine
+    return caught.value
+
+
+# --- POST /orders, row by row --------------------------------------------------------------------
+
+
+async def test_an_order_is_stored_with_its_history_and_its_first_command(shop) -> None:
+    placed = await shop.placement.place(shop.request())
+
+    assert not placed.replayed
+    assert await history(shop.db, placed.order_id) == [(1, "PENDING")]
+    assert await outbox(shop.db) == ["catalog.reserve-stock.v1"]
+    assert await scalar(shop.db, "SELECT total FROM orders") == 1250
+
+
+async def test_the_same_key_and_body_is_the_same_order_even_when_the_cart_has_changed(shop) -> None:
+    request = shop.request()
+    first = await shop.placement.place(request)
+    shop.carts.carts[request.token] = Cart(None, [])
+
+    assert await shop.placement.place(request) == Placed(first.order_id, replayed=True)
+    assert await scalar(shop.db, "SELECT count(*) FROM orders") == 1
+
+
+async def test_fifty_callers_with_one_key_make_one_order(shop) -> None:
+    request = shop.request()
+
+    answers = await asyncio.gather(*(shop.placement.place(request) for _ in range(50)))
+
+    assert len({answer.order_id for answer in answers}) == 1
+    assert sum(not answer.replayed for answer in answers) == 1
+    assert await scalar(shop.db, "SELECT count(*) FROM orders") == 1
+
+
+async def test_fifty_shoppers_at_once_share_transactions_and_calls(shop) -> None:
+    requests = [shop.request(f"shopper-{n}") for n in range(50)]
+
+    await asyncio.gather(*(shop.placement.place(request) for request in requests))
+
+    assert await scalar(shop.db, "SELECT count(*) FROM orders") == 50
+    assert await scalar(shop.db, "SELECT count(DISTINCT xmin::text) FROM orders") < 10
+    assert len(shop.products.calls) < 10
+
+
+async def test_the_same_key_with_another_body_is_refused(shop) -> None:
+    await shop.placement.place(shop.request())
+    assert (await refused(shop.placement.place(shop.request(request_hash=b"other")))).slug == "key-reused"
+
+
+async def test_a_first_request_that_takes_too_long_is_in_flight(shop, monkeypatch) -> None:
+    monkeypatch.setattr("order.usecases.placement.MAX_WAIT_SECONDS", 0.05)
+    go_on = asyncio.Event()
+    read = shop.carts.read
+
+    async def slowly(token: str) -> Cart:
+        await go_on.wait()
+        return await read(token)
+
+    shop.carts.read = slowly
+    request = shop.request()
+    first = asyncio.create_task(shop.placement.place(request))
+    await asyncio.sleep(0)
+
+    assert (await refused(shop.placement.place(request))).slug == "in-flight"
+    go_on.set()
+    assert not (await first).replayed
+
+
+async def test_a_changed_price_is_refused_with_a_quote_and_stores_nothing(shop) -> None:
+    request = shop.request()
+    shop.products.products["MUG-1"] = Product("Mug", 600, "EUR")
+
+    problem = await refused(shop.placement.place(request))
+
+    assert isinstance(problem, Conflict)
+    assert (problem.slug, problem.members["quote"]) == ("price-changed", {"amount": 1450, "currency": "EUR"})
+    assert await scalar(shop.db, "SELECT count(*) FROM orders") == 0
+    assert await outbox(shop.db) == []
+
+
+async def test_another_version_of_the_cart_is_refused(shop) -> None:
+    request = shop.request()
+    shop.carts.carts[request.token] = Cart("another version", [("MUG-1", 1)])
+    problem = await refused(shop.placement.place(request))
+    assert problem.slug == "cart-changed"
+
+
+async def test_a_cart_is_ordered_once_whatever_the_key(shop) -> None:
+    await shop.placement.place(shop.request())
+    assert (await refused(shop.placement.place(shop.request(key="another")))).slug == "cart-already-ordered"
+
+
+async def test_a_cart_whose_order_failed_may_be_ordered_again(shop) -> None:
+    first = await shop.placement.place(shop.request())
+    await saga.stock_rejected(shop.db, [event(StockRejected(first.order_id, ("MUG-1",)))])
+
+    again = await shop.placement.place(shop.request(key="another"))
+
+    assert again.order_id != first.order_id
+
+
+async def test_an_empty_cart_and_an_unknown_product_are_refused(shop) -> None:
+    request = shop.request()
+    shop.carts.carts[request.token] = Cart(request.cart_version, [])
+    assert (await refused(shop.placement.place(request))).slug == "cart-empty"
+
+    shop.carts.carts[request.token] = Cart(request.cart_version, [("GONE-1", 1)])
+    problem = await refused(shop.placement.place(request))
+    assert isinstance(problem, Invalid)
+    assert (problem.slug, problem.members["skus"]) == ("unknown-sku", ["GONE-1"])
+
+
+async def test_a_backlog_in_the_outbox_sheds_new_orders_but_replays_old_ones(shop) -> None:
+    request = shop.request()
+    await shop.placement.place(request)
+    shop.backlog = 31.0
+
+    problem = await refused(shop.placement.place(shop.request("bob")))
+
+    assert isinstance(problem, Unavailable)
+    assert problem.retry_after
+    assert (await shop.placement.place(request)).replayed
+
+
+# --- the saga ------------------------------------------------------------------------------------
+
+
+async def confirmed(shop) -> UUID:
+    id = (await shop.placement.place(shop.request())).order_id
+    await saga.stock_reserved(shop.db, [event(StockReserved(id))])
+    await saga.payment_captured(shop.db, [event(PaymentCaptured(id))])
+    return id
+
+
+async def test_the_good_way(shop) -> None:
+    id = await confirmed(shop)
+
+    assert await history(shop.db, id) == [(1, "PENDING"), (2, "RESERVED"), (3, "CONFIRMED")]
+    assert await outbox(shop.db) == ["catalog.reserve-stock.v1", "payment.charge.v1", "order.confirmed.v1"]
+
+
+async def test_a_message_that_comes_twice_counts_once(shop) -> None:
+    id = (await shop.placement.place(shop.request())).order_id
+    reserved = event(StockReserved(id))
+
+    await asyncio.gather(*(saga.stock_reserved(shop.db, [reserved, reserved]) for _ in range(5)))
+
+    assert await history(shop.db, id) == [(1, "PENDING"), (2, "RESERVED")]
+    assert (await outbox(shop.db)).count("payment.charge.v1") == 1
+
+
+async def test_a_failed_payment_releases_the_stock(shop) -> None:
+    id = (await shop.placement.place(shop.request())).order_id
+    await saga.stock_reserved(shop.db, [event(StockReserved(id))])
+    await saga.payment_failed(shop.db, [event(PaymentFailed(id, "declined"))])
+
+    assert await status(shop.db, id) == "PAYMENT_FAILED"
+    assert (await outbox(shop.db))[-1] == "catalog.release-stock.v1"
+    reasons = "SELECT reason FROM order_history WHERE order_id = $1 AND status = 'PAYMENT_FAILED'"
+    assert await scalar(shop.db, reasons, id) == "declined"
+
+
+async def test_a_confirmed_order_is_refunded_once(shop) -> None:
+    id = await confirmed(shop)
+    await asyncio.gather(*(saga.refund(shop.db, id) for _ in range(5)))
+    await saga.payment_cancelled(shop.db, [event(PaymentCancelled(id, True))])
+
+    assert await status(shop.db, id) == "REFUNDED"
+    assert sorted((await outbox(shop.db))[-2:]) == ["catalog.release-stock.v1", "payment.cancel.v1"]
+    await saga.refund(shop.db, id)
+    assert len(await history(shop.db, id)) == 5
+
+
+@pytest.mark.parametrize(
+    ("steps", "then"),
+    [
+        ([], "CANCELLING"),
+        ([StockReserved], "CANCELLING"),
+        ([StockReserved, PaymentCaptured], "REFUNDING"),
+        ([StockRejected], "not-cancellable"),
+        ([StockReserved, PaymentFailed], "not-cancellable"),
+    ],
+)
+async def test_cancel_in_each_state(shop, steps: Sequence[Any], then: str) -> None:
+    id = (await shop.placement.place(shop.request())).order_id
+    usecases = {
+        StockReserved: (saga.stock_reserved, StockReserved(id)),
+        StockRejected: (saga.stock_rejected, StockRejected(id)),
+        PaymentCaptured: (saga.payment_captured, PaymentCaptured(id)),
+        PaymentFailed: (saga.payment_failed, PaymentFailed(id, "declined")),
+    }
+    for step in steps:
+        usecase, message = usecases[step]
+        await usecase(shop.db, [event(message)])  # type: ignore[operator]
+
+    if then == "not-cancellable":
+        assert (await refused(saga.cancel(shop.db, id, "ann"))).slug == then
+    else:
+        await saga.cancel(shop.db, id, "ann")
+        assert await status(shop.db, id) == then
+
+
+async def test_another_shoppers_order_is_not_found(shop) -> None:
+    id = (await shop.placement.place(shop.request())).order_id
+    assert isinstance(await refused(saga.cancel(shop.db, id, "bob")), NotFound)
+
+
+async def test_an_order_past_its_time_expires_and_ignores_what_comes_late(shop) -> None:
+    id = (await shop.placement.place(shop.request())).order_id
+    await scalar(shop.db, "UPDATE orders SET expires_at = now() RETURNING 1")
+
+    assert await saga.expire(shop.db) == 1
+    await saga.stock_reserved(shop.db, [event(StockReserved(id))])
+    await saga.payment_cancelled(shop.db, [event(PaymentCancelled(id, False))])
+
+    assert [s for _, s in await history(shop.db, id)] == ["PENDING", "EXPIRING", "EXPIRED"]
+    assert "payment.charge.v1" not in await outbox(shop.db)
+    assert await saga.expire(shop.db) == 0
+
+
+async def test_undo_without_an_answer_is_sent_again_after_a_minute(shop) -> None:
+    id = (await shop.placement.place(shop.request())).order_id
+    await saga.cancel(shop.db, id, "ann")
+    assert await saga.resend_undo(shop.db) == 0
+    await scalar(shop.db, "UPDATE orders SET undo_sent_at = now() - interval '61 s' RETURNING 1")
+
+    assert await saga.resend_undo(shop.db) == 1
+    assert (await outbox(shop.db)).count("payment.cancel.v1") == 2
+    assert await saga.resend_undo(shop.db) == 0
+
+
+async def test_a_stream_shows_each_step_to_the_last_and_resumes(shop) -> None:
+    id = await confirmed(shop)
+    async with Feed(shop.db) as feed:
+        steps = [step async for step in feed.watch(id, 0, 15)]
+        resumed = [step async for step in feed.watch(id, 2, 15)]
+
+    assert [step.status for step in steps if step] == ["PENDING", "RESERVED", "CONFIRMED"]
+    assert [step.seq for step in resumed if step] == [3]
