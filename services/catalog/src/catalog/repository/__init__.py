@@ -1,0 +1,1 @@
+"""Every query: `products` one at a time, `search` for lists, `stock` for stock and reservations."""

@@ -1,0 +1,168 @@
+"""Lists of products: full text that forgives typos, filters, and keyset pages."""
+
+import base64
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+
+from catalog.models import fold
+from chassis.db import Connection
+from chassis.errors import Invalid
+
+__all__ = ["Page", "Search", "Sort", "by_skus", "find"]
+
+Sort = Literal["relevance", "name", "price", "-price", "newest"]
+
+SIMILARITY = 0.4
+"""Share of a query's trigrams that a name must have in a row; 0.6, the default, loses swapped letters."""
+
+_FROM = "FROM products AS p JOIN stock AS s ON s.sku = p.sku WHERE NOT p.hidden"
+
+
+class Search(NamedTuple):
+    """What is asked for; prices are inclusive, in minor units."""
+
+    q: str = ""
+    category: str | None = None
+    min_price: int | None = None
+    max_price: int | None = None
+    sort: Sort = "name"
+
+
+class Page(NamedTuple):
+    """Products as complete JSON objects, and where the next page begins."""
+
+    items: list[str]
+    next_cursor: str | None
+
+
+_Name = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00]*\Z", max_length=1000)]
+_Amount = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+_Time = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class _Order(NamedTuple):
+    key: str
+    type: Any
+    descending: bool
+
+
+_ORDERS = {
+    "name": _Order("p.folded_name", _Name, False),
+    "price": _Order("p.amount", _Amount, False),
+    "-price": _Order("p.amount", _Amount, True),
+    "newest": _Order("p.created_at", _Time, True),
+}
+_RANK = _Order("ts_rank(p.search, websearch_to_tsquery('english', $1))::float8", float, True)
+_NEARNESS = _Order("word_similarity($1, p.folded_name)::float8", float, True)
+
+
+class _Cursor(msgspec.Struct, array_like=True, frozen=True):
+    """The last row of a page: its sort key and SKU, and whether the query had to be forgiven its typos."""
+
+    sort: Sort
+    similar: bool
+    key: Any
+    sku: _Name
+
+
+_cursors = msgspec.json.Decoder(_Cursor)
+
+
+async def find(connection: Connection, search: Search, cursor: str | None, limit: int) -> Page:
+    """One page. A query that finds nothing as spelt is tried by similarity, and its cursor remembers that.
+
+    Raises Invalid (`invalid-cursor`).
+    """
+    search = search._replace(q=fold(search.q))
+    if not search.q and search.sort == "relevance":
+        search = search._replace(sort="name")
+    after = None if cursor is None else _decode(cursor, search)
+    if not (after and after.similar):
+        page = await _page(connection, search, after, limit, similar=False)
+        if page.items or after or not search.q:
+            return page
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL pg_trgm.word_similarity_threshold = {SIMILARITY}")
+        return await _page(connection, search, after, limit, similar=True)
+
+
+async def by_skus(connection: Connection, skus: Sequence[str]) -> Page:
+    """Those of the products that exist and are shown, by SKU; all on one page."""
+    rows = await connection.fetch(
+        f"SELECT p.document, s.available {_FROM} AND p.sku = ANY ($1::text[]) ORDER BY p.sku",
+        skus,
+    )
+    return Page([f"{document}{available}}}" for document, available in rows], None)
+
+
+async def _page(connection: Connection, search: Search, after: _Cursor | None, limit: int, *, similar: bool) -> Page:
+    sql, arguments = statement(search, after, limit + 1, similar=similar)
+    rows = await connection.fetch(sql, *arguments)
+    items = [f"{document}{available}}}" for document, available, _, _ in rows[:limit]]
+    if len(rows) <= limit:
+        return Page(items, None)
+    _, _, key, sku = rows[limit - 1]
+    return Page(items, _encode(_Cursor(search.sort, similar, key, sku)))
+
+
+def statement(
+    search: Search, after: _Cursor | None, limit: int, *, similar: bool
+) -> tuple[str, list[str | int | float | datetime]]:
+    """The SQL of one page and its arguments; one text a combination of filters, so it stays prepared."""
+    arguments: list[Any] = []
+
+    def bind(value: object) -> str:
+        arguments.append(value)
+        return f"${len(arguments)}"
+
+    where = ""
+    if search.q:
+        query = bind(search.q)
+        where += (
+            f" AND {query} <% p.folded_name"
+            if similar
+            else f" AND p.search @@ websearch_to_tsquery('english', {query})"
+        )
+    if search.category is not None:
+        where += f" AND p.category = {bind(search.category)}"
+    if search.min_price is not None:
+        where += f" AND p.amount >= {bind(search.min_price)}"
+    if search.max_price is not None:
+        where += f" AND p.amount <= {bind(search.max_price)}"
+    order = _order(search, similar)
+    if after is not None:
+        sign = "<" if order.descending else ">"
+        where += f" AND ({order.key}, p.sku) {sign} ({bind(after.key)}, {bind(after.sku)})"
+    way = "DESC" if order.descending else "ASC"
+    return (
+        f"SELECT p.document, s.available, {order.key} AS key, p.sku {_FROM}{where}"
+        f" ORDER BY {order.key} {way}, p.sku {way} LIMIT {bind(limit)}",
+        arguments,
+    )
+
+
+def _order(search: Search, similar: bool) -> _Order:
+    if search.sort == "relevance":
+        return _NEARNESS if similar else _RANK
+    return _ORDERS[search.sort]
+
+
+def _encode(cursor: _Cursor) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
+
+
+def _decode(text: str, search: Search) -> _Cursor:
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        cursor = _cursors.decode(raw)
+        if cursor.sort != search.sort or (cursor.similar and not search.q):
+            raise ValueError("the cursor of another query")
+        key = msgspec.convert(cursor.key, _order(search, cursor.similar).type)
+    except ValueError as error:  # binascii's, msgspec's and Unicode's are such
+        raise Invalid(
+            "invalid-cursor", "The cursor is not valid", "Take it from next_cursor, with the same parameters."
+        ) from error
+    return _Cursor(cursor.sort, cursor.similar, key, cursor.sku)

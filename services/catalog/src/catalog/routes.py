@@ -1,0 +1,178 @@
+"""HTTP of the catalogue. A product's JSON was rendered when it was written, so reads only join strings."""
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Request, Response
+
+from catalog import usecases
+from catalog.models import Price, Product
+from catalog.repository import products, search
+from catalog.schemas import (
+    CategoryList,
+    ListParameters,
+    NewProduct,
+    PriceBody,
+    ProductChanges,
+    ProductList,
+    ProductOut,
+    Restock,
+    RestockId,
+    RestockOut,
+    SkuPath,
+)
+from chassis.app import JsonBytes
+from chassis.auth import requires
+from chassis.db import Database
+from chassis.errors import Invalid, NotFound, Problem
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api/catalog", tags=["catalog"])
+
+CACHE_CONTROL = "public, max-age=1, stale-while-revalidate=10"
+WRITE = Depends(requires("catalog:write"))
+IfMatch = Annotated[str | None, Header(description="The ETag that the product had when it was read")]
+
+
+class PreconditionRequired(Problem):
+    status: ClassVar[int] = 428
+
+
+def _db(request: Request) -> Database:
+    db: Database = request.app.state.db
+    return db
+
+
+def _cacheable(request: Request, body: bytes, etag: str) -> Response:
+    """The body, or 304 when the caller has it."""
+    headers = {"ETag": etag, "Cache-Control": CACHE_CONTROL}
+    known = request.headers.get("if-none-match")
+    if known is not None and (known == "*" or etag in (tag.strip().removeprefix("W/") for tag in known.split(","))):
+        return Response(status_code=304, headers=headers)
+    return JsonBytes(body, headers=headers)
+
+
+def _digest(body: bytes) -> str:
+    return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+
+
+@router.get("/products", responses={200: {"model": ProductList}}, response_class=JsonBytes)
+async def list_products(request: Request, query: ListParameters) -> Response:
+    """Search, or the named products. The order of `sku=` lists is the SKUs' own."""
+    async with _db(request).connection() as connection:
+        if query.sku:
+            page = await search.by_skus(connection, query.sku)
+        else:
+            asked = search.Search(query.q, query.category, query.min_price, query.max_price, query.sort)
+            page = await search.find(connection, asked, query.cursor, query.limit)
+    cursor = "null" if page.next_cursor is None else f'"{page.next_cursor}"'  # base64: nothing to escape
+    body = f'{{"items":[{",".join(page.items)}],"next_cursor":{cursor}}}'.encode()
+    return _cacheable(request, body, _digest(body))
+
+
+@router.get("/products/{sku}", responses={200: {"model": ProductOut}}, response_class=JsonBytes)
+async def read_product(request: Request, sku: SkuPath) -> Response:
+    shown = await _shown(request, sku)
+    return _cacheable(request, shown.json.encode(), _etag(shown))
+
+
+@router.get("/categories", responses={200: {"model": CategoryList}}, response_class=JsonBytes)
+async def list_categories(request: Request) -> Response:
+    """Those that show at least one product."""
+    async with _db(request).connection() as connection:
+        rows = await products.categories(connection)
+    body = msgspec.json.encode({"items": [dict(row) for row in rows]})
+    return _cacheable(request, body, _digest(body))
+
+
+@router.post(
+    "/products",
+    status_code=201,
+    responses={201: {"model": ProductOut}},
+    response_class=JsonBytes,
+    dependencies=[WRITE],
+)
+async def create_product(request: Request, body: NewProduct) -> Response:
+    """A product without stock; its category is made on first use."""
+    product = Product(
+        sku=body.sku,
+        name=body.name,
+        description=body.description,
+        category=body.category,
+        price=_price(request, body.price),
+        image_url=body.image_url,
+        updated_at=datetime.now(UTC),
+    )
+    await usecases.create_product(_db(request), product)
+    answer = await _fresh(request, body.sku, 201)
+    answer.headers["Location"] = f"/api/catalog/products/{body.sku}"
+    return answer
+
+
+@router.patch("/products/{sku}", responses={200: {"model": ProductOut}}, response_class=JsonBytes, dependencies=[WRITE])
+async def change_product(request: Request, sku: SkuPath, body: ProductChanges, if_match: IfMatch = None) -> Response:
+    changes: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
+    if body.price is not None:
+        changes["price"] = _price(request, body.price)
+    await usecases.change_product(_db(request), sku, _versions(if_match), changes)
+    return await _fresh(request, sku, 200)
+
+
+@router.delete("/products/{sku}", status_code=204, response_class=Response, dependencies=[WRITE])
+async def hide_product(request: Request, sku: SkuPath, if_match: IfMatch = None) -> Response:
+    """The product leaves every list; its stock and the orders for it stay."""
+    await usecases.hide_product(_db(request), sku, _versions(if_match))
+    return Response(status_code=204)
+
+
+@router.put(
+    "/products/{sku}/restocks/{id}",
+    status_code=201,
+    responses={201: {"model": RestockOut}, 200: {"model": RestockOut, "description": "Counted before"}},
+    response_class=JsonBytes,
+    dependencies=[WRITE],
+)
+async def restock(request: Request, sku: SkuPath, id: RestockId, body: Restock) -> Response:
+    counted = await usecases.restock(_db(request), id, sku, body.quantity)
+    answer = msgspec.json.encode({"id": id, "sku": sku, "quantity": body.quantity})
+    return JsonBytes(answer, 201 if counted else 200)
+
+
+async def _shown(request: Request, sku: str) -> products.Shown:
+    async with _db(request).connection() as connection:
+        shown = await products.get(connection, sku)
+    if shown is None:
+        raise NotFound("unknown-sku", "There is no such product", "See GET /api/catalog/products.")
+    return shown
+
+
+async def _fresh(request: Request, sku: str, status: int) -> Response:
+    shown = await _shown(request, sku)
+    return JsonBytes(shown.json.encode(), status, {"ETag": _etag(shown)})
+
+
+def _price(request: Request, price: PriceBody) -> Price:
+    currency: str = request.app.state.currency
+    if price.currency != currency:
+        raise Invalid("wrong-currency", f"The shop's currency is {currency}", "Give the price in it.")
+    return Price(price.amount, price.currency)
+
+
+def _etag(shown: products.Shown) -> str:
+    """Version and stock, so that a cache sees every change; a write compares the version alone."""
+    return f'"{shown.version}-{shown.available}"'
+
+
+def _versions(if_match: str | None) -> list[int] | None:
+    """The versions that an If-Match names, None for any. What is no ETag of ours names none."""
+    if not if_match:
+        raise PreconditionRequired(
+            "precondition-required", "If-Match is required", "Send the ETag of the product as you read it."
+        )
+    if if_match.strip() == "*":
+        return None
+    return [int(version) for version in re.findall(r'"(\d{1,9})-\d+"', if_match)]

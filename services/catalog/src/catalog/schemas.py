@@ -1,0 +1,138 @@
+"""HTTP bodies and parameters of the catalogue."""
+
+from datetime import datetime
+from typing import Annotated, Self
+
+from fastapi import Path, Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from catalog.repository.search import Sort
+from chassis.schemas import Body, Text
+
+__all__ = [
+    "CategoryList",
+    "ListQuery",
+    "NewProduct",
+    "ProductChanges",
+    "ProductList",
+    "ProductOut",
+    "Restock",
+    "RestockId",
+    "RestockOut",
+    "Sku",
+    "SkuPath",
+]
+
+MAX_AMOUNT = 10**9
+
+Sku = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+SkuPath = Annotated[Sku, Path(description="Stock-keeping unit")]
+RestockId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Chosen by the caller; counts once")]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9-]{2,40}$")]
+Amount = Annotated[int, Field(ge=0, le=MAX_AMOUNT, description="Minor units")]
+Name = Annotated[Text, Field(min_length=1, max_length=200)]
+Description = Annotated[Text, Field(max_length=4000)]
+ImageUrl = Annotated[str, Field(pattern=r"^(https://|/)[!-~]{1,499}$")]
+
+
+def _not_blank(name: str) -> str:
+    if not name:
+        raise ValueError("must not be blank")
+    return name
+
+
+class PriceBody(Body):
+    amount: Amount
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217; the shop's")]
+
+
+class NewProduct(Body):
+    sku: Sku
+    name: Annotated[Name, AfterValidator(_not_blank)]
+    description: Description
+    category: Slug
+    price: PriceBody
+    image_url: ImageUrl | None = None
+
+
+class ProductChanges(Body):
+    """What is absent stays; `image_url` alone may be set to null."""
+
+    name: Annotated[Name, AfterValidator(_not_blank)] = ""
+    description: Description = ""
+    category: Slug = ""
+    price: PriceBody | None = None
+    image_url: ImageUrl | None = None
+
+    @model_validator(mode="after")
+    def says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("at least one member is required")
+        if "price" in self.model_fields_set and self.price is None:
+            raise ValueError("price must not be null")
+        return self
+
+
+class Restock(Body):
+    quantity: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class ListQuery(BaseModel):
+    """`sku` stands alone, apart from `limit`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    q: Annotated[Text, Field(max_length=200, description="Words; typos are forgiven")] = ""
+    category: Slug | None = None
+    min_price: Amount | None = None
+    max_price: Amount | None = None
+    sort: Annotated[Sort, Field(description="Without q, relevance is name")] = "relevance"
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: Annotated[str, Field(max_length=4000, description="A page's next_cursor")] | None = None
+    sku: Annotated[list[Sku], Field(max_length=100, description="These products, those that exist")] = []
+
+    @model_validator(mode="after")
+    def sku_alone(self) -> Self:
+        if self.sku and not self.model_fields_set <= {"sku", "limit"}:
+            raise ValueError("sku cannot be combined with a search")
+        return self
+
+
+class PriceOut(BaseModel):
+    amount: int
+    currency: str
+
+
+class ProductOut(BaseModel):
+    sku: str
+    name: str
+    description: str
+    category: str
+    price: PriceOut
+    image_url: str | None
+    updated_at: datetime
+    available: int
+
+
+class ProductList(BaseModel):
+    items: list[ProductOut]
+    next_cursor: str | None
+
+
+class CategoryOut(BaseModel):
+    slug: str
+    name: str
+    products: int
+
+
+class CategoryList(BaseModel):
+    items: list[CategoryOut]
+
+
+class RestockOut(BaseModel):
+    id: str
+    sku: str
+    quantity: int
+
+
+ListParameters = Annotated[ListQuery, Query()]

@@ -1,0 +1,151 @@
+"""What the catalogue does, one transaction each: stock for orders, restocks, and the back office's writes."""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from catalog.messages import OrderConfirmed, ReleaseStock, ReserveStock, StockRejected, StockReserved
+from catalog.models import Product, Reservation, Shelf, State, totals
+from catalog.repository import products, stock
+from chassis import inbox, outbox
+from chassis.db import Connection, Database
+from chassis.errors import Conflict, NotFound, PreconditionFailed
+from chassis.messaging import Event
+
+__all__ = ["change_product", "confirm", "create_product", "hide_product", "release", "reserve", "restock"]
+
+log = logging.getLogger(__name__)
+
+CONSUMER = "catalog"
+M = TypeVar("M", OrderConfirmed, ReleaseStock)
+
+
+async def reserve(db: Database, events: Sequence[Event[ReserveStock]]) -> None:
+    """Holds stock for each order in the order of arrival, all its lines or none, and answers.
+
+    An order that was decided before gets the same answer again.
+    """
+    async with db.transaction() as tx:
+        fresh = await inbox.first_time(tx, CONSUMER, events)
+        wanted = {event.data.order_id: totals(event.data.lines) for event in fresh}
+        new = await stock.claim(tx, wanted, State.HELD)
+        decided = await stock.lock_reservations(tx, wanted.keys() - new)
+        shelf = Shelf(await stock.lock_levels(tx, {sku for order in new for sku in wanted[order]}))
+        for order in wanted:
+            if order in new:
+                decided[order] = shelf.hold(wanted[order])
+
+        held = {order: wanted[order] for order in new if decided[order].state is State.HELD}
+        await stock.set_states(tx, {order: decided[order] for order in new - held.keys()})
+        await stock.add_lines(tx, held)
+        await stock.write_levels(tx, shelf.changed)
+        orders = [event.data.order_id for event in fresh]
+        await outbox.put(tx, [(order, _answer(order, decided[order])) for order in orders])
+
+
+def _answer(order: UUID, reservation: Reservation) -> StockReserved | StockRejected:
+    if reservation.state in (State.HELD, State.SOLD):
+        return StockReserved(order_id=order)
+    return StockRejected(order_id=order, skus=reservation.skus, reason=reservation.reason or "released")
+
+
+async def confirm(db: Database, events: Sequence[Event[OrderConfirmed]]) -> None:
+    """What an order holds is sold; in any other state there is nothing to do."""
+    async with db.transaction() as tx:
+        orders = await _orders(tx, events)
+        reservations = await stock.lock_reservations(tx, orders)
+        for order in orders - reservations.keys():
+            log.error("order %s is confirmed, and nothing was ever reserved for it", order)
+        held = {order for order, each in reservations.items() if each.state is State.HELD}
+        lines = await stock.lines_of(tx, held)
+        shelf = Shelf(await stock.lock_levels(tx, {sku for each in lines.values() for sku in each}))
+        for order in held:
+            shelf.sell(lines[order])
+        await stock.set_states(tx, dict.fromkeys(held, Reservation(State.SOLD)))
+        await stock.write_levels(tx, shelf.changed)
+
+
+async def release(db: Database, events: Sequence[Event[ReleaseStock]]) -> None:
+    """What was held or sold goes back; an order not heard of gets a tombstone, which refuses a late reserve."""
+    async with db.transaction() as tx:
+        orders = await _orders(tx, events)
+        tombstones = await stock.claim(tx, orders, State.RELEASED)
+        reservations = await stock.lock_reservations(tx, orders - tombstones)
+        back = {o: each.state for o, each in reservations.items() if each.state in (State.HELD, State.SOLD)}
+        lines = await stock.lines_of(tx, back)
+        shelf = Shelf(await stock.lock_levels(tx, {sku for each in lines.values() for sku in each}))
+        for order, state in back.items():
+            shelf.put_back(lines[order], state)
+        await stock.set_states(tx, dict.fromkeys(back, Reservation(State.RELEASED)))
+        await stock.write_levels(tx, shelf.changed)
+
+
+async def _orders(tx: Connection, events: Sequence[Event[M]]) -> set[UUID]:
+    return {event.data.order_id for event in await inbox.first_time(tx, CONSUMER, events)}
+
+
+async def restock(db: Database, id: str, sku: str, quantity: int) -> bool:
+    """Adds a delivery to what is available; the same id counts once. Whether it was counted now.
+
+    Raises NotFound, or Conflict (`restock-differs`) when the id stands for another delivery.
+    """
+    async with db.transaction() as tx:
+        levels = await stock.lock_levels(tx, [sku])
+        if sku not in levels:
+            raise _unknown(sku)
+        earlier = await stock.add_restock(tx, id, sku, quantity)
+        if earlier is None:
+            levels[sku].available += quantity
+            await stock.write_levels(tx, levels)
+        elif earlier != (sku, quantity):
+            raise Conflict(
+                "restock-differs",
+                "This restock was recorded with another SKU or quantity",
+                "Use a new id for another delivery.",
+            )
+        return earlier is None
+
+
+async def create_product(db: Database, product: Product) -> None:
+    """Adds a product with no stock. Raises Conflict (`sku-taken`), also by a product that is hidden."""
+    async with db.transaction() as tx:
+        if not await products.add(tx, product):
+            raise Conflict("sku-taken", f"There is a product {product.sku}", "Choose another SKU.")
+
+
+async def change_product(db: Database, sku: str, versions: Sequence[int] | None, changes: dict[str, Any]) -> None:
+    """Sets members of a product; `versions` are those it may be at, None is any.
+
+    Raises NotFound or PreconditionFailed (`product-changed`).
+    """
+    async with db.transaction() as tx:
+        product = await _at_version(tx, sku, versions)
+        changed = msgspec.structs.replace(product, **changes, updated_at=datetime.now(UTC))
+        await products.change(tx, changed)
+
+
+async def hide_product(db: Database, sku: str, versions: Sequence[int] | None) -> None:
+    """Takes a product out of every list; its stock and orders stay. Raises as `change_product` does."""
+    async with db.transaction() as tx:
+        await _at_version(tx, sku, versions)
+        await products.hide(tx, sku)
+
+
+async def _at_version(tx: Connection, sku: str, versions: Sequence[int] | None) -> Product:
+    found = await products.lock(tx, sku)
+    if found is None:
+        raise _unknown(sku)
+    product, version = found
+    if versions is not None and version not in versions:
+        raise PreconditionFailed(
+            "product-changed", "The product has changed meanwhile", "Read it again and use its new ETag."
+        )
+    return product
+
+
+def _unknown(sku: str) -> NotFound:
+    return NotFound("unknown-sku", f"There is no product {sku}", "See GET /api/catalog/products.")
