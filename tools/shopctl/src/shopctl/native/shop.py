@@ -164,7 +164,8 @@ class Starter:
             process.save(self.shop.place.pid_file(name))
             self.started.append(name)
         wait_ready(server, process, log, timeout, self._cancelled)
-        self._report(name, time.monotonic() - began)
+        if name in self.started:
+            self._report(name, time.monotonic() - began)
 
     def _databases(self) -> None:
         self.bring_up("postgres")

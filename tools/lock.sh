@@ -1,0 +1,12 @@
+#!/bin/sh
+# Renews both locks from the pyprojects: one for all services, one for development, with hashes, without addresses.
+set -eu
+cd "$(dirname "$0")/.."
+
+set -- --quiet --universal --python-version 3.11 --generate-hashes --prerelease if-necessary-or-explicit \
+    --no-emit-index-url --no-emit-find-links --no-annotate --no-header
+for pyproject in libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml; do
+    set -- "$@" --no-emit-package "$(sed -n 's/^name = "\(quayside-.*\)"/\1/p' "$pyproject")"
+done
+.venv/bin/uv pip compile "$@" requirements/services.in -o requirements/services.txt
+.venv/bin/uv pip compile "$@" requirements/dev.in -o requirements/dev.txt
