@@ -2,13 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
 
 from chassis.auth import Principal
 from chassis.errors import Unauthenticated
+from chassis.ids import uuid7
+from chassis.messaging import Event
 from order.main import create
+from order.messages import PaymentCancelled
 from order.settings import Settings
 from order.usecases import saga
 from order.usecases.placement import Cart
@@ -138,21 +142,12 @@ async def test_pages_hold_each_order_once_newest_first(client, shop) -> None:
 
 async def test_a_stream_ends_with_the_order(client, shop) -> None:
     accepted = await order(client)
-    await saga.cancel(shop.db, __import__("uuid").UUID(accepted.json()["id"]), "ann")
-    await shop_answers(shop, accepted.json()["id"])
+    id = UUID(accepted.json()["id"])
+    await saga.cancel(shop.db, id, "ann")
+    await saga.payment_cancelled(shop.db, [Event(uuid7(), str(id), PaymentCancelled(id, False))])
     answer = await client.get(f"{accepted.headers['Location']}/events", headers=as_("ann"))
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert [line for line in answer.text.splitlines() if line.startswith("id:")] == ["id: 1", "id: 2", "id: 3"]
-
-
-async def shop_answers(shop: Any, id: str) -> None:
-    from uuid import UUID
-
-    from chassis.ids import uuid7
-    from chassis.messaging import Event
-    from order.messages import PaymentCancelled
-
-    await saga.payment_cancelled(shop.db, [Event(uuid7(), id, PaymentCancelled(UUID(id), False))])
 
 
 BAD_BODIES: list[Any] = [
