@@ -1,0 +1,119 @@
+"""The sandbox provider behind the `Provider` protocol."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+import msgspec
+from pydantic import SecretStr
+
+from chassis.errors import Invalid, Malformed, Unavailable
+from chassis.http import HttpClient, Response
+from payment.models import Answer, Outcome, Payment
+from payment.schemas import (
+    ChargeRequest,
+    ProviderCharges,
+    ProviderProblem,
+    ProviderResult,
+    RefundRequest,
+    Webhook,
+)
+from payment.usecases import Record
+
+TOLERANCE = 300
+"""Seconds that a webhook's time stamp may be off; an older one may be a replay."""
+
+_SIGNATURE = re.compile(r"t=(\d{1,12}),v1=([0-9a-f]{64})")
+_REASON = re.compile(r"[a-z0-9_.-]{1,64}")
+_encode = msgspec.json.Encoder().encode
+_result = msgspec.json.Decoder(ProviderResult)
+
+
+class SandboxProvider:
+    """Calls the psp service. `timeout` in seconds; `connections` is how many calls it may hold at once."""
+
+    def __init__(self, url: str, secret: SecretStr, *, timeout: float, connections: int) -> None:
+        self._http = HttpClient(url, name="psp", timeout=timeout, connections=connections)
+        self._secret = secret.get_secret_value().encode()
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.__aexit__()
+
+    async def charge(self, payment: Payment) -> Answer:
+        assert payment.amount is not None
+        assert payment.currency is not None
+        assert payment.payment_method is not None
+        body = ChargeRequest(payment.order_id, payment.amount, payment.currency, payment.payment_method)
+        return await self._post("/charges", payment.key, body, refusals={"invalid-request"})
+
+    async def refund(self, payment: Payment) -> Answer:
+        assert payment.amount is not None
+        body = RefundRequest(payment.order_id, payment.amount)
+        refusals = {"invalid-request", "charge-not-found", "refund-exceeds-capture"}
+        return await self._post("/refunds", payment.key, body, refusals)
+
+    async def find(self, order_id: UUID) -> Record | None:
+        try:
+            response = await self._http.get(f"/charges?order_id={order_id}")
+            charges = response.json(ProviderCharges).items if response.status == 200 else []
+        except (Unavailable, msgspec.DecodeError):
+            return None
+        for charge in charges:
+            if charge.key == f"{order_id}:charge":
+                return Record(charge.status == "succeeded", charge.refunded, _plain(charge.reason))
+        return None
+
+    def hinted(self, headers: Mapping[str, str], body: bytes, now: datetime) -> UUID:
+        """Checks `Psp-Signature: t=<unix time>,v1=<hex HMAC-SHA-256 of "<t>.<raw body>">`, then reads the body."""
+        match = _SIGNATURE.fullmatch(headers.get("psp-signature", ""))
+        if match is None:
+            raise _unsigned("Send Psp-Signature: t=<unix time>,v1=<hex HMAC-SHA-256>.")
+        at, given = match.groups()
+        expected = hmac.new(self._secret, at.encode() + b"." + body, hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(expected, given):
+            raise _unsigned("The signature does not belong to this body.")
+        if abs(now.timestamp() - int(at)) > TOLERANCE:
+            raise _unsigned(f"The time stamp is more than {TOLERANCE} s off; sign it anew.")
+        try:
+            return msgspec.json.decode(body, type=Webhook).order_id
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Invalid("invalid-request", "The event is not valid", "It must have an order_id.") from error
+
+    async def _post(self, path: str, key: str, body: msgspec.Struct, refusals: set[str]) -> Answer:
+        headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+        try:
+            response = await self._http.request("POST", path, headers=headers, body=_encode(body))
+        except Unavailable:
+            return Answer(Outcome.UNKNOWN, "no-answer")
+        try:
+            if response.status != 200:
+                return _refused(response, refusals)
+            result = _result.decode(response.body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return Answer(Outcome.UNKNOWN, "unreadable-answer", stuck=True)
+        if result.status == "succeeded":
+            return Answer(Outcome.SUCCEEDED)
+        return Answer(Outcome.REFUSED, _plain(result.reason), stuck=True)
+
+
+def _refused(response: Response, refusals: set[str]) -> Answer:
+    """Only a refusal that we know to leave no trace is definite; any other status tells nothing about the money."""
+    slug = _plain(response.json(ProviderProblem).type.rpartition("/")[2])
+    return Answer(Outcome.REFUSED if slug in refusals else Outcome.UNKNOWN, slug, stuck=True)
+
+
+def _plain(reason: str | None) -> str | None:
+    """The provider's word, if it is one: it goes into our database and into messages."""
+    return reason if reason is None or _REASON.fullmatch(reason) else "unreadable-reason"
+
+
+def _unsigned(detail: str) -> Malformed:
+    return Malformed("bad-signature", "The webhook's signature is not valid", detail)

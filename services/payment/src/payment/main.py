@@ -1,0 +1,35 @@
+"""Composition root: `uvicorn --factory payment.main:create`."""
+
+from fastapi import FastAPI
+
+from chassis.app import create_app
+from chassis.db import Database, migrations
+from chassis.messaging import Consumer
+from chassis.relay import Relay
+from payment import consumers, routes
+from payment.clients import SandboxProvider
+from payment.jobs import Driver
+from payment.settings import Settings
+
+
+def create(settings: Settings | None = None) -> FastAPI:
+    settings = settings or Settings()  # the environment gives them
+    db = Database(settings.database_url, name="payment", size=4)
+    psp = SandboxProvider(
+        settings.psp_url,
+        settings.psp_webhook_secret,
+        timeout=settings.provider_timeout,
+        connections=settings.provider_concurrency,
+    )
+    driver = Driver(db, psp, concurrency=settings.provider_concurrency)
+    return create_app(
+        settings,
+        "payment",
+        title="Payments",
+        routers=[routes.router],
+        resources=[db, psp, Relay(db, settings.broker_url, "payment")],
+        workers=[driver, Consumer(settings.broker_url, "payment", consumers.handlers(db, driver.wake))],
+        state={"webhooks": routes.Webhooks(db, {"psp": psp}, driver.wake)},
+        started=lambda: migrations.check(db, "payment"),
+        openapi_url="/api/payments/openapi.json",
+    )

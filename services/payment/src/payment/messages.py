@@ -1,0 +1,48 @@
+"""Commands that payment consumes (its own copy) and events that it publishes."""
+
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+import msgspec
+
+from chassis.outbox import Message
+
+
+class Charge(Message, frozen=True, kw_only=True):
+    """Do: take the money once. Answered by Captured or Failed."""
+
+    type: ClassVar[str] = "payment.charge.v1"
+    order_id: UUID
+    amount: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+    currency: Annotated[str, msgspec.Meta(pattern=r"\A[A-Z]{3}\Z")]
+    payment_method: Annotated[str, msgspec.Meta(pattern=r"\A[^\x00]*\Z")]
+
+
+class Cancel(Message, frozen=True, kw_only=True):
+    """Undo: end with no money taken, whatever came before. Answered by Cancelled once that is certain."""
+
+    type: ClassVar[str] = "payment.cancel.v1"
+    order_id: UUID
+
+
+class Captured(Message, frozen=True, kw_only=True):
+    """The provider has the money."""
+
+    type: ClassVar[str] = "payment.captured.v1"
+    order_id: UUID
+
+
+class Failed(Message, frozen=True, kw_only=True):
+    """The provider refused: no money was taken, nor will be."""
+
+    type: ClassVar[str] = "payment.failed.v1"
+    order_id: UUID
+    reason: str
+
+
+class Cancelled(Message, frozen=True, kw_only=True):
+    """No money is taken; `refunded` tells whether it was and went back."""
+
+    type: ClassVar[str] = "payment.cancelled.v1"
+    order_id: UUID
+    refunded: bool

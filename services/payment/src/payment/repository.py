@@ -1,0 +1,94 @@
+"""Every query. Statements that lock several payments do so in the order of their keys."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+
+from chassis.db import Connection
+from payment.messages import Charge
+from payment.models import Payment, State
+
+COLUMNS = (
+    "order_id, state, amount, currency, payment_method, cancel_requested, reason, stuck, attempts,"
+    " first_attempt_at, next_attempt_at"
+)
+
+
+async def insert_requested(tx: Connection, charges: Iterable[Charge]) -> None:
+    """New payments, due at once; an order that has one already, or a tombstone, keeps it."""
+    rows = sorted((c.order_id, c.amount, c.currency, c.payment_method) for c in charges)
+    if rows:
+        await tx.execute(
+            "INSERT INTO payments (order_id, state, amount, currency, payment_method, next_attempt_at)"
+            " SELECT *, now() FROM (SELECT order_id, 'REQUESTED', amount, currency, payment_method"
+            " FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[])"
+            " AS t (order_id, amount, currency, payment_method)) t ON CONFLICT DO NOTHING",
+            *zip(*rows, strict=True),
+        )
+
+
+async def insert_tombstones(tx: Connection, order_ids: Sequence[UUID]) -> None:
+    """CANCELLED payments for those orders that have none, so that a late charge is refused."""
+    await tx.execute(
+        "INSERT INTO payments (order_id, state) SELECT unnest($1::uuid[]), 'CANCELLED' ON CONFLICT DO NOTHING",
+        sorted(order_ids),
+    )
+
+
+async def lock(tx: Connection, order_ids: Iterable[UUID]) -> dict[UUID, Payment]:
+    """The payments of these orders as last committed, and nobody else's until the transaction ends."""
+    rows = await tx.fetch(
+        f"SELECT {COLUMNS} FROM payments WHERE order_id = ANY ($1::uuid[]) ORDER BY order_id FOR UPDATE",  # noqa: S608
+        sorted(set(order_ids)),
+    )
+    return {row["order_id"]: _payment(row) for row in rows}
+
+
+async def save(tx: Connection, payments: Iterable[Payment]) -> None:
+    """Writes what may change of payments that this transaction has locked."""
+    rows = [
+        (p.order_id, p.state, p.cancel_requested, p.reason, p.stuck, p.attempts, p.first_attempt_at,
+         p.next_attempt_at)
+        for p in payments
+    ]  # fmt: skip
+    if rows:
+        await tx.execute(
+            "UPDATE payments SET state = t.state, cancel_requested = t.cancel_requested, reason = t.reason,"
+            " stuck = t.stuck, attempts = t.attempts, first_attempt_at = t.first_attempt_at,"
+            " next_attempt_at = t.next_attempt_at, updated_at = now()"
+            " FROM unnest($1::uuid[], $2::text[], $3::bool[], $4::text[], $5::bool[], $6::int[],"
+            " $7::timestamptz[], $8::timestamptz[]) AS t (order_id, state, cancel_requested, reason, stuck,"
+            " attempts, first_attempt_at, next_attempt_at) WHERE payments.order_id = t.order_id",
+            *zip(*rows, strict=True),
+        )
+
+
+async def lease(connection: Connection, limit: int, duration: timedelta) -> list[Payment]:
+    """Takes up to `limit` due payments, the longest due first, which nobody else gets for `duration`."""
+    rows = await connection.fetch(
+        "WITH due AS MATERIALIZED (SELECT order_id AS id FROM payments WHERE next_attempt_at <= now()"
+        " ORDER BY next_attempt_at LIMIT $1 FOR UPDATE SKIP LOCKED)"
+        " UPDATE payments SET attempts = attempts + 1, next_attempt_at = now() + $2::interval,"
+        " first_attempt_at = coalesce(first_attempt_at, now()), updated_at = now()"
+        f" FROM due WHERE order_id = due.id RETURNING {COLUMNS}",
+        limit,
+        duration,
+    )
+    return [_payment(row) for row in rows]
+
+
+async def hasten(connection: Connection, order_id: UUID) -> bool:
+    """Makes a payment due now, if the provider is still to answer it; whether it was."""
+    result = await connection.execute(
+        "UPDATE payments SET next_attempt_at = now(), updated_at = now()"
+        " WHERE order_id = $1 AND next_attempt_at > now() AND attempts > 0",
+        order_id,
+    )
+    return result == "UPDATE 1"
+
+
+def _payment(row: asyncpg.Record) -> Payment:
+    order_id, state, *rest = row
+    return Payment(order_id, State(state), *rest)
