@@ -74,9 +74,7 @@ def serve(tmp_path: Path, webhook_url: str) -> Serve:
 
     @asynccontextmanager
     async def serving() -> AsyncIterator[httpx2.AsyncClient]:
-        server = uvicorn.Server(
-            uvicorn.Config(create(settings), port=0, log_level="warning", http="httptools")
-        )
+        server = uvicorn.Server(uvicorn.Config(create(settings), port=0, log_level="warning", http="httptools"))
         running = asyncio.create_task(server.serve())
         while not server.started:
             await asyncio.sleep(0.01)

@@ -156,9 +156,7 @@ async def test_a_key_is_required(client: httpx2.AsyncClient, header: dict[str, s
         ("GET", "/ledger?limit=-1", (422, "invalid-request")),
     ],
 )
-async def test_bad_requests(
-    client: httpx2.AsyncClient, method: str, path: str, expected: tuple[int, str]
-) -> None:
+async def test_bad_requests(client: httpx2.AsyncClient, method: str, path: str, expected: tuple[int, str]) -> None:
     answer = await client.request(method, path)
     assert (answer.status_code, slug(answer)) == expected
 
@@ -172,9 +170,7 @@ async def test_a_lost_reply_captures_and_the_same_key_tells(client: httpx2.Async
     assert again.headers["Idempotent-Replayed"] == "true"
 
 
-async def test_a_slow_charge_is_definite_before_it_answers(
-    client: httpx2.AsyncClient, receiver: Receiver
-) -> None:
+async def test_a_slow_charge_is_definite_before_it_answers(client: httpx2.AsyncClient, receiver: Receiver) -> None:
     body = CHARGE | {"payment_method": "tok_slow"}
     started = time.monotonic()
     slow = asyncio.create_task(client.post("/charges", json=body, headers=key()))
@@ -217,9 +213,7 @@ async def test_faults_of_the_whole_provider(client: httpx2.AsyncClient) -> None:
     assert await captures() == 1
 
 
-async def test_a_webhook_is_signed_and_can_be_replayed(
-    client: httpx2.AsyncClient, receiver: Receiver
-) -> None:
+async def test_a_webhook_is_signed_and_can_be_replayed(client: httpx2.AsyncClient, receiver: Receiver) -> None:
     charge = (await client.post("/charges", json=CHARGE, headers=key())).json()
     for count in (1, 2):
         replay = await client.post("/sandbox/webhooks/replay", json={"order_id": "o1"})
@@ -235,9 +229,7 @@ async def test_a_webhook_is_signed_and_can_be_replayed(
     }.items()  # fmt: skip
 
 
-async def test_a_caller_that_hung_up_is_told_by_webhook(
-    client: httpx2.AsyncClient, receiver: Receiver
-) -> None:
+async def test_a_caller_that_hung_up_is_told_by_webhook(client: httpx2.AsyncClient, receiver: Receiver) -> None:
     body = json.dumps(CHARGE).encode()
     head = (
         f"POST /charges HTTP/1.1\r\nHost: psp\r\nIdempotency-Key: k\r\nContent-Type: application/json\r\n"

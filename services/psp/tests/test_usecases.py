@@ -59,9 +59,7 @@ async def test_each_token(store: Store, method: str, status: Status, reason: str
     assert (settled.entry.status, settled.entry.reason) == (status, reason)
 
 
-@pytest.mark.parametrize(
-    ("method", "trouble"), [("tok_slow", Trouble.SLOW), ("tok_lost_reply", Trouble.LOST_REPLY)]
-)
+@pytest.mark.parametrize(("method", "trouble"), [("tok_slow", Trouble.SLOW), ("tok_lost_reply", Trouble.LOST_REPLY)])
 async def test_a_token_spoils_only_the_first_answer(store: Store, method: str, trouble: Trouble) -> None:
     first = await charge(store, method=method)
     again = await charge(store, method=method)
@@ -87,9 +85,7 @@ async def test_a_key_is_bound_to_its_request(store: Store) -> None:
 
 async def test_refunds_never_exceed_the_capture(store: Store) -> None:
     await charge(store)
-    answers = await asyncio.gather(
-        *(refund(store, f"refund-{n}", 400) for n in range(5)), return_exceptions=True
-    )
+    answers = await asyncio.gather(*(refund(store, f"refund-{n}", 400) for n in range(5)), return_exceptions=True)
     refused = [answer for answer in answers if isinstance(answer, Refusal)]
     assert len(refused) == 3
     assert {refusal.slug for refusal in refused} == {"refund-exceeds-capture"}
@@ -151,9 +147,7 @@ class Sender:
         return self.takes
 
 
-async def test_only_answers_that_may_be_lost_are_announced(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_only_answers_that_may_be_lost_are_announced(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usecases, "LATE", usecases.LATE * 0)
     await charge(store, "seen")
     lost = await charge(store, "lost", trouble=Trouble.LOST_REPLY)

@@ -36,9 +36,7 @@ class HttpWebhookSender:
             "Psp-Signature": signature(self._secret, body, int(time.time())),
         }
         try:
-            async with self._session.post(
-                self._url, data=body, headers=headers, allow_redirects=False
-            ) as answer:
+            async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
                 if 200 <= answer.status < 300:
                     return True
                 log.warning("the webhook of %s was answered %d", entry.id, answer.status)

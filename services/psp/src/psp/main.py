@@ -14,7 +14,7 @@ from psp.settings import Settings
 
 
 def create(settings: Settings | None = None) -> FastAPI:
-    settings = settings or Settings()  # type: ignore[call-arg] # the environment gives them
+    settings = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, routes.Provider]]:

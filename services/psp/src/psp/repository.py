@@ -52,9 +52,7 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT
-        )
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT)
         self._connection.executescript(SCHEMA)
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
         self._waiting: list[tuple[Callable[[Tx], Any], asyncio.Future[Any]]] = []
@@ -132,9 +130,7 @@ def entry_by_key(tx: Tx, key: str) -> Entry | None:
 
 def charges_of_order(tx: Tx, order_id: str) -> list[Entry]:
     """All its charges, failed ones too, oldest first."""
-    rows = tx.execute(
-        "SELECT * FROM entries WHERE order_id = ? AND kind = 'charge' ORDER BY seq", (order_id,)
-    )
+    rows = tx.execute("SELECT * FROM entries WHERE order_id = ? AND kind = 'charge' ORDER BY seq", (order_id,))
     return [_entry(row) for row in rows]
 
 

@@ -41,9 +41,7 @@ def problem(
 ) -> Response:
     status, title = PROBLEMS[slug]
     body = Problem(type=TYPE_BASE + slug, title=title, status=status, detail=detail, errors=errors or [])
-    return Response(
-        body.model_dump_json(exclude_defaults=True), status, headers, media_type="application/problem+json"
-    )
+    return Response(body.model_dump_json(exclude_defaults=True), status, headers, media_type="application/problem+json")
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
