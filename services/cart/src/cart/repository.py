@@ -1,0 +1,165 @@
+"""Carts in Valkey: one hash a cart, `version` beside a field for each SKU, changed by one script.
+
+Without a script, a comparison and the change after it are two steps, and another request's change gets lost in between.
+"""
+
+import contextlib
+import logging
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha1
+from typing import Any, Self
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+from cart.models import EMPTY, MAX_LINES, Cart, Line
+from chassis.errors import Invalid, PreconditionFailed, Unavailable
+
+__all__ = ["Carts"]
+
+log = logging.getLogger(__name__)
+
+ANY = "*"
+ABSENT = ""
+
+CHANGE = """\
+local cart, expected, version, ttl, max = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local current = redis.call('HGET', cart, 'version') or ''
+if expected ~= '*' and expected ~= current then return 'changed' end
+local fields, sets, deletes = redis.call('HLEN', cart), {}, {}
+for i = 5, #ARGV, 2 do
+  local sku, quantity = ARGV[i], ARGV[i + 1]
+  local old = redis.call('HGET', cart, sku)
+  if quantity == '0' then
+    if old then table.insert(deletes, sku) end
+  elseif old ~= quantity then
+    if not old then fields = fields + 1 end
+    table.insert(sets, sku)
+    table.insert(sets, quantity)
+  end
+end
+if #sets > 0 then
+  if fields - (current == '' and 0 or 1) > max then return 'full' end
+  redis.call('HSET', cart, 'version', version, unpack(sets))
+elseif #deletes > 0 then
+  redis.call('HSET', cart, 'version', version)
+end
+if #deletes > 0 then redis.call('HDEL', cart, unpack(deletes)) end
+if redis.call('HLEN', cart) == 1 then redis.call('DEL', cart) end
+redis.call('EXPIRE', cart, ttl)
+return redis.call('HGETALL', cart)
+"""
+
+EMPTY_IF = """\
+local emptied = 0
+for i, cart in ipairs(KEYS) do
+  if redis.call('HGET', cart, 'version') == ARGV[i] then emptied = emptied + redis.call('DEL', cart) end
+end
+return emptied
+"""
+
+
+class Carts:
+    """The carts, by their owner's `sub`. Every call raises Unavailable when Valkey does not answer in time.
+
+    Nothing is tried twice here: after a lost reply the first try may have happened, and the caller's own comparison
+    of versions would then fail against itself.
+    """
+
+    def __init__(self, url: str, *, days: int = 30, connections: int = 16, timeout: float = 0.3) -> None:
+        self._ttl = days * 86_400
+        self._redis: Redis[bytes] = Redis(
+            connection_pool=BlockingConnectionPool.from_url(
+                url,
+                max_connections=connections,
+                timeout=timeout,
+                socket_timeout=timeout,
+                socket_connect_timeout=timeout,
+                retry=Retry(NoBackoff(), 0),
+            )
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._redis.aclose(close_connection_pool=True)
+
+    async def ping(self) -> None:
+        with _unavailable():
+            await self._redis.ping()
+
+    async def get(self, sub: str) -> Cart:
+        with _unavailable():
+            return _cart(await self._redis.execute_command("HGETALL", _key(sub)))
+
+    async def change(self, sub: str, quantities: Mapping[str, int], expected: str = ANY) -> Cart:
+        """Sets absolute quantities, 0 to remove a line, and renews the time to live; the cart as it is then.
+
+        A change that changes nothing keeps the version. `expected` is the version to be changed, ANY or ABSENT.
+        Raises PreconditionFailed (another version) or Invalid (too many lines); nothing is changed then.
+        """
+        arguments = [expected, str(uuid.uuid4()), self._ttl, MAX_LINES]
+        for line in quantities.items():
+            arguments += line
+        reply = await self._run(CHANGE, [_key(sub)], arguments)
+        if reply == b"changed":
+            raise _changed()
+        if reply == b"full":
+            raise Invalid("cart-full", "The cart is full", f"A cart holds {MAX_LINES} lines; remove one first.")
+        return _cart(reply)
+
+    async def clear(self, sub: str, expected: str = ANY) -> None:
+        """Raises PreconditionFailed when `expected` is not the cart's version."""
+        if expected != ANY:
+            if not await self.empty_if([(sub, expected)]):
+                raise _changed()
+            return
+        with _unavailable():
+            await self._redis.delete(_key(sub))
+
+    async def empty_if(self, versions: Sequence[tuple[str, str]]) -> int:
+        """Empties the carts (sub, version) that are still at that version, in one round trip; how many were."""
+        keys = [_key(sub) for sub, _ in versions]
+        return int(await self._run(EMPTY_IF, keys, [version for _, version in versions]))
+
+    async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
+        with _unavailable():
+            try:
+                return await self._redis.execute_command("EVALSHA", DIGESTS[script], len(keys), *keys, *arguments)
+            except NoScriptError:  # a Valkey that has started anew; EVAL keeps the script as well
+                return await self._redis.execute_command("EVAL", script, len(keys), *keys, *arguments)
+
+
+DIGESTS = {script: sha1(script.encode(), usedforsecurity=False).hexdigest() for script in (CHANGE, EMPTY_IF)}
+
+
+def _key(sub: str) -> str:
+    return f"cart:{sub}"
+
+
+def _cart(reply: dict[bytes, bytes] | list[bytes]) -> Cart:
+    """From HGETALL: a dict when the client asked, a flat list when a script did."""
+    fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+    version = fields.pop(b"version", None)
+    if version is None:
+        return EMPTY
+    return Cart(version.decode(), [Line(sku.decode(), int(n)) for sku, n in fields.items()])
+
+
+def _changed() -> PreconditionFailed:
+    return PreconditionFailed(
+        "cart-changed", "The cart is at another version", "Read the cart again and repeat with its version."
+    )
+
+
+@contextlib.contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        log.warning("valkey: %s: %s", type(error).__name__, error)
+        raise Unavailable("cart-unavailable", "Carts cannot be reached", "Try again in a second.") from error

@@ -1,0 +1,33 @@
+"""HTTP bodies of the cart."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from cart.models import MAX_LINES, MAX_QUANTITY, SKU_PATTERN
+from chassis.schemas import Body, Text
+
+__all__ = ["CartBody", "MergeBody", "QuantityBody", "Sku"]
+
+Sku = Annotated[str, Field(pattern=SKU_PATTERN)]
+Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
+
+
+class QuantityBody(Body):
+    quantity: Quantity
+
+
+class MergeBody(Body):
+    guest_token: Annotated[Text, Field(min_length=1, max_length=4096)]
+
+
+class LineBody(BaseModel):
+    sku: Sku
+    quantity: Quantity
+
+
+class CartBody(BaseModel):
+    """A cart; `version` is null when it is empty."""
+
+    version: str | None
+    items: Annotated[list[LineBody], Field(max_length=MAX_LINES)]

@@ -1,0 +1,31 @@
+"""What the cart takes from its environment."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from chassis.settings import ServiceSettings
+
+__all__ = ["Settings"]
+
+
+class Settings(ServiceSettings):
+    """Further knobs are in `ServiceSettings`."""
+
+    valkey_url: SecretStr
+    """`redis://:password@host:port/0`"""
+
+    broker_url: SecretStr
+    """`amqp://user:password@host:port/quayside`"""
+
+    jwks_url: str
+    """Where identity publishes its keys: `http://host:port/.well-known/jwks.json`"""
+
+    valkey_connections: Annotated[int, Field(ge=1, le=200)] = 16
+    """Connections a process holds at the most."""
+
+    valkey_timeout: Annotated[float, Field(gt=0, le=5)] = 0.3
+    """Seconds to wait for a connection, and for an answer."""
+
+    cart_days: Annotated[int, Field(ge=1, le=365)] = 30
+    """How long a cart is kept after its last change."""
