@@ -37,6 +37,7 @@ class Principal:
     sub: str
     scopes: frozenset[str]
     token: str
+    guest: bool = False
 
 
 class TokenVerifier:
@@ -78,7 +79,8 @@ class TokenVerifier:
         if (known := self._cache.get(token)) and known[0] > now:
             return known[1]
         claims = await self._decode(token)
-        principal = Principal(claims["sub"], frozenset(str(claims.get("scope", "")).split()), token)
+        scopes = frozenset(str(claims.get("scope", "")).split())
+        principal = Principal(claims["sub"], scopes, token, claims.get("kind") == "guest")
         if len(self._cache) >= CACHE_SIZE:
             for old in list(self._cache)[: CACHE_SIZE // 4]:
                 del self._cache[old]
