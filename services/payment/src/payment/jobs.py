@@ -1,6 +1,7 @@
 """The driver: asks the provider about every due payment, many at once, and writes the answers in batches."""
 
 import asyncio
+import contextlib
 import logging
 from datetime import UTC, datetime
 from functools import partial
@@ -67,10 +68,8 @@ class Driver:
             await self._woken()
 
     async def _woken(self) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._due.wait(), POLL)
-        except TimeoutError:
-            pass
         self._due.clear()
 
     async def _start_due(self) -> None:

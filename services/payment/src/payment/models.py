@@ -11,6 +11,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+import sqlalchemy as sa
+
+from chassis import outbox
 from payment.messages import Cancelled, Captured, Failed
 
 KEY_LIFETIME = timedelta(hours=23)
@@ -90,6 +93,29 @@ class Payment:
 
     def key_forgotten(self, now: datetime) -> bool:
         return self.first_attempt_at is not None and now - self.first_attempt_at > KEY_LIFETIME
+
+
+metadata = sa.MetaData()
+payments = sa.Table(
+    "payments",
+    metadata,
+    sa.Column("order_id", sa.Uuid, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("amount", sa.BigInteger),
+    sa.Column("currency", sa.Text),
+    sa.Column("payment_method", sa.Text),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("reason", sa.Text),
+    sa.Column("stuck", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("first_attempt_at", sa.TIMESTAMP(timezone=True)),
+    sa.Column("next_attempt_at", sa.TIMESTAMP(timezone=True)),
+    sa.Column("created_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("updated_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Index("payments_due", "next_attempt_at", postgresql_where=sa.text("next_attempt_at IS NOT NULL")),
+    sa.Index("payments_stuck", "order_id", postgresql_where=sa.text("stuck")),
+)
+outbox.tables(metadata)
 
 
 def cancel(payment: Payment, now: datetime) -> tuple[Payment, Reply | None]:

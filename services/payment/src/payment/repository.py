@@ -72,7 +72,7 @@ async def lease(connection: Connection, limit: int, duration: timedelta) -> list
         " ORDER BY next_attempt_at LIMIT $1 FOR UPDATE SKIP LOCKED)"
         " UPDATE payments SET attempts = attempts + 1, next_attempt_at = now() + $2::interval,"
         " first_attempt_at = coalesce(first_attempt_at, now()), updated_at = now()"
-        f" FROM due WHERE order_id = due.id RETURNING {COLUMNS}",
+        f" FROM due WHERE order_id = due.id RETURNING {COLUMNS}",  # noqa: S608
         limit,
         duration,
     )

@@ -1,0 +1,87 @@
+"""A provider with a ledger of its own behind the `Provider` protocol, and a database of this service's."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from chassis.db import Database
+from chassis.ids import uuid7
+from chassis.messaging import Event
+from payment.messages import Cancel, Charge
+from payment.models import Answer, Outcome, Payment
+from payment.usecases import Record
+
+
+@dataclass
+class Ledger:
+    """A provider in memory: keys count once for ever. `lost` answers do their work and are not heard."""
+
+    declines: bool = False
+    refuses_refunds: bool = False
+    lost: int = 0
+    forgotten: bool = False
+    calls: list[str] = field(default_factory=list)
+    results: dict[str, Answer] = field(default_factory=dict)
+    taken: dict[UUID, int] = field(default_factory=dict)
+
+    def carry_out(self, payment: Payment) -> Answer:
+        assert payment.amount is not None
+        if self.forgotten:
+            raise AssertionError("a request under a key that the provider may have forgotten")
+        self.calls.append(payment.key)
+        if payment.key not in self.results:
+            charge = payment.operation == "charge"
+            if self.declines if charge else self.refuses_refunds:
+                answer = Answer(Outcome.REFUSED, "declined", stuck=True)
+                if not charge:
+                    return answer
+            else:
+                answer = Answer(Outcome.SUCCEEDED)
+                before = self.taken.get(payment.order_id, 0)
+                self.taken[payment.order_id] = before + (payment.amount if charge else -payment.amount)
+            self.results[payment.key] = answer
+        if self.lost:
+            self.lost -= 1
+            return Answer(Outcome.UNKNOWN, "no-answer")
+        return self.results[payment.key]
+
+    async def charge(self, payment: Payment) -> Answer:
+        return self.carry_out(payment)
+
+    async def refund(self, payment: Payment) -> Answer:
+        return self.carry_out(payment)
+
+    async def find(self, order_id: UUID) -> Record | None:
+        charge = self.results.get(f"{order_id}:charge")
+        if charge is None:
+            return None
+        captured = charge.outcome is Outcome.SUCCEEDED
+        refunded = 4200 if f"{order_id}:refund" in self.results else 0
+        return Record(captured, refunded, charge.reason)
+
+    def hinted(self, headers: Mapping[str, str], body: bytes, now: datetime) -> UUID:
+        raise AssertionError("no webhook is expected")
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+async def db(database: Callable[[str], str]) -> AsyncIterator[Database]:
+    async with Database(database("payment"), name="test") as db:
+        yield db
+
+
+def charge_event(order_id: UUID, **data: Any) -> Event[Charge]:
+    given = {"amount": 4200, "currency": "EUR", "payment_method": "tok_visa", **data}
+    return Event(uuid7(), str(order_id), Charge(order_id=order_id, **given))
+
+
+def cancel_event(order_id: UUID) -> Event[Cancel]:
+    return Event(uuid7(), str(order_id), Cancel(order_id=order_id))

@@ -1,0 +1,104 @@
+"""The driver: many at once, slow ones in nobody's way, and nothing lost when it stops."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from chassis.db import Database
+from chassis.ids import uuid7
+from payment import usecases
+from payment.jobs import Driver
+from payment.models import Answer, Payment
+
+from .conftest import Ledger, charge_event
+
+
+class Slow(Ledger):
+    """Answers some payment methods only when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = asyncio.Event()
+
+    async def charge(self, payment: Payment) -> Answer:
+        if payment.payment_method == "tok_slow":
+            await self.released.wait()
+        return self.carry_out(payment)
+
+
+class Broken(Ledger):
+    """Fails as only a bug of ours can, the first time."""
+
+    async def charge(self, payment: Payment) -> Answer:
+        if not self.calls:
+            self.calls.append("failed")
+            raise ZeroDivisionError
+        return self.carry_out(payment)
+
+
+async def captured(db: Database) -> int:
+    async with db.connection() as c:
+        count: int = await c.fetchval("SELECT count(*) FROM payments WHERE state = 'CAPTURED'")
+        return count
+
+
+async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(10):
+        while not await check():
+            await asyncio.sleep(0.02)
+
+
+async def test_all_that_is_due_is_asked_without_waiting_for_the_clock(db: Database, ledger: Ledger) -> None:
+    async with Driver(db, ledger, concurrency=16) as driver:
+        await asyncio.sleep(0.1)
+        started = time.monotonic()
+        await usecases.charge(db, [charge_event(uuid7()) for _ in range(200)])
+        driver.wake()
+
+        async def done() -> bool:
+            return await captured(db) == 200
+
+        await eventually(done)
+    assert time.monotonic() - started < 5, "thirteen rounds of sixteen, and no wait of half a second in each"
+
+
+async def test_slow_calls_keep_nobody_waiting(db: Database) -> None:
+    provider = Slow()
+    async with Driver(db, provider, concurrency=16) as driver:
+        slow = [charge_event(uuid7(), payment_method="tok_slow") for _ in range(10)]
+        await usecases.charge(db, slow)
+        await usecases.charge(db, [charge_event(uuid7()) for _ in range(50)])
+        driver.wake()
+
+        async def quick_ones_done() -> bool:
+            return await captured(db) == 50
+
+        await eventually(quick_ones_done)
+        provider.released.set()
+
+        async def all_done() -> bool:
+            return await captured(db) == 60
+
+        await eventually(all_done)
+
+
+async def test_a_bug_in_one_call_costs_a_retry_and_no_money(db: Database) -> None:
+    provider = Broken()
+    async with Driver(db, provider, concurrency=4) as driver:
+        await usecases.charge(db, [charge_event(uuid7())])
+        driver.wake()
+
+        async def done() -> bool:
+            return await captured(db) == 1
+
+        await eventually(done)
+    assert list(provider.taken.values()) == [4200]
+
+
+async def test_a_driver_that_stops_writes_what_was_answered(db: Database, ledger: Ledger) -> None:
+    await usecases.charge(db, [charge_event(uuid7()) for _ in range(20)])
+    async with Driver(db, ledger, concurrency=20) as driver:
+        driver.wake()
+        while not ledger.calls:
+            await asyncio.sleep(0)
+    assert await captured(db) == len(ledger.calls)

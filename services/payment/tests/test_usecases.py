@@ -1,0 +1,223 @@
+"""Payments on a real database, with the provider replaced at its protocol."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from chassis.db import Database
+from chassis.ids import uuid7
+from payment import usecases
+from payment.models import Answer, Outcome, Payment, State
+from payment.usecases import Result
+
+from .conftest import Ledger, cancel_event, charge_event
+
+
+async def drive(db: Database, ledger: Ledger) -> list[Payment]:
+    """Asks about all that is due, once, as the driver does."""
+    leased = await usecases.lease(db, 100)
+    await usecases.settle(db, [await asked(ledger, payment) for payment in leased])
+    return leased
+
+
+async def asked(ledger: Ledger, payment: Payment) -> Result:
+    assert payment.operation is not None
+    answer = await usecases.ask(ledger, payment, datetime.now(UTC))
+    return Result(payment.order_id, payment.operation, answer)
+
+
+async def state_of(db: Database, order_id: UUID) -> State:
+    async with db.connection() as c:
+        return State(await c.fetchval("SELECT state FROM payments WHERE order_id = $1", order_id))
+
+
+async def replies(db: Database) -> list[str]:
+    async with db.connection() as c:
+        return [row[0] for row in await c.fetch("SELECT routing_key FROM outbox ORDER BY id")]
+
+
+async def execute(db: Database, sql: str, *arguments: Any) -> None:
+    async with db.connection() as c:
+        await c.execute(sql, *arguments)
+
+
+async def make_due(db: Database) -> None:
+    await execute(db, "UPDATE payments SET next_attempt_at = now() WHERE next_attempt_at IS NOT NULL")
+
+
+async def test_a_charge_is_captured_and_answered_once(db: Database, ledger: Ledger) -> None:
+    order_id = uuid7()
+    event = charge_event(order_id)
+    await usecases.charge(db, [event])
+    await usecases.charge(db, [event])
+    assert await replies(db) == [], "a charge only inserts"
+    assert len(await drive(db, ledger)) == 1
+    assert await drive(db, ledger) == []
+    assert await replies(db) == ["payment.captured.v1"]
+    assert ledger.taken == {order_id: 4200}
+
+
+async def test_a_declined_charge_says_why(db: Database, ledger: Ledger) -> None:
+    ledger.declines = True
+    await usecases.charge(db, [charge_event(uuid7())])
+    await drive(db, ledger)
+    async with db.connection() as c:
+        key, reason = await c.fetchrow("SELECT routing_key, data->>'reason' FROM outbox")
+    assert (key, reason) == ("payment.failed.v1", "declined")
+
+
+async def test_a_lost_answer_is_asked_for_again_under_the_same_key(db: Database, ledger: Ledger) -> None:
+    order_id = uuid7()
+    ledger.lost = 1
+    await usecases.charge(db, [charge_event(order_id)])
+    await drive(db, ledger)
+    assert await state_of(db, order_id) is State.UNKNOWN
+    assert await drive(db, ledger) == [], "it backs off"
+    await make_due(db)
+    await drive(db, ledger)
+    assert ledger.calls == [f"{order_id}:charge"] * 2
+    assert ledger.taken == {order_id: 4200}
+    assert await replies(db) == ["payment.captured.v1"]
+
+
+async def test_a_crash_between_lease_and_result_leaves_a_payment_that_is_due_again(
+    db: Database, ledger: Ledger
+) -> None:
+    order_id = uuid7()
+    await usecases.charge(db, [charge_event(order_id)])
+    (leased,) = await usecases.lease(db, 10)
+    await asked(ledger, leased)  # the money moved, and the process died
+    assert await usecases.lease(db, 10) == [], "the lease holds"
+    await make_due(db)
+    await drive(db, ledger)
+    assert ledger.taken == {order_id: 4200}
+    assert await replies(db) == ["payment.captured.v1"]
+
+
+async def test_concurrent_drivers_never_lease_one_payment_twice(db: Database) -> None:
+    await usecases.charge(db, [charge_event(uuid7()) for _ in range(60)])
+    batches = await asyncio.gather(*(usecases.lease(db, 20) for _ in range(4)))
+    leased = [payment.order_id for batch in batches for payment in batch]
+    assert len(leased) == len(set(leased))
+    rest = await usecases.lease(db, 100)
+    assert len(leased) + len(rest) == 60
+
+
+async def test_cancel_before_charge_refuses_it(db: Database, ledger: Ledger) -> None:
+    order_id = uuid7()
+    await usecases.cancel(db, [cancel_event(order_id)])
+    await usecases.charge(db, [charge_event(order_id)])
+    assert await drive(db, ledger) == []
+    assert await state_of(db, order_id) is State.CANCELLED
+    assert await replies(db) == ["payment.cancelled.v1"]
+
+
+async def test_cancel_of_a_charge_that_was_never_asked(db: Database, ledger: Ledger) -> None:
+    order_id = uuid7()
+    await usecases.charge(db, [charge_event(order_id)])
+    await usecases.cancel(db, [cancel_event(order_id)])
+    assert await drive(db, ledger) == []
+    assert (await replies(db), ledger.calls) == (["payment.cancelled.v1"], [])
+
+
+@pytest.mark.parametrize(("declines", "rest"), [(False, State.REFUNDED), (True, State.CANCELLED)])
+async def test_cancel_while_the_provider_is_asked(db: Database, ledger: Ledger, declines: bool, rest: State) -> None:
+    order_id = uuid7()
+    ledger.declines = declines
+    await usecases.charge(db, [charge_event(order_id)])
+    (leased,) = await usecases.lease(db, 10)
+    result = await asked(ledger, leased)
+    await usecases.cancel(db, [cancel_event(order_id)])
+    assert await replies(db) == [], "whether money was taken is not known yet"
+    await usecases.settle(db, [result])
+    await drive(db, ledger)
+    assert await state_of(db, order_id) is rest
+    assert await replies(db) == ["payment.cancelled.v1"]
+    assert sum(ledger.taken.values()) == 0
+
+
+async def test_cancel_of_a_captured_payment_refunds_it_and_answers_afterwards(db: Database, ledger: Ledger) -> None:
+    order_id = uuid7()
+    await usecases.charge(db, [charge_event(order_id)])
+    await drive(db, ledger)
+    await usecases.cancel(db, [cancel_event(order_id)])
+    assert await replies(db) == ["payment.captured.v1"]
+    await drive(db, ledger)
+    assert await state_of(db, order_id) is State.REFUNDED
+    await usecases.cancel(db, [cancel_event(order_id)])
+    assert await replies(db) == ["payment.captured.v1", *["payment.cancelled.v1"] * 2]
+    assert ledger.taken == {order_id: 0}
+
+
+async def test_a_refused_refund_stays_visible_until_the_provider_does_it(db: Database, ledger: Ledger) -> None:
+    order_id = uuid7()
+    await usecases.charge(db, [charge_event(order_id)])
+    await drive(db, ledger)
+    ledger.refuses_refunds = True
+    await usecases.cancel(db, [cancel_event(order_id)])
+    await drive(db, ledger)
+    async with db.connection() as c:
+        assert await c.fetchval("SELECT array_agg(order_id) FROM payments WHERE stuck") == [order_id]
+    ledger.refuses_refunds = False
+    await make_due(db)
+    await drive(db, ledger)
+    async with db.connection() as c:
+        row = await c.fetchrow("SELECT state, stuck FROM payments")
+    assert tuple(row) == ("REFUNDED", False)
+
+
+async def test_late_and_doubled_answers_change_nothing(db: Database, ledger: Ledger) -> None:
+    order_id = uuid7()
+    await usecases.charge(db, [charge_event(order_id)])
+    (leased,) = await usecases.lease(db, 10)
+    result = await asked(ledger, leased)
+    lost = Result(order_id, result.operation, Answer(Outcome.UNKNOWN, "no-answer"))
+    await usecases.settle(db, [lost, result, result, lost])
+    await usecases.settle(db, [lost, result])
+    assert await state_of(db, order_id) is State.CAPTURED
+    assert await replies(db) == ["payment.captured.v1"]
+
+
+@pytest.mark.parametrize("moved", [True, False])
+async def test_an_old_key_is_looked_up_and_never_sent_again(db: Database, ledger: Ledger, moved: bool) -> None:
+    order_id = uuid7()
+    await usecases.charge(db, [charge_event(order_id)])
+    (leased,) = await usecases.lease(db, 10)
+    if moved:
+        await asked(ledger, leased)
+    await execute(db, "UPDATE payments SET first_attempt_at = now() - interval '24 h'")
+    await make_due(db)
+    ledger.forgotten = True
+    await drive(db, ledger)
+    async with db.connection() as c:
+        state, stuck = await c.fetchrow("SELECT state, stuck FROM payments")
+    assert (state, stuck) == (("CAPTURED", False) if moved else ("UNKNOWN", True))
+
+
+async def test_a_hint_makes_an_unanswered_payment_due_and_leaves_others_alone(db: Database, ledger: Ledger) -> None:
+    known, unknown = uuid7(), uuid7()
+    await usecases.charge(db, [charge_event(known)])
+    await drive(db, ledger)
+    ledger.lost = 1
+    await usecases.charge(db, [charge_event(unknown)])
+    await drive(db, ledger)
+    assert [await usecases.hint(db, order_id) for order_id in (known, unknown, uuid7())] == [
+        False, True, False,
+    ]  # fmt: skip
+    assert [payment.order_id for payment in await usecases.lease(db, 10)] == [unknown]
+
+
+async def test_batches_that_overlap_and_are_disordered_do_not_deadlock(db: Database, ledger: Ledger) -> None:
+    orders = [uuid7() for _ in range(40)]
+    batches: list[Any] = []
+    for turn in (orders, orders[::-1], orders[20:] + orders[:20]):
+        batches += [usecases.charge(db, [charge_event(o) for o in turn])]
+        batches += [usecases.cancel(db, [cancel_event(o) for o in turn])]
+    await asyncio.gather(*batches)
+    while await drive(db, ledger):
+        pass
+    assert sum(ledger.taken.values()) == 0
+    assert (await replies(db)).count("payment.cancelled.v1") == 120
