@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from shopctl.native.definitions import USERS, render
+from shopctl.native.definitions import render
+from shopctl.native.place import BROKER_USERS
 
 pytest_plugins = ["chassis.testing.fixtures"]
 
@@ -12,4 +13,4 @@ pytest_plugins = ["chassis.testing.fixtures"]
 @pytest.fixture(scope="session")
 def rabbitmq_definitions() -> str:
     template = Path(__file__).parent / "deploy" / "rabbitmq" / "definitions.json.template"
-    return render(template.read_text(), {user: user for user in USERS})
+    return render(template.read_text(), {user: user for user in BROKER_USERS})

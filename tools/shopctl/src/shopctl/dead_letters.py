@@ -2,36 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
-from typing import Annotated, TypeVar
+from collections.abc import Coroutine
+from dataclasses import asdict
+from typing import Annotated, Any, TypeVar
 
-import aio_pika
 import typer
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from rich.table import Table
 
-from chassis.messaging.envelope import Envelope, Malformed, unpack
 from shopctl.console import fail, out
-from shopctl.native.place import Place
-from shopctl.status import QUEUES
+from shopctl.native.place import CONSUMERS, Place
 
 T = TypeVar("T")
 
 app = typer.Typer(help="Messages that a service gave up on.", no_args_is_help=True)
-
-
-@dataclass(frozen=True)
-class DeadLetter:
-    """One dead AMQP message. `id` is its first event's, or, if it is no CloudEvents batch, the message's own."""
-
-    service: str
-    id: str
-    types: list[str]
-    subjects: list[str]
-    time: str | None
-    body: str
 
 
 @app.command("list")
@@ -40,7 +23,11 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """List dead letters; they stay where they are."""
-    letters = _run(_collect(service))
+    from shopctl import broker
+
+    if service is not None:
+        _check(service)
+    letters = _run(broker.dead_letters(Place.here(), service))
     if as_json:
         print(json.dumps([asdict(letter) for letter in letters], indent=2))
         return
@@ -52,8 +39,8 @@ def list_(
         table.add_column(heading)
     for letter in letters:
         more = f" and {len(letter.types) - 1} more" if len(letter.types) > 1 else ""
-        subject = letter.subjects[0] if letter.subjects else ""
         kind = letter.types[0] if letter.types else "no CloudEvents batch"
+        subject = letter.subjects[0] if letter.subjects else ""
         table.add_row(letter.service, letter.id, kind + more, subject, letter.time)
     out.print(table)
 
@@ -61,7 +48,9 @@ def list_(
 @app.command()
 def show(id: Annotated[str, typer.Argument(help="As `list` prints it.")]) -> None:
     """Print the body of one."""
-    for letter in _run(_collect(None)):
+    from shopctl import broker
+
+    for letter in _run(broker.dead_letters(Place.here())):
         if letter.id == id:
             print(letter.body)
             return
@@ -71,85 +60,28 @@ def show(id: Annotated[str, typer.Argument(help="As `list` prints it.")]) -> Non
 @app.command()
 def replay(
     service: Annotated[str, typer.Argument(help="Whose.")],
-    id: Annotated[list[str] | None, typer.Argument(help="These alone; otherwise all.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(help="These alone; otherwise all.")] = None,
 ) -> None:
-    """Send dead letters to their service again, as if new. One is removed when its service's queue has it."""
+    """Send dead letters to their service again, as if new."""
+    from shopctl import broker
+
     _check(service)
-    count = _run(_replay(service, set(id or ())))
+    wanted = set(ids or ())
+    count = _run(broker.replay(Place.here(), service, wanted))
     out.print(f"{count} sent again.")
-    if id and count < len(set(id)):
+    if count < len(wanted):
         fail("Some ids were not among the dead letters.")
 
 
-async def _collect(service: str | None) -> list[DeadLetter]:
-    if service is not None:
-        _check(service)
-    letters = []
-    async with _channel() as channel:
-        for name in QUEUES if service is None else [service]:
-            letters += [_describe(name, message) async for message in _messages(channel, name)]
-    return letters  # leaving the channel puts every unacknowledged message back
-
-
-async def _replay(service: str, ids: set[str]) -> int:
-    count = 0
-    async with _channel() as channel:
-        async for message in _messages(channel, service):
-            if ids and _describe(service, message).id not in ids:
-                continue
-            again = aio_pika.Message(
-                message.body,
-                content_type=message.content_type,
-                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                message_id=message.message_id,
-            )
-            await channel.default_exchange.publish(again, routing_key=service, mandatory=True)
-            await message.ack()
-            count += 1
-    return count
-
-
-async def _messages(channel: AbstractChannel, service: str) -> AsyncIterator[AbstractIncomingMessage]:
-    """Everything in a service's dead letters now, unacknowledged."""
-    queue = await channel.declare_queue(f"{service}.dead", passive=True)
-    for _ in range(queue.declaration_result.message_count or 0):
-        message = await queue.get(no_ack=False, fail=False)
-        if message is None:
-            return
-        yield message
-
-
-def _describe(service: str, message: AbstractIncomingMessage) -> DeadLetter:
-    try:
-        events: list[Envelope] = unpack(message.body)
-    except Malformed:
-        events = []
-    return DeadLetter(
-        service=service,
-        id=str(events[0].id) if events else message.message_id or "",
-        types=[event.type for event in events],
-        subjects=[event.subject for event in events],
-        time=events[0].time.isoformat() if events else None,
-        body=message.body.decode(errors="replace"),
-    )
-
-
-@asynccontextmanager
-async def _channel() -> AsyncIterator[AbstractChannel]:
-    async with await aio_pika.connect(Place.here().broker_url("operator"), timeout=5) as connection:
-        yield await connection.channel(publisher_confirms=True, on_return_raises=True)
-
-
 def _check(service: str) -> None:
-    if service not in QUEUES:
-        fail(f"{service} consumes nothing; these do: {', '.join(QUEUES)}.")
+    if service not in CONSUMERS:
+        fail(f"{service} consumes nothing; these do: {', '.join(CONSUMERS)}.")
 
 
-def _run(work: Awaitable[T]) -> T:
-    async def run() -> T:
-        return await work
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    from shopctl import broker
 
     try:
-        return asyncio.run(run())
-    except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
+        return asyncio.run(work)
+    except broker.UNREACHABLE as error:
         fail(f"RabbitMQ does not answer: {error}")

@@ -23,8 +23,12 @@ def up() -> None:
         packages()
         with out.status("Starting PostgreSQL, Valkey, RabbitMQ, the services and nginx …"):
             started = shop.up(_report)
-        if seeding.is_empty(shop.place):
-            seeding.seed()
+        try:
+            if seeding.is_empty(shop.place):
+                seeding.seed()
+        except BaseException:
+            shop.stop(*started)
+            raise
     seconds = time.monotonic() - began
     out.print(f"Started {len(started)} processes in {seconds:.1f} s." if started else "All was running already.")
     address = shop.place.address

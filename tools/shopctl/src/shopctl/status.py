@@ -6,18 +6,13 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
-import aio_pika
 import asyncpg
 import typer
 from rich.table import Table
 
 from shopctl.console import out
-from shopctl.native.place import Place
+from shopctl.native.place import OUTBOXES, Place
 from shopctl.native.shop import Shop
-
-QUEUES = ("catalog", "cart", "order", "payment")
-LADDER = ("retry.5s", "retry.30s", "retry.5m")
-OUTBOXES = ("catalog", "order", "payment")
 
 
 @dataclass(frozen=True)
@@ -40,12 +35,15 @@ class Backlog:
     refunds: int | None
 
     def of(self, name: str) -> str:
+        """What waits at one process, in words."""
+        if name == "rabbitmq":
+            climbing = sum(count for queue, count in self.queues.items() if queue.startswith("retry."))
+            return f"{climbing} to retry later" if climbing else ""
         parts = {
             "queued": self.queues.get(name, 0),
             "dead": self.queues.get(f"{name}.dead", 0),
             "to publish": self.outboxes.get(name, 0),
             "refunds open": (self.refunds or 0) if name == "payment" else 0,
-            "on the retry ladder": sum(self.queues.get(step, 0) for step in LADDER) if name == "rabbitmq" else 0,
         }
         return ", ".join(f"{count} {what}" for what, count in parts.items() if count)
 
@@ -72,9 +70,11 @@ def look_at(shop: Shop, name: str) -> Row:
 
 async def look_into(place: Place) -> Backlog:
     """The backlog as far as the stores answer; what does not is left out."""
+    from shopctl import broker
+
     queues: dict[str, int] = {}
-    with contextlib.suppress(OSError, TimeoutError, aio_pika.exceptions.AMQPError):
-        queues = await depths(place.broker_url("operator"))
+    with contextlib.suppress(*broker.UNREACHABLE):
+        queues = await broker.depths(place)
     outboxes: dict[str, int] = {}
     refunds: int | None = None
     for service in OUTBOXES:
@@ -91,15 +91,6 @@ async def look_into(place: Place) -> Backlog:
         finally:
             await connection.close()
     return Backlog(queues, outboxes, refunds)
-
-
-async def depths(url: str) -> dict[str, int]:
-    """Messages ready in each queue of the shop."""
-    async with await aio_pika.connect(url, timeout=3) as connection:
-        channel = await connection.channel()
-        names = [*QUEUES, *(f"{name}.dead" for name in QUEUES), *LADDER]
-        queues = [await channel.declare_queue(name, passive=True) for name in names]
-        return {queue.name: queue.declaration_result.message_count or 0 for queue in queues}
 
 
 def _table(rows: list[Row], backlog: Backlog) -> Table:

@@ -6,8 +6,6 @@ import re
 import secrets
 from collections.abc import Mapping
 
-USERS = ("catalog", "cart", "order", "payment", "operator")
-
 
 def render(template: str, passwords: Mapping[str, str]) -> str:
     """Fill in `${<USER>_PASSWORD_HASH}` for each user of `passwords`.

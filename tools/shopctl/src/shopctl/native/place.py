@@ -24,7 +24,9 @@ PORTS = {
     "epmd": 8674,
 }
 DATABASES = ("catalog", "identity", "order", "payment")
-BROKER_USERS = ("catalog", "cart", "order", "payment", "operator")
+CONSUMERS = ("catalog", "cart", "order", "payment")
+OUTBOXES = ("catalog", "order", "payment")
+BROKER_USERS = (*CONSUMERS, "operator")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,97 @@
+"""What waits in RabbitMQ: the depth of each queue, and dead letters. Imported where it is used, as it loads slowly."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.exceptions import AMQPError
+
+from chassis.messaging.envelope import Envelope, Malformed, unpack
+from shopctl.native.place import CONSUMERS, Place
+
+LADDER = ("retry.5s", "retry.30s", "retry.5m")
+UNREACHABLE = (OSError, TimeoutError, AMQPError)
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One dead AMQP message. `id` is its first event's, or, if it is no CloudEvents batch, the message's own."""
+
+    service: str
+    id: str
+    types: list[str]
+    subjects: list[str]
+    time: str | None
+    body: str
+
+
+async def depths(place: Place) -> dict[str, int]:
+    """Messages ready in each queue of the shop. Raises one of UNREACHABLE."""
+    async with _channel(place) as channel:
+        names = [*CONSUMERS, *(f"{name}.dead" for name in CONSUMERS), *LADDER]
+        queues = [await channel.declare_queue(name, passive=True) for name in names]
+        return {queue.name: queue.declaration_result.message_count or 0 for queue in queues}
+
+
+async def dead_letters(place: Place, service: str | None = None) -> list[DeadLetter]:
+    """All of them, or one service's; they stay where they are. Raises one of UNREACHABLE."""
+    letters = []
+    async with _channel(place) as channel:
+        for name in CONSUMERS if service is None else (service,):
+            letters += [_describe(name, message) async for message in _messages(channel, name)]
+    return letters  # leaving the channel has put every unacknowledged message back
+
+
+async def replay(place: Place, service: str, ids: set[str]) -> int:
+    """Send a service its dead letters again, these or all; gives how many. Raises one of UNREACHABLE.
+
+    One leaves the dead letters when the service's queue has it: a crash in between doubles it, which the inbox bears.
+    """
+    count = 0
+    async with _channel(place) as channel:
+        async for message in _messages(channel, service):
+            if ids and _describe(service, message).id not in ids:
+                continue
+            again = aio_pika.Message(
+                message.body,
+                content_type=message.content_type,
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                message_id=message.message_id,
+            )
+            await channel.default_exchange.publish(again, routing_key=service, mandatory=True)
+            await message.ack()
+            count += 1
+    return count
+
+
+async def _messages(channel: AbstractChannel, service: str) -> AsyncIterator[AbstractIncomingMessage]:
+    """Everything in a service's dead letters now, unacknowledged."""
+    queue = await channel.declare_queue(f"{service}.dead", passive=True)
+    for _ in range(queue.declaration_result.message_count or 0):
+        message = await queue.get(no_ack=False, fail=False)
+        if message is None:
+            return
+        yield message
+
+
+def _describe(service: str, message: AbstractIncomingMessage) -> DeadLetter:
+    try:
+        events: list[Envelope] = unpack(message.body)
+    except Malformed:
+        events = []
+    return DeadLetter(
+        service=service,
+        id=str(events[0].id) if events else message.message_id or "",
+        types=[event.type for event in events],
+        subjects=[event.subject for event in events],
+        time=events[0].time.isoformat() if events else None,
+        body=message.body.decode(errors="replace"),
+    )
+
+
+@asynccontextmanager
+async def _channel(place: Place) -> AsyncIterator[AbstractChannel]:
+    async with await aio_pika.connect(place.broker_url("operator"), timeout=5) as connection:
+        yield await connection.channel(publisher_confirms=True, on_return_raises=True)

@@ -1,0 +1,73 @@
+"""The demo catalogue over HTTP, like any other client's. Imported where it is used, as it loads slowly."""
+
+import asyncio
+import json
+import uuid
+
+import aiohttp
+from rich.progress import Progress
+
+from shopctl import demo
+from shopctl.console import out
+from shopctl.native.services import ADMIN_EMAIL, ADMIN_PASSWORD
+
+CONCURRENCY = 8
+CURRENCY = "EUR"
+
+
+class Refused(Exception):
+    """The shop's answer to a request that should have succeeded."""
+
+
+FAILURES = (aiohttp.ClientError, TimeoutError, Refused)
+
+
+async def fill(address: str) -> int:
+    """Put every product on the shelves; gives how many were new. Raises one of FAILURES."""
+    products = [(category.slug, product) for category in demo.load() for product in category.products]
+    async with aiohttp.ClientSession(address, timeout=aiohttp.ClientTimeout(30)) as session:
+        login = {"grant_type": "password", "username": ADMIN_EMAIL, "password": ADMIN_PASSWORD}
+        token = await _answer(session, "POST", "/api/identity/token", data=login)
+        session.headers["Authorization"] = f"Bearer {token['access_token']}"
+        slots = asyncio.Semaphore(CONCURRENCY)
+        with Progress(console=out, transient=True) as progress:
+            task = progress.add_task("Filling the shelves", total=len(products))
+
+            async def one(category: str, product: demo.Product) -> bool:
+                async with slots:
+                    new = await _put(session, category, product)
+                progress.advance(task)
+                return new
+
+            return sum(await asyncio.gather(*(one(*each) for each in products)))
+
+
+async def _put(session: aiohttp.ClientSession, category: str, product: demo.Product) -> bool:
+    body = {
+        "sku": product.sku,
+        "name": product.name,
+        "description": product.description,
+        "category": category,
+        "price": {"amount": product.price, "currency": CURRENCY},
+    }
+    made = await _answer(session, "POST", "/api/catalog/products", json=body, known=409)
+    if product.stock:
+        # The same id counts once, so that seeding again adds no stock.
+        restock = uuid.uuid5(uuid.NAMESPACE_URL, f"seed:{product.sku}")
+        path = f"/api/catalog/products/{product.sku}/restocks/{restock}"
+        await _answer(session, "PUT", path, json={"quantity": product.stock})
+    return bool(made)
+
+
+async def _answer(
+    session: aiohttp.ClientSession, method: str, path: str, *, known: int | None = None, **content: object
+) -> dict[str, str]:
+    """The answer's JSON; empty for no content and for the status `known`."""
+    async with session.request(method, path, **content) as response:  # type: ignore[arg-type]
+        text = await response.text()
+        if response.status == known:
+            return {}
+        if not response.ok:
+            raise Refused(f"{method} {path}: {response.status} {text}")
+        answer: dict[str, str] = json.loads(text) if text else {}
+        return answer
