@@ -13,7 +13,7 @@ __all__ = ["create"]
 
 
 def create(settings: Settings | None = None) -> FastAPI:
-    settings = settings or Settings()  # type: ignore[call-arg] # the environment gives them
+    settings = settings or Settings()
     carts = Carts(
         settings.valkey_url.get_secret_value(),
         days=settings.cart_days,

@@ -6,7 +6,7 @@ Without a script, a comparison and the change after it are two steps, and anothe
 import contextlib
 import logging
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from hashlib import sha1
 from typing import Any, Self
 
@@ -71,7 +71,7 @@ class Carts:
 
     def __init__(self, url: str, *, days: int = 30, connections: int = 16, timeout: float = 0.3) -> None:
         self._ttl = days * 86_400
-        self._redis: Redis[bytes] = Redis(
+        self._redis = Redis(
             connection_pool=BlockingConnectionPool.from_url(
                 url,
                 max_connections=connections,
@@ -81,6 +81,7 @@ class Carts:
                 retry=Retry(NoBackoff(), 0),
             )
         )
+        self._execute: Callable[..., Awaitable[Any]] = self._redis.execute_command
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,7 +95,7 @@ class Carts:
 
     async def get(self, sub: str) -> Cart:
         with _unavailable():
-            return _cart(await self._redis.execute_command("HGETALL", _key(sub)))
+            return _cart(await self._execute("HGETALL", _key(sub)))
 
     async def change(self, sub: str, quantities: Mapping[str, int], expected: str = ANY) -> Cart:
         """Sets absolute quantities, 0 to remove a line, and renews the time to live; the cart as it is then.
@@ -102,7 +103,7 @@ class Carts:
         A change that changes nothing keeps the version. `expected` is the version to be changed, ANY or ABSENT.
         Raises PreconditionFailed (another version) or Invalid (too many lines); nothing is changed then.
         """
-        arguments = [expected, str(uuid.uuid4()), self._ttl, MAX_LINES]
+        arguments: list[str | int] = [expected, str(uuid.uuid4()), self._ttl, MAX_LINES]
         for line in quantities.items():
             arguments += line
         reply = await self._run(CHANGE, [_key(sub)], arguments)
@@ -129,9 +130,9 @@ class Carts:
     async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
         with _unavailable():
             try:
-                return await self._redis.execute_command("EVALSHA", DIGESTS[script], len(keys), *keys, *arguments)
+                return await self._execute("EVALSHA", DIGESTS[script], len(keys), *keys, *arguments)
             except NoScriptError:  # a Valkey that has started anew; EVAL keeps the script as well
-                return await self._redis.execute_command("EVAL", script, len(keys), *keys, *arguments)
+                return await self._execute("EVAL", script, len(keys), *keys, *arguments)
 
 
 DIGESTS = {script: sha1(script.encode(), usedforsecurity=False).hexdigest() for script in (CHANGE, EMPTY_IF)}

@@ -7,7 +7,7 @@ from cart.messages import OrderConfirmed
 from cart.models import Cart, merged
 from cart.repository import ABSENT, Carts
 from chassis.errors import Invalid, PreconditionFailed, Unauthenticated
-from chassis.messaging import Event
+from chassis.messaging.envelope import Event
 
 __all__ = ["Owner", "Verifier", "empty_ordered", "merge"]
 

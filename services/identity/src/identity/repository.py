@@ -1,0 +1,136 @@
+"""Every query of identity."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from chassis.db import Connection
+from identity.models import Account, SigningKey
+
+KEY_LOCK = 0x51_1D  # any constant: two processes never make a key at once
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """A refresh token that was presented."""
+
+    family_id: UUID
+    used: bool
+    account: Account
+
+
+async def add_account(tx: Connection, account: Account) -> bool:
+    """False when the address is taken."""
+    return (
+        await tx.fetchval(
+            "INSERT INTO accounts (id, email, name, password_hash, scopes) VALUES ($1, $2, $3, $4, $5)"
+            " ON CONFLICT (email) DO NOTHING RETURNING true",
+            *(account.id, account.email, account.name, account.password_hash, sorted(account.scopes)),
+        )
+        is True
+    )
+
+
+async def account_by_email(connection: Connection, email: str) -> Account | None:
+    row = await connection.fetchrow(f"SELECT {ACCOUNT} FROM accounts WHERE email = $1", email)  # noqa: S608
+    return _account(row) if row else None
+
+
+async def account_by_id(connection: Connection, id: UUID) -> Account | None:
+    row = await connection.fetchrow(f"SELECT {ACCOUNT} FROM accounts WHERE id = $1", id)  # noqa: S608
+    return _account(row) if row else None
+
+
+async def count_try(connection: Connection, email: str, free: int, longest: int) -> int:
+    """Counts a try to sign in before it is checked; 0, or how many seconds to wait when it comes too soon.
+
+    After `free` tries the wait doubles from 2 s with each, up to `longest` seconds; a day later it is forgotten.
+    """
+    counted = await connection.fetchval(
+        "INSERT INTO sign_ins AS s (email, failures, retry_at) VALUES ($1, 1, now()) ON CONFLICT (email)"
+        " DO UPDATE SET failures = CASE WHEN s.retry_at < now() - interval '1 day' THEN 1 ELSE s.failures + 1 END,"
+        " retry_at = CASE WHEN s.failures < $2 OR s.retry_at < now() - interval '1 day' THEN now()"
+        " ELSE now() + least(power(2, least(s.failures + 1 - $2, 30)), $3) * interval '1 second' END"
+        " WHERE s.retry_at <= now() RETURNING true",
+        *(email, free, longest),
+    )
+    if counted:
+        return 0
+    wait = await connection.fetchval(
+        "SELECT ceil(extract(epoch FROM retry_at - now()))::int FROM sign_ins WHERE email = $1", email
+    )
+    return max(1, wait or 1)
+
+
+async def forget_tries(connection: Connection, email: str) -> None:
+    await connection.execute("DELETE FROM sign_ins WHERE email = $1", email)
+
+
+async def add_family(tx: Connection, id: UUID, account_id: UUID, expires_at: datetime) -> None:
+    await tx.execute(
+        "INSERT INTO refresh_families (id, account_id, expires_at) VALUES ($1, $2, $3)",
+        *(id, account_id, expires_at),
+    )
+
+
+async def add_refresh_token(tx: Connection, hash: bytes, family_id: UUID) -> None:
+    await tx.execute("INSERT INTO refresh_tokens (hash, family_id) VALUES ($1, $2)", hash, family_id)
+
+
+async def use_refresh_token(tx: Connection, hash: bytes) -> Refresh | None:
+    """Marks it as used, and locks its family so that a revocation misses no token that is being made."""
+    row = await tx.fetchrow(
+        "SELECT t.family_id, t.used, f.account_id FROM refresh_tokens t"
+        " JOIN refresh_families f ON f.id = t.family_id"
+        " WHERE t.hash = $1 AND f.expires_at > now() FOR UPDATE",
+        hash,
+    )
+    if row is None:
+        return None
+    await tx.execute("UPDATE refresh_tokens SET used = true WHERE hash = $1", hash)
+    account = await account_by_id(tx, row["account_id"])
+    assert account is not None  # by the foreign key
+    return Refresh(row["family_id"], row["used"], account)
+
+
+async def drop_family(tx: Connection, id: UUID) -> None:
+    """Its tokens go with it."""
+    await tx.execute("DELETE FROM refresh_families WHERE id = $1", id)
+
+
+async def prune(tx: Connection) -> None:
+    """Drops families that have expired, and tries to sign in that are forgotten anyway."""
+    await tx.execute("DELETE FROM refresh_families WHERE expires_at < now()")
+    await tx.execute("DELETE FROM sign_ins WHERE retry_at < now() - interval '1 day'")
+
+
+async def lock_keys(tx: Connection) -> None:
+    await tx.execute("SELECT pg_advisory_xact_lock($1)", KEY_LOCK)
+
+
+async def signing_keys(connection: Connection) -> list[SigningKey]:
+    """Oldest first."""
+    rows = await connection.fetch("SELECT kid, jwk::text, signs_at FROM signing_keys ORDER BY signs_at, kid")
+    return [SigningKey(**row) for row in rows]
+
+
+async def add_signing_key(tx: Connection, key: SigningKey) -> None:
+    await tx.execute(
+        "INSERT INTO signing_keys (kid, jwk, signs_at) VALUES ($1, $2::text::json, $3)",
+        *(key.kid, key.jwk, key.signs_at),
+    )
+
+
+async def drop_signing_keys(tx: Connection, keys: Sequence[SigningKey]) -> None:
+    await tx.execute("DELETE FROM signing_keys WHERE kid = ANY($1)", [key.kid for key in keys])
+
+
+ACCOUNT = "id, email, name, password_hash, scopes"
+
+
+def _account(row: asyncpg.Record) -> Account:
+    fields = dict(row)
+    return Account(**fields | {"scopes": frozenset(fields["scopes"])})

@@ -1,0 +1,45 @@
+"""What identity takes from its environment."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from chassis.settings import ServiceSettings
+
+__all__ = ["FirstAccounts", "Settings"]
+
+
+class Settings(ServiceSettings):
+    """Further knobs are in `ServiceSettings`."""
+
+    database_url: SecretStr
+    """`postgresql://user:password@host:port/identity`"""
+
+    public_url: str = "http://localhost:8080"
+    """Where callers reach the shop; the OpenID configuration names its end points by it."""
+
+    access_minutes: Annotated[int, Field(ge=1, le=60)] = 15
+    guest_days: Annotated[int, Field(ge=1, le=90)] = 30
+    refresh_days: Annotated[int, Field(ge=1, le=365)] = 30
+
+    key_days: Annotated[int, Field(ge=1)] = 90
+    """How long a key signs before the next one takes over."""
+
+    key_lead_minutes: Annotated[int, Field(ge=0)] = 15
+    """How long a key is published before it signs; verifiers fetch the keys every 5 minutes."""
+
+    password_concurrency: Annotated[int, Field(ge=1, le=64)] = 2
+    """Passwords hashed at once: each takes a core for some 50 ms, and 64 MiB."""
+
+    registrations_per_minute: Annotated[int, Field(ge=1)] = 30
+    """By one address, at one process."""
+
+    database_pool_size: Annotated[int, Field(ge=1, le=50)] = 4
+
+
+class FirstAccounts(ServiceSettings):
+    """What the first migration takes: an administrator, and in development a shopper too."""
+
+    admin_email: str = "admin@quayside.example"
+    admin_password: SecretStr | None = None
+    """No default outside development: without it there is no administrator."""

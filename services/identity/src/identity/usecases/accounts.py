@@ -1,0 +1,121 @@
+"""Accounts: registration, and signing in with a password that is not guessed quickly."""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+
+from pwdlib import PasswordHash
+
+from chassis.db import Database
+from chassis.errors import Conflict, Malformed, TooManyRequests, Unavailable
+from chassis.ids import uuid7
+from identity import repository
+from identity.models import Account, email_of
+
+__all__ = ["Passwords", "Window", "invalid_grant", "register", "sign_in"]
+
+FREE_TRIES = 5
+LONGEST_WAIT = 900
+MAX_WAITING = 64
+MAX_PASSWORD = 128
+
+
+class Passwords:
+    """Argon2id in threads, so many at once: each takes a core and 64 MiB, and the event loop must go on."""
+
+    def __init__(self, concurrency: int) -> None:
+        self._hasher = PasswordHash.recommended()
+        self._free = asyncio.Semaphore(concurrency)
+        self._waiting = 0
+        self._decoy = self._hasher.hash(str(uuid7()))
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Waits for a turn to hash. Raises Unavailable when too many wait already."""
+        if self._waiting >= MAX_WAITING:
+            raise Unavailable("too-busy", "Too many are signing in", "Try again in a second.")
+        self._waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    async def hash(self, password: str) -> str:
+        return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def matches(self, password: str, hash: str | None) -> bool:
+        """Without a hash it takes as long, so that time does not tell which accounts exist."""
+        found = await asyncio.to_thread(self._hasher.verify, password, hash or self._decoy)
+        return found and hash is not None
+
+
+class Window:
+    """So many calls a minute for each key, in this process."""
+
+    def __init__(self, limit: int, seconds: float = 60.0) -> None:
+        self._limit = limit
+        self._seconds = seconds
+        self._calls: dict[str, deque[float]] = {}
+
+    def enter(self, key: str) -> None:
+        """Raises TooManyRequests."""
+        now = time.monotonic()
+        if len(self._calls) > 10_000:
+            self._calls = {k: v for k, v in self._calls.items() if now - v[-1] < self._seconds}
+        calls = self._calls.setdefault(key, deque())
+        while calls and now - calls[0] >= self._seconds:
+            calls.popleft()
+        if len(calls) >= self._limit:
+            wait = int(self._seconds - (now - calls[0])) + 1
+            raise TooManyRequests("too-many-registrations", "Too many registrations", retry_after=wait)
+        calls.append(now)
+
+
+async def register(db: Database, passwords: Passwords, email: str, password: str, name: str) -> Account:
+    """`email` is in lower case. Raises Conflict when it has an account."""
+    async with passwords.turn():
+        hash = await passwords.hash(password)
+    account = Account(uuid7(), email, name, hash, frozenset())
+    async with db.transaction() as tx:
+        added = await repository.add_account(tx, account)
+    if not added:
+        raise Conflict("email-taken", "The e-mail address has an account", "Sign in, or take another address.")
+    return account
+
+
+async def sign_in(db: Database, passwords: Passwords, email: str, password: str) -> Account:
+    """Raises Malformed (`invalid_grant`) or, after some failures for this address, TooManyRequests.
+
+    A try is counted before it is checked, or many at once would all be free.
+    """
+    address = email_of(email)
+    if address is None or len(password) > MAX_PASSWORD:
+        raise invalid_grant("The e-mail address or the password is wrong")
+    async with passwords.turn():
+        async with db.connection() as connection:
+            wait = await repository.count_try(connection, address, FREE_TRIES, LONGEST_WAIT)
+            account = await repository.account_by_email(connection, address)
+        if wait:
+            raise TooManyRequests(
+                "too-many-tries",
+                "Too many failures for this address",
+                f"Try again in {wait} seconds.",
+                retry_after=wait,
+            )
+        right = await passwords.matches(password, account and account.password_hash)
+    if account is None or not right:
+        raise invalid_grant("The e-mail address or the password is wrong")
+    async with db.connection() as connection:
+        await repository.forget_tries(connection, address)
+    return account
+
+
+def invalid_grant(title: str) -> Malformed:
+    """OAuth 2's own member `error` (RFC 6749, 5.2) beside those of a problem."""
+    return Malformed("invalid-grant", title, "Sign in again.", error="invalid_grant")

@@ -1,0 +1,89 @@
+"""Signing keys: made under a lock, published before they sign, kept as long as a token of theirs is valid."""
+
+import json
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from joserfc import jwt
+from joserfc.jwk import ECKey, KeySet
+
+from chassis.db import Database, is_environment_failure
+from identity import repository
+from identity.models import SigningKey, retired, signer
+
+__all__ = ["ALGORITHM", "Keyring", "rotate"]
+
+log = logging.getLogger(__name__)
+
+ALGORITHM = "ES256"
+RELOAD_SECONDS = 30
+
+
+async def rotate(db: Database, *, max_age: timedelta, lead: timedelta, longest_token: timedelta) -> list[SigningKey]:
+    """Makes the first key at once, and the next one when the youngest has signed for `max_age`; it signs after `lead`.
+
+    Drops the keys that are of no more use. A `max_age` of zero rotates now. Returns the keys as they are then.
+    """
+    async with db.transaction() as tx:
+        await repository.lock_keys(tx)
+        keys = await repository.signing_keys(tx)
+        now = datetime.now(UTC)
+        if not keys:
+            keys = [_new_key(now)]
+            await repository.add_signing_key(tx, keys[0])
+        elif keys[-1].signs_at + max_age <= now:
+            keys.append(_new_key(now + lead))
+            await repository.add_signing_key(tx, keys[-1])
+        if old := retired(keys, now, longest_token):
+            await repository.drop_signing_keys(tx, old)
+        return [key for key in keys if key not in old]
+
+
+def _new_key(signs_at: datetime) -> SigningKey:
+    key = ECKey.generate_key("P-256", {"use": "sig", "alg": ALGORITHM}, auto_kid=True)
+    assert key.kid is not None
+    return SigningKey(key.kid, json.dumps(key.as_dict(private=True)), signs_at)
+
+
+class Keyring:
+    """The keys in this process: read again every half minute, and kept while the database does not answer."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._keys: list[SigningKey] = []
+        self._imported: dict[str, ECKey] = {}
+        self._read_at = float("-inf")
+
+    async def load(self) -> None:
+        async with self._db.connection() as connection:
+            keys = await repository.signing_keys(connection)
+        self._imported = {key.kid: self._imported.get(key.kid) or ECKey.import_key(json.loads(key.jwk)) for key in keys}
+        self._keys = keys
+        self._read_at = time.monotonic()
+
+    async def sign(self, claims: dict[str, Any]) -> str:
+        await self._refresh()
+        kid = signer(self._keys, datetime.now(UTC)).kid
+        return jwt.encode({"alg": ALGORITHM, "kid": kid}, claims, self._imported[kid], algorithms=[ALGORITHM])
+
+    async def keys(self) -> KeySet:
+        await self._refresh()
+        return KeySet(list(self._imported.values()))
+
+    async def published(self) -> dict[str, Any]:
+        """The public halves, a JWK Set (RFC 7517)."""
+        await self._refresh()
+        return {"keys": [key.as_dict(private=False) for key in self._imported.values()]}
+
+    async def _refresh(self) -> None:
+        if time.monotonic() - self._read_at < RELOAD_SECONDS:
+            return
+        try:
+            await self.load()
+        except Exception as error:
+            if not self._keys or not is_environment_failure(error):
+                raise
+            self._read_at = time.monotonic() - RELOAD_SECONDS + 1  # again in a second
+            log.warning("reading the signing keys failed: %s", error)
