@@ -27,7 +27,7 @@ class Line(msgspec.Struct, frozen=True):
     quantity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
-class ReserveStock(Message, frozen=True, kw_only=True):
+class ReserveStock(Message):
     """Do: hold all lines or none. Answered by StockReserved or StockRejected."""
 
     type: ClassVar[str] = "catalog.reserve-stock.v1"
@@ -35,28 +35,28 @@ class ReserveStock(Message, frozen=True, kw_only=True):
     lines: Annotated[tuple[Line, ...], msgspec.Meta(min_length=1, max_length=100)]
 
 
-class ReleaseStock(Message, frozen=True, kw_only=True):
+class ReleaseStock(Message):
     """Undo: end with nothing held or sold for this order. Has no answer."""
 
     type: ClassVar[str] = "catalog.release-stock.v1"
     order_id: UUID
 
 
-class OrderConfirmed(Message, frozen=True, kw_only=True):
+class OrderConfirmed(Message):
     """The order is paid: what it holds is sold. What else the event carries is not read here."""
 
     type: ClassVar[str] = "order.confirmed.v1"
     order_id: UUID
 
 
-class StockReserved(Message, frozen=True, kw_only=True):
+class StockReserved(Message):
     """All lines are held."""
 
     type: ClassVar[str] = "catalog.stock-reserved.v1"
     order_id: UUID
 
 
-class StockRejected(Message, frozen=True, kw_only=True):
+class StockRejected(Message):
     """Nothing is held; `skus` are those that fell short (none when the order was released before)."""
 
     type: ClassVar[str] = "catalog.stock-rejected.v1"

@@ -4,13 +4,14 @@ from datetime import datetime
 from typing import Annotated, Self
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from catalog.repository.search import Sort
 from chassis.schemas import Body, Text
 
 __all__ = [
     "CategoryList",
+    "ListParameters",
     "ListQuery",
     "NewProduct",
     "ProductChanges",
@@ -35,12 +36,6 @@ Description = Annotated[Text, Field(max_length=4000)]
 ImageUrl = Annotated[str, Field(pattern=r"^(https://|/)[!-~]{1,499}$")]
 
 
-def _not_blank(name: str) -> str:
-    if not name:
-        raise ValueError("must not be blank")
-    return name
-
-
 class PriceBody(Body):
     amount: Amount
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217; the shop's")]
@@ -48,7 +43,7 @@ class PriceBody(Body):
 
 class NewProduct(Body):
     sku: Sku
-    name: Annotated[Name, AfterValidator(_not_blank)]
+    name: Name
     description: Description
     category: Slug
     price: PriceBody
@@ -58,7 +53,7 @@ class NewProduct(Body):
 class ProductChanges(Body):
     """What is absent stays; `image_url` alone may be set to null."""
 
-    name: Annotated[Name, AfterValidator(_not_blank)] = ""
+    name: Name = ""
     description: Description = ""
     category: Slug = ""
     price: PriceBody | None = None

@@ -15,8 +15,8 @@ __all__ = ["Page", "Search", "Sort", "by_skus", "find"]
 
 Sort = Literal["relevance", "name", "price", "-price", "newest"]
 
-SIMILARITY = 0.4
-"""Share of a query's trigrams that a name must have in a row; 0.6, the default, loses swapped letters."""
+SIMILARITY = 0.35
+"""Share of a query's trigrams that a name must have in a row; the default of 0.6 loses swapped letters."""
 
 _FROM = "FROM products AS p JOIN stock AS s ON s.sku = p.sku WHERE NOT p.hidden"
 

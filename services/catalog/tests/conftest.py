@@ -1,0 +1,144 @@
+"""The catalogue in a test: a migrated database, its HTTP by way of the whole app, and tokens that verify."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+import httpx2
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from catalog import usecases
+from catalog.main import create
+from catalog.messages import Line, OrderConfirmed, ReleaseStock, ReserveStock
+from catalog.models import Price, Product
+from catalog.settings import Settings
+from chassis.db import Database
+from chassis.ids import uuid7
+from chassis.messaging import Event
+
+Add = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture
+def url(database: Callable[[str | None], str]) -> str:
+    return database("catalog")
+
+
+@pytest.fixture
+async def db(url: str) -> AsyncIterator[Database]:
+    async with Database(url, name="test", size=8) as db:
+        yield db
+
+
+@pytest.fixture
+def add(db: Database) -> Add:
+    """`await add("TEA-1", stock=5, name=…, category=…, amount=…)`"""
+
+    async def add(
+        sku: str,
+        *,
+        stock: int = 0,
+        name: str = "Tea",
+        description: str = "",
+        category: str = "tea",
+        amount: int = 100,
+    ) -> None:
+        price = Price(amount, "EUR")
+        product = Product(sku, name, description, category, price, None, datetime.now(UTC))
+        await usecases.create_product(db, product)
+        if stock:
+            await usecases.restock(db, f"first-{sku}", sku, stock)
+
+    return add
+
+
+class Events:
+    """Events as they come from the broker: a new id each, unless one is given."""
+
+    @staticmethod
+    def reserve(order: UUID, lines: dict[str, int], id: UUID | None = None) -> Event[ReserveStock]:
+        data = ReserveStock(order_id=order, lines=tuple(Line(sku, n) for sku, n in lines.items()))
+        return Event(id or uuid7(), str(order), data)
+
+    @staticmethod
+    def release(order: UUID, id: UUID | None = None) -> Event[ReleaseStock]:
+        return Event(id or uuid7(), str(order), ReleaseStock(order_id=order))
+
+    @staticmethod
+    def confirm(order: UUID, id: UUID | None = None) -> Event[OrderConfirmed]:
+        return Event(id or uuid7(), str(order), OrderConfirmed(order_id=order))
+
+
+@pytest.fixture
+def events() -> type[Events]:
+    return Events
+
+
+@pytest.fixture
+def audit(db: Database) -> Callable[[], Awaitable[None]]:
+    """Fails unless every piece that was delivered is available, held or sold, as reservations say."""
+
+    async def audit() -> None:
+        async with db.connection() as connection:
+            wrong = await connection.fetch(
+                """
+                SELECT s.sku FROM stock s
+                LEFT JOIN (SELECT sku, sum(quantity) AS n FROM restocks GROUP BY sku) r USING (sku)
+                LEFT JOIN (SELECT sku, coalesce(sum(quantity) FILTER (WHERE state = 'HELD'), 0) AS held,
+                                  coalesce(sum(quantity) FILTER (WHERE state = 'SOLD'), 0) AS sold
+                           FROM reservation_lines JOIN reservations USING (order_id) GROUP BY sku) l USING (sku)
+                WHERE s.available + s.held + s.sold <> coalesce(r.n, 0)
+                   OR s.held <> coalesce(l.held, 0) OR s.sold <> coalesce(l.sold, 0) OR s.available < 0
+                """
+            )
+        assert not wrong
+
+    return audit
+
+
+@pytest.fixture(scope="session")
+def key() -> ECKey:
+    return ECKey.generate_key("P-256", {"kid": "test"})
+
+
+@pytest.fixture
+def token(key: ECKey) -> Callable[[str], str]:
+    def token(scope: str) -> str:
+        claims = {"iss": "quayside", "aud": "quayside", "sub": "u", "exp": time.time() + 60, "scope": scope}
+        return jwt.encode({"alg": "ES256", "kid": "test"}, claims, key)
+
+    return token
+
+
+@pytest.fixture
+async def http(url: str, key: ECKey, token: Callable[[str], str]) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client whose caller may write; drop the header for one who may not."""
+
+    async def jwks(_: web.Request) -> web.Response:
+        return web.json_response({"keys": [key.as_dict(private=False)]})
+
+    identity = web.Application()
+    identity.router.add_get("/.well-known/jwks.json", jwks)
+    async with TestServer(identity) as server:
+        settings = Settings(
+            environment="development",
+            role="api",
+            database_url=url,
+            broker_url="amqp://nobody@127.0.0.1:1/none",
+            jwks_url=str(server.make_url("/.well-known/jwks.json")),
+        )
+        app = create(settings)
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(
+                transport=httpx2.ASGITransport(app=app, raise_app_exceptions=False),
+                base_url="http://catalog",
+                headers={"Authorization": f"Bearer {token('catalog:write')}"},
+            ) as client,
+        ):
+            yield client

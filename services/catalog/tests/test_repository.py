@@ -1,0 +1,62 @@
+"""The schema is what the models say, and every list has its index."""
+
+import asyncio
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from catalog.models import metadata
+from catalog.repository.search import Search, statement
+
+FILL = """
+INSERT INTO categories SELECT 'c' || n, 'C' || n FROM generate_series(1, 20) AS n;
+INSERT INTO products (sku, name, description, category, amount, currency, created_at, updated_at, folded_name,
+                      search, document)
+SELECT 'S' || n, 'n', '', 'c' || 1 + n % 20, n % 997, 'EUR', now(), now(), md5(n::text),
+       to_tsvector('english', md5(n::text)), '{'
+FROM generate_series(1, 20000) AS n;
+INSERT INTO stock SELECT sku, 1, 0, 0 FROM products;
+ANALYZE products, stock
+"""
+
+
+async def test_the_migration_makes_what_the_models_say(url: str) -> None:
+    engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:", 1))
+    async with engine.connect() as connection:
+        differences = await connection.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
+        )
+    await engine.dispose()
+
+    assert differences == []
+
+
+@pytest.fixture
+async def filled(db):
+    async with db.connection() as connection:
+        await asyncio.wait_for(connection.execute(FILL), 30)
+    return db
+
+
+async def test_every_list_has_its_index(filled) -> None:
+    cases = [
+        (Search(sort="name"), False, "products_by_folded_name"),
+        (Search(sort="price"), False, "products_by_amount"),
+        (Search(sort="-price"), False, "products_by_amount"),
+        (Search(sort="newest"), False, "products_by_created_at"),
+        (Search(sort="name", category="c1"), False, "products_by_category_folded_name"),
+        (Search(sort="price", category="c1"), False, "products_by_category_amount"),
+        (Search(sort="newest", category="c1"), False, "products_by_category_created_at"),
+        (Search(sort="price", min_price=10, max_price=12), False, "products_by_amount"),
+        (Search(q="c81e728d9d4c2f636f067f89cc14862c", sort="relevance"), False, "products_search"),
+        (Search(q="c81e728d9d4c2f636f067f89cc14862d", sort="relevance"), True, "products_similar"),
+    ]
+    async with filled.connection() as connection:
+        for search, similar, index in cases:
+            sql, arguments = statement(search, None, 21, similar=similar)
+            lines = await connection.fetch(f"EXPLAIN {sql}", *arguments)
+            plan = "\n".join(line[0] for line in lines)
+            assert f"{index} " in plan, plan
+            assert "Seq Scan" not in plan, plan

@@ -1,0 +1,309 @@
+"""The catalogue as its callers see it."""
+
+import base64
+import json
+
+import pytest
+
+from catalog import usecases
+
+PRODUCTS = "/api/catalog/products"
+MUG = {
+    "sku": "MUG-1",
+    "name": "Café Mug",
+    "description": "Holds 300 ml.",
+    "category": "coffee-and-tea",
+    "price": {"amount": 1250, "currency": "EUR"},
+}
+
+
+def slug(response) -> str:
+    assert response.headers["content-type"] == "application/problem+json"
+    return response.json()["type"].rpartition("/")[2]
+
+
+async def skus(http, **parameters) -> list[str]:
+    response = await http.get(PRODUCTS, params=parameters)
+    assert response.status_code == 200, response.text
+    return [item["sku"] for item in response.json()["items"]]
+
+
+async def test_a_product_is_created_with_its_category(http) -> None:
+    created = await http.post(PRODUCTS, json=MUG)
+
+    assert created.status_code == 201
+    assert created.headers["location"] == f"{PRODUCTS}/MUG-1"
+    product = (await http.get(created.headers["location"])).json()
+    assert product == created.json()
+    assert product.pop("updated_at").endswith("Z")
+    assert product == MUG | {"available": 0, "image_url": None}
+    categories = (await http.get("/api/catalog/categories")).json()
+    assert categories == {"items": [{"slug": "coffee-and-tea", "name": "Coffee & Tea", "products": 1}]}
+    assert slug(await http.post(PRODUCTS, json=MUG)) == "sku-taken"
+
+
+async def test_writes_need_the_scope_and_reads_need_nothing(http, token) -> None:
+    await http.post(PRODUCTS, json=MUG)
+    for authorization, status in ((None, 401), (f"Bearer {token('orders:manage')}", 403), ("Bearer x.y.z", 401)):
+        http.headers.pop("authorization", None)
+        if authorization:
+            http.headers["authorization"] = authorization
+        assert (await http.post(PRODUCTS, json=MUG)).status_code == status
+        assert (await http.patch(f"{PRODUCTS}/MUG-1", json={"name": "x"})).status_code == status
+        assert (await http.delete(f"{PRODUCTS}/MUG-1")).status_code == status
+        assert (await http.put(f"{PRODUCTS}/MUG-1/restocks/1", json={"quantity": 1})).status_code == status
+        assert (await http.get(f"{PRODUCTS}/MUG-1")).status_code == 200
+
+
+async def test_a_change_needs_the_etag_which_a_sale_does_not_spoil(http, db, events) -> None:
+    await http.post(PRODUCTS, json=MUG)
+    url = f"{PRODUCTS}/MUG-1"
+    etag = (await http.get(url)).headers["etag"]
+    await http.put(f"{url}/restocks/1", json={"quantity": 5})
+
+    missing = await http.patch(url, json={"name": "Mug"})
+    changed = await http.patch(url, json={"name": "Mug", "category": "kitchen"}, headers={"If-Match": etag})
+    stale = await http.patch(url, json={"name": "Cup"}, headers={"If-Match": etag})
+    foreign = await http.patch(url, json={"name": "Cup"}, headers={"If-Match": '"other", W/"x"'})
+
+    assert (missing.status_code, slug(missing)) == (428, "precondition-required")
+    assert changed.status_code == 200
+    assert changed.json()["name"] == "Mug"
+    assert changed.json()["description"] == MUG["description"]
+    assert changed.json()["available"] == 5
+    assert (stale.status_code, slug(stale)) == (412, "product-changed")
+    assert foreign.status_code == 412
+    assert await skus(http, q="cafe") == []
+    assert await skus(http, category="kitchen") == ["MUG-1"]
+
+
+async def test_a_deleted_product_is_hidden_everywhere(http) -> None:
+    await http.post(PRODUCTS, json=MUG)
+
+    assert (await http.delete(f"{PRODUCTS}/MUG-1")).status_code == 428
+    assert (await http.delete(f"{PRODUCTS}/MUG-1", headers={"If-Match": "*"})).status_code == 204
+
+    assert slug(await http.get(f"{PRODUCTS}/MUG-1")) == "unknown-sku"
+    assert await skus(http) == await skus(http, sku="MUG-1") == await skus(http, q="mug") == []
+    assert (await http.get("/api/catalog/categories")).json() == {"items": []}
+    assert (await http.delete(f"{PRODUCTS}/MUG-1", headers={"If-Match": "*"})).status_code == 404
+    assert slug(await http.post(PRODUCTS, json=MUG)) == "sku-taken"
+
+
+async def test_a_restock_counts_once(http) -> None:
+    await http.post(PRODUCTS, json=MUG)
+    url = f"{PRODUCTS}/MUG-1/restocks/first"
+
+    answers = [await http.put(url, json={"quantity": 5}) for _ in range(2)]
+    other = await http.put(url, json={"quantity": 6})
+
+    assert [answer.status_code for answer in answers] == [201, 200]
+    assert answers[0].json() == answers[1].json() == {"id": "first", "sku": "MUG-1", "quantity": 5}
+    assert (other.status_code, slug(other)) == (409, "restock-differs")
+    assert (await http.get(f"{PRODUCTS}/MUG-1")).json()["available"] == 5
+
+
+@pytest.mark.parametrize("path", [PRODUCTS, f"{PRODUCTS}/MUG-1", "/api/catalog/categories"])
+async def test_a_read_is_cacheable_and_revalidates(http, path) -> None:
+    await http.post(PRODUCTS, json=MUG)
+
+    first = await http.get(path)
+    again = await http.get(path, headers={"If-None-Match": f'W/"x", {first.headers["etag"]}'})
+
+    assert first.headers["cache-control"].startswith("public, max-age=1, stale-while-revalidate=")
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+
+
+async def test_a_cache_sees_that_stock_has_changed(http, db) -> None:
+    await http.post(PRODUCTS, json=MUG)
+    etags = [(await http.get(path)).headers["etag"] for path in (PRODUCTS, f"{PRODUCTS}/MUG-1")]
+    await usecases.restock(db, "1", "MUG-1", 1)
+
+    for path, etag in zip((PRODUCTS, f"{PRODUCTS}/MUG-1"), etags, strict=True):
+        assert (await http.get(path, headers={"If-None-Match": etag})).status_code == 200
+
+
+@pytest.fixture
+async def shelf(add):
+    await add("CAN", name="Long-Reach Watering Can 9 l", category="garden", amount=5800)
+    await add("FORK", name="Hand Fork", category="garden", amount=2150, description="Not a watering can.")
+    await add("CREME", name="Crème Brûlée Dish", category="kitchen", amount=900)
+    await add("TEA", name="Smoked Tea", category="coffee-and-tea", amount=900)
+
+
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        ("watering can", ["CAN", "FORK"]),
+        ("WATER", ["CAN", "FORK"]),
+        ("creme brulee", ["CREME"]),
+        ("brûlée", ["CREME"]),
+        ("waterng can", ["CAN"]),
+        ("waetring", ["CAN"]),
+        ("smokd tea", ["TEA"]),
+        ("kitchen", ["CREME"]),
+        ("xylophone", []),
+        ("'; DROP TABLE products; --", []),
+        ("!!! & | <-> :*", []),
+    ],
+)
+async def test_search_ranks_names_first_and_forgives_typos_and_accents(http, shelf, q, found) -> None:
+    assert await skus(http, q=q) == found
+
+
+async def test_filters_and_orders(http, shelf) -> None:
+    assert await skus(http) == ["CREME", "FORK", "CAN", "TEA"]
+    assert await skus(http, sort="price") == ["CREME", "TEA", "FORK", "CAN"]
+    assert await skus(http, sort="-price") == ["CAN", "FORK", "TEA", "CREME"]
+    assert await skus(http, sort="newest") == ["TEA", "CREME", "FORK", "CAN"]
+    assert await skus(http, category="garden", sort="price") == ["FORK", "CAN"]
+    assert await skus(http, min_price=900, max_price=2150) == ["CREME", "FORK", "TEA"]
+    assert await skus(http, q="water", sort="price") == ["FORK", "CAN"]
+    assert await skus(http, sku=["TEA", "NONE", "CAN"]) == ["CAN", "TEA"]
+
+
+@pytest.mark.parametrize("sort", ["relevance", "name", "price", "-price", "newest"])
+@pytest.mark.parametrize("q", ["", "brass lamp", "bras lmap"])
+async def test_pages_hold_everything_exactly_once(http, add, sort, q) -> None:
+    for number in range(23):
+        await add(f"L{number:02}", name=f"Brass Lamp {number % 4}", amount=number % 3)
+
+    seen, cursor = [], {}
+    for _ in range(23):
+        page = (await http.get(PRODUCTS, params={"sort": sort, "limit": 4, **({"q": q} if q else {}), **cursor})).json()
+        seen += [item["sku"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+
+    assert sorted(seen) == [f"L{number:02}" for number in range(23)]
+
+
+def cursor(*parts: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "x",
+        "é",
+        "%00",
+        cursor("name", False, 3, "A"),
+        cursor("name", False, "a\0", "A"),
+        cursor("name", False, "a", "A\0"),
+        cursor("name", True, "a", "A"),
+        cursor("price", False, 1, "A"),
+        cursor("name", False, ["a"], "A"),
+        cursor("name", False, "\ud800", "A"),
+    ],
+)
+async def test_a_cursor_of_another_making_is_refused(http, bad) -> None:
+    response = await http.get(PRODUCTS, params={"cursor": bad})
+
+    assert (response.status_code, slug(response)) == (422, "invalid-cursor")
+
+
+@pytest.mark.parametrize("amount", [10**30, -1, 1.5, "1", None, True])
+async def test_a_price_cursor_holds_a_price(http, amount) -> None:
+    response = await http.get(PRODUCTS, params={"sort": "price", "cursor": cursor("price", False, amount, "A")})
+
+    assert slug(response) == "invalid-cursor"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "q=%00",
+        "q=" + "x" * 201,
+        "limit=0",
+        "limit=101",
+        "limit=9999999999999999999999",
+        "min_price=-1",
+        "max_price=1e9",
+        "sort=random",
+        "category=A%20B",
+        "colour=red",
+        "sku=%00",
+        "sku=A&q=tea",
+        "&".join(f"sku=S{n}" for n in range(101)),
+    ],
+)
+async def test_hostile_parameters_are_refused(http, query) -> None:
+    assert (await http.get(f"{PRODUCTS}?{query}")).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sku": "a b"},
+        {"sku": "A\n"},
+        {"sku": "é"},
+        {"name": ""},
+        {"name": "  "},
+        {"name": "nul \0"},
+        {"name": "lone \ud800"},
+        {"name": "x" * 201},
+        {"name": 5},
+        {"description": "x" * 4001},
+        {"category": "Not a slug"},
+        {"price": {"amount": 10**9 + 1, "currency": "EUR"}},
+        {"price": {"amount": -1, "currency": "EUR"}},
+        {"price": {"amount": 1.5, "currency": "EUR"}},
+        {"price": {"amount": True, "currency": "EUR"}},
+        {"price": {"amount": 10**400, "currency": "EUR"}},
+        {"price": {"amount": 100, "currency": "USD"}},
+        {"image_url": "javascript:alert(1)"},
+        {"available": 5},
+    ],
+)
+async def test_hostile_products_are_refused(http, change) -> None:
+    body = json.dumps(MUG | change).encode()
+
+    response = await http.post(PRODUCTS, content=body, headers={"content-type": "application/json"})
+
+    assert response.status_code == 422, response.text
+
+
+@pytest.mark.parametrize("body", [b"[" * 60_000, b"{", b"\xff", b"1" * 5000, b"null", b'{"sku": NaN}'])
+async def test_hostile_json_is_refused(http, body) -> None:
+    response = await http.post(PRODUCTS, content=body, headers={"content-type": "application/json"})
+
+    assert response.status_code in (400, 422)
+
+
+async def test_the_longest_name_can_be_stored_and_listed(http) -> None:
+    longest = MUG | {"name": "\ufdfa" * 200, "description": "ж" * 4000, "image_url": "/images/mug.webp"}
+
+    assert (await http.post(PRODUCTS, json=longest)).status_code == 201
+    assert await skus(http) == ["MUG-1"]
+
+
+@pytest.mark.parametrize("path", ["%00", "a%20b", "x" * 65, "%ED%A0%80"])
+async def test_a_sku_that_cannot_be_is_a_client_error(http, path) -> None:
+    assert (await http.get(f"{PRODUCTS}/{path}")).status_code in (404, 422)
+    assert (await http.put(f"{PRODUCTS}/MUG-1/restocks/{path}", json={"quantity": 1})).status_code in (404, 422)
+
+
+@pytest.mark.parametrize("quantity", [0, -1, 1.5, "1", True, 10**7, None])
+async def test_a_restock_has_a_sane_quantity(http, quantity) -> None:
+    await http.post(PRODUCTS, json=MUG)
+
+    assert (await http.put(f"{PRODUCTS}/MUG-1/restocks/1", json={"quantity": quantity})).status_code == 422
+
+
+@pytest.mark.parametrize("body", [{}, {"name": None}, {"price": None}, {"sku": "B"}, {"category": ""}])
+async def test_a_change_says_what_changes(http, body) -> None:
+    await http.post(PRODUCTS, json=MUG)
+
+    response = await http.patch(f"{PRODUCTS}/MUG-1", json=body, headers={"If-Match": "*"})
+
+    assert response.status_code == 422
+
+
+async def test_openapi_shows_what_reads_return(http) -> None:
+    document = (await http.get("/api/catalog/openapi.json")).json()
+
+    answer = document["paths"][PRODUCTS]["get"]["responses"]["200"]["content"]["application/json"]
+    assert answer["schema"]["$ref"].endswith("/ProductList")
