@@ -1,0 +1,79 @@
+"""Each message against one schema: what is sent fits it, and whatever fits it is taken."""
+
+import importlib
+import json
+import typing
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chassis.outbox import Message
+
+CONTRACTS: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "messages.yaml").read_text())
+CONTRACTS.pop("$defs")
+SERVICES = ("cart", "catalog", "order", "payment")
+TOPOLOGY = Path(__file__).parents[2] / "deploy" / "rabbitmq" / "definitions.json.template"
+
+
+def messages_of(service: str) -> ModuleType:
+    return importlib.import_module(f"{service}.messages")
+
+
+def message(service: str, type: str) -> type[Message]:
+    """The class by which a service knows a message."""
+    classes = [c for c in vars(messages_of(service)).values() if getattr(c, "type", None) == type]
+    assert len(classes) == 1, f"{service} should know {type} by one class"
+    found: typing.type[Message] = classes[0]
+    return found
+
+
+def values(hint: Any) -> st.SearchStrategy[Any]:
+    """Any value of a message's field."""
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return st.builds(hint, **{f.name: values(f.type) for f in msgspec.structs.fields(hint)})
+    if typing.get_origin(hint) in (list, tuple):
+        items = st.lists(values(typing.get_args(hint)[0]), max_size=3)
+        return items if typing.get_origin(hint) is list else items.map(tuple)
+    if hint is int:
+        return st.integers(-(2**63), 2**63 - 1)
+    return st.text(max_size=20) if hint is str else st.from_type(hint)
+
+
+@pytest.mark.parametrize("type", CONTRACTS)
+@given(data=st.data())
+def test_what_is_sent_fits_the_schema(type: str, data: st.DataObject) -> None:
+    contract = CONTRACTS[type]
+    sent = data.draw(values(message(contract["from"], type)))
+    jsonschema_rs.validate(contract["schema"], json.loads(msgspec.json.encode(sent)))
+
+
+@pytest.mark.parametrize(("type", "taker"), [(type, taker) for type, c in CONTRACTS.items() for taker in c["to"]])
+def test_what_fits_the_schema_is_taken(type: str, taker: str) -> None:
+    contract = CONTRACTS[type]
+    for example in contract["examples"]:
+        jsonschema_rs.validate(contract["schema"], example)
+        newer = {**example, "added_later": {"by": "a newer version"}}
+        taken = msgspec.json.decode(msgspec.json.encode(newer), type=message(taker, type))
+        used = msgspec.to_builtins(taken)
+        assert {name: used[name] for name in used if name in example} == {n: example[n] for n in used if n in example}
+        assert used
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_message_is_without_a_contract(service: str) -> None:
+    known = {c.type for c in vars(messages_of(service)).values() if hasattr(c, "type") and c is not Message}
+    parties = {type for type, c in CONTRACTS.items() if service in (c["from"], *c["to"])}
+    assert known == parties
+
+
+def test_the_broker_routes_each_message_to_its_takers_and_to_nobody_else() -> None:
+    bindings = json.loads(TOPOLOGY.read_text())["bindings"]
+    routed = {(b["routing_key"], b["destination"]) for b in bindings if b["source"] == "quayside"}
+    assert routed == {(type, taker) for type, c in CONTRACTS.items() for taker in c["to"]}

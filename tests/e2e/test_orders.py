@@ -1,0 +1,312 @@
+"""What a shopper meets, on the running shop: each answer of POST /orders, each payment method, cancel and refund."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+
+def slug(answer: httpx2.Response) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    assert answer.json()["detail"]
+    return answer.status_code, answer.json()["type"].rpartition("/")[2]
+
+
+# --- the good way --------------------------------------------------------------------------------
+
+
+def test_an_order_is_confirmed_its_stock_sold_and_its_cart_emptied(shopper, admin) -> None:
+    sku = admin.product(stock=10, amount=500)
+
+    id = shopper.buy(sku, 3)
+
+    assert shopper.waits_for(id) == "CONFIRMED"
+    order = shopper.http.get(f"/api/orders/{id}").json()
+    assert order["total"] == {"amount": 1500, "currency": "EUR"}
+    assert [step["status"] for step in order["history"]] == ["PENDING", "RESERVED", "CONFIRMED"]
+    assert admin.available(sku) == 7
+    for _ in range(100):
+        if shopper.http.get("/api/cart").json()["items"] == []:
+            break
+    assert shopper.http.get("/api/cart").json()["items"] == []
+
+
+def test_a_cart_changed_after_the_order_is_kept(shopper, admin) -> None:
+    sku, later = admin.product(stock=10), admin.product(stock=10)
+    id = shopper.buy(sku)
+    shopper.put(later)
+
+    shopper.waits_for(id, "CONFIRMED")
+
+    assert {"sku": later, "quantity": 1} in shopper.http.get("/api/cart").json()["items"]
+
+
+def test_a_stream_tells_each_step_and_closes(shopper, admin) -> None:
+    id = shopper.buy(admin.product(stock=1))
+
+    with shopper.http.stream("GET", f"/api/orders/{id}/events") as stream:
+        lines = [line for line in stream.iter_lines() if line.startswith("data:")]
+
+    assert ["PENDING" in lines[0], "RESERVED" in lines[1], "CONFIRMED" in lines[2]] == [True] * 3
+
+
+# --- POST /orders, row by row --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [None, "", "x" * 256, "two words"])
+def test_without_a_good_key(shopper, admin, key: str | None) -> None:
+    shopper.put(admin.product(stock=1))
+    headers = {} if key is None else {"Idempotency-Key": key}
+    answer = shopper.http.post("/api/orders", json={**body_of(shopper)}, headers=headers)
+    assert slug(answer) == (400, "idempotency-key-required")
+
+
+def body_of(shopper: Any) -> dict[str, Any]:
+    address = {"name": "Ann Lee", "line1": "Quay 1", "city": "Bergen", "postal_code": "5003", "country": "NO"}
+    return {
+        "cart_version": shopper.version,
+        "payment_method": "tok_visa",
+        "shipping_address": address,
+        "expected_total": {"amount": shopper.total, "currency": "EUR"},
+    }
+
+
+def test_the_same_key_and_body_after_the_cart_is_gone(shopper, admin) -> None:
+    shopper.put(admin.product(stock=1))
+    first = shopper.order(key="k")
+    shopper.waits_for(first.json()["id"], "CONFIRMED")
+
+    again = shopper.order(key="k")
+
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert again.headers["Location"] == first.headers["Location"]
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+
+def test_the_same_key_with_another_body(shopper, admin) -> None:
+    shopper.put(admin.product(stock=1))
+    shopper.order(key="k").raise_for_status()
+    assert slug(shopper.order("tok_declined", key="k")) == (422, "key-reused")
+
+
+def test_fifty_callers_with_one_key_make_one_order(shopper, admin) -> None:
+    sku = admin.product(stock=100)
+    shopper.put(sku)
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda _: shopper.order(key="one"), range(50)))
+
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.content for answer in answers}) == 1
+    shopper.waits_for(answers[0].json()["id"], "CONFIRMED")
+    assert admin.available(sku) == 99
+
+
+def test_a_price_that_changed_meanwhile(shopper, admin) -> None:
+    sku = admin.product(stock=1, amount=500)
+    shopper.put(sku)
+    admin.set_price(sku, 700)
+
+    answer = shopper.order()
+
+    assert slug(answer) == (409, "price-changed")
+    assert answer.json()["quote"] == {"amount": 700, "currency": "EUR"}
+    assert shopper.http.get("/api/orders").json()["items"] == []
+
+
+def test_a_tampered_total_and_currency(shopper, admin) -> None:
+    shopper.put(admin.product(stock=1, amount=500))
+    assert slug(shopper.order(expected_total={"amount": 1, "currency": "EUR"})) == (409, "price-changed")
+    assert slug(shopper.order(expected_total={"amount": 500, "currency": "USD"})) == (409, "price-changed")
+
+
+def test_another_version_of_the_cart(shopper, admin) -> None:
+    shopper.put(admin.product(stock=1))
+    assert slug(shopper.order(cart_version=str(uuid4()))) == (409, "cart-changed")
+
+
+def test_a_cart_that_was_ordered_already(shopper, admin) -> None:
+    shopper.put(admin.product(stock=5))
+    shopper.order(key="first", method="tok_slow").raise_for_status()
+    assert slug(shopper.order(key="second", method="tok_slow")) == (409, "cart-already-ordered")
+
+
+def test_an_empty_cart(shopper, admin) -> None:
+    sku = admin.product(stock=1)
+    shopper.put(sku)
+    shopper.version = shopper.http.delete(f"/api/cart/items/{sku}").json()["version"]
+    shopper.total = 0
+    assert slug(shopper.order()) == (422, "cart-empty")
+
+
+def test_an_unknown_and_a_hidden_product(shopper, admin) -> None:
+    shopper.put("NO-SUCH-THING")
+    answer = shopper.order()
+    assert slug(answer) == (422, "unknown-sku")
+    assert answer.json()["skus"] == ["NO-SUCH-THING"]
+    shopper.http.delete("/api/cart").raise_for_status()
+
+    sku = admin.product(stock=1)
+    shopper.put(sku)
+    etag = admin.http.get(f"/api/catalog/products/{sku}").headers["ETag"]
+    admin.http.delete(f"/api/catalog/products/{sku}", headers={"If-Match": etag}).raise_for_status()
+    assert slug(shopper.order()) == (422, "unknown-sku")
+
+
+# --- payment -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"), [("tok_declined", "declined"), ("tok_insufficient_funds", "insufficient_funds")]
+)
+def test_a_payment_that_fails_releases_the_stock(shopper, admin, method: str, reason: str) -> None:
+    sku = admin.product(stock=5)
+
+    id = shopper.buy(sku, 2, method)
+
+    assert shopper.waits_for(id) == "PAYMENT_FAILED"
+    assert shopper.http.get(f"/api/orders/{id}").json()["history"][-1]["reason"] == reason
+    for _ in range(100):
+        if admin.available(sku) == 5:
+            break
+    assert admin.available(sku) == 5
+
+
+def test_a_lost_reply_ends_in_one_capture(shopper, admin, provider) -> None:
+    id = shopper.buy(admin.product(stock=1), method="tok_lost_reply")
+
+    assert shopper.waits_for(id, seconds=40) == "CONFIRMED"
+    assert len(captures(provider, id)) == 1
+
+
+def test_a_slow_provider_ends_in_one_capture(shopper, admin, provider) -> None:
+    provider.post("/sandbox/faults", json={"mode": "none", "seconds": 12}).raise_for_status()
+    id = shopper.buy(admin.product(stock=1), method="tok_slow")
+
+    assert shopper.status(id) in {"PENDING", "RESERVED"}
+    assert shopper.waits_for(id, seconds=60) == "CONFIRMED"
+    assert len(captures(provider, id)) == 1
+
+
+def captures(provider: httpx2.Client, order_id: str) -> list[Any]:
+    items = provider.get("/charges", params={"order_id": order_id}).raise_for_status().json()["items"]
+    return [item for item in items if item["status"] == "succeeded"]
+
+
+def test_a_replayed_webhook_changes_nothing(shopper, admin, provider) -> None:
+    sku = admin.product(stock=5)
+    id = shopper.buy(sku)
+    shopper.waits_for(id, "CONFIRMED")
+
+    for _ in range(3):
+        provider.post("/sandbox/webhooks/replay", json={"order_id": id}).raise_for_status()
+
+    history = shopper.http.get(f"/api/orders/{id}").json()["history"]
+    assert len(history) == 3
+    assert len(captures(provider, id)) == 1
+
+
+def test_a_forged_webhook_is_refused(shop) -> None:
+    answer = httpx2.post(
+        f"{shop.place.address}/api/payments/webhooks/psp",
+        content=b'{"order_id": "x"}',
+        headers={"Psp-Signature": "t=1,v1=00", "Content-Type": "application/json"},
+    )
+    assert 400 <= answer.status_code < 500
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+# --- stock ---------------------------------------------------------------------------------------
+
+
+def test_sold_out_while_ordering(shopper, admin) -> None:
+    sku = admin.product(stock=1)
+    id = shopper.buy(sku, 2)
+    assert shopper.waits_for(id) == "REJECTED"
+    assert sku in shopper.http.get(f"/api/orders/{id}").json()["history"][-1]["reason"]
+    assert admin.available(sku) == 1
+
+
+def test_two_shoppers_and_one_unit(new_shopper: Callable[[], Any], admin) -> None:
+    sku = admin.product(stock=1)
+    shoppers = [new_shopper(), new_shopper()]
+    for each in shoppers:
+        each.put(sku)
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda each: each.order(), shoppers))
+    ends = [each.waits_for(a.json()["id"]) for each, a in zip(shoppers, answers, strict=True)]
+
+    assert sorted(ends) == ["CONFIRMED", "REJECTED"]
+    assert admin.available(sku) == 0
+
+
+# --- cancel, refund, expiry ----------------------------------------------------------------------
+
+
+def test_cancel_while_the_payment_is_unknown(shopper, admin, provider) -> None:
+    provider.post("/sandbox/faults", json={"mode": "none", "seconds": 3}).raise_for_status()
+    sku = admin.product(stock=4)
+    id = shopper.buy(sku, 3, "tok_slow")
+    shopper.waits_for(id, "RESERVED")
+
+    assert shopper.http.post(f"/api/orders/{id}/cancel").status_code == 202
+
+    assert shopper.waits_for(id, "CANCELLED", seconds=40) == "CANCELLED"
+    assert admin.available(sku) == 4
+
+
+def test_cancel_of_a_confirmed_order_refunds_it_once(shopper, admin, provider) -> None:
+    sku = admin.product(stock=4)
+    id = shopper.buy(sku, 3)
+    shopper.waits_for(id, "CONFIRMED")
+
+    for _ in range(2):
+        assert shopper.http.post(f"/api/orders/{id}/cancel").status_code == 202
+
+    assert shopper.waits_for(id, "REFUNDED") == "REFUNDED"
+    assert captures(provider, id)[0]["refunded"] == 1500
+    assert admin.available(sku) == 4
+
+
+@pytest.mark.parametrize(("stock", "method"), [(0, "tok_visa"), (1, "tok_declined")])
+def test_what_failed_cannot_be_cancelled(shopper, admin, stock: int, method: str) -> None:
+    id = shopper.buy(admin.product(stock=stock), method=method)
+    shopper.waits_for(id)
+    assert slug(shopper.http.post(f"/api/orders/{id}/cancel")) == (409, "not-cancellable")
+
+
+def test_the_back_office_refunds_in_full(shopper, admin) -> None:
+    sku = admin.product(stock=2)
+    id = shopper.buy(sku)
+    shopper.waits_for(id, "CONFIRMED")
+    assert slug(shopper.http.post(f"/api/admin/orders/{id}/refund")) == (403, "scope-required")
+
+    admin.http.post(f"/api/admin/orders/{id}/refund").raise_for_status()
+
+    assert shopper.waits_for(id, "REFUNDED") == "REFUNDED"
+    assert admin.available(sku) == 2
+
+
+def test_an_order_that_stays_open_expires(shop, shopper, admin, provider, monkeypatch) -> None:
+    monkeypatch.setenv("ORDER_TTL_SECONDS", "2")
+    monkeypatch.setenv("SWEEP_SECONDS", "0.5")
+    shop.stop("order")
+    shop.start("order")
+    try:
+        provider.post("/sandbox/faults", json={"mode": "none", "seconds": 8}).raise_for_status()
+        sku = admin.product(stock=2)
+        id = shopper.buy(sku, method="tok_slow")
+        assert shopper.waits_for(id, "EXPIRED", seconds=40) == "EXPIRED"
+        assert admin.available(sku) == 2
+    finally:
+        monkeypatch.undo()
+        shop.stop("order")
+        shop.start("order")
+
+
+def test_after_all_that_everything_agrees(audit: Callable[..., None]) -> None:
+    audit()
