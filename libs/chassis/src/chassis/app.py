@@ -94,6 +94,7 @@ def create_app(
         middleware=[
             Middleware(telemetry.RequestTelemetry, sample_ratio=settings.log_sample_ratio),
             Middleware(Deadline),
+            Middleware(BodyLimit),
         ],
         exception_handlers={
             errors.Problem: on_problem,
@@ -125,6 +126,25 @@ class Deadline:
             for key, value in scope["headers"]:
                 if key == self._header and value.isdigit() and len(value) < 8:
                     deadline.set(time.monotonic() + min(int(value), MAX_WAIT_MS) / 1000)
+        await self.app(scope, receive, send)
+
+
+class BodyLimit:
+    """Pure ASGI middleware: refuses a body by its announced length.
+
+    `max_body_size` does too, but in plain text; what it counts while reading comes to `on_http_exception`.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            for key, value in scope["headers"]:
+                if key == b"content-length" and value.isdigit() and (len(value) > 9 or int(value) > MAX_BODY):
+                    response = http_problem(413, "Content Too Large")
+                    await response(scope, receive, send)
+                    return
         await self.app(scope, receive, send)
 
 
@@ -160,23 +180,27 @@ def _printable(value: object) -> str:
 SLUGS = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large", 400: "malformed-request"}
 
 
+DETAILS = {
+    404: "No such address; see the service's openapi.json.",
+    405: "See the Allow header for the methods of this address.",
+    413: f"A body may have {MAX_BODY // 1024} KiB.",
+}
+
+
 async def on_http_exception(_: Request, error: Exception) -> Response:
     """What the framework itself raises: no such route, wrong method, body too large, unreadable body."""
     assert isinstance(error, HTTPException)
-    slug = SLUGS.get(error.status_code, "http-error")
-    detail = {
-        404: "No such address; see the service's openapi.json.",
-        405: "See the Allow header for the methods of this address.",
-        413: f"A body may have {MAX_BODY // 1024} KiB.",
-    }.get(error.status_code, "Correct the request.")
+    return http_problem(error.status_code, error.detail, error.headers)
+
+
+def http_problem(status: int, title: str, headers: Mapping[str, str] | None = None) -> Response:
     document = {
-        "type": errors.TYPE_BASE + slug,
-        "title": _printable(error.detail),
-        "status": error.status_code,
-        "detail": detail,
+        "type": errors.TYPE_BASE + SLUGS.get(status, "http-error"),
+        "title": _printable(title),
+        "status": status,
+        "detail": DETAILS.get(status, "Correct the request."),
     }
-    body = json.dumps(document).encode()
-    return Response(body, error.status_code, error.headers, "application/problem+json")
+    return Response(json.dumps(document).encode(), status, headers, "application/problem+json")
 
 
 async def on_failure(request: Request, error: Exception) -> Response:

@@ -22,7 +22,7 @@ class Batcher(Generic[T, R]):
 
     `run` returns one result an item, in order; a result that is an exception is raised to that item's caller alone.
     When `run` itself raises, every caller of that batch gets the exception. `submit` raises Unavailable when `queue`
-    items are waiting.
+    items are waiting. Who is cancelled while waiting is left out; once it runs, the work is done.
     """
 
     def __init__(
@@ -48,16 +48,24 @@ class Batcher(Generic[T, R]):
         return await future
 
     async def _work(self) -> None:
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(self._size, len(self._waiting)))]
+        while batch := self._take():
             try:
-                results: Sequence[R | Exception] = await self._run([item for item, _ in batch])
+                results = await self._run([item for item, _ in batch])
+                answers = list(zip(batch, results, strict=True))
             except Exception as error:
-                results = [error] * len(batch)
-            for (_, future), result in zip(batch, results, strict=True):
-                if future.done():  # its caller has gone; the work is done all the same
+                answers = [(waiting, error) for waiting in batch]
+            for (_, future), result in answers:
+                if future.done():
                     continue
                 if isinstance(result, Exception):
                     future.set_exception(result)
                 else:
                     future.set_result(result)
+
+    def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
+        batch: list[tuple[T, asyncio.Future[R]]] = []
+        while self._waiting and len(batch) < self._size:
+            item, future = self._waiting.popleft()
+            if not future.done():
+                batch.append((item, future))
+        return batch

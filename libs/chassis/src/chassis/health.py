@@ -9,7 +9,7 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable
 from types import FrameType
-from typing import Self
+from typing import Any, Self
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -28,6 +28,7 @@ class Health:
         self._task: asyncio.Task[None] | None = None
         self.waiting_for: str | None = "start-up"
         self.draining = asyncio.Event()
+        self._handlers: dict[signal.Signals, Any] = {}
         self.router = APIRouter(include_in_schema=False)
         self.router.add_api_route("/health/live", self.live)
         self.router.add_api_route("/health/ready", self.ready)
@@ -43,6 +44,8 @@ class Health:
         self.draining.set()
         if self._task is not None:
             self._task.cancel()
+        while self._handlers:
+            signal.signal(*self._handlers.popitem())
 
     async def _start(self) -> None:
         while self._check is not None:
@@ -71,6 +74,7 @@ class Health:
                 signal.signal(number, handle)
             except ValueError:  # not the main thread: a test's server
                 return
+            self._handlers[number] = server
 
     async def live(self) -> Response:
         return PlainTextResponse("live")

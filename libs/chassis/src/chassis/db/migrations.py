@@ -4,7 +4,7 @@
 
 A service that starts on a schema it does not know fails at its first query, in front of a shopper: `check` keeps it
 from becoming ready. A revision that is *newer* than what the code knows is fine, so that a rollback starts.
-`test_migrations.py` shows both. A revision's file is named `<revision>_<what>.py` under `<service>/migrations/versions`.
+`test_migrations.py` shows both. A revision is a file `<revision>_<what>.py` under `<service>/migrations/versions`.
 """
 
 import asyncio
@@ -30,9 +30,7 @@ class SchemaBehind(Exception):
 def revisions(package: str) -> list[str]:
     """The revisions that this code knows, oldest first."""
     folder = importlib.resources.files(package) / "migrations" / "versions"
-    return sorted(
-        f.name.split("_")[0] for f in folder.iterdir() if f.name[:1].isdigit() and f.name.endswith(".py")
-    )
+    return sorted(f.name.split("_")[0] for f in folder.iterdir() if f.name[:1].isdigit() and f.name.endswith(".py"))
 
 
 def head(package: str) -> str:
@@ -67,17 +65,13 @@ def upgrade(package: str, url: str) -> None:
     script = ScriptDirectory.from_config(config)
 
     def run(connection: "SyncConnection") -> None:
-        with EnvironmentContext(
-            config, script, fn=lambda revision, _: script._upgrade_revs("head", revision)
-        ) as env:
+        with EnvironmentContext(config, script, fn=lambda revision, _: script._upgrade_revs("head", revision)) as env:
             env.configure(connection=connection)
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
             env.run_migrations()
 
     async def main() -> None:
-        engine = create_async_engine(
-            url.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=NullPool
-        )
+        engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=NullPool)
         try:
             async with engine.begin() as connection:
                 if await is_ahead(connection):

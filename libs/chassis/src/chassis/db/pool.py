@@ -29,7 +29,6 @@ ENVIRONMENT_FAILURES = (
     asyncpg.ReadOnlySQLTransactionError,  # a primary that has become a standby
     asyncpg.InvalidCachedStatementError,  # a migration went past: the next try prepares anew
     asyncpg.OutdatedSchemaCacheError,
-    asyncpg.InterfaceError,  # connection closed under us
     asyncpg.InternalClientError,
     Unavailable,
 )
@@ -39,9 +38,9 @@ def is_environment_failure(error: BaseException) -> bool:
     """Whether the same call may succeed later (connection, time-out, deadlock …), unlike bad data or a bug."""
     if isinstance(error, ExceptionGroup):
         return all(is_environment_failure(e) for e in error.exceptions)
-    return isinstance(error, ENVIRONMENT_FAILURES) and not isinstance(
-        error, ValueError
-    )  # asyncpg's bad arguments
+    if isinstance(error, asyncpg.InterfaceError):  # one class for a lost connection and for wrong arguments
+        return not isinstance(error, ValueError) and "argument" not in str(error)
+    return isinstance(error, ENVIRONMENT_FAILURES)
 
 
 async def _no_reset(_: object) -> None:
@@ -102,15 +101,11 @@ class Database:
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         if self._pool is None:
-            raise Unavailable(
-                "shutting-down", "This process is stopping", "Try again: another one will answer."
-            )
+            raise Unavailable("shutting-down", "This process is stopping", "Try again: another one will answer.")
         try:
             connection = await self._pool.acquire(timeout=self._acquire_timeout)
         except TimeoutError as error:
-            raise Unavailable(
-                "database-busy", "No database connection is free", "Try again in a second."
-            ) from error
+            raise Unavailable("database-busy", "No database connection is free", "Try again in a second.") from error
         try:
             yield connection
         finally:

@@ -1,6 +1,7 @@
 """Consume in micro-batches: what has arrived, no timer, one transaction a batch, acknowledged after its commit."""
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
@@ -95,9 +96,7 @@ class Consumer:
                 delay = 0.2
                 await self._consume(channel)
             except aio_pika.exceptions.ChannelNotFoundEntity:
-                log.error(
-                    "queue %s does not exist: load deploy/rabbitmq's definitions into the broker", self._queue
-                )
+                log.error("queue %s does not exist: load deploy/rabbitmq's definitions into the broker", self._queue)
             except (OSError, RuntimeError, aio_pika.exceptions.AMQPError) as error:
                 log.warning("%s: %s; connecting again in %.1f s", self._queue, error, delay)
             except asyncio.CancelledError:
@@ -122,9 +121,7 @@ class Consumer:
             assert tag is not None
             await under.basic_ack(tag, multiple=True)  # batches end in order, so all up to here is done
 
-    async def _next(
-        self, channel: AbstractChannel
-    ) -> list[tuple[AbstractIncomingMessage, list[Envelope] | None]]:
+    async def _next(self, channel: AbstractChannel) -> list[tuple[AbstractIncomingMessage, list[Envelope] | None]]:
         """Whole messages, up to 256 events; a redelivered message alone. Empty when stopping or disconnected."""
         batch: list[tuple[AbstractIncomingMessage, list[Envelope] | None]] = []
         size = 0
@@ -190,9 +187,7 @@ class Consumer:
                     return False
         return True
 
-    async def _handle_type(
-        self, type: str, items: list[tuple[Envelope, int]], channel: AbstractChannel
-    ) -> bool:
+    async def _handle_type(self, type: str, items: list[tuple[Envelope, int]], channel: AbstractChannel) -> bool:
         decoder, handler = self._decoders.get(type), self._handlers.get(type)
         good: list[tuple[Envelope, int, Event[Any]]] = []
         for envelope, attempts in items:
@@ -200,9 +195,7 @@ class Consumer:
                 if decoder is None:
                     raise LookupError(f"no handler for {type}")
                 data = decoder.decode(envelope.data)
-                good.append(
-                    (envelope, attempts, Event(envelope.id, envelope.subject, data, envelope.traceparent))
-                )
+                good.append((envelope, attempts, Event(envelope.id, envelope.subject, data, envelope.traceparent)))
             except (msgspec.DecodeError, LookupError, UnicodeDecodeError) as error:
                 if not await self._fail(envelope, attempts, error, channel):
                     return False
@@ -236,9 +229,7 @@ class Consumer:
                 telemetry.consumed.add(len(items), {"messaging.destination.name": self._queue})
                 return True
 
-    async def _fail(
-        self, envelope: Envelope, attempts: int, error: Exception, channel: AbstractChannel
-    ) -> bool:
+    async def _fail(self, envelope: Envelope, attempts: int, error: Exception, channel: AbstractChannel) -> bool:
         step = LADDER[attempts] if attempts < len(LADDER) else self._dead
         log.error(
             "%s: event %s (%s) of %s failed: %s; to %s",
@@ -248,9 +239,7 @@ class Consumer:
         ((_, body),) = pack([envelope])
         return await self._send(step, self._queue, body, attempts + 1, channel)
 
-    async def _send(
-        self, exchange: str, key: str, body: bytes, attempts: int, channel: AbstractChannel
-    ) -> bool:
+    async def _send(self, exchange: str, key: str, body: bytes, attempts: int, channel: AbstractChannel) -> bool:
         """Publishes until the broker has it. False when our own deliveries are gone, so that they come again."""
         delay = 0.1
         while not (channel.is_closed or self._stopping.is_set()):
@@ -265,10 +254,8 @@ class Consumer:
         return False
 
     async def _pause(self, seconds: float) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            pass
 
 
 def waves(events: list[tuple[Envelope, int]]) -> list[list[tuple[Envelope, int]]]:
@@ -285,7 +272,7 @@ def waves(events: list[tuple[Envelope, int]]) -> list[list[tuple[Envelope, int]]
 
 
 async def _close(connection: AbstractConnection) -> None:
-    try:
+    with contextlib.suppress(
+        OSError, TimeoutError, RuntimeError, asyncio.CancelledError, aio_pika.exceptions.AMQPError
+    ):
         await asyncio.wait_for(connection.close(), 1)
-    except (OSError, TimeoutError, RuntimeError, asyncio.CancelledError, aio_pika.exceptions.AMQPError):
-        pass

@@ -1,6 +1,7 @@
 """Publish and know: a call returns once the broker has the message on disk, or raises."""
 
 import asyncio
+import contextlib
 from typing import Any, Self
 
 import aio_pika
@@ -77,17 +78,13 @@ class Publisher:
             raise Refused(f"{exchange}/{routing_key}: {error}") from error
         except (OSError, TimeoutError, RuntimeError, aio_pika.exceptions.AMQPError) as error:
             await self._discard()
-            raise BrokerDown(
-                f"publishing to {exchange}/{routing_key}: {error or type(error).__name__}"
-            ) from error
+            raise BrokerDown(f"publishing to {exchange}/{routing_key}: {error or type(error).__name__}") from error
         except asyncio.CancelledError as error:
             await self._discard()
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            raise BrokerDown(
-                "the connection was lost while publishing"
-            ) from error  # aiormq cancels its waiters
+            raise BrokerDown("the connection was lost while publishing") from error  # aiormq cancels its waiters
 
     async def _exchange(self, name: str) -> AbstractExchange:
         async with self._opening:
@@ -104,13 +101,7 @@ class Publisher:
         connection, self._connection, self._channel = self._connection, None, None
         self._exchanges = {}
         if connection is not None and not connection.is_closed:
-            try:
-                await asyncio.wait_for(connection.close(), 1)
-            except (
-                OSError,
-                TimeoutError,
-                RuntimeError,
-                asyncio.CancelledError,
-                aio_pika.exceptions.AMQPError,
+            with contextlib.suppress(
+                OSError, TimeoutError, RuntimeError, asyncio.CancelledError, aio_pika.exceptions.AMQPError
             ):
-                pass
+                await asyncio.wait_for(connection.close(), 1)

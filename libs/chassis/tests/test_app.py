@@ -1,0 +1,308 @@
+"""Every failure is a problem+json of one form, health tells the orchestrator the truth, a worker has no routes."""
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+from fastapi import APIRouter, FastAPI
+
+from chassis.app import MAX_BODY, create_app
+from chassis.errors import Conflict, Unauthenticated, Unavailable
+from chassis.http import deadline
+from chassis.schemas import Body, Text
+from chassis.settings import ServiceSettings
+
+router = APIRouter()
+
+
+class Lamp(Body):
+    name: Text
+    watts: int
+
+
+@router.post("/lamps", status_code=201)
+async def add(lamp: Lamp) -> Lamp:
+    return lamp
+
+
+@router.get("/lamps/{name}")
+async def find(name: Text, colour: Text = "white") -> dict[str, str]:
+    return {"name": name, "colour": colour}
+
+
+@router.get("/raises/{what}")
+async def fail(what: str) -> None:
+    raise {
+        "conflict": Conflict("lamp-taken", "The lamp is taken", "Choose another.", lamp="desk"),
+        "unauthenticated": Unauthenticated("token-required", "A token is required"),
+        "unavailable": Unavailable("too-busy", "Too busy", retry_after=3),
+        "database": asyncpg.ConnectionDoesNotExistError("connection was closed"),
+        "bug": ZeroDivisionError("the stack trace says password=9d2f"),
+    }[what]
+
+
+@router.get("/deadline")
+async def wait() -> bool:
+    return deadline.get() is not None
+
+
+@asynccontextmanager
+async def serve(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://lamps") as c:
+        yield c
+
+
+def lamps(role: str = "all", **more: Any) -> FastAPI:
+    return create_app(ServiceSettings(role=role), "lamps", title="Lamps", routers=[router], **more)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx2.AsyncClient]:
+    async with serve(lamps()) as client:
+        yield client
+
+
+def problem(response: httpx2.Response) -> tuple[int, str]:
+    """The status and the slug, once the form is checked."""
+    document = response.json()
+    assert response.headers["content-type"] == "application/problem+json"
+    assert document["status"] == response.status_code
+    assert document["title"]
+    assert isinstance(document["detail"], str)
+    return response.status_code, document["type"].rpartition("/")[2]
+
+
+async def test_a_domain_error_keeps_its_slug_and_its_members(client: httpx2.AsyncClient):
+    response = await client.get("/raises/conflict")
+
+    assert problem(response) == (409, "lamp-taken")
+    assert response.json()["lamp"] == "desk"
+
+
+async def test_who_is_unauthenticated_is_told_how_to_authenticate(client: httpx2.AsyncClient):
+    response = await client.get("/raises/unauthenticated")
+
+    assert problem(response) == (401, "token-required")
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+async def test_unavailable_says_when_to_try_again(client: httpx2.AsyncClient):
+    response = await client.get("/raises/unavailable")
+
+    assert problem(response) == (503, "too-busy")
+    assert response.headers["retry-after"] == "3"
+
+
+async def test_a_lost_database_is_a_503_with_retry_after(client: httpx2.AsyncClient):
+    response = await client.get("/raises/database")
+
+    assert problem(response) == (503, "database-unavailable")
+    assert response.headers["retry-after"] == "1"
+
+
+async def test_a_bug_is_a_500_that_tells_nothing(client: httpx2.AsyncClient):
+    response = await client.get("/raises/bug")
+
+    assert problem(response) == (500, "internal-error")
+    assert "9d2f" not in response.text
+
+
+async def test_a_bug_is_logged_with_its_stack_once(capfd: pytest.CaptureFixture[str]):
+    async with serve(lamps()) as client:
+        await client.get("/raises/bug")
+
+    stacks = [line for line in capfd.readouterr().out.splitlines() if "ZeroDivisionError" in line]
+    assert len(stacks) == 1
+    assert "in fail" in json.loads(stacks[0])["exception"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "answer"),
+    [
+        ("GET", "/chairs", (404, "not-found")),
+        ("GET", "/lamps/", (404, "not-found")),
+        ("DELETE", "/lamps", (405, "method-not-allowed")),
+    ],
+)
+async def test_what_the_framework_refuses_has_the_same_form(
+    client: httpx2.AsyncClient, method: str, path: str, answer: tuple[int, str]
+):
+    assert problem(await client.request(method, path)) == answer
+
+
+async def test_a_method_that_is_not_allowed_comes_with_those_that_are(client: httpx2.AsyncClient):
+    assert (await client.delete("/lamps")).headers["allow"] == "POST"
+
+
+async def post(client: httpx2.AsyncClient, body: bytes) -> httpx2.Response:
+    return await client.post("/lamps", content=body, headers={"content-type": "application/json"})
+
+
+async def test_a_body_is_stripped_and_accepted(client: httpx2.AsyncClient):
+    assert (await post(client, b'{"name": " desk ", "watts": 7}')).json() == {"name": "desk", "watts": 7}
+
+
+async def test_an_invalid_body_names_the_fields_and_not_what_was_in_them(client: httpx2.AsyncClient):
+    response = await post(client, b'{"name": "desk", "watts": "9d2f"}')
+
+    assert problem(response) == (422, "invalid-request")
+    assert [error["field"] for error in response.json()["errors"]] == ["body.watts"]
+    assert "9d2f" not in response.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"name": "desk", "watts": 7, "price": 0}',
+        b'{"name": "a\\u0000b", "watts": 7}',
+        b'{"name": "\\ud800", "watts": 7}',
+        b'{"name": "desk", "watts": 7, "\\ud800": 1}',
+        b'{"name": "\xff", "watts": 7}',
+        b'{"name": "desk", "watts": NaN}',
+        b'{"name": "desk", "watts": 1e999}',
+        b'{"name": "desk", "watts": ' + b"9" * 5000 + b"}",
+        b"[" * 60_000,
+        b'{"name": ' + b"[" * 20_000 + b"]" * 20_000 + b', "watts": 7}',
+        b"{",
+        b"",
+        b"null",
+    ],
+    ids=lambda body: repr(body[:30]),
+)
+async def test_a_body_that_is_not_what_it_should_be_is_the_callers_fault(client: httpx2.AsyncClient, body: bytes):
+    status, _ = problem(await post(client, body))
+
+    assert status in (400, 422)
+
+
+@pytest.mark.parametrize("path", ["/lamps/a%00b", "/lamps/desk?colour=%00", "/lamps/%01"])
+async def test_text_that_no_database_can_keep_is_refused_in_addresses_too(client: httpx2.AsyncClient, path: str):
+    assert problem(await client.get(path)) == (422, "invalid-request")
+
+
+async def test_a_body_over_the_limit_is_refused(client: httpx2.AsyncClient):
+    body = json.dumps({"name": "x" * MAX_BODY, "watts": 7}).encode()
+
+    assert problem(await post(client, body)) == (413, "body-too-large")
+
+
+async def test_a_body_over_the_limit_is_refused_when_its_length_is_not_told(client: httpx2.AsyncClient):
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b"x" * 8192
+
+    response = await client.post("/lamps", content=chunks(), headers={"content-type": "application/json"})
+
+    assert problem(response) == (413, "body-too-large")
+
+
+@pytest.mark.parametrize(("sent", "known"), [("500", True), ("", False), ("-1", False), ("soon", False), ("²", False)])
+async def test_the_callers_deadline_is_noted(client: httpx2.AsyncClient, sent: str, known: bool):
+    response = await client.get("/deadline", headers={"X-Request-Timeout-Ms": sent.encode("latin-1")})
+
+    assert response.json() is known
+
+
+async def test_a_process_is_live_at_once_and_ready_when_its_check_succeeds():
+    schema = asyncio.Event()
+
+    async def started() -> None:
+        if not schema.is_set():
+            raise LookupError("the schema is behind")
+
+    async with serve(lamps(started=started)) as client:
+        await asyncio.sleep(0.05)
+        assert (await client.get("/health/live")).status_code == 200
+        for path in ("/health/startup", "/health/ready"):
+            response = await client.get(path)
+            assert (response.status_code, response.text) == (503, "waiting: the schema is behind")
+
+        schema.set()
+        await asyncio.sleep(0.4)
+        assert (await client.get("/health/startup")).status_code == 200
+        assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_a_draining_process_is_live_but_not_ready():
+    app = lamps()
+    async with serve(app) as client:
+        await asyncio.sleep(0)
+        assert (await client.get("/health/ready")).status_code == 200
+
+        app.state.health.draining.set()
+
+        assert (await client.get("/health/ready")).status_code == 503
+        assert (await client.get("/health/live")).status_code == 200
+        assert (await client.get("/lamps/desk")).status_code == 200
+
+
+class Resource:
+    """Notes when it is entered and left."""
+
+    def __init__(self, name: str, diary: list[str]) -> None:
+        self.name, self.diary = name, diary
+
+    async def __aenter__(self) -> None:
+        self.diary.append(f"+{self.name}")
+
+    async def __aexit__(self, *_: object) -> None:
+        self.diary.append(f"-{self.name}")
+
+
+@pytest.mark.parametrize(
+    ("role", "diary"),
+    [("all", "+db +broker +jobs -jobs -broker -db"), ("worker", "+db +broker +jobs -jobs -broker -db"),
+     ("api", "+db +broker -broker -db")],
+)  # fmt: skip
+async def test_resources_are_left_in_reverse_and_an_api_has_no_workers(role: str, diary: str):
+    seen: list[str] = []
+    resources = [Resource("db", seen), Resource("broker", seen)]
+
+    async with serve(lamps(role, resources=resources, workers=[Resource("jobs", seen)])):
+        pass
+
+    assert " ".join(seen) == diary
+
+
+async def test_a_worker_has_health_and_metrics_and_no_routes():
+    async with serve(lamps("worker")) as client:
+        assert (await client.get("/health/live")).status_code == 200
+        assert (await client.get("/metrics")).status_code == 200
+        assert (await client.get("/lamps/desk")).status_code == 404
+
+
+async def test_the_openapi_document_promises_a_problem_and_hides_health(client: httpx2.AsyncClient):
+    document = (await client.get("/api/lamps/openapi.json")).json()
+
+    assert set(document["paths"]) == {"/lamps", "/lamps/{name}", "/raises/{what}", "/deadline"}
+    responses = document["paths"]["/lamps"]["post"]["responses"]
+    assert set(responses) == {"201", "default"}
+    assert responses["default"]["content"] == {
+        "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+    }
+    assert "ValidationError" not in document["components"]["schemas"]
+
+
+async def test_a_signal_drains_at_once_and_its_handler_is_given_back():
+    before = signal.getsignal(signal.SIGTERM)
+    signalled: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: signalled.append(number))
+    server = signal.getsignal(signal.SIGTERM)
+    try:
+        async with serve(lamps()) as client:
+            await asyncio.sleep(0)
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0)
+
+            assert (await client.get("/health/ready")).text == "draining"
+            assert signalled == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGTERM) is server
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,130 @@
+"""Concurrent callers share one run; a lone caller waits for nobody."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from chassis.batching import Batcher
+from chassis.errors import Conflict, Unavailable
+
+
+class Squares:
+    """The work that callers share; each run takes as long as a commit to a disk."""
+
+    def __init__(self, seconds: float = 0.02) -> None:
+        self.seconds = seconds
+        self.runs: list[list[int]] = []
+
+    async def __call__(self, items: list[int]) -> Sequence[int | Exception]:
+        self.runs.append(items)
+        await asyncio.sleep(self.seconds)
+        return [Conflict("odd", "Odd numbers are taken") if item == 13 else item * item for item in items]
+
+
+async def test_a_lone_caller_is_not_delayed():
+    work = Squares()
+    call = asyncio.create_task(Batcher(work).submit(1))
+
+    for _ in range(2):  # the call's own turn of the loop, and the run's
+        await asyncio.sleep(0)
+
+    assert work.runs == [[1]]
+    assert await call == 1
+
+
+async def test_callers_that_come_during_a_run_share_the_next_one():
+    work = Squares()
+    batcher = Batcher(work)
+    first = asyncio.create_task(batcher.submit(1))
+    await asyncio.sleep(0.005)
+
+    results = await asyncio.gather(first, *(batcher.submit(item) for item in (2, 3, 4)))
+
+    assert results == [1, 4, 9, 16]
+    assert work.runs == [[1], [2, 3, 4]]
+
+
+async def test_a_run_takes_no_more_than_its_size():
+    work = Squares()
+    batcher = Batcher(work, size=2)
+
+    await asyncio.gather(*(batcher.submit(item) for item in range(5)))
+
+    assert work.runs == [[0, 1], [2, 3], [4]]
+
+
+async def test_one_items_failure_is_its_callers_alone():
+    batcher = Batcher(Squares())
+
+    results = await asyncio.gather(*(batcher.submit(item) for item in (2, 13, 3)), return_exceptions=True)
+
+    assert (results[0], results[2]) == (4, 9)
+    assert isinstance(results[1], Conflict)
+
+
+async def test_a_failed_run_fails_its_own_callers_and_nobody_after_them():
+    async def run(items: list[int]) -> list[int | Exception]:
+        if 0 in items:
+            raise ConnectionResetError("the database went away")
+        return list(items)
+
+    batcher = Batcher(run)
+
+    failed = await asyncio.gather(batcher.submit(0), batcher.submit(1), return_exceptions=True)
+
+    assert [type(error) for error in failed] == [ConnectionResetError, ConnectionResetError]
+    assert await batcher.submit(2) == 2
+
+
+async def test_a_run_that_forgets_a_result_fails_its_callers_instead_of_leaving_them_to_hang():
+    async def run(items: list[int]) -> list[int | Exception]:
+        return list(items[1:])
+
+    batcher = Batcher(run)
+
+    async with asyncio.timeout(1):
+        failed = await asyncio.gather(batcher.submit(1), batcher.submit(2), return_exceptions=True)
+
+    assert all(isinstance(error, ValueError) for error in failed)
+
+
+async def test_a_full_queue_says_so_at_once():
+    batcher = Batcher(Squares(), queue=2)
+    waiting = [asyncio.create_task(batcher.submit(1))]
+    await asyncio.sleep(0.005)
+    waiting += [asyncio.create_task(batcher.submit(item)) for item in (2, 3)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(Unavailable) as refused:
+        await batcher.submit(4)
+
+    assert refused.value.retry_after == 1
+    assert await asyncio.gather(*waiting) == [1, 4, 9]
+
+
+async def test_a_caller_that_goes_away_takes_nothing_from_the_others():
+    work = Squares()
+    batcher = Batcher(work)
+    gone, stays = asyncio.create_task(batcher.submit(1)), asyncio.create_task(batcher.submit(2))
+    await asyncio.sleep(0.005)
+
+    gone.cancel()
+
+    assert await stays == 4
+    assert work.runs == [[1, 2]]
+
+
+async def test_a_caller_that_went_away_while_waiting_is_not_worked_for():
+    work = Squares()
+    batcher = Batcher(work)
+    first = asyncio.create_task(batcher.submit(1))
+    await asyncio.sleep(0.005)
+    gone = asyncio.create_task(batcher.submit(2))
+    await asyncio.sleep(0)
+
+    gone.cancel()
+    await first
+    await batcher.submit(3)
+
+    assert work.runs == [[1], [3]]

@@ -1,0 +1,216 @@
+"""The driver alone begins and ends transactions, waits are short, and failures are told apart."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+
+from chassis.db import Database, compiled, is_environment_failure
+from chassis.errors import Unavailable
+
+metadata = sa.MetaData()
+lamps = sa.Table("lamps", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.Text))
+
+
+@pytest.fixture
+async def db(database: Callable[..., str]) -> AsyncIterator[Database]:
+    async with Database(database(None), name="lamps", size=2, acquire_timeout=0.3, statement_timeout=0.5) as db:
+        async with db.connection() as connection:
+            await connection.execute("CREATE TABLE lamps (id int PRIMARY KEY, name text NOT NULL)")
+        yield db
+
+
+async def count(db: Database) -> int:
+    async with db.connection() as connection:
+        return await connection.fetchval("SELECT count(*) FROM lamps")
+
+
+async def test_a_transaction_keeps_its_rows(db: Database):
+    async with db.transaction() as tx:
+        await tx.execute(*flat(compiled(sa.insert(lamps).values(id=1, name="desk"))))
+
+    assert await count(db) == 1
+
+
+async def test_a_rollback_keeps_nothing(db: Database):
+    with pytest.raises(LookupError):
+        async with db.transaction() as tx:
+            await tx.execute("INSERT INTO lamps VALUES (1, 'desk')")
+            await tx.execute(*flat(compiled(sa.insert(lamps).values(id=2, name="floor"))))
+            raise LookupError
+
+    assert await count(db) == 0
+
+
+async def test_a_cancelled_transaction_keeps_nothing_and_gives_its_connection_back(db: Database):
+    async def forever() -> None:
+        async with db.transaction() as tx:
+            await tx.execute("INSERT INTO lamps VALUES (1, 'desk')")
+            await asyncio.sleep(60)
+
+    for _ in range(3):
+        task = asyncio.create_task(forever())
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await asyncio.wait({task})
+
+    assert await count(db) == 0
+
+
+async def test_who_waits_for_commits_is_woken_after_one_and_not_after_a_rollback(db: Database):
+    woken: list[int] = []
+    db.after_commit.append(lambda: woken.append(1))
+
+    with pytest.raises(LookupError):
+        async with db.transaction():
+            raise LookupError
+    assert woken == []
+
+    async with db.transaction():
+        pass
+    assert woken == [1]
+
+
+async def test_a_busy_pool_answers_unavailable_soon(db: Database):
+    async with db.connection(), db.connection():
+        start = time.perf_counter()
+        with pytest.raises(Unavailable, match="database-busy"):
+            await db.ping()
+        assert time.perf_counter() - start < 1
+
+    await db.ping()
+
+
+async def test_a_closed_pool_answers_unavailable(database: Callable[..., str]):
+    async with Database(database(None), name="lamps") as db:
+        pass
+
+    with pytest.raises(Unavailable, match="shutting-down"):
+        await db.ping()
+
+
+async def test_a_lost_connection_is_replaced(db: Database):
+    async with db.connection() as connection:
+        await connection.close()
+
+    await db.ping()
+
+
+async def slow(db: Database) -> None:
+    async with db.connection() as c:
+        await c.execute("SELECT pg_sleep(5)")
+
+
+async def locked(db: Database) -> None:
+    async with db.transaction() as one, db.transaction() as two:
+        await one.execute("LOCK TABLE lamps")
+        await two.execute("LOCK TABLE lamps NOWAIT")
+
+
+async def deadlock(db: Database) -> None:
+    async with db.connection() as c:
+        await c.execute("INSERT INTO lamps VALUES (1, 'desk'), (2, 'floor')")
+
+    async def swap(first: int, second: int) -> None:
+        async with db.transaction() as tx:
+            await tx.execute("SET LOCAL deadlock_timeout = '50ms'")
+            await tx.execute("UPDATE lamps SET name = 'x' WHERE id = $1", first)
+            await asyncio.sleep(0.1)
+            await tx.execute("UPDATE lamps SET name = 'x' WHERE id = $1", second)
+
+    outcomes = await asyncio.gather(swap(1, 2), swap(2, 1), return_exceptions=True)
+    raise next(error for error in outcomes if error is not None)
+
+
+async def read_only(db: Database) -> None:
+    async with db.transaction() as tx:
+        await tx.execute("SET TRANSACTION READ ONLY")
+        await tx.execute("INSERT INTO lamps VALUES (1, 'desk')")
+
+
+async def migrated_under_us(db: Database) -> None:
+    async with db.connection() as c, db.connection() as migration:
+        await c.fetch("SELECT * FROM lamps")
+        await migration.execute("ALTER TABLE lamps ADD colour text")
+        async with c.transaction():
+            await c.fetch("SELECT * FROM lamps")
+
+
+async def refused(_: Database) -> None:
+    async with Database("postgresql://lamps@127.0.0.1:1/lamps", name="lamps") as nobody:
+        await nobody.ping()
+
+
+async def terminated(db: Database) -> None:
+    async with db.transaction() as tx:
+        await tx.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+async def terminated_between_statements(db: Database) -> None:
+    async with db.transaction() as tx, db.connection() as administrator:
+        await administrator.execute("SELECT pg_terminate_backend($1)", tx.get_server_pid())
+        await asyncio.sleep(0.1)
+        await tx.execute("SELECT 1")
+
+
+async def closed(db: Database) -> None:
+    async with db.connection() as c:
+        await c.close()
+        await c.execute("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    "provoke",
+    [slow, locked, deadlock, read_only, migrated_under_us, refused, terminated, terminated_between_statements, closed],
+)
+async def test_a_failure_of_the_environment_is_worth_another_try(db: Database, provoke):
+    with pytest.raises(Exception) as failed:  # noqa: PT011 - its class is the driver's own business
+        await provoke(db)
+
+    await db.ping()
+    assert is_environment_failure(failed.value), repr(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("sql", "arguments"),
+    [
+        ("INSERT INTO lamps VALUES (1, 'desk'), (1, 'desk')", ()),
+        ("INSERT INTO lamps VALUES (1, NULL)", ()),
+        ("SELECT 1 / 0", ()),
+        ("SELEC", ()),
+        ("SELECT * FROM chairs", ()),
+        ("SELECT $1::int", ("desk",)),
+        ("SELECT $1::int", (2**31,)),
+        ("SELECT $1::int, $2::int", (1,)),
+        ("SELECT $1::text", ("a\0b",)),
+        ("SELECT $1::text", ("\ud800",)),
+    ],
+)
+async def test_bad_data_and_bugs_are_not(db: Database, sql: str, arguments: tuple[object, ...]):
+    with pytest.raises((asyncpg.PostgresError, ValueError, asyncpg.InterfaceError)) as failed:
+        async with db.connection() as c:
+            await c.execute(sql, *arguments)
+
+    assert not is_environment_failure(failed.value), repr(failed.value)
+
+
+async def test_a_group_of_failures_is_the_environments_when_all_of_it_is():
+    assert is_environment_failure(ExceptionGroup("", [OSError(), TimeoutError()]))
+    assert not is_environment_failure(ExceptionGroup("", [OSError(), KeyError()]))
+
+
+async def test_a_composed_statement_runs_with_its_arguments_in_order(db: Database):
+    async with db.transaction() as tx:
+        await tx.executemany("INSERT INTO lamps VALUES ($1, $2)", [(1, "desk"), (2, "floor"), (3, "desk")])
+
+        statement = sa.select(lamps.c.id).where(lamps.c.name == "desk", lamps.c.id.in_([3, 2, 1])).order_by("id")
+        sql, arguments = compiled(statement.limit(5))
+
+        assert [row["id"] for row in await tx.fetch(sql, *arguments)] == [1, 3]
+
+
+def flat(statement: tuple[str, list[object]]) -> tuple[object, ...]:
+    return statement[0], *statement[1]

@@ -1,0 +1,142 @@
+"""Calls to another service end in time, over a few connections, with few retries."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from chassis.errors import Unavailable
+from chassis.http import DEADLINE_HEADER, HttpClient, deadline
+
+
+class Remote:
+    """Another service: what it was asked, and how it answers."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.asked: list[web.Request] = []
+        self.statuses: list[int] = []
+        self.seconds = 0.0
+        self.at_once = 0
+        self.most_at_once = 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append(request)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            self.at_once -= 1
+        status = self.statuses.pop(0) if self.statuses else 200
+        return web.json_response({"lamp": "desk"}, status=status)
+
+
+@pytest.fixture
+async def remote() -> AsyncIterator[Remote]:
+    remote = Remote()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", remote.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    remote.url = f"http://{host}:{port}"
+    yield remote
+    await runner.cleanup()
+
+
+async def test_an_answer_has_a_status_and_a_body(remote: Remote):
+    async with HttpClient(remote.url, name="lamps") as client:
+        response = await client.get("/lamps/1")
+
+    assert (response.status, response.json()) == (200, {"lamp": "desk"})
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 429])
+async def test_a_4xx_is_an_answer_and_is_not_asked_for_again(remote: Remote, status: int):
+    remote.statuses = [status]
+    async with HttpClient(remote.url, name="lamps") as client:
+        assert (await client.get("/")).status == status
+    assert len(remote.asked) == 1
+
+
+async def test_a_get_is_tried_once_more(remote: Remote):
+    remote.statuses = [503]
+    async with HttpClient(remote.url, name="lamps") as client:
+        assert (await client.get("/")).status == 200
+    assert len(remote.asked) == 2
+
+
+async def test_a_5xx_twice_is_unavailable(remote: Remote):
+    remote.statuses = [500, 502]
+    async with HttpClient(remote.url, name="lamps") as client:
+        with pytest.raises(Unavailable, match="lamps-unavailable"):
+            await client.get("/")
+
+
+async def test_a_post_is_not_repeated(remote: Remote):
+    remote.statuses = [503]
+    async with HttpClient(remote.url, name="lamps") as client:
+        with pytest.raises(Unavailable):
+            await client.request("POST", "/", body=b"{}")
+    assert len(remote.asked) == 1
+
+
+async def test_nobody_there_is_unavailable():
+    async with HttpClient("http://127.0.0.1:1", name="lamps") as client:
+        with pytest.raises(Unavailable):
+            await client.get("/")
+
+
+async def test_an_overloaded_service_gets_few_retries(remote: Remote):
+    remote.statuses = [503] * 1000
+    async with HttpClient(remote.url, name="lamps") as client:
+        await asyncio.gather(*(client.get("/") for _ in range(100)), return_exceptions=True)
+
+    assert 100 < len(remote.asked) <= 100 + 10 + 10  # what was saved, and a tenth of the calls
+
+
+async def test_a_call_waits_no_longer_than_its_time_out(remote: Remote):
+    remote.seconds = 5
+    async with HttpClient(remote.url, name="lamps", timeout=0.2) as client:
+        start = time.perf_counter()
+        with pytest.raises(Unavailable):
+            await client.request("POST", "/")
+    assert time.perf_counter() - start < 0.5
+
+
+async def test_a_call_waits_no_longer_than_the_caller_does_retry_included(remote: Remote):
+    remote.seconds = 5
+    deadline.set(time.monotonic() + 0.2)
+    async with HttpClient(remote.url, name="lamps") as client:
+        start = time.perf_counter()
+        with pytest.raises(Unavailable):
+            await client.get("/")
+    assert time.perf_counter() - start < 0.5
+
+
+async def test_the_remote_is_told_how_long_the_caller_waits(remote: Remote):
+    deadline.set(time.monotonic() + 0.7)
+    async with HttpClient(remote.url, name="lamps") as client:
+        await client.get("/")
+
+    assert 500 < int(remote.asked[0].headers[DEADLINE_HEADER]) <= 700
+
+
+async def test_a_call_after_the_deadline_is_not_made(remote: Remote):
+    deadline.set(time.monotonic() - 0.1)
+    async with HttpClient(remote.url, name="lamps") as client:
+        with pytest.raises(Unavailable, match="lamps-unavailable"):
+            await client.get("/")
+    assert remote.asked == []
+
+
+async def test_connections_are_capped(remote: Remote):
+    remote.seconds = 0.02
+    async with HttpClient(remote.url, name="lamps", connections=3) as client:
+        await asyncio.gather(*(client.get("/") for _ in range(12)))
+    assert remote.most_at_once == 3
