@@ -14,6 +14,7 @@ from uuid import UUID
 
 import aio_pika
 import httpx2
+import msgspec
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -132,9 +133,12 @@ async def api(database: Callable[[str], str]) -> AsyncIterator[tuple[httpx2.Asyn
         psp_webhook_secret=SECRET,
     )
     app = create(settings)
-    async with app.router.lifespan_context(app), Database(url, name="test") as db:
-        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://payment") as client:
-            yield client, db
+    async with (
+        app.router.lifespan_context(app),
+        Database(url, name="test") as db,
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://payment") as client,
+    ):
+        yield client, db
 
 
 async def unanswered(db: Database) -> UUID:
@@ -253,8 +257,6 @@ async def send(publisher: Publisher, events: Iterable[Any]) -> None:
 
 
 def encoded(data: Any) -> Any:
-    import msgspec
-
     return msgspec.Raw(msgspec.json.encode(data))
 
 

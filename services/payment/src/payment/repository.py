@@ -14,6 +14,15 @@ COLUMNS = (
     "order_id, state, amount, currency, payment_method, cancel_requested, reason, stuck, attempts,"
     " first_attempt_at, next_attempt_at"
 )
+LEASE = f"""
+    WITH due AS MATERIALIZED (
+        SELECT order_id AS id FROM payments WHERE next_attempt_at <= now()
+        ORDER BY next_attempt_at LIMIT $1 FOR UPDATE SKIP LOCKED
+    )
+    UPDATE payments SET attempts = attempts + 1, next_attempt_at = now() + $2::interval,
+        first_attempt_at = coalesce(first_attempt_at, now()), updated_at = now()
+    FROM due WHERE order_id = due.id RETURNING {COLUMNS}
+"""  # noqa: S608
 
 
 async def insert_requested(tx: Connection, charges: Iterable[Charge]) -> None:
@@ -67,15 +76,7 @@ async def save(tx: Connection, payments: Iterable[Payment]) -> None:
 
 async def lease(connection: Connection, limit: int, duration: timedelta) -> list[Payment]:
     """Takes up to `limit` due payments, the longest due first, which nobody else gets for `duration`."""
-    rows = await connection.fetch(
-        "WITH due AS MATERIALIZED (SELECT order_id AS id FROM payments WHERE next_attempt_at <= now()"
-        " ORDER BY next_attempt_at LIMIT $1 FOR UPDATE SKIP LOCKED)"
-        " UPDATE payments SET attempts = attempts + 1, next_attempt_at = now() + $2::interval,"
-        " first_attempt_at = coalesce(first_attempt_at, now()), updated_at = now()"
-        f" FROM due WHERE order_id = due.id RETURNING {COLUMNS}",  # noqa: S608
-        limit,
-        duration,
-    )
+    rows = await connection.fetch(LEASE, limit, duration)
     return [_payment(row) for row in rows]
 
 
