@@ -14,7 +14,7 @@ from catalog.repository import products, stock
 from chassis import inbox, outbox
 from chassis.db import Connection, Database
 from chassis.errors import Conflict, NotFound, PreconditionFailed
-from chassis.messaging import Event
+from chassis.messaging.envelope import Event
 
 __all__ = ["change_product", "confirm", "create_product", "hide_product", "release", "reserve", "restock"]
 
