@@ -1,6 +1,7 @@
 """A role, a database and the newest schema for each service that has one."""
 
 import asyncio
+import os
 import subprocess
 
 import asyncpg
@@ -9,6 +10,7 @@ from chassis.testing.processes import StartError
 from chassis.testing.servers import Postgres
 from chassis.testing.system import environment, postgres_program
 from shopctl.native.place import DATABASES, Place
+from shopctl.native.services import DEVELOPMENT
 
 
 def make_ready(place: Place, server: Postgres) -> None:
@@ -24,6 +26,7 @@ def make_ready(place: Place, server: Postgres) -> None:
     )
     if done.returncode:
         raise StartError(f"{script.name} failed\n{done.stderr}")
+    os.environ.update(DEVELOPMENT)  # migrations read the same environment as the services: the first accounts
     for service in DATABASES:
         migrate(service, place.database_url(service))
 

@@ -16,6 +16,8 @@ ADMIN_PASSWORD = "quayside-admin"  # noqa: S105
 SHOPPER_EMAIL = "shopper@quayside.example"
 SHOPPER_PASSWORD = "quayside-shopper"  # noqa: S105
 
+DEVELOPMENT = {"ENVIRONMENT": "development", "ADMIN_EMAIL": ADMIN_EMAIL, "ADMIN_PASSWORD": ADMIN_PASSWORD}
+
 _READY = b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
@@ -48,11 +50,7 @@ def services(place: Place) -> list[Service]:
     jwks = {"JWKS_URL": f"{url('identity')}/.well-known/jwks.json"}
     webhook_secret = {"PSP_WEBHOOK_SECRET": place.passwords["psp-webhook"]}
     table: dict[str, dict[str, str]] = {
-        "identity": {
-            "DATABASE_URL": database("identity"),
-            "ADMIN_EMAIL": ADMIN_EMAIL,
-            "ADMIN_PASSWORD": ADMIN_PASSWORD,
-        },
+        "identity": {"DATABASE_URL": database("identity")},
         "catalog": {"DATABASE_URL": database("catalog"), "BROKER_URL": broker("catalog"), **jwks},
         "cart": {"VALKEY_URL": place.valkey_url, "BROKER_URL": broker("cart"), **jwks},
         "order": {
@@ -75,5 +73,5 @@ def services(place: Place) -> list[Service]:
         },
     }
     # Each thread of a small process would otherwise keep a heap of its own.
-    common = {"ENVIRONMENT": "development", "CURRENCY": "EUR", "MALLOC_ARENA_MAX": "2"}
+    common = DEVELOPMENT | {"CURRENCY": "EUR", "MALLOC_ARENA_MAX": "2"}
     return [Service(name, place.port(name), common | env, place.run) for name, env in table.items()]
