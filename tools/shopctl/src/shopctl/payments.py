@@ -11,8 +11,6 @@ from rich.table import Table
 from shopctl.console import fail, out
 from shopctl.native.place import Place
 
-STUCK = "state IN ('UNKNOWN', 'REFUNDING')"
-
 app = typer.Typer(help="Payments and refunds.", no_args_is_help=True)
 
 
@@ -24,7 +22,7 @@ def payments() -> None:
 @app.command("list")
 def list_(
     stuck: Annotated[
-        bool, typer.Option("--stuck", help="Those whose outcome, or whose refund, the provider still owes.")
+        bool, typer.Option("--stuck", help="Those that wait for a person: the provider gives no definite answer.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, help="At the most so many.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
@@ -38,12 +36,16 @@ def list_(
         print(json.dumps([dict(row) for row in rows], indent=2, default=str))
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("order", "state", "attempts", "next attempt"):
+    for heading in ("order", "state", "attempts", "next attempt", "reason"):
         table.add_column(heading)
     for row in rows:
         due = row["next_attempt_at"]
         table.add_row(
-            str(row["order_id"]), row["state"], str(row["attempts"]), due.isoformat(timespec="seconds") if due else ""
+            str(row["order_id"]),
+            row["state"] + (" (stuck)" if row["stuck"] else ""),
+            str(row["attempts"]),
+            due.isoformat(timespec="seconds") if due else "",
+            row["reason"],
         )
     out.print(table if rows else "There are none.")
 
@@ -52,8 +54,9 @@ async def _select(stuck: bool, limit: int) -> list[asyncpg.Record]:
     connection = await asyncpg.connect(Place.here().database_url("auditor", "payment"), timeout=5)
     try:
         rows: list[asyncpg.Record] = await connection.fetch(
-            f"SELECT order_id, state, attempts, next_attempt_at FROM payments WHERE {STUCK if stuck else 'true'}"  # noqa: S608
-            " ORDER BY order_id DESC LIMIT $1",
+            "SELECT order_id, state, stuck, attempts, next_attempt_at, reason FROM payments"
+            " WHERE stuck OR NOT $1 ORDER BY order_id DESC LIMIT $2",
+            stuck,
             limit,
         )
         return rows

@@ -1,0 +1,81 @@
+"""A process is found again by its pid file, never mistaken for another, and stopped with all it started."""
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from chassis.testing.processes import Command, Process, StartError, spawn, start
+from chassis.testing.system import reachable
+
+DEAF = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork(); time.sleep(60)"
+
+
+def python(code: str, cwd: Path) -> Command:
+    return Command((sys.executable, "-c", code), cwd, dict(os.environ))
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A server that says why it cannot start."""
+
+    cwd: Path
+    name: str = "failing"
+    port: int = 1
+    stop_signal: signal.Signals = signal.SIGTERM
+
+    def prepare(self) -> None: ...
+
+    def command(self) -> Command:
+        return python("import time; time.sleep(0.2); raise SystemExit('no such configuration')", self.cwd)
+
+    def ready(self) -> bool:
+        return False
+
+
+def test_a_process_is_found_by_its_pid_file_in_a_session_of_its_own(tmp_path: Path) -> None:
+    process = spawn(python("import time; time.sleep(60)", tmp_path), tmp_path / "log")
+    process.save(tmp_path / "pid")
+    assert Process.load(tmp_path / "pid") == process
+    assert os.getsid(process.pid) == process.pid
+    process.stop(signal.SIGTERM)
+    assert Process.load(tmp_path / "pid") is None
+
+
+def test_a_recycled_pid_is_not_ours(tmp_path: Path) -> None:
+    process = spawn(python("import time; time.sleep(60)", tmp_path), tmp_path / "log")
+    Process(process.pid, process.started - 1).save(tmp_path / "pid")
+    assert Process.load(tmp_path / "pid") is None
+    process.stop(signal.SIGTERM)
+
+
+def test_stop_ends_a_process_that_will_not_listen_and_its_children(tmp_path: Path) -> None:
+    process = spawn(python(DEAF, tmp_path), tmp_path / "log")
+    deadline = time.monotonic() + 10
+    while len(family := process.family()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(family) == 2
+    process.stop(signal.SIGTERM, timeout=0.3)
+    assert [pid for pid in family if Process.of(pid)] == []
+
+
+def test_a_server_that_ends_while_starting_tells_why(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"failing ended while starting\n.*no such configuration"):
+        start(Failing(tmp_path), tmp_path / "log")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts servers as other users")
+def test_data_go_where_the_stores_users_get_when_the_clone_is_private(tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    found = reachable(private / "data")
+    try:
+        assert found.parent == Path("/var/tmp")
+        assert (private / "data").readlink() == found
+        assert reachable(private / "data") == found
+    finally:
+        found.rmdir()

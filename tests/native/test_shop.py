@@ -1,0 +1,153 @@
+"""`shopctl up` and `down` on this machine: harmless twice, clear about a taken port, and nothing left behind."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from shopctl.native import ports
+from shopctl.native.place import PORTS, Place
+from shopctl.native.shop import Shop
+
+SHOPCTL = [sys.executable, "-c", "from shopctl.main import app; app()"]
+
+
+class Lab:
+    """A shop of its own beside any other, driven through the command line."""
+
+    def __init__(self, run: Path, offset: int) -> None:
+        self.shop = Shop(Place(Path(__file__).parents[2], run, offset))
+        self.env = {**os.environ, "SHOP_RUN": str(run), "SHOP_PORT_OFFSET": str(offset), "COLUMNS": "200"}
+
+    def shopctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*SHOPCTL, *arguments], env=self.env, capture_output=True, text=True, timeout=110)
+
+    def up(self) -> None:
+        done = self.shopctl("up")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def pids(self) -> dict[str, int]:
+        return {name: process.pid for name in self.shop.servers if (process := self.shop.process(name))}
+
+    def products(self) -> int:
+        with urlopen(f"{self.shop.place.address}/api/catalog/categories") as answer:
+            return sum(category["products"] for category in json.load(answer)["items"])
+
+    def leftovers(self) -> list[str]:
+        """Processes at home in this shop, and ports of its that somebody listens on."""
+        homes = (str(self.shop.place.run), str(self.shop.place.data.resolve()))
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                if os.readlink(entry / "cwd").startswith(homes):
+                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                continue
+        return found + [f"{name}: {taken}" for name in PORTS if (taken := ports.holder(self.shop.place.port(name)))]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    offsets = (
+        offset for offset in range(20_000, 40_000, 1000) if not any(ports.holder(p + offset) for p in PORTS.values())
+    )
+    lab = Lab(tmp_path_factory.mktemp("shop") / "run", next(offsets))
+    yield lab
+    lab.shop.reset()
+
+
+def test_up_starts_everything_and_fills_the_shelves(lab: Lab) -> None:
+    done = lab.shopctl("up")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert lab.shop.place.address in done.stdout
+    assert "admin@quayside.example / quayside-admin" in done.stdout
+    assert lab.products() >= 200
+
+
+def test_status_gives_each_process_with_its_memory_to_scripts(lab: Lab) -> None:
+    lab.up()
+    done = lab.shopctl("status", "--json")
+    rows = json.loads(done.stdout)["processes"]
+    assert done.returncode == 0
+    assert {row["name"]: row["state"] for row in rows} == dict.fromkeys(lab.shop.servers, "ready")
+    assert all(row["memory"] > 0 for row in rows)
+
+
+def test_a_second_up_changes_nothing(lab: Lab) -> None:
+    lab.up()
+    before, products = lab.pids(), lab.products()
+    done = lab.shopctl("up")
+    assert "All was running already" in done.stdout
+    assert (lab.pids(), lab.products()) == (before, products)
+
+
+def test_up_starts_only_what_has_died(lab: Lab) -> None:
+    lab.up()
+    before = lab.pids()
+    lab.shop.kill("order")
+    assert "order" not in lab.pids()
+    lab.up()
+    after = lab.pids()
+    assert {name for name in after if after[name] != before[name]} == {"order"}
+
+
+def test_down_leaves_no_process_and_keeps_the_data(lab: Lab) -> None:
+    lab.up()
+    products = lab.products()
+    began = time.monotonic()
+    assert lab.shopctl("down").returncode == 0
+    assert time.monotonic() - began < 12
+    assert lab.leftovers() == []
+    assert lab.shopctl("status").returncode == 1
+    lab.up()
+    assert lab.products() == products
+
+
+def test_a_taken_port_is_named_with_its_holder_and_nothing_starts(lab: Lab) -> None:
+    lab.shopctl("down")
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", lab.shop.place.port("valkey")))
+        other.listen()
+        done = lab.shopctl("up")
+    assert done.returncode == 1
+    assert f"Port {lab.shop.place.port('valkey')}, which valkey needs, is taken by pid {os.getpid()}" in done.stderr
+    assert lab.leftovers() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_up_stops_what_it_started(lab: Lab, number: signal.Signals) -> None:
+    lab.shopctl("down")
+    starting = subprocess.Popen([*SHOPCTL, "up"], env=lab.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    deadline = time.monotonic() + 20
+    while len(lab.pids()) < 4 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    starting.send_signal(number)
+    assert starting.wait(20) == 130
+    assert lab.leftovers() == []
+    assert starting.stdout is not None
+    starting.stdout.close()
+
+
+def test_two_calls_do_not_change_one_shop_at_once(lab: Lab) -> None:
+    with lab.shop.exclusively():
+        done = lab.shopctl("up")
+    assert done.returncode == 1
+    assert "another shopctl" in done.stderr
+
+
+def test_reset_removes_everything(lab: Lab) -> None:
+    lab.up()
+    data = lab.shop.place.data.resolve()
+    assert lab.shopctl("reset", "--yes").returncode == 0
+    assert lab.leftovers() == []
+    assert not data.exists()
+    assert not lab.shop.place.run.exists()

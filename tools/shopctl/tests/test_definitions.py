@@ -1,0 +1,42 @@
+"""RabbitMQ's definitions are rendered with hashes, and name a password for every user."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from shopctl.native.definitions import password_hash, render
+from shopctl.native.place import BROKER_USERS
+
+TEMPLATE = Path(__file__).parents[3] / "deploy" / "rabbitmq" / "definitions.json.template"
+
+
+def test_the_hash_is_the_one_of_rabbitmqs_documentation() -> None:
+    salted = password_hash("test12", bytes.fromhex("908DC60A"))
+    assert salted == "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"
+
+
+def test_equal_passwords_have_different_hashes() -> None:
+    assert password_hash("same") != password_hash("same")
+
+
+def test_rendering_leaves_no_placeholder_and_no_password() -> None:
+    passwords = {user: f"secret-of-{user}" for user in BROKER_USERS}
+    text = render(TEMPLATE.read_text(), passwords)
+    users = json.loads(text)["users"]
+    assert {user["name"] for user in users} == set(BROKER_USERS)
+    assert all(len(base64.b64decode(user["password_hash"])) == 36 for user in users)
+    assert "secret-of-" not in text
+    assert "${" not in text
+
+
+def test_a_user_without_a_password_is_an_error() -> None:
+    with pytest.raises(KeyError, match="OPERATOR"):
+        render(TEMPLATE.read_text(), dict.fromkeys(BROKER_USERS[:-1], "x"))
+
+
+def test_no_user_but_the_broker_itself_may_change_the_topology() -> None:
+    permissions = json.loads(TEMPLATE.read_text())["permissions"]
+    assert {each["user"] for each in permissions} == set(BROKER_USERS)
+    assert {each["configure"] for each in permissions} == {"^$"}

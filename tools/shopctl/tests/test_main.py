@@ -1,0 +1,66 @@
+"""Every command explains itself, and exit statuses are for scripts: 0 done, 1 could not, 2 wrong usage."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from shopctl.main import app
+
+COMMANDS = [
+    *(["up"], ["down"], ["status"], ["logs"], ["reset"], ["seed"], ["prune"]),
+    *(["dead-letters", "list"], ["dead-letters", "show"], ["dead-letters", "replay"]),
+    *(["outbox", "replay"], ["payments", "list"]),
+]
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> CliRunner:
+    return CliRunner(env={"SHOP_RUN": str(tmp_path), "SHOP_PORT_OFFSET": "30000", "COLUMNS": "200"})
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(cli: CliRunner, command: list[str]) -> None:
+    result = cli.invoke(app, [*command, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["dead-letters", "list"],
+        ["outbox", "replay", "--since", "2026-01-01"],
+        ["payments", "list"],
+        ["seed"],
+        ["prune"],
+        ["logs"],
+        ["logs", "nobody"],
+    ],
+    ids=" ".join,
+)
+def test_what_needs_a_shop_fails_readably_without_one(cli: CliRunner, command: list[str]) -> None:
+    result = cli.invoke(app, command)
+    assert result.exit_code == 1
+    assert result.output.strip()
+    assert "Traceback" not in result.output
+
+
+def test_status_of_a_stopped_shop_is_json_and_a_failure(cli: CliRunner) -> None:
+    result = cli.invoke(app, ["status", "--json"])
+    assert result.exit_code == 1
+    assert {row["state"] for row in json.loads(result.stdout)["processes"]} == {"stopped"}
+
+
+def test_reset_asks_first(cli: CliRunner, tmp_path: Path) -> None:
+    (tmp_path / "kept").touch()
+    assert cli.invoke(app, ["reset"], input="n\n").exit_code == 1
+    assert (tmp_path / "kept").exists()
+
+
+@pytest.mark.parametrize(
+    "command", [["prune", "--days", "0"], ["outbox", "replay"], ["logs", "-n", "many"]], ids=" ".join
+)
+def test_wrong_usage_is_status_2(cli: CliRunner, command: list[str]) -> None:
+    assert cli.invoke(app, command).exit_code == 2

@@ -1,0 +1,41 @@
+"""Secrets are made once and kept from others; ports move together and know their holders."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from shopctl.native import packages, ports
+from shopctl.native.place import PORTS, Place
+
+
+def test_passwords_are_generated_once_and_private(tmp_path: Path) -> None:
+    first = Place(tmp_path, tmp_path / "run").passwords
+    assert Place(tmp_path, tmp_path / "run").passwords == first
+    assert len(set(first.values())) == len(first)
+    assert (tmp_path / "run" / "secrets").stat().st_mode & 0o777 == 0o600
+
+
+def test_two_shops_share_no_port(tmp_path: Path) -> None:
+    one, other = Place(tmp_path, tmp_path), Place(tmp_path, tmp_path, offset=1000)
+    assert {one.port(name) for name in PORTS}.isdisjoint(other.port(name) for name in PORTS)
+
+
+def test_the_holder_of_a_port_is_found_and_a_free_port_has_none() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        holder = ports.holder(port)
+        assert holder is not None
+        assert holder.pid == os.getpid()
+        assert "python" in holder.command or "pytest" in holder.command
+    assert ports.holder(port) is None
+
+
+def test_an_ordinary_user_is_told_the_one_line_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "missing", lambda: ["rabbitmq-server", "nginx"])
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(packages.PackagesMissing, match="sudo apt-get install -y rabbitmq-server nginx"):
+        packages.ensure()
