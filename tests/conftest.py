@@ -15,7 +15,7 @@ import pytest
 from shopctl.native.place import Place
 from shopctl.native.shop import Shop
 
-OFFSET = 20_000
+OFFSET = 10_000
 ADDRESS = {"name": "Ann Lee", "line1": "Quay 1", "city": "Bergen", "postal_code": "5003", "country": "NO"}
 FINAL = {"CONFIRMED", "REJECTED", "PAYMENT_FAILED", "CANCELLED", "EXPIRED", "REFUNDED"}
 

@@ -11,7 +11,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from opentelemetry import metrics, propagate, trace
@@ -19,9 +19,11 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.trace import Link, SpanKind
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["RequestTelemetry", "consume_span", "setup", "traceparent"]
 
@@ -120,18 +122,18 @@ def consume_span(type: str, traceparents: Sequence[str | None]) -> Iterator[None
 class RequestTelemetry:
     """Pure ASGI middleware: a span (when tracing), a duration, and a log line for failures and a sample of the rest."""
 
-    def __init__(self, app: ASGIApp, sample_ratio: float) -> None:
+    def __init__(self, app: "ASGIApp", sample_ratio: float) -> None:
         self.app = app
         self.sample_ratio = sample_ratio
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] != "http" or scope["path"].startswith(("/health/", "/metrics")):
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
         status = 500
 
-        async def observed(message: Message) -> None:
+        async def observed(message: "Message") -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -169,6 +171,6 @@ class RequestTelemetry:
                 access.info("%s %s %d", scope["method"], scope["path"], status, extra={"fields": fields})
 
 
-def route_of(scope: Scope) -> str:
+def route_of(scope: "Scope") -> str:
     """The route's template, so that metrics have one series a route and not one an id."""
     return getattr(scope.get("route"), "path", "unmatched")
