@@ -1,0 +1,93 @@
+"""A6 and A7: every message was published, handled once by all who should, or is dead on purpose."""
+
+import hashlib
+import json
+from collections.abc import Collection
+from pathlib import Path
+
+from aio_pika.abc import AbstractIncomingMessage
+
+from chassis.messaging.envelope import Malformed, unpack
+from shopctl.audit.finding import Finding
+from shopctl.audit.sources import Sources
+from shopctl.broker import CONSUMERS, LADDER
+
+__all__ = ["a6", "a7", "bindings", "dead_letters"]
+
+WITH_INBOX = ("catalog", "order", "payment")  # cart's handler is idempotent by itself
+
+
+def bindings(root: Path) -> dict[str, set[str]]:
+    """Consuming service → routing keys, from the topology's own definitions."""
+    definitions = json.loads((root / "deploy" / "rabbitmq" / "definitions.json.template").read_text())
+    keys: dict[str, set[str]] = {name: set() for name in CONSUMERS}
+    for binding in definitions["bindings"]:
+        if binding["source"] == "quayside":
+            keys[binding["destination"]].add(binding["routing_key"])
+    return keys
+
+
+async def dead_letters(sources: Sources) -> dict[str, set[str]]:
+    """Ids of the events in each service's dead letters, which stay there.
+
+    What is no batch of events is known by `sha256:` and the digest of its body.
+    """
+    async with sources.channel() as channel:
+        found: dict[str, set[str]] = {}
+        for name in CONSUMERS:
+            queue = await channel.declare_queue(f"{name}.dead", passive=True)
+            found[name] = set()
+            while (message := await queue.get(no_ack=False, fail=False)) is not None:
+                found[name] |= _ids(message)
+        return found
+
+
+def _ids(message: AbstractIncomingMessage) -> set[str]:
+    try:
+        return {str(event.id) for event in unpack(message.body)}
+    except Malformed:
+        return {f"sha256:{hashlib.sha256(message.body).hexdigest()}"}
+
+
+async def a6(sources: Sources, root: Path, dead: dict[str, set[str]]) -> Finding:
+    finding = Finding("A6", "messages: outboxes empty, each event handled by all who are bound to it")
+    archived: dict[str, set[bytes]] = {}
+    for name, connection in sources.databases.items():
+        stuck = await connection.fetch("SELECT id FROM outbox")
+        finding.blame(f"in {name}'s outbox", (row["id"] for row in stuck))
+        # As bytes: an archive holds millions of ids.
+        for row in await connection.fetch(
+            "SELECT routing_key, array_agg(uuid_send(id)) AS ids FROM outbox_archive GROUP BY routing_key"
+        ):
+            archived.setdefault(row["routing_key"], set()).update(row["ids"])
+    finding.counts["events"] = sum(map(len, archived.values()))
+    wanted = bindings(root)
+    for name in WITH_INBOX:
+        rows = await sources.databases[name].fetch(
+            "SELECT uuid_send(event_id) AS id FROM inbox WHERE consumer = $1", name
+        )
+        handled = {row["id"] for row in rows}
+        finding.counts[f"handled by {name}"] = len(handled)
+        for key in sorted(wanted[name]):
+            missing = (id.hex() for id in archived.get(key, set()) - handled)
+            undead = {id.replace("-", "") for id in dead[name]}
+            finding.blame(f"{key} never handled by {name}", (id for id in missing if id not in undead))
+    return finding
+
+
+async def a7(sources: Sources, dead: dict[str, set[str]], poisoned: Collection[str]) -> Finding:
+    finding = Finding("A7", "queues: empty, consumed, and dead is what was poisoned")
+    async with sources.channel() as channel:
+        for name in (*CONSUMERS, *LADDER):
+            declared = (await channel.declare_queue(name, passive=True)).declaration_result
+            waiting = declared.message_count or 0
+            finding.counts["messages"] = finding.counts.get("messages", 0) + waiting
+            if waiting:
+                finding.blame("messages wait", [name])
+            if name in CONSUMERS and not declared.consumer_count:
+                finding.blame("nobody consumes", [name])
+    all_dead = set().union(*dead.values())
+    finding.counts["dead letters"] = len(all_dead)
+    finding.blame("dead, but not poisoned", sorted(all_dead - set(poisoned)))
+    finding.blame("poisoned, but not dead", sorted(set(poisoned) - all_dead))
+    return finding

@@ -1,0 +1,159 @@
+"""A4, A5, A8 and A10: no order is lost, doubled, stuck or rewritten, and no session sits on a transaction."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from shopctl.audit.finding import Finding
+from shopctl.audit.sources import Sources, Unreadable
+
+__all__ = ["Attempt", "a4", "a5", "a8", "a10", "read_attempts"]
+
+SAMPLE = 200
+
+# Kept apart from the order service's own table on purpose: this is the second opinion.
+LEGAL = {
+    None: {"PENDING"},
+    "PENDING": {"RESERVED", "REJECTED", "CANCELLING", "EXPIRING"},
+    "RESERVED": {"CONFIRMED", "PAYMENT_FAILED", "CANCELLING", "EXPIRING"},
+    "CONFIRMED": {"REFUNDING"},
+    "CANCELLING": {"CANCELLED"},
+    "EXPIRING": {"EXPIRED"},
+    "REFUNDING": {"REFUNDED"},
+}
+
+HISTORY = """
+SELECT o.id, coalesce(count(h.seq) <> o.seq OR min(h.seq) <> 1 OR max(h.seq) <> o.seq, true) AS gap,
+    (array_agg(h.status ORDER BY h.seq DESC))[1] IS DISTINCT FROM o.status AS differs
+FROM orders o LEFT JOIN order_history h ON h.order_id = o.id GROUP BY o.id
+"""
+
+STEPS = """
+SELECT before, status, count(*) AS times, min(order_id::text) AS example FROM (
+    SELECT order_id, lag(status) OVER (PARTITION BY order_id ORDER BY seq) AS before, status,
+        lag(seq, 1, 0) OVER (PARTITION BY order_id ORDER BY seq) = seq - 1 AS adjacent
+    FROM order_history
+) AS step WHERE adjacent GROUP BY before, status
+"""
+
+VIEWS = """
+SELECT id, status, total, currency, lines::text,
+    (SELECT json_agg(json_build_array(seq, status, reason) ORDER BY seq) FROM order_history
+     WHERE order_id = id)::text AS history
+FROM orders ORDER BY md5(id::text) LIMIT $1
+"""
+
+
+class Attempt(msgspec.Struct):
+    """One POST that a client made. `status` is null when no answer came; `at` is seconds since 1970, UTC."""
+
+    key: str
+    body: dict[str, Any]
+    status: int | None = None
+    order_id: UUID | None = None
+    at: float | None = None
+
+    @property
+    def request_hash(self) -> bytes:
+        return hashlib.sha256(msgspec.json.encode(self.body, order="sorted")).digest()
+
+
+def read_attempts(file: Path) -> list[Attempt]:
+    """Raises Unreadable."""
+    try:
+        return msgspec.json.Decoder(Attempt).decode_lines(file.read_bytes())
+    except msgspec.DecodeError as error:
+        raise Unreadable(f"{file}: {error}") from error
+
+
+async def a4(sources: Sources, attempts: Sequence[Attempt] | None) -> Finding:
+    """Without attempts there is nothing to compare with. Orders from before the first attempt's `at` do not count."""
+    finding = Finding("A4", "attempts: each acknowledged POST is one order, each order was attempted")
+    if attempts is None:
+        return finding
+    since = min((each.at or 0 for each in attempts), default=0)
+    orders: dict[str, list[asyncpg.Record]] = defaultdict(list)
+    for row in await sources.order.fetch(
+        "SELECT id, idempotency_key, request_hash FROM orders WHERE created_at >= $1",
+        datetime.fromtimestamp(since, UTC),
+    ):
+        orders[row["idempotency_key"]].append(row)
+    acknowledged = [each for each in attempts if each.status == 202]
+    finding.counts |= {
+        "attempts": len(attempts),
+        "acknowledged": len(acknowledged),
+        "orders": sum(map(len, orders.values())),
+    }
+    for each in acknowledged:
+        match orders.get(each.key, []):
+            case []:
+                finding.blame("acknowledged, but lost", [each.key])
+            case [one]:
+                if one["request_hash"] != each.request_hash:
+                    finding.blame("another body", [each.key])
+                if each.order_id and one["id"] != each.order_id:
+                    finding.blame("another order than was answered", [each.key])
+    finding.blame("several orders for one key", (key for key, found in orders.items() if len(found) > 1))
+    finding.blame("nobody attempted", orders.keys() - {each.key for each in attempts})
+    return finding
+
+
+async def a5(sources: Sources) -> Finding:
+    finding = Finding("A5", "expiry: no order is open a minute past its time")
+    rows = await sources.order.fetch(
+        "SELECT id, expires_at < now() - interval '1 minute' AS late FROM orders"
+        " WHERE status IN ('PENDING', 'RESERVED')"
+    )
+    finding.counts["open orders"] = len(rows)
+    finding.blame("open past its time", (row["id"] for row in rows if row["late"]))
+    return finding
+
+
+async def a8(sources: Sources) -> Finding:
+    finding = Finding("A8", "history: no gaps, legal steps; HTTP shows what the database holds")
+    rows = await sources.order.fetch(HISTORY)
+    finding.blame("history has gaps", (row["id"] for row in rows if row["gap"]))
+    finding.blame("status differs from its history", (row["id"] for row in rows if row["differs"] and not row["gap"]))
+    steps: Counter[bool] = Counter()
+    for step in await sources.order.fetch(STEPS):
+        legal = step["status"] in LEGAL.get(step["before"], ())
+        steps[legal] += step["times"]
+        if not legal:
+            finding.blame(f"{step['before']} → {step['status']}", [step["example"]])
+    sample = {str(row["id"]): row for row in await sources.order.fetch(VIEWS, SAMPLE)}
+    for view in await sources.views(sample):
+        if _shown(view) != _stored(sample[view["id"]]):
+            finding.blame("HTTP shows something else", [view["id"]])
+    finding.counts |= {"orders": len(rows), "steps": steps.total(), "seen over HTTP": len(sample)}
+    return finding
+
+
+def _shown(view: dict[str, Any]) -> tuple[object, ...]:
+    history = [[step["seq"], step["status"], step.get("reason")] for step in view["history"]]
+    return view["status"], view["total"], view["lines"], history
+
+
+def _stored(row: asyncpg.Record) -> tuple[object, ...]:
+    total = {"amount": row["total"], "currency": row["currency"]}
+    return row["status"], total, msgspec.json.decode(row["lines"]), msgspec.json.decode(row["history"] or "[]")
+
+
+async def a10(sources: Sources) -> Finding:
+    finding = Finding("A10", "sessions: none idle in a transaction for more than 5 s")
+    finding.counts["sessions"] = 0
+    for connection in sources.databases.values():
+        rows = await connection.fetch(
+            "SELECT application_name || ' ' || pid AS session,"
+            " state LIKE 'idle in transaction%' AND state_change < now() - interval '5 seconds' AS idle"
+            " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        finding.counts["sessions"] += len(rows)
+        finding.blame("idle in transaction", (row["session"] for row in rows if row["idle"]))
+    return finding

@@ -1,0 +1,131 @@
+"""Where the audit reads its evidence: databases, the provider's ledger, the broker, the edge."""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aio_pika
+import aiohttp
+import asyncpg
+from aio_pika.abc import AbstractChannel
+
+from shopctl.native.place import Place
+from shopctl.native.services import ADMIN_EMAIL, ADMIN_PASSWORD
+
+__all__ = ["UNREADABLE", "Addresses", "Sources", "Unreadable", "opened"]
+
+DATABASES = ("catalog", "order", "payment")
+CONCURRENCY = 8
+
+
+class Unreadable(Exception):
+    """A source answered, but not with what was asked for; the message is its answer."""
+
+
+UNREADABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    aiohttp.ClientError,
+    aio_pika.exceptions.AMQPError,
+    Unreadable,
+)
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """URLs, and the account that may see all orders. `databases` by service."""
+
+    databases: Mapping[str, str]
+    broker: str
+    psp: str
+    edge: str
+    admin: tuple[str, str] = (ADMIN_EMAIL, ADMIN_PASSWORD)
+
+    @classmethod
+    def of(cls, place: Place) -> "Addresses":
+        """The shop of this machine, or what AUDIT_<SERVICE>_DATABASE_URL, AUDIT_BROKER_URL, AUDIT_PSP_URL,
+        AUDIT_EDGE_URL, ADMIN_EMAIL and ADMIN_PASSWORD say instead."""
+        env = os.environ.get
+        return cls(
+            databases={
+                name: env(f"AUDIT_{name.upper()}_DATABASE_URL") or place.database_url("auditor", name)
+                for name in DATABASES
+            },
+            broker=env("AUDIT_BROKER_URL") or place.broker_url("operator"),
+            psp=env("AUDIT_PSP_URL") or place.service_url("psp"),
+            edge=env("AUDIT_EDGE_URL") or place.address,
+            admin=(env("ADMIN_EMAIL") or ADMIN_EMAIL, env("ADMIN_PASSWORD") or ADMIN_PASSWORD),
+        )
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Open connections to all of them."""
+
+    catalog: asyncpg.Connection
+    order: asyncpg.Connection
+    payment: asyncpg.Connection
+    broker: aio_pika.abc.AbstractConnection
+    http: aiohttp.ClientSession
+    addresses: Addresses
+
+    @property
+    def databases(self) -> dict[str, asyncpg.Connection]:
+        return {"catalog": self.catalog, "order": self.order, "payment": self.payment}
+
+    @contextlib.asynccontextmanager
+    async def channel(self) -> AsyncIterator[AbstractChannel]:
+        """Leaving it puts back every message that was looked at."""
+        async with await self.broker.channel() as channel:
+            yield channel
+
+    async def ledger(self) -> list[dict[str, Any]]:
+        """Every capture and refund that the provider ever made, in order."""
+        entries: list[dict[str, Any]] = []
+        after: int | None = 0
+        while after is not None:
+            page = await self._json("GET", f"{self.addresses.psp}/ledger?after={after}&limit=1000")
+            entries += page["items"]
+            after = page["next_after"]
+        return entries
+
+    async def views(self, orders: Iterable[object]) -> list[dict[str, Any]]:
+        """These orders as the shop's manager sees them through the edge."""
+        username, password = self.addresses.admin
+        login = {"grant_type": "password", "username": username, "password": password}
+        token = await self._json("POST", f"{self.addresses.edge}/api/identity/token", data=login)
+        headers = {"Authorization": f"Bearer {token['access_token']}"}
+        slots = asyncio.Semaphore(CONCURRENCY)
+
+        async def view(order: object) -> dict[str, Any]:
+            async with slots:
+                return await self._json("GET", f"{self.addresses.edge}/api/admin/orders/{order}", headers=headers)
+
+        return await asyncio.gather(*map(view, orders))
+
+    async def _json(self, method: str, url: str, **content: Any) -> dict[str, Any]:
+        async with self.http.request(method, url, **content) as response:
+            text = await response.text()
+        if not response.ok:
+            raise Unreadable(f"{method} {url}: {response.status} {text}")
+        answer: dict[str, Any] = json.loads(text)
+        return answer
+
+
+@contextlib.asynccontextmanager
+async def opened(addresses: Addresses) -> AsyncIterator[Sources]:
+    """Connect to all. Raises one of UNREADABLE."""
+    async with contextlib.AsyncExitStack() as stack:
+        connections = {}
+        for name, url in addresses.databases.items():
+            connections[name] = await asyncpg.connect(url, timeout=5, server_settings={"application_name": "audit"})
+            stack.push_async_callback(connections[name].close)
+        broker = await stack.enter_async_context(await aio_pika.connect(addresses.broker, timeout=5))
+        http = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)))
+        yield Sources(**connections, broker=broker, http=http, addresses=addresses)

@@ -1,0 +1,67 @@
+"""A1 and A2: pieces are neither made nor lost, and what is reserved is what was ordered."""
+
+from shopctl.audit.finding import Finding
+from shopctl.audit.sources import Sources
+
+__all__ = ["a1", "a2"]
+
+LEVELS = """
+WITH reserved AS (
+    SELECT sku,
+        coalesce(sum(quantity) FILTER (WHERE state = 'HELD'), 0) AS held,
+        coalesce(sum(quantity) FILTER (WHERE state = 'SOLD'), 0) AS sold
+    FROM reservation_lines JOIN reservations USING (order_id) GROUP BY sku
+), restocked AS (SELECT sku, sum(quantity) AS quantity FROM restocks GROUP BY sku)
+SELECT sku,
+    coalesce(restocked.quantity, 0) IS DISTINCT FROM s.available + s.held + s.sold AS leaks,
+    s.available < 0 AS oversold,
+    coalesce(reserved.held, 0) IS DISTINCT FROM s.held OR coalesce(reserved.sold, 0) IS DISTINCT FROM s.sold AS differs
+FROM stock s FULL JOIN restocked USING (sku) FULL JOIN reserved USING (sku)
+"""
+
+ORDERED = """
+SELECT id, status, string_agg(sku || '=' || quantity, ' ' ORDER BY sku COLLATE "C") AS lines
+FROM (
+    SELECT id, status, line ->> 'sku' AS sku,
+        sum(CASE WHEN line ->> 'quantity' ~ '^[0-9]{1,9}$' THEN (line ->> 'quantity')::bigint END) AS quantity
+    FROM orders, json_array_elements(lines) AS line GROUP BY id, line ->> 'sku'
+) AS each GROUP BY id, status
+"""
+
+RESERVED = """
+SELECT order_id, state,
+    (SELECT string_agg(sku || '=' || quantity, ' ' ORDER BY sku) FROM reservation_lines l
+     WHERE l.order_id = r.order_id) AS lines
+FROM reservations r
+"""
+
+UNDONE = {"REJECTED", "PAYMENT_FAILED", "CANCELLED", "EXPIRED", "REFUNDED"}
+NOTHING_TAKEN = {"REJECTED", "RELEASED", None}
+
+
+async def a1(sources: Sources) -> Finding:
+    finding = Finding("A1", "stock: restocks = available + held + sold, as reserved")
+    rows = await sources.catalog.fetch(LEVELS)
+    finding.counts["SKUs"] = len(rows)
+    for how in ("leaks", "oversold", "differs"):
+        finding.blame(how, (row["sku"] for row in rows if row[how]))
+    return finding
+
+
+async def a2(sources: Sources) -> Finding:
+    """An order that is still open is looked at for its lines alone."""
+    finding = Finding("A2", "reservations: confirmed is sold, failed or undone holds nothing, lines equal")
+    orders = {row["id"]: row for row in await sources.order.fetch(ORDERED)}
+    reservations = {row["order_id"]: row for row in await sources.catalog.fetch(RESERVED)}
+    finding.counts |= {"orders": len(orders), "reservations": len(reservations)}
+    for id, order in orders.items():
+        reservation = reservations.get(id)
+        state = reservation["state"] if reservation else None
+        confirmed, undone = order["status"] == "CONFIRMED", order["status"] in UNDONE
+        if confirmed != (state == "SOLD") or (undone and state not in NOTHING_TAKEN):
+            finding.blame(f"{order['status']} but {state}", [id])
+        lines = reservation["lines"] if reservation else None
+        if lines != order["lines"] and (lines or state in ("HELD", "SOLD")):
+            finding.blame("other lines", [id])
+    finding.blame("reserved without an order", reservations.keys() - orders.keys())
+    return finding
