@@ -1,5 +1,6 @@
 """Tables and values of identity; pure, no I/O."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,5 +89,5 @@ def signer(keys: Sequence[SigningKey], now: datetime) -> SigningKey:
 
 def retired(keys: Sequence[SigningKey], now: datetime, longest_token: timedelta) -> list[SigningKey]:
     """Keys that no valid token can be signed with: their successor has signed for longer than a token lives."""
-    pairs = zip(keys, keys[1:], strict=False)
+    pairs = itertools.pairwise(keys)
     return [key for key, successor in pairs if successor.signs_at + longest_token <= now]

@@ -108,7 +108,7 @@ async def sign_in(db: Database, passwords: Passwords, email: str, password: str)
                 f"Try again in {wait} seconds.",
                 retry_after=wait,
             )
-        right = await passwords.matches(password, account and account.password_hash)
+        right = await passwords.matches(password, account.password_hash if account else None)
     if account is None or not right:
         raise invalid_grant("The e-mail address or the password is wrong")
     async with db.connection() as connection:

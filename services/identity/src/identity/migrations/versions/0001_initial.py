@@ -49,7 +49,7 @@ CREATE TABLE signing_keys (
 
 
 def upgrade() -> None:
-    for statement in DDL.split(";"):
+    for statement in DDL.split(";\n"):
         if statement.strip():
             op.execute(statement)
     settings = FirstAccounts()

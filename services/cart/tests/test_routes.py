@@ -1,0 +1,194 @@
+"""The cart as its callers see it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+from joserfc import jwt
+from joserfc.jwk import OctKey
+
+from cart.repository import Carts
+from chassis.testing.processes import free_ports
+
+MUG = "/api/cart/items/MUG-1"
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def put(client: httpx2.AsyncClient, sku: str, quantity: int, **headers: str) -> httpx2.Response:
+    return await client.put(f"/api/cart/items/{sku}", json={"quantity": quantity}, headers=headers)
+
+
+async def test_a_cart_that_never_was_is_empty(client: httpx2.AsyncClient) -> None:
+    answer = await client.get("/api/cart")
+    assert answer.json() == {"version": None, "items": []}
+    assert "ETag" not in answer.headers
+
+
+async def test_quantities_are_absolute_and_lines_keep_their_order(client: httpx2.AsyncClient) -> None:
+    await put(client, "MUG-1", 2)
+    await put(client, "CUP-1", 1)
+    answer = await put(client, "MUG-1", 3)
+    assert answer.json()["items"] == [{"sku": "MUG-1", "quantity": 3}, {"sku": "CUP-1", "quantity": 1}]
+    assert answer.headers["ETag"] == f'"{answer.json()["version"]}"'
+    assert (await client.get("/api/cart")).json() == answer.json()
+
+
+async def test_each_change_gives_another_version_and_a_repetition_does_not(client: httpx2.AsyncClient) -> None:
+    versions = [(await put(client, "MUG-1", n)).json()["version"] for n in (1, 2, 2)]
+    versions.append((await client.delete("/api/cart/items/NOT-IN-IT")).json()["version"])
+    assert versions[0] != versions[1] == versions[2] == versions[3]
+
+
+async def test_removing_the_last_line_leaves_no_cart(client: httpx2.AsyncClient) -> None:
+    await put(client, "MUG-1", 1)
+    assert (await client.delete(MUG)).json() == {"version": None, "items": []}
+    await put(client, "MUG-1", 1)
+    assert (await client.delete("/api/cart")).json() == {"version": None, "items": []}
+    assert (await client.get("/api/cart")).json()["items"] == []
+
+
+@pytest.mark.parametrize("quoted", ["{}", '"{}"'])
+async def test_a_change_to_another_version_is_refused(client: httpx2.AsyncClient, quoted: str) -> None:
+    old = (await put(client, "MUG-1", 1)).json()["version"]
+    new = (await put(client, "MUG-1", 2, **{"If-Match": quoted.format(old)})).json()["version"]
+    stale = {"If-Match": quoted.format(old)}
+    refused = [
+        await put(client, "MUG-1", 9, **stale),
+        await client.delete(MUG, headers=stale),
+        await client.delete("/api/cart", headers=stale),
+    ]
+    assert [r.status_code for r in refused] == [412] * 3
+    assert refused[0].json()["type"].endswith("/cart-changed")
+    assert (await client.get("/api/cart")).json()["version"] == new
+    assert (await client.delete("/api/cart", headers={"If-Match": quoted.format(new)})).status_code == 200
+
+
+async def test_of_two_changes_to_one_version_one_wins(client: httpx2.AsyncClient) -> None:
+    version = (await put(client, "MUG-1", 1)).json()["version"]
+    answers = await asyncio.gather(*(put(client, "MUG-1", n, **{"If-Match": version}) for n in range(2, 10)))
+    assert sorted(a.status_code for a in answers) == [200] + [412] * 7
+
+
+async def test_a_cart_holds_a_hundred_lines(client: httpx2.AsyncClient, carts: Carts) -> None:
+    await carts.change("shopper", {f"SKU-{n}": 1 for n in range(100)})
+    answer = await put(client, "ONE-MORE", 1)
+    assert answer.status_code == 422
+    assert answer.json()["type"].endswith("/cart-full")
+    assert (await put(client, "SKU-7", 5)).status_code == 200
+    assert len((await client.get("/api/cart")).json()["items"]) == 100
+
+
+async def test_a_change_renews_the_time_to_live(client: httpx2.AsyncClient, carts: Carts) -> None:
+    await put(client, "MUG-1", 1)
+    await carts._redis.expire("cart:shopper", 5)
+    await put(client, "MUG-1", 1)
+    assert 30 * 86_400 - 5 <= await carts._redis.ttl("cart:shopper") <= 30 * 86_400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"quantity": 0},
+        {"quantity": 100},
+        {"quantity": -1},
+        {"quantity": "1"},
+        {"quantity": 1.5},
+        {"quantity": True},
+        {"quantity": 1, "price": 0},
+        {},
+        [],
+    ],
+)
+async def test_a_bad_body_is_refused(client: httpx2.AsyncClient, body: Any) -> None:
+    assert (await client.put(MUG, json=body)).status_code == 422
+
+
+@pytest.mark.parametrize("sku", ["mug", "A", "-A", "A" * 33, "A%00B", "A%0A", "%C3%84B", "version"])
+async def test_a_bad_sku_is_refused(client: httpx2.AsyncClient, sku: str) -> None:
+    assert (await put(client, sku, 1)).status_code == 422
+
+
+async def test_forged_and_expired_tokens_are_refused(client: httpx2.AsyncClient, token: Callable[..., str]) -> None:
+    head, claims, signature = token().split(".")
+    secret = OctKey.import_key("x" * 32)
+    forged = {
+        "none": f"eyJhbGciOiJub25lIn0.{claims}.",
+        "HS256": jwt.encode({"alg": "HS256"}, {"sub": "shopper"}, secret, algorithms=["HS256"]),
+        "expired": token(exp=int(time.time()) - 1),
+        "audience": token(aud="elsewhere"),
+        "other claims": f"{head}.{token().split('.')[1]}.{signature}",
+    }
+    answers = {
+        name: (await client.get("/api/cart", headers=bearer(forgery))).status_code for name, forgery in forged.items()
+    }
+    assert answers == dict.fromkeys(forged, 401)
+
+
+async def test_carts_belong_to_their_token(client: httpx2.AsyncClient, token: Callable[..., str]) -> None:
+    await put(client, "MUG-1", 1)
+    assert (await client.get("/api/cart", headers=bearer(token()))).json()["items"] == []
+
+
+async def test_a_guests_cart_is_taken_over_once(client: httpx2.AsyncClient, token: Callable[..., str]) -> None:
+    guest = token(sub="guest-1")
+    for sku, quantity in (("MUG-1", 5), ("CUP-1", 1), ("POT-1", 2)):
+        await put(client, sku, quantity, **bearer(guest))
+    await put(client, "MUG-1", 2)
+    await put(client, "CUP-1", 3)
+
+    merged = await client.post("/api/cart/merge", json={"guest_token": guest})
+    again = await client.post("/api/cart/merge", json={"guest_token": guest})
+    assert {i["sku"]: i["quantity"] for i in merged.json()["items"]} == {"MUG-1": 5, "CUP-1": 3, "POT-1": 2}
+    assert again.json() == merged.json()
+    assert (await client.get("/api/cart", headers=bearer(guest))).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("claims", "slug"),
+    [
+        ({"kind": "account"}, "not-a-guest"),
+        ({"sub": "shopper"}, "not-a-guest"),
+        ({"exp": 1}, "guest-token-invalid"),
+    ],
+)
+async def test_only_another_guests_cart_is_taken_over(
+    client: httpx2.AsyncClient, token: Callable[..., str], claims: dict[str, Any], slug: str
+) -> None:
+    answer = await client.post("/api/cart/merge", json={"guest_token": token(**claims)})
+    assert answer.status_code == 422
+    assert answer.json()["type"].endswith(f"/{slug}")
+
+
+async def test_a_restarted_valkey_is_given_the_script_again(client: httpx2.AsyncClient, carts: Carts) -> None:
+    await carts._redis.script_flush()
+    assert (await put(client, "MUG-1", 1)).status_code == 200
+
+
+async def test_without_valkey_every_call_is_a_503(client: httpx2.AsyncClient, carts: Carts) -> None:
+    await put(client, "MUG-1", 1)
+    await carts._redis.connection_pool.disconnect()
+    carts._redis.connection_pool.connection_kwargs["port"] = free_ports(1)[0]
+    answers = [await client.get("/api/cart"), await put(client, "MUG-1", 2), await client.delete("/api/cart")]
+    assert [a.status_code for a in answers] == [503] * 3
+    assert answers[0].json()["type"].endswith("/cart-unavailable")
+    assert answers[0].headers["Retry-After"] == "1"
+
+
+async def test_a_valkey_that_hangs_is_a_503_within_the_time_out(client: httpx2.AsyncClient, carts: Carts) -> None:
+    await carts._redis.client_pause(800, all=True)
+    started = time.monotonic()
+    assert (await client.get("/api/cart")).status_code == 503
+    assert time.monotonic() - started < 0.7
+    await asyncio.sleep(0.8)
+    assert (await client.get("/api/cart")).status_code == 200
+
+
+async def test_the_openapi_document_has_the_cart(client: httpx2.AsyncClient) -> None:
+    document = (await client.get("/api/cart/openapi.json")).json()
+    assert "CartBody" in document["components"]["schemas"]

@@ -1,0 +1,92 @@
+"""Keys in the database: the first, the next, and a process that reads them; and the first accounts."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from chassis.db import Database, migrations
+from identity import jobs, repository
+from identity.models import signer
+from identity.settings import FirstAccounts, Settings
+from identity.usecases.accounts import Passwords, sign_in
+from identity.usecases.keys import Keyring, rotate
+
+
+@pytest.fixture
+async def db(settings: Settings) -> AsyncIterator[Database]:
+    async with Database(settings.database_url, name="test") as db:
+        yield db
+
+
+async def test_processes_that_start_together_make_one_key(db: Database, settings: Settings) -> None:
+    await asyncio.gather(*(jobs.rotate_keys(db, settings) for _ in range(4)))
+    async with db.connection() as connection:
+        assert len(await repository.signing_keys(connection)) == 1
+
+
+async def test_the_next_key_is_published_before_it_signs(db: Database, settings: Settings) -> None:
+    await jobs.rotate_keys(db, settings)
+    keyring = Keyring(db)
+    before = await keyring.published()
+    await jobs.rotate_keys(db, settings, now=True)
+    await jobs.rotate_keys(db, settings, now=True)  # one rotation at a time
+    await keyring.load()
+
+    after = await keyring.published()
+    assert len(after["keys"]) == 2
+    assert after["keys"][0] == before["keys"][0]
+    async with db.connection() as connection:
+        keys = await repository.signing_keys(connection)
+    assert signer(keys, datetime.now(UTC)) == keys[0]
+    assert signer(keys, datetime.now(UTC) + timedelta(minutes=16)) == keys[1]
+
+
+async def test_an_old_key_goes_when_no_token_of_its_is_valid(db: Database) -> None:
+    for _ in range(2):
+        keys = await rotate(db, max_age=timedelta(), lead=timedelta(), longest_token=timedelta(hours=1))
+    assert len(keys) == 2
+    keys = await rotate(db, max_age=timedelta(days=1), lead=timedelta(), longest_token=timedelta())
+    assert len(keys) == 1
+
+
+@pytest.fixture
+def migrated(database: Callable[[str | None], str]) -> Callable[[], str]:
+    def run() -> str:
+        url = database(None)
+        thread = threading.Thread(target=migrations.upgrade, args=("identity", url))
+        thread.start()
+        thread.join()
+        return url
+
+    return run
+
+
+async def test_development_has_an_administrator_and_a_shopper(
+    migrated: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "development")
+    async with Database(migrated(), name="test") as db:
+        admin = await sign_in(db, Passwords(1), "admin@quayside.example", "quayside-admin")
+        shopper = await sign_in(db, Passwords(1), "shopper@quayside.example", "quayside-shopper")
+    assert admin.scopes == {"catalog:write", "orders:manage"}
+    assert shopper.scopes == set()
+
+
+async def test_production_has_only_the_administrator_it_was_given(
+    migrated: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADMIN_EMAIL", "root@example.org")
+    monkeypatch.setenv("ADMIN_PASSWORD", "long and of one's own")
+    async with Database(migrated(), name="test") as db, db.connection() as connection:
+        rows = await connection.fetch("SELECT email FROM accounts")
+    assert [row["email"] for row in rows] == ["root@example.org"]
+
+
+def test_production_refuses_the_password_of_development(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADMIN_PASSWORD", "quayside-admin")
+    with pytest.raises(ValidationError, match="placeholder"):
+        FirstAccounts()

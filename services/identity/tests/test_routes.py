@@ -1,0 +1,199 @@
+"""Identity as its callers see it."""
+
+import base64
+import json
+import time
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from joserfc import jwt
+from joserfc.jwk import KeySet, OctKey
+
+from identity.settings import Settings
+
+ADA = {"email": "Ada@example.org", "password": "correct horse", "name": "Ada"}
+
+
+async def register(client: httpx2.AsyncClient) -> dict[str, Any]:
+    answer = await client.post("/api/identity/accounts", json=ADA)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def sign_in(client: httpx2.AsyncClient, password: str = ADA["password"]) -> httpx2.Response:
+    form = {"grant_type": "password", "username": "ada@EXAMPLE.org", "password": password}
+    return await client.post("/api/identity/token", data=form)
+
+
+async def refresh(client: httpx2.AsyncClient, token: str) -> httpx2.Response:
+    form = {"grant_type": "refresh_token", "refresh_token": token}
+    return await client.post("/api/identity/token", data=form)
+
+
+async def me(client: httpx2.AsyncClient, token: str) -> httpx2.Response:
+    return await client.get("/api/identity/me", headers={"Authorization": f"Bearer {token}"})
+
+
+async def test_a_guest_gets_a_token_that_the_published_keys_verify(client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/api/identity/guests")
+    assert answer.status_code == 201
+    assert answer.json()["expires_in"] == 30 * 86_400
+
+    jwks = (await client.get("/.well-known/jwks.json")).json()
+    token = jwt.decode(answer.json()["access_token"], KeySet.import_key_set(jwks), algorithms=["ES256"])
+    assert token.header["kid"] == jwks["keys"][0]["kid"]
+    assert (token.claims["iss"], token.claims["aud"], token.claims["kind"]) == ("quayside", "quayside", "guest")
+    assert "d" not in jwks["keys"][0]
+    assert (await me(client, answer.json()["access_token"])).status_code == 404
+
+
+async def test_an_account_is_registered_and_signs_in_whatever_the_case(client: httpx2.AsyncClient) -> None:
+    account = await register(client)
+    assert set(account) == {"id", "email", "name"}
+    tokens = (await sign_in(client)).json()
+    assert tokens["token_type"] == "Bearer"
+    assert tokens["expires_in"] == 900
+    assert (await me(client, tokens["access_token"])).json() == account
+
+
+async def test_an_address_is_registered_once(client: httpx2.AsyncClient) -> None:
+    await register(client)
+    answer = await client.post("/api/identity/accounts", json=ADA | {"email": "ADA@EXAMPLE.ORG"})
+    assert answer.status_code == 409
+    assert answer.json()["type"].endswith("/email-taken")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"email": "nobody"},
+        {"email": 7},
+        {"password": "short"},
+        {"password": "x" * 129},
+        {"name": "nul\0"},
+        {"name": "  "},
+        {"scopes": ["orders:manage"]},
+    ],
+)
+async def test_a_bad_registration_is_refused_without_an_echo(
+    client: httpx2.AsyncClient, change: dict[str, Any]
+) -> None:
+    answer = await client.post("/api/identity/accounts", json=ADA | change)
+    assert answer.status_code == 422
+    assert "correct horse" not in answer.text
+
+
+@pytest.mark.parametrize("field", ["email", "password", "name"])
+async def test_a_lone_surrogate_is_refused(client: httpx2.AsyncClient, field: str) -> None:
+    body = json.dumps(ADA | {field: "surrogate\ud800"})
+    answer = await client.post("/api/identity/accounts", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+
+
+async def test_registrations_are_rate_limited(client: httpx2.AsyncClient) -> None:
+    answers = [await client.post("/api/identity/accounts", json=ADA | {"email": f"a{i}@example.org"}) for i in range(4)]
+    assert [a.status_code for a in answers] == [201, 201, 201, 429]
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 61
+
+
+@pytest.mark.parametrize(
+    ("form", "error"),
+    [
+        ({}, "unsupported_grant_type"),
+        ({"grant_type": "implicit"}, "unsupported_grant_type"),
+        ({"grant_type": "password", "username": "a@example.org"}, "invalid_request"),
+        ({"grant_type": "refresh_token"}, "invalid_request"),
+        ({"grant_type": "refresh_token", "refresh_token": "made\0up"}, "invalid_grant"),
+        ({"grant_type": "password", "username": "a\0@example.org", "password": "x"}, "invalid_grant"),
+        ({"grant_type": "password", "username": "a@example.org", "password": "\0"}, "invalid_grant"),
+    ],
+)
+async def test_oauth_errors_have_the_forms_of_oauth_and_of_problems(
+    client: httpx2.AsyncClient, form: dict[str, str], error: str
+) -> None:
+    answer = await client.post("/api/identity/token", data=form)
+    assert answer.status_code == 400
+    assert answer.json()["error"] == error
+    assert answer.json()["status"] == 400
+
+
+async def test_failures_slow_down_even_the_right_password(client: httpx2.AsyncClient) -> None:
+    await register(client)
+    wrong = [await sign_in(client, "wrong") for _ in range(6)]
+    assert [a.status_code for a in wrong] == [400] * 6
+    answer = await sign_in(client)
+    assert answer.status_code == 429
+    assert 1 <= int(answer.headers["Retry-After"]) <= 2
+
+
+async def test_an_unknown_address_is_slowed_down_alike(client: httpx2.AsyncClient) -> None:
+    codes = [(await sign_in(client, "wrong")).status_code for _ in range(7)]
+    assert codes == [400] * 6 + [429]
+
+
+async def test_success_forgets_failures(client: httpx2.AsyncClient) -> None:
+    await register(client)
+    for _ in range(2):
+        for _ in range(5):
+            await sign_in(client, "wrong")
+        assert (await sign_in(client)).status_code == 200
+
+
+async def test_a_refresh_token_is_good_once_and_its_reuse_revokes_the_family(
+    client: httpx2.AsyncClient,
+) -> None:
+    await register(client)
+    first = (await sign_in(client)).json()["refresh_token"]
+    apart = (await sign_in(client)).json()["refresh_token"]
+    second = (await refresh(client, first)).json()
+    assert (await me(client, second["access_token"])).status_code == 200
+
+    assert (await refresh(client, first)).json()["error"] == "invalid_grant"
+    assert (await refresh(client, second["refresh_token"])).json()["error"] == "invalid_grant"
+    assert (await refresh(client, apart)).status_code == 200
+
+
+async def test_refresh_tokens_are_not_kept_as_they_are(client: httpx2.AsyncClient, app: FastAPI) -> None:
+    await register(client)
+    token = (await sign_in(client)).json()["refresh_token"]
+    async with app.state.parts.db.connection() as connection:
+        rows = await connection.fetch("SELECT hash FROM refresh_tokens")
+    assert len(rows) == 1
+    assert token.encode() not in rows[0]["hash"]
+
+
+def part(value: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+async def test_forged_and_expired_tokens_are_refused(client: httpx2.AsyncClient, app: FastAPI) -> None:
+    account = await register(client)
+    public = (await client.get("/.well-known/jwks.json")).json()["keys"][0]
+    claims = {"iss": "quayside", "aud": "quayside", "sub": account["id"], "kind": "account"}
+    good = claims | {"exp": int(time.time()) + 60}
+    keyring = app.state.parts.issuer.keyring
+    assert (await me(client, await keyring.sign(good))).status_code == 200
+
+    header = {"alg": "HS256", "kid": public["kid"]}
+    secret = OctKey.import_key(json.dumps(public).encode())
+    forged = {
+        "none": f"{part({'alg': 'none', 'kid': public['kid']})}.{part(good)}.",
+        "HS256": jwt.encode(header, good, secret, algorithms=["HS256"]),
+        "expired": await keyring.sign(claims | {"exp": int(time.time()) - 1}),
+        "no exp": await keyring.sign(claims),
+        "iss": await keyring.sign(good | {"iss": "elsewhere"}),
+        "aud": await keyring.sign(good | {"aud": "elsewhere"}),
+        "cut": (await keyring.sign(good))[:-4],
+        "nonsense": "nonsense",
+    }
+    answers = {name: (await me(client, token)).status_code for name, token in forged.items()}
+    assert answers == dict.fromkeys(forged, 401)
+
+
+async def test_the_openid_configuration_names_the_keys(client: httpx2.AsyncClient, settings: Settings) -> None:
+    document = (await client.get("/.well-known/openid-configuration")).json()
+    assert document["issuer"] == settings.issuer
+    assert document["jwks_uri"].endswith("/.well-known/jwks.json")
+    assert (await client.get("/api/identity/openapi.json")).status_code == 200
