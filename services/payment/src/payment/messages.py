@@ -8,7 +8,7 @@ import msgspec
 from chassis.outbox import Message
 
 
-class Charge(Message, frozen=True, kw_only=True):
+class Charge(Message):
     """Do: take the money once. Answered by Captured or Failed."""
 
     type: ClassVar[str] = "payment.charge.v1"
@@ -18,21 +18,21 @@ class Charge(Message, frozen=True, kw_only=True):
     payment_method: Annotated[str, msgspec.Meta(pattern=r"\A[^\x00]*\Z")]
 
 
-class Cancel(Message, frozen=True, kw_only=True):
+class Cancel(Message):
     """Undo: end with no money taken, whatever came before. Answered by Cancelled once that is certain."""
 
     type: ClassVar[str] = "payment.cancel.v1"
     order_id: UUID
 
 
-class Captured(Message, frozen=True, kw_only=True):
+class Captured(Message):
     """The provider has the money."""
 
     type: ClassVar[str] = "payment.captured.v1"
     order_id: UUID
 
 
-class Failed(Message, frozen=True, kw_only=True):
+class Failed(Message):
     """The provider refused: no money was taken, nor will be."""
 
     type: ClassVar[str] = "payment.failed.v1"
@@ -40,7 +40,7 @@ class Failed(Message, frozen=True, kw_only=True):
     reason: str
 
 
-class Cancelled(Message, frozen=True, kw_only=True):
+class Cancelled(Message):
     """No money is taken; `refunded` tells whether it was and went back."""
 
     type: ClassVar[str] = "payment.cancelled.v1"

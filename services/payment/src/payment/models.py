@@ -153,8 +153,7 @@ def settle(
             return _cancelled(replace(payment, reason=answer.reason))
         case Operation.CHARGE, Outcome.REFUSED:
             reason = answer.reason or "refused"
-            failed = replace(_resting(payment, State.FAILED), reason=reason)
-            return failed, Failed(order_id=payment.order_id, reason=reason)
+            return _resting(payment, State.FAILED, reason), Failed(order_id=payment.order_id, reason=reason)
         case Operation.REFUND, Outcome.SUCCEEDED:
             refunded = _resting(payment, State.REFUNDED)
             return refunded, Cancelled(order_id=payment.order_id, refunded=True)
@@ -163,11 +162,12 @@ def settle(
 
 
 def _cancelled(payment: Payment) -> tuple[Payment, Reply]:
-    return _resting(payment, State.CANCELLED), Cancelled(order_id=payment.order_id, refunded=False)
+    cancelled = _resting(payment, State.CANCELLED, payment.reason)
+    return cancelled, Cancelled(order_id=payment.order_id, refunded=False)
 
 
-def _resting(payment: Payment, state: State) -> Payment:
-    return replace(payment, state=state, stuck=False, next_attempt_at=None)
+def _resting(payment: Payment, state: State, reason: str | None = None) -> Payment:
+    return replace(payment, state=state, reason=reason, stuck=False, next_attempt_at=None)
 
 
 def _refunding(payment: Payment, now: datetime) -> Payment:
@@ -176,6 +176,7 @@ def _refunding(payment: Payment, now: datetime) -> Payment:
         payment,
         state=State.REFUNDING,
         cancel_requested=True,
+        reason=None,
         stuck=False,
         attempts=0,
         first_attempt_at=None,
