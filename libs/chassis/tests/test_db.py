@@ -36,11 +36,14 @@ async def test_a_transaction_keeps_its_rows(db: Database):
 
 
 async def test_a_rollback_keeps_nothing(db: Database):
-    with pytest.raises(LookupError):
+    async def fails() -> None:
         async with db.transaction() as tx:
             await tx.execute("INSERT INTO lamps VALUES (1, 'desk')")
             await tx.execute(*flat(compiled(sa.insert(lamps).values(id=2, name="floor"))))
             raise LookupError
+
+    with pytest.raises(LookupError):
+        await fails()
 
     assert await count(db) == 0
 

@@ -18,7 +18,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import errors, telemetry
 from chassis.db import is_environment_failure
@@ -31,6 +31,7 @@ __all__ = ["JsonBytes", "create_app"]
 log = logging.getLogger(__name__)
 
 MAX_BODY = 64 * 1024
+TOO_LARGE = "The body is too large"
 MAX_WAIT_MS = 30_000
 Resource = AbstractAsyncContextManager[Any]
 
@@ -89,7 +90,6 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        max_body_size=MAX_BODY,
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
         middleware=[
             Middleware(telemetry.RequestTelemetry, sample_ratio=settings.log_sample_ratio),
@@ -130,22 +130,33 @@ class Deadline:
 
 
 class BodyLimit:
-    """Pure ASGI middleware: refuses a body by its announced length.
+    """Pure ASGI middleware: refuses a body by its announced length, or else as soon as it is too long.
 
-    `max_body_size` does too, but in plain text; what it counts while reading comes to `on_http_exception`.
+    The framework's own `max_body_size` puts an answer in plain text over ours.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            for key, value in scope["headers"]:
-                if key == b"content-length" and value.isdigit() and (len(value) > 9 or int(value) > MAX_BODY):
-                    response = http_problem(413, "Content Too Large")
-                    await response(scope, receive, send)
-                    return
-        await self.app(scope, receive, send)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        for key, value in scope["headers"]:
+            if key == b"content-length" and value.isdigit() and (len(value) > 9 or int(value) > MAX_BODY):
+                await http_problem(413, TOO_LARGE)(scope, receive, send)
+                return
+        size = 0
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > MAX_BODY:
+                raise HTTPException(413, TOO_LARGE)
+            return message
+
+        await self.app(scope, counted, send)
 
 
 def problem_response(problem: errors.Problem) -> Response:

@@ -1,0 +1,247 @@
+"""Forged, expired and foreign tokens are refused, and keys are fetched seldom."""
+
+import base64
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from aiohttp import web
+from fastapi import APIRouter, Depends
+from joserfc import jwt
+from joserfc.jwk import ECKey, KeySet
+
+from chassis import auth
+from chassis.app import create_app
+from chassis.auth import Caller, TokenVerifier, requires
+from chassis.errors import Unauthenticated, Unavailable
+from chassis.settings import ServiceSettings
+
+
+def new_key(kid: str) -> ECKey:
+    return ECKey.generate_key("P-256", {"kid": kid, "alg": "ES256", "use": "sig"})
+
+
+KEY = new_key("one")
+
+
+class Issuer:
+    """Publishes keys, and counts how often they are fetched."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.keys = [KEY]
+        self.status = 200
+        self.fetched = 0
+
+    async def publish(self, _: web.Request) -> web.Response:
+        self.fetched += 1
+        return web.json_response(KeySet(self.keys).as_dict(private=False), status=self.status)
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[Issuer]:
+    issuer = Issuer()
+    app = web.Application()
+    app.router.add_get("/.well-known/jwks.json", issuer.publish)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    issuer.url = f"http://{host}:{port}/.well-known/jwks.json"
+    yield issuer
+    await runner.cleanup()
+
+
+def verifying(url: str) -> TokenVerifier:
+    return TokenVerifier(url, issuer="lamps", audience="lamps")
+
+
+@pytest.fixture
+async def verifier(issuer: Issuer) -> AsyncIterator[TokenVerifier]:
+    async with verifying(issuer.url) as verifier:
+        yield verifier
+
+
+def token(key: ECKey = KEY, *, kid: str = "one", **changes: Any) -> str:
+    """A good token, but for the changes; None leaves a claim out."""
+    claims = {"iss": "lamps", "aud": "lamps", "sub": "ada", "scope": "light dim", "exp": int(time.time()) + 60}
+    claims = {name: value for name, value in (claims | changes).items() if value is not None}
+    return jwt.encode({"alg": "ES256", "kid": kid}, claims, key)
+
+
+def part(value: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+async def test_a_good_token_says_who_calls_and_what_they_may_do(verifier: TokenVerifier):
+    principal = await verifier.verify(token())
+
+    assert (principal.sub, principal.scopes) == ("ada", {"light", "dim"})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp": int(time.time()) - 1000},
+        {"exp": None},
+        {"exp": "tomorrow"},
+        {"iss": "chairs"},
+        {"iss": None},
+        {"aud": "chairs"},
+        {"aud": None},
+        {"sub": None},
+        {"sub": 7},
+        {"nbf": int(time.time()) + 1000},
+    ],
+    ids=str,
+)
+async def test_a_signed_token_with_the_wrong_claims_is_refused(verifier: TokenVerifier, changes: dict[str, Any]):
+    with pytest.raises(Unauthenticated):
+        await verifier.verify(token(**changes))
+
+
+async def test_a_token_signed_with_another_key_is_refused(verifier: TokenVerifier):
+    with pytest.raises(Unauthenticated):
+        await verifier.verify(token(new_key("one")))
+
+
+async def test_a_token_with_changed_claims_is_refused(verifier: TokenVerifier):
+    header, claims, signature = token().split(".")
+    changed = json.loads(base64.urlsafe_b64decode(claims + "==")) | {"scope": "admin"}
+
+    with pytest.raises(Unauthenticated):
+        await verifier.verify(f"{header}.{part(changed)}.{signature}")
+
+
+@pytest.mark.parametrize("algorithm", ["none", "None", "NONE"])
+async def test_a_token_without_a_signature_is_refused(verifier: TokenVerifier, algorithm: str):
+    claims = token().split(".")[1]
+
+    with pytest.raises(Unauthenticated):
+        await verifier.verify(f"{part({'alg': algorithm, 'kid': 'one'})}.{claims}.")
+
+
+async def test_a_token_signed_with_the_public_key_as_a_password_is_refused(verifier: TokenVerifier):
+    signed = f"{part({'alg': 'HS256', 'kid': 'one'})}.{token().split('.')[1]}"
+    signature = hmac.digest(KEY.as_pem(private=False), signed.encode(), "sha256")
+
+    with pytest.raises(Unauthenticated):
+        await verifier.verify(f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}")
+
+
+@pytest.mark.parametrize("text", ["", "x", "a.b.c", "..", "é.é.é", "\ud800", "a" * 9000, part({}) + ".e30.e30"])
+async def test_text_that_is_no_token_is_refused(verifier: TokenVerifier, text: str):
+    with pytest.raises(Unauthenticated):
+        await verifier.verify(text)
+
+
+async def test_a_token_that_was_good_is_refused_once_it_expires(
+    verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch
+):
+    good = token()
+    await verifier.verify(good)
+    later = time.time() + 1000
+    monkeypatch.setattr(time, "time", lambda: later)
+
+    with pytest.raises(Unauthenticated):
+        await verifier.verify(good)
+
+
+async def test_unknown_keys_cause_one_fetch_in_ten_seconds(issuer: Issuer, verifier: TokenVerifier):
+    await verifier.verify(token())
+
+    for kid in range(20):
+        with pytest.raises(Unauthenticated):
+            await verifier.verify(token(kid=str(kid)))
+
+    assert issuer.fetched == 1
+
+
+async def test_a_new_key_is_found_after_ten_seconds(
+    issuer: Issuer, verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch
+):
+    await verifier.verify(token())
+    issuer.keys = [KEY, new_key("two")]
+    monkeypatch.setattr(auth, "REFETCH_SECONDS", 0)
+
+    assert (await verifier.verify(token(issuer.keys[1], kid="two"))).sub == "ada"
+    assert issuer.fetched == 2
+
+
+async def test_the_last_good_keys_are_kept_while_the_issuer_is_down(
+    issuer: Issuer, verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch
+):
+    await verifier.verify(token())
+    issuer.status = 503
+    monkeypatch.setattr(auth, "REFETCH_SECONDS", 0)
+
+    with pytest.raises(Unauthenticated):
+        await verifier.verify(token(kid="two"))
+    assert (await verifier.verify(token(sub="bob"))).sub == "bob"
+
+
+async def test_without_keys_a_service_starts_and_answers_unavailable():
+    async with verifying("http://127.0.0.1:1/.well-known/jwks.json") as verifier:
+        with pytest.raises(Unavailable, match="keys-unavailable"):
+            await verifier.verify(token())
+
+
+async def test_keys_that_come_late_are_used(issuer: Issuer, eventually):
+    issuer.status = 503
+    async with verifying(issuer.url) as verifier:
+        with pytest.raises(Unavailable):
+            await verifier.verify(token())
+        issuer.status = 200
+
+        async def verified() -> bool:
+            try:
+                return bool(await verifier.verify(token()))
+            except Unavailable:
+                return False
+
+        await eventually(verified)
+
+
+@asynccontextmanager
+async def serving(verifier: TokenVerifier) -> AsyncIterator[httpx2.AsyncClient]:
+    router = APIRouter()
+
+    @router.get("/me")
+    async def me(caller: Caller) -> str:
+        return caller.sub
+
+    @router.get("/admin", dependencies=[Depends(requires("admin"))])
+    async def admin() -> bool:
+        return True
+
+    app = create_app(
+        ServiceSettings(), "lamps", title="Lamps", routers=[router], resources=[verifier], state={"verifier": verifier}
+    )
+    transport = httpx2.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://l") as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [(None, 401), ("Basic YTpi", 401), ("Bearer", 401), ("Bearer x.y.z", 401), (f"bearer {token()}", 200)],
+)
+async def test_a_route_knows_its_caller_by_the_bearer_token(issuer: Issuer, header: str | None, status: int):
+    async with serving(verifying(issuer.url)) as client:
+        response = await client.get("/me", headers={} if header is None else {"authorization": header})
+
+    assert response.status_code == status
+
+
+async def test_a_route_may_require_a_scope(issuer: Issuer):
+    async with serving(verifying(issuer.url)) as client:
+        plain = await client.get("/admin", headers={"authorization": f"Bearer {token()}"})
+        admin = await client.get("/admin", headers={"authorization": f"Bearer {token(scope='admin')}"})
+
+    assert (plain.status_code, admin.status_code) == (403, 200)
+    assert plain.json()["type"].endswith("/scope-required")

@@ -1,0 +1,270 @@
+"""What was committed is published, whatever fails in between, and nothing is published by two relays at once."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from chassis import outbox
+from chassis.db import Database
+from chassis.ids import uuid7
+from chassis.messaging import unpack
+from chassis.relay import Relay
+
+
+class Lit(outbox.Message):
+    type = "lamps.lit.v1"
+    watts: int
+
+
+class Unheard(outbox.Message):
+    type = "chairs.moved.v1"
+    """No queue is bound to it."""
+
+
+class Cable:
+    """A TCP forwarder to the broker, which can be cut and mended."""
+
+    def __init__(self, url: str) -> None:
+        self._to = urlsplit(url)
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._port = 0
+        self.url = ""
+
+    async def mend(self) -> None:
+        self._server = await asyncio.start_server(self._forward, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+        user = self._to.netloc.rpartition("@")[0]
+        self.url = self._to._replace(netloc=f"{user}@127.0.0.1:{self._port}").geturl()
+
+    async def cut(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(self._to.hostname, self._to.port)
+        self._writers |= {writer, far_writer}
+        with contextlib.suppress(OSError):
+            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+@pytest.fixture
+async def cable(topology) -> AsyncIterator[Cable]:
+    cable = Cable(topology.url)
+    await cable.mend()
+    yield cable
+    await cable.cut()
+
+
+def relay(db: Database, topology, url: str | None = None) -> Relay:
+    return Relay(db, url or topology.url, "lamps", exchange=topology.exchange)
+
+
+async def put(db: Database, *messages: outbox.Message) -> list[UUID]:
+    async with db.transaction() as tx:
+        await outbox.put(tx, [(uuid7(), message) for message in messages])
+        rows = await tx.fetch("SELECT id FROM outbox ORDER BY id")
+        return [row["id"] for row in rows][-len(messages) :]
+
+
+async def ids(db: Database, table: str) -> list[UUID]:
+    async with db.connection() as connection:
+        return [row["id"] for row in await connection.fetch(f"SELECT id FROM {table} ORDER BY id")]
+
+
+async def published(topology) -> list[UUID]:
+    return [event.id for message in await topology.arrived() for event in unpack(message.body)]
+
+
+async def test_a_committed_row_is_published_and_archived(db: Database, topology, eventually):
+    subject = uuid7()
+    async with relay(db, topology):
+        async with db.transaction() as tx:
+            await outbox.put(tx, [(subject, Lit(watts=7))])
+        await eventually(lambda: ids(db, "outbox_archive"))
+
+    (message,) = await topology.arrived()
+    (event,) = unpack(message.body)
+    assert [event.id] == await ids(db, "outbox_archive")
+    assert (event.type, event.subject, bytes(event.data)) == ("lamps.lit.v1", str(subject), b'{"watts":7}')
+    assert (event.specversion, event.source) == ("1.0", "/quayside/lamps")
+    assert message.routing_key == "lamps.lit.v1"
+    assert message.delivery_mode == 2
+    assert await ids(db, "outbox") == []
+
+
+async def test_a_rolled_back_row_is_never_published(db: Database, topology):
+    with contextlib.suppress(LookupError):
+        async with db.transaction() as tx:
+            await outbox.put(tx, [(uuid7(), Lit(watts=7))])
+            raise LookupError
+
+    assert await relay(db, topology).publish_once() == 0
+    assert await topology.arrived() == []
+
+
+async def test_rows_are_published_in_the_order_of_their_ids(db: Database, topology, eventually):
+    rows = [uuid7() for _ in range(600)]
+    async with db.transaction() as tx:
+        await tx.executemany(
+            "INSERT INTO outbox (id, routing_key, subject, data) VALUES ($1, 'lamps.lit.v1', 's', '{\"watts\": 7}')",
+            [(id,) for id in reversed(rows)],
+        )
+
+    async with relay(db, topology):
+        await eventually(lambda: emptied(db))
+
+    assert await published(topology) == rows
+
+
+async def emptied(db: Database) -> bool:
+    return not await ids(db, "outbox")
+
+
+async def test_an_unroutable_key_backs_off_and_holds_up_no_other(db: Database, topology, eventually):
+    stuck = await put(db, *(Unheard() for _ in range(300)))  # more than one round takes
+    async with relay(db, topology):
+        await asyncio.sleep(0.3)
+        (lit,) = await put(db, Lit(watts=7))
+
+        await eventually(lambda: ids(db, "outbox_archive"), seconds=2)
+        assert await published(topology) == [lit]
+        assert await ids(db, "outbox") == stuck
+
+
+async def test_an_unroutable_key_is_published_once_a_queue_is_bound(db: Database, topology, eventually):
+    (id,) = await put(db, Unheard())
+    async with relay(db, topology):
+        await asyncio.sleep(0.3)
+        queue = await topology.channel.get_queue(topology.queue)
+        await queue.bind(topology.exchange, "chairs.#")
+        await eventually(lambda: emptied(db))
+
+    assert await published(topology) == [id]
+
+
+async def test_what_is_committed_while_the_broker_is_down_is_published_when_it_is_up(
+    db: Database, topology, cable: Cable, eventually
+):
+    async with relay(db, topology, cable.url):
+        first = await put(db, Lit(watts=1))
+        await eventually(lambda: emptied(db))
+        await cable.cut()
+        second = await put(db, *(Lit(watts=2) for _ in range(150)))
+        await asyncio.sleep(0.5)
+        assert await ids(db, "outbox") == second
+
+        await cable.mend()
+        await eventually(lambda: emptied(db))
+
+    assert set(await published(topology)) == {*first, *second}
+
+
+async def test_the_backlog_is_the_age_of_the_oldest_row(db: Database, topology, cable: Cable, eventually):
+    await cable.cut()
+    async with relay(db, topology, cable.url) as running:
+        assert running.backlog_seconds == 0
+        await put(db, Lit(watts=7))
+        await eventually(lambda: running.backlog_seconds > 0.5)
+
+        await cable.mend()
+        await eventually(lambda: running.backlog_seconds == 0)
+    assert await emptied(db)
+
+
+async def test_an_unroutable_row_counts_as_backlog(db: Database, topology):
+    await put(db, Unheard())
+    async with relay(db, topology) as running:
+        await asyncio.sleep(0.8)
+        await put(db, Lit(watts=7))
+        await asyncio.sleep(0.4)
+
+        assert running.backlog_seconds > 1
+
+
+CRASH = """
+import asyncio, os, signal, sys
+from chassis.db import Database
+from chassis.relay import Relay
+
+class Crashing(Relay):
+    async def _archive(self, connection, ids):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+async def main(database, broker, exchange):
+    async with Database(database, name="lamps") as db, Crashing(db, broker, "lamps", exchange=exchange):
+        await asyncio.sleep(60)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_after_a_crash_between_publish_and_archive_the_same_ids_are_published_again(
+    db: Database, outbox_url: str, topology, eventually
+):
+    rows = await put(db, *(Lit(watts=7) for _ in range(10)))
+    command = (sys.executable, "-c", CRASH, outbox_url, topology.url, topology.exchange)
+
+    process = await asyncio.create_subprocess_exec(*command, env=os.environ)
+    assert await process.wait() == -signal.SIGKILL
+    assert await published(topology) == rows
+    assert await ids(db, "outbox") == rows
+
+    async with relay(db, topology):
+        await eventually(lambda: emptied(db))
+    assert await published(topology) == rows
+    assert await ids(db, "outbox_archive") == rows
+
+
+async def test_relays_side_by_side_publish_each_row_once(db: Database, outbox_url: str, topology, eventually):
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(3):
+            own = await stack.enter_async_context(Database(outbox_url, name="lamps"))
+            await stack.enter_async_context(relay(own, topology))
+        rows: list[UUID] = []
+        for _ in range(30):
+            rows += await put(db, *(Lit(watts=7) for _ in range(40)))
+        await eventually(lambda: emptied(db))
+
+    assert sorted(await published(topology)) == rows
+
+
+async def test_a_relay_outlives_a_lost_database_connection(db: Database, outbox_url: str, topology, eventually):
+    async with relay(db, topology):
+        connection: Any = await asyncpg.connect(outbox_url)
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await connection.close()
+        async with Database(outbox_url, name="writer") as writer:
+            (id,) = await put(writer, Lit(watts=7))
+        await eventually(lambda: emptied(db))
+
+    assert await published(topology) == [id]
+
+
+async def test_a_row_that_another_process_commits_is_found_without_a_wake(
+    db: Database, outbox_url: str, topology, eventually
+):
+    async with relay(db, topology), Database(outbox_url, name="writer") as writer:
+        await put(writer, Lit(watts=7))
+        await eventually(lambda: emptied(db), seconds=1)
