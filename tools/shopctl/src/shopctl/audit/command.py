@@ -16,9 +16,9 @@ from shopctl.audit.money import a3, a9
 from shopctl.audit.orders import Attempt, a4, a5, a8, a10, read_attempts
 from shopctl.audit.sources import UNREADABLE, Addresses, Sources, opened
 from shopctl.audit.stock import a1, a2
-from shopctl.broker import CONSUMERS, LADDER
+from shopctl.broker import LADDER
 from shopctl.console import err, out
-from shopctl.native.place import Place
+from shopctl.native.place import CONSUMERS, Place
 
 EXAMPLES = 3
 POLL_SECONDS = 0.5

@@ -10,7 +10,8 @@ from aio_pika.abc import AbstractIncomingMessage
 from chassis.messaging.envelope import Malformed, unpack
 from shopctl.audit.finding import Finding
 from shopctl.audit.sources import Sources
-from shopctl.broker import CONSUMERS, LADDER
+from shopctl.broker import LADDER
+from shopctl.native.place import CONSUMERS
 
 __all__ = ["a6", "a7", "bindings", "dead_letters"]
 
