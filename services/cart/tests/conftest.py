@@ -70,7 +70,7 @@ async def app(settings: Settings) -> AsyncIterator[FastAPI]:
     app = create(settings)
     async with app.router.lifespan_context(app):
         async with asyncio.timeout(10):
-            while app.state.health.waiting_for is not None:
+            while app.state.health.waiting_for is not None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         yield app
 

@@ -50,5 +50,5 @@ async def test_the_event_comes_over_the_broker(valkey: str, rabbitmq: Broker) ->
         async with Publisher(rabbitmq.url(), name="test") as publisher:
             await publisher.publish("quayside", OrderConfirmed.type, body)
         async with Consumer(rabbitmq.url("cart"), "cart", handlers(carts)), asyncio.timeout(10):
-            while (await carts.get("shopper")).items:
+            while (await carts.get("shopper")).items:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

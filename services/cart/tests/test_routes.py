@@ -9,8 +9,11 @@ import httpx2
 import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
+from pydantic import SecretStr
 
+from cart.main import create
 from cart.repository import Carts
+from cart.settings import Settings
 from chassis.testing.processes import free_ports
 
 MUG = "/api/cart/items/MUG-1"
@@ -170,11 +173,15 @@ async def test_a_restarted_valkey_is_given_the_script_again(client: httpx2.Async
     assert (await put(client, "MUG-1", 1)).status_code == 200
 
 
-async def test_without_valkey_every_call_is_a_503(client: httpx2.AsyncClient, carts: Carts) -> None:
-    await put(client, "MUG-1", 1)
-    await carts._redis.connection_pool.disconnect()
-    carts._redis.connection_pool.connection_kwargs["port"] = free_ports(1)[0]
-    answers = [await client.get("/api/cart"), await put(client, "MUG-1", 2), await client.delete("/api/cart")]
+async def test_without_valkey_every_call_is_a_503(settings: Settings, token: Callable[..., str]) -> None:
+    nowhere = SecretStr(f"redis://127.0.0.1:{free_ports(1)[0]}/0")
+    app = create(settings.model_copy(update={"valkey_url": nowhere}))
+    transport = httpx2.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://cart", headers=bearer(token())) as client,
+    ):
+        answers = [await client.get("/api/cart"), await put(client, "MUG-1", 2), await client.delete("/api/cart")]
     assert [a.status_code for a in answers] == [503] * 3
     assert answers[0].json()["type"].endswith("/cart-unavailable")
     assert answers[0].headers["Retry-After"] == "1"

@@ -19,9 +19,18 @@ def _email(value: str) -> str:
     return email
 
 
+def _encodable(value: SecretStr) -> SecretStr:
+    """Half a surrogate pair is no text, and cannot be hashed."""
+    try:
+        value.get_secret_value().encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be Unicode text") from None
+    return value
+
+
 class RegisterBody(Body):
     email: Annotated[str, Field(max_length=254), AfterValidator(_email)]
-    password: Annotated[SecretStr, Field(min_length=8, max_length=MAX_PASSWORD)]
+    password: Annotated[SecretStr, Field(min_length=8, max_length=MAX_PASSWORD), AfterValidator(_encodable)]
     name: Annotated[Text, Field(min_length=1, max_length=100)]
 
 
