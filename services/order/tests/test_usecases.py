@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -134,6 +135,16 @@ async def test_another_version_of_the_cart_is_refused(shop) -> None:
 async def test_a_cart_is_ordered_once_whatever_the_key(shop) -> None:
     await shop.placement.place(shop.request())
     assert (await refused(shop.placement.place(shop.request(key="another")))).slug == "cart-already-ordered"
+
+
+async def test_a_cart_that_was_ordered_and_emptied_is_still_said_to_be_ordered(shop) -> None:
+    request = shop.request()
+    await shop.placement.place(request)
+    shop.carts.carts[request.token] = Cart(None, [])
+    late = shop.request(key="another", cart_version=request.cart_version)
+    assert (await refused(shop.placement.place(replace(late, cart_version=request.cart_version)))).slug == (
+        "cart-already-ordered"
+    )
 
 
 async def test_a_cart_whose_order_failed_may_be_ordered_again(shop) -> None:

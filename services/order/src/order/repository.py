@@ -11,6 +11,7 @@ from order.models import NewOrder, OrderLine, Status
 
 __all__ = [
     "add_orders",
+    "cart_was_ordered",
     "due_for_expiry",
     "due_for_undo",
     "find_by_keys",
@@ -82,6 +83,17 @@ async def add_orders(tx: Connection, orders: Sequence[NewOrder], ttl_seconds: in
         ttl_seconds,
     )
     return {row["order_id"] for row in rows}
+
+
+async def cart_was_ordered(connection: Connection, principal: str, cart_version: str) -> bool:
+    """Whether an order that has not failed came of this version of this shopper's cart."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM orders WHERE principal = $1 AND cart_version = $2"
+        " AND status NOT IN ('CANCELLED', 'EXPIRED', 'PAYMENT_FAILED', 'REJECTED'))",
+        principal,
+        cart_version,
+    )
+    return found
 
 
 async def lock(tx: Connection, ids: Iterable[UUID]) -> Mapping[UUID, Record]:

@@ -179,6 +179,11 @@ class Placement:
             currency=self._currency,
         )
 
+    async def _refuse_if_ordered(self, request: PlaceOrder) -> None:
+        async with self._db.connection() as connection:
+            if await repository.cart_was_ordered(connection, request.principal, request.cart_version):
+                raise already_ordered()
+
     async def _find_keys(self, keys: list[Key]) -> list[tuple[UUID, bytes] | Exception | None]:
         async with self._db.connection() as connection:
             found = await repository.find_by_keys(connection, keys)
@@ -200,9 +205,8 @@ class Placement:
         async with self._db.transaction() as tx:
             stored = await repository.add_orders(tx, orders_by_key, self._ttl_seconds)
             await outbox.put(tx, [(order.id, order.reserve()) for order in orders if order.id in stored])
-        return [
-            Placed(order.id, replayed=False)
-            if order.id in stored
-            else Conflict("cart-already-ordered", "This version of the cart was ordered already", "See your orders.")
-            for order in orders
-        ]
+        return [Placed(order.id, replayed=False) if order.id in stored else already_ordered() for order in orders]
+
+
+def already_ordered() -> Conflict:
+    return Conflict("cart-already-ordered", "This version of the cart was ordered already", "See your orders.")

@@ -115,7 +115,12 @@ async def _wished(
         if status in done:
             return
         if transition(status, input) is None:
-            raise Conflict(slug, f"An order that is {status} cannot be undone this way", status_now=status)
+            raise Conflict(
+                slug,
+                f"An order that is {status} cannot be undone this way",
+                "See its history; what failed or expired needs no undo.",
+                order_status=status,
+            )
         await _advance(tx, [order_id], input, {})
 
 
