@@ -5,13 +5,10 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
-import pytest
 
 from chassis import outbox
 from chassis.db import Database
@@ -28,50 +25,6 @@ class Lit(outbox.Message):
 class Unheard(outbox.Message):
     type = "chairs.moved.v1"
     """No queue is bound to it."""
-
-
-class Cable:
-    """A TCP forwarder to the broker, which can be cut and mended."""
-
-    def __init__(self, url: str) -> None:
-        self._to = urlsplit(url)
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._port = 0
-        self.url = ""
-
-    async def mend(self) -> None:
-        self._server = await asyncio.start_server(self._forward, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
-        user = self._to.netloc.rpartition("@")[0]
-        self.url = self._to._replace(netloc=f"{user}@127.0.0.1:{self._port}").geturl()
-
-    async def cut(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(self._to.hostname, self._to.port)
-        self._writers |= {writer, far_writer}
-        with contextlib.suppress(OSError):
-            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
-
-
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    writer.close()
-
-
-@pytest.fixture
-async def cable(topology) -> AsyncIterator[Cable]:
-    cable = Cable(topology.url)
-    await cable.mend()
-    yield cable
-    await cable.cut()
 
 
 def relay(db: Database, topology, url: str | None = None) -> Relay:
@@ -162,7 +115,7 @@ async def test_an_unroutable_key_is_published_once_a_queue_is_bound(db: Database
 
 
 async def test_what_is_committed_while_the_broker_is_down_is_published_when_it_is_up(
-    db: Database, topology, cable: Cable, eventually
+    db: Database, topology, cable, eventually
 ):
     async with relay(db, topology, cable.url):
         first = await put(db, Lit(watts=1))
@@ -178,7 +131,7 @@ async def test_what_is_committed_while_the_broker_is_down_is_published_when_it_i
     assert set(await published(topology)) == {*first, *second}
 
 
-async def test_the_backlog_is_the_age_of_the_oldest_row(db: Database, topology, cable: Cable, eventually):
+async def test_the_backlog_is_the_age_of_the_oldest_row(db: Database, topology, cable, eventually):
     await cable.cut()
     async with relay(db, topology, cable.url) as running:
         assert running.backlog_seconds == 0

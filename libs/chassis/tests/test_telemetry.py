@@ -41,7 +41,7 @@ def exporter() -> InMemorySpanExporter:
 def spans(exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     exporter.clear()
     monkeypatch.setattr(telemetry, "_tracing", True)
-    yield exporter
+    return exporter
 
 
 async def test_a_consumers_span_is_linked_to_the_request_that_caused_its_event(

@@ -6,6 +6,7 @@ cost next to nothing. Without a trace id in a message, a saga cannot be followed
 """
 
 import contextlib
+import json
 import logging
 import random
 import sys
@@ -13,7 +14,6 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from opentelemetry import metrics, propagate, trace
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
@@ -63,7 +63,7 @@ class JsonFormatter(logging.Formatter):
             line["trace_id"] = trace.format_trace_id(context.trace_id)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line, enc_hook=str).decode(errors="replace")
+        return json.dumps(line, default=str)  # in ASCII: a caller's lone surrogate must not cost the line
 
 
 JsonFormatter.converter = time.gmtime
