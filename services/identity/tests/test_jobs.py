@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from chassis.db import Database, migrations
+from chassis.errors import Unavailable
 from identity import jobs, repository
 from identity.models import signer
 from identity.settings import FirstAccounts, Settings
@@ -26,6 +27,14 @@ async def test_processes_that_start_together_make_one_key(db: Database, settings
     await asyncio.gather(*(jobs.rotate_keys(db, settings) for _ in range(4)))
     async with db.connection() as connection:
         assert len(await repository.signing_keys(connection)) == 1
+
+
+async def test_without_a_key_nothing_is_signed_and_the_first_is_found_at_once(db: Database, settings: Settings) -> None:
+    keyring = Keyring(db)
+    with pytest.raises(Unavailable):
+        await keyring.sign({})
+    await jobs.rotate_keys(db, settings)
+    assert (await keyring.sign({})).count(".") == 2
 
 
 async def test_the_next_key_is_published_before_it_signs(db: Database, settings: Settings) -> None:

@@ -10,6 +10,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
 from chassis.db import Database, is_environment_failure
+from chassis.errors import Unavailable
 from identity import repository
 from identity.models import SigningKey, retired, signer
 
@@ -78,7 +79,8 @@ class Keyring:
         return {"keys": [key.as_dict(private=False) for key in self._imported.values()]}
 
     async def _refresh(self) -> None:
-        if time.monotonic() - self._read_at < RELOAD_SECONDS:
+        """Raises Unavailable while there is no key yet."""
+        if self._keys and time.monotonic() - self._read_at < RELOAD_SECONDS:
             return
         try:
             await self.load()
@@ -87,3 +89,5 @@ class Keyring:
                 raise
             self._read_at = time.monotonic() - RELOAD_SECONDS + 1  # again in a second
             log.warning("reading the signing keys failed: %s", error)
+        if not self._keys:
+            raise Unavailable("keys-unavailable", "There is no signing key yet", "Try again in a second.")
