@@ -1,6 +1,5 @@
 """The fixtures give real stores: fresh databases, an empty Valkey, a broker with its rights and ladder."""
 
-import asyncio
 import time
 from collections.abc import Callable
 
@@ -92,4 +91,7 @@ async def test_no_service_may_read_another_s_queue_or_declare_one(rabbitmq: Brok
 
 async def _consume(channel: aio_pika.abc.AbstractChannel, name: str) -> None:
     queue = await channel.get_queue(name, ensure=False)
-    await queue.consume(lambda message: asyncio.sleep(0))
+
+    async def handle(message: aio_pika.abc.AbstractIncomingMessage) -> None: ...
+
+    await queue.consume(handle)

@@ -145,8 +145,8 @@ def test_two_calls_do_not_change_one_shop_at_once(lab: Lab) -> None:
 
 
 def test_reset_removes_everything(lab: Lab) -> None:
-    lab.up()
     data = lab.shop.place.data.resolve()
+    assert data.exists()
     assert lab.shopctl("reset", "--yes").returncode == 0
     assert lab.leftovers() == []
     assert not data.exists()

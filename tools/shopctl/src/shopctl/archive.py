@@ -1,5 +1,9 @@
-"""What the services have published, and what they have received. Imported where it is used, as it loads slowly."""
+"""What the services have published, and what they remember of it.
 
+Imported where it is used, as it loads slowly.
+"""
+
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -9,23 +13,22 @@ from msgspec import Raw
 from chassis.ids import created_at
 from chassis.messaging.envelope import Envelope, pack
 from chassis.messaging.publisher import BrokerDown, Publisher, Refused
-from shopctl.native.place import OUTBOXES, Place
 
 EXCHANGE = "quayside"
 PAGE = 1000
 FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, BrokerDown, Refused)
 
 
-async def replay(place: Place, service: str, since: datetime) -> int:
+async def replay(service: str, database_url: str, broker_url: str, since: datetime) -> int:
     """Publish again what `service` published since then, under the same ids; gives how many events.
 
     Raises one of FAILURES; calling it again is harmless, as consumers drop what they know.
     """
-    connection = await asyncpg.connect(place.database_url("auditor", service), timeout=5)
+    connection = await asyncpg.connect(database_url, timeout=5)
     count = 0
     last: tuple[datetime, UUID] = (since, UUID(int=0))
     try:
-        async with Publisher(place.broker_url(service), name="shopctl") as publisher:
+        async with Publisher(broker_url, name="shopctl") as publisher:
             while rows := await connection.fetch(
                 "SELECT id, routing_key, subject, data, traceparent, published_at FROM outbox_archive"
                 " WHERE (published_at, id) > ($1, $2) ORDER BY published_at, id LIMIT $3",
@@ -58,20 +61,20 @@ async def _publish(publisher: Publisher, service: str, rows: list[asyncpg.Record
             await publisher.publish(EXCHANGE, key, body)
 
 
-async def prune(place: Place, before: datetime) -> tuple[int, int]:
-    """Remove archived events and inbox rows from before then; gives how many of each.
+async def prune(urls: Sequence[str], before: datetime) -> tuple[int, int]:
+    """Remove archived events and inbox rows from before then in these databases; gives how many of each.
 
     Archives first, everywhere: as long as an event can be published again, its consumers know it.
     """
-    archived = [await _delete(place, service, "outbox_archive", "published_at", before) for service in OUTBOXES]
-    received = [await _delete(place, service, "inbox", "received_at", before) for service in OUTBOXES]
+    archived = [await _delete(url, "DELETE FROM outbox_archive WHERE published_at < $1", before) for url in urls]
+    received = [await _delete(url, "DELETE FROM inbox WHERE received_at < $1", before) for url in urls]
     return sum(archived), sum(received)
 
 
-async def _delete(place: Place, service: str, table: str, column: str, before: datetime) -> int:
-    connection = await asyncpg.connect(place.database_url(service), timeout=5)
+async def _delete(url: str, statement: str, before: datetime) -> int:
+    connection = await asyncpg.connect(url, timeout=5)
     try:
-        done = await connection.execute(f"DELETE FROM {table} WHERE {column} < $1", before)  # noqa: S608
+        done = await connection.execute(statement, before)
         return int(done.split()[-1])
     finally:
         await connection.close()

@@ -1,4 +1,7 @@
-"""What waits in RabbitMQ: the depth of each queue, and dead letters. Imported where it is used, as it loads slowly."""
+"""What waits in RabbitMQ, as its operator sees it: the depth of each queue, and dead letters.
+
+Imported where it is used, as it loads slowly.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +12,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError
 
 from chassis.messaging.envelope import Envelope, Malformed, unpack
-from shopctl.native.place import CONSUMERS, Place
+from shopctl.native.place import CONSUMERS
 
 LADDER = ("retry.5s", "retry.30s", "retry.5m")
 UNREACHABLE = (OSError, TimeoutError, AMQPError)
@@ -27,30 +30,30 @@ class DeadLetter:
     body: str
 
 
-async def depths(place: Place) -> dict[str, int]:
+async def depths(url: str) -> dict[str, int]:
     """Messages ready in each queue of the shop. Raises one of UNREACHABLE."""
-    async with _channel(place) as channel:
+    async with _channel(url) as channel:
         names = [*CONSUMERS, *(f"{name}.dead" for name in CONSUMERS), *LADDER]
         queues = [await channel.declare_queue(name, passive=True) for name in names]
         return {queue.name: queue.declaration_result.message_count or 0 for queue in queues}
 
 
-async def dead_letters(place: Place, service: str | None = None) -> list[DeadLetter]:
+async def dead_letters(url: str, service: str | None = None) -> list[DeadLetter]:
     """All of them, or one service's; they stay where they are. Raises one of UNREACHABLE."""
     letters = []
-    async with _channel(place) as channel:
+    async with _channel(url) as channel:
         for name in CONSUMERS if service is None else (service,):
             letters += [_describe(name, message) async for message in _messages(channel, name)]
     return letters  # leaving the channel has put every unacknowledged message back
 
 
-async def replay(place: Place, service: str, ids: set[str]) -> int:
+async def replay(url: str, service: str, ids: set[str]) -> int:
     """Send a service its dead letters again, these or all; gives how many. Raises one of UNREACHABLE.
 
     One leaves the dead letters when the service's queue has it: a crash in between doubles it, which the inbox bears.
     """
     count = 0
-    async with _channel(place) as channel:
+    async with _channel(url) as channel:
         async for message in _messages(channel, service):
             if ids and _describe(service, message).id not in ids:
                 continue
@@ -92,6 +95,6 @@ def _describe(service: str, message: AbstractIncomingMessage) -> DeadLetter:
 
 
 @asynccontextmanager
-async def _channel(place: Place) -> AsyncIterator[AbstractChannel]:
-    async with await aio_pika.connect(place.broker_url("operator"), timeout=5) as connection:
+async def _channel(url: str) -> AsyncIterator[AbstractChannel]:
+    async with await aio_pika.connect(url, timeout=5) as connection:
         yield await connection.channel(publisher_confirms=True, on_return_raises=True)

@@ -27,7 +27,7 @@ def list_(
 
     if service is not None:
         _check(service)
-    letters = _run(broker.dead_letters(Place.here(), service))
+    letters = _run(broker.dead_letters(_operator(), service))
     if as_json:
         print(json.dumps([asdict(letter) for letter in letters], indent=2))
         return
@@ -50,7 +50,7 @@ def show(id: Annotated[str, typer.Argument(help="As `list` prints it.")]) -> Non
     """Print the body of one."""
     from shopctl import broker
 
-    for letter in _run(broker.dead_letters(Place.here())):
+    for letter in _run(broker.dead_letters(_operator())):
         if letter.id == id:
             print(letter.body)
             return
@@ -67,10 +67,14 @@ def replay(
 
     _check(service)
     wanted = set(ids or ())
-    count = _run(broker.replay(Place.here(), service, wanted))
+    count = _run(broker.replay(_operator(), service, wanted))
     out.print(f"{count} sent again.")
     if count < len(wanted):
         fail("Some ids were not among the dead letters.")
+
+
+def _operator() -> str:
+    return Place.here().broker_url("operator")
 
 
 def _check(service: str) -> None:

@@ -30,9 +30,11 @@ def replay(
 
     if service is not None and service not in OUTBOXES:
         fail(f"{service} publishes nothing; these do: {', '.join(OUTBOXES)}.")
+    place, since = Place.here(), since.replace(tzinfo=UTC)
     for name in OUTBOXES if service is None else (service,):
+        database, broker = place.database_url("auditor", name), place.broker_url(name)
         try:
-            count = asyncio.run(archive.replay(Place.here(), name, since.replace(tzinfo=UTC)))
+            count = asyncio.run(archive.replay(name, database, broker, since))
         except archive.FAILURES as error:
             fail(f"{name}: {error}")
         out.print(f"{name}: {count} events published again.")
@@ -42,8 +44,10 @@ def prune(days: Annotated[int, typer.Option(min=1, help="Keep this many days.")]
     """Remove old archived events, and what remembers that they arrived."""
     from shopctl import archive
 
+    place = Place.here()
+    urls = [place.database_url(service) for service in OUTBOXES]
     try:
-        archived, received = asyncio.run(archive.prune(Place.here(), datetime.now(UTC) - timedelta(days=days)))
+        archived, received = asyncio.run(archive.prune(urls, datetime.now(UTC) - timedelta(days=days)))
     except archive.FAILURES as error:
         fail(error)
     out.print(f"Removed {archived} archived events and {received} inbox rows.")

@@ -1,4 +1,7 @@
-"""The demo catalogue over HTTP, like any other client's. Imported where it is used, as it loads slowly."""
+"""The demo catalogue over HTTP, like any other client's.
+
+Imported where it is used, as it loads slowly.
+"""
 
 import asyncio
 import json

@@ -74,7 +74,7 @@ async def look_into(place: Place) -> Backlog:
 
     queues: dict[str, int] = {}
     with contextlib.suppress(*broker.UNREACHABLE):
-        queues = await broker.depths(place)
+        queues = await broker.depths(place.broker_url("operator"))
     outboxes: dict[str, int] = {}
     refunds: int | None = None
     for service in OUTBOXES:
