@@ -114,7 +114,7 @@ class Consumer:
 
     async def _consume(self, channel: AbstractChannel) -> None:
         under = await channel.get_underlay_channel()
-        while batch := await self._next(channel):
+        while not self._stopping.is_set() and (batch := await self._next(channel)):
             if not await self._handle(batch, channel):
                 return  # the channel is gone, and its deliveries with it: they come again
             tag = batch[-1][0].delivery_tag
