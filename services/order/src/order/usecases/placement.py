@@ -143,14 +143,13 @@ class Placement:
     async def _price(self, request: PlaceOrder) -> NewOrder:
         cart = await self._carts.read(request.token)
         if cart.version != request.cart_version:
-            raise Conflict(
-                "cart-changed",
-                "The cart is not at this version",
-                "Look at it again.",
-                cart_version=cart.version,
-            )
+            await self._refuse_if_ordered(request)
         if not cart.items:
             raise Invalid("cart-empty", "The cart is empty", "Put something into it first.")
+        if cart.version != request.cart_version:
+            raise Conflict(
+                "cart-changed", "The cart is not at this version", "Look at it again.", cart_version=cart.version
+            )
         products = await self._prices.submit(frozenset(sku for sku, _ in cart.items))
         unknown = [sku for sku, _ in cart.items if sku not in products]
         if unknown:

@@ -1,0 +1,148 @@
+"""Parts of the shop die, stall and lie under a flow of orders; afterwards everything agrees."""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aio_pika
+import pytest
+
+from shopctl import archive
+from shopctl.native.shop import Shop
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.mark.parametrize("service", ["catalog", "cart", "order", "payment", "identity", "psp"])
+def test_a_service_is_killed(shop, flow, audit, service: str) -> None:
+    with flow() as orders:
+        shop.kill(service)
+        time.sleep(1)
+        shop.start(service)
+    audit("--attempts", str(orders.attempts))
+
+
+def test_rabbitmq_stops_for_ten_seconds(shop, flow, audit) -> None:
+    with flow() as orders:
+        shop.stop("rabbitmq")
+        time.sleep(10)
+        shop.start("rabbitmq")
+    audit("--attempts", str(orders.attempts))
+
+
+def test_rabbitmq_is_killed(shop, flow, audit) -> None:
+    with flow() as orders:
+        shop.kill("rabbitmq")
+        shop.start("rabbitmq")
+    audit("--attempts", str(orders.attempts))
+
+
+def test_postgresql_restarts(shop, flow, audit) -> None:
+    with flow() as orders:
+        shop.stop("postgres")
+        time.sleep(1)
+        shop.start("postgres")
+    audit("--attempts", str(orders.attempts))
+
+
+def test_postgresql_is_killed(shop, flow, audit) -> None:
+    with flow() as orders:
+        shop.kill("postgres")
+        shop.start("postgres")
+    audit("--attempts", str(orders.attempts))
+
+
+def test_redis_stops(shop, flow, audit) -> None:
+    with flow() as orders:
+        shop.stop("valkey")
+        time.sleep(3)
+        shop.start("valkey")
+    audit("--attempts", str(orders.attempts))
+
+
+@pytest.mark.parametrize("fault", [{"mode": "slow", "seconds": 3}, {"mode": "error500"}, {"mode": "lost-reply"}])
+def test_the_provider_fails(shop, flow, audit, provider, fault: dict[str, Any]) -> None:
+    with flow(methods=("tok_visa",)) as orders:
+        provider.post("/sandbox/faults", json=fault).raise_for_status()
+        time.sleep(6)
+        provider.post("/sandbox/faults", json={"mode": "none"}).raise_for_status()
+    audit("--attempts", str(orders.attempts), wait=90)
+
+
+def test_every_message_comes_twice(shop, flow, audit) -> None:
+    began = datetime.now(UTC) - timedelta(seconds=1)
+    with flow() as orders:
+        for _ in range(3):
+            time.sleep(1)
+            replay(shop, began)
+    replay(shop, began)
+    audit("--attempts", str(orders.attempts))
+
+
+def replay(shop: Shop, since: datetime) -> None:
+    """Publishes all that was published since then once more, under the same ids."""
+    for service in ("catalog", "order", "payment"):
+        database, broker = shop.place.database_url("auditor", service), shop.place.broker_url(service)
+        asyncio.run(archive.replay(service, database, broker, since))
+
+
+def test_undo_comes_before_do_at_catalog(shop, shopper, admin, audit) -> None:
+    sku = admin.product(stock=5)
+    with reversed_queue(shop, "catalog", messages=2):
+        id = shopper.buy(sku, 2)
+        shopper.http.post(f"/api/orders/{id}/cancel").raise_for_status()
+
+    assert shopper.waits_for(id, "CANCELLED") == "CANCELLED"
+    audit()
+    assert admin.available(sku) == 5
+
+
+def test_undo_comes_before_do_at_payment(shop, shopper, admin, audit, provider) -> None:
+    sku = admin.product(stock=5)
+    with reversed_queue(shop, "payment", messages=2):
+        id = shopper.buy(sku, 2)
+        shopper.waits_for(id, "RESERVED")
+        shopper.http.post(f"/api/orders/{id}/cancel").raise_for_status()
+
+    assert shopper.waits_for(id, "CANCELLED") == "CANCELLED"
+    assert provider.get("/charges", params={"order_id": id}).json()["items"] == []
+    audit()
+    assert admin.available(sku) == 5
+
+
+@contextmanager
+def reversed_queue(shop: Shop, service: str, *, messages: int) -> Iterator[None]:
+    """Holds a service's messages back, and delivers them in the opposite order."""
+    url = shop.place.broker_url("operator")
+    set_consuming(shop, service, False)
+    try:
+        yield
+        asyncio.run(reverse(url, service, messages))
+    finally:
+        set_consuming(shop, service, True)
+
+
+def set_consuming(shop: Shop, service: str, on: bool) -> None:
+    """Restarts a service as API alone, or as API and worker."""
+    os.environ["ROLE"] = "all" if on else "api"
+    try:
+        shop.stop(service)
+        shop.start(service)
+    finally:
+        del os.environ["ROLE"]
+
+
+async def reverse(url: str, queue: str, messages: int) -> None:
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        waiting = await channel.get_queue(queue, ensure=False)
+        taken = [await waiting.get(timeout=10) for _ in range(messages)]
+        for message in reversed(taken):
+            copy = aio_pika.Message(message.body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+            await channel.default_exchange.publish(copy, queue)
+        for message in taken:
+            await message.ack()
