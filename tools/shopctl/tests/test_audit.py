@@ -21,9 +21,9 @@ from aiohttp.test_utils import TestServer
 
 from chassis.messaging.envelope import Envelope, pack
 from chassis.testing.fixtures import Broker
-from shopctl.audit.command import check
 from shopctl.audit.finding import Finding
 from shopctl.audit.orders import Attempt, read_attempts
+from shopctl.audit.run import check
 from shopctl.audit.sources import UNREADABLE, Addresses, Unreadable
 
 ROOT = Path(__file__).parents[3]

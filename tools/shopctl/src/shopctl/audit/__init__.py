@@ -3,5 +3,5 @@
 - `finding`: what one check says
 - `sources`: where the evidence is read
 - `stock`, `money`, `orders`, `messages`: the checks
-- `command`: `shopctl audit`
+- `run`: all of them; `command`: `shopctl audit`
 """

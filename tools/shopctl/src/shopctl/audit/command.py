@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import time
-from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,17 +9,10 @@ from typing import Annotated
 import typer
 
 from shopctl.audit.finding import Finding
-from shopctl.audit.messages import a6, a7, dead_letters
-from shopctl.audit.money import a3, a9
-from shopctl.audit.orders import Attempt, a4, a5, a8, a10, read_attempts
-from shopctl.audit.sources import UNREADABLE, Addresses, Sources, opened
-from shopctl.audit.stock import a1, a2
-from shopctl.broker import LADDER
 from shopctl.console import err, out
-from shopctl.native.place import CONSUMERS, Place
+from shopctl.native.place import Place
 
 EXAMPLES = 3
-POLL_SECONDS = 0.5
 
 
 def audit(
@@ -41,6 +32,11 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """Check that nothing is oversold, charged twice or lost. The shop should be quiet: see --wait."""
+    # Here, not above: other commands need not wait for the clients of three kinds of server to load.
+    from shopctl.audit.orders import read_attempts
+    from shopctl.audit.run import check
+    from shopctl.audit.sources import UNREADABLE, Addresses
+
     place = Place.here()
     try:
         made = None if attempts is None else read_attempts(attempts)
@@ -56,58 +52,6 @@ def audit(
             show(each)
     if not all(each.ok for each in findings):
         raise typer.Exit(1)
-
-
-async def check(
-    addresses: Addresses,
-    root: Path,
-    attempts: Sequence[Attempt] | None = None,
-    poisoned: Collection[str] = (),
-    wait: float = 0,
-) -> list[Finding]:
-    """Every invariant, tried again for `wait` seconds until all hold. Raises one of UNREADABLE."""
-    deadline = time.monotonic() + wait
-    async with opened(addresses) as sources:
-        while True:
-            late = time.monotonic() >= deadline
-            if late or await quiet(sources):
-                findings = await look(sources, root, attempts, poisoned)
-                if late or all(each.ok for each in findings):
-                    return findings
-            await asyncio.sleep(POLL_SECONDS)
-
-
-async def look(
-    sources: Sources, root: Path, attempts: Sequence[Attempt] | None, poisoned: Collection[str]
-) -> list[Finding]:
-    dead = await dead_letters(sources)
-    return [
-        await a1(sources),
-        await a2(sources),
-        await a3(sources),
-        await a4(sources, attempts),
-        await a5(sources),
-        await a6(sources, root, dead),
-        await a7(sources, dead, poisoned),
-        await a8(sources),
-        await a9(sources),
-        await a10(sources),
-    ]
-
-
-async def quiet(sources: Sources) -> bool:
-    """Whether nothing waits in an outbox or a queue, and no order is on its way."""
-    for connection in sources.databases.values():
-        if await connection.fetchval("SELECT EXISTS (SELECT FROM outbox)"):
-            return False
-    if await sources.order.fetchval(
-        "SELECT EXISTS (SELECT FROM orders WHERE status IN ('PENDING', 'RESERVED'))"
-        " OR EXISTS (SELECT FROM orders WHERE status IN ('CANCELLING', 'EXPIRING', 'REFUNDING'))"
-    ):
-        return False
-    async with sources.channel() as channel:
-        queues = [await channel.declare_queue(name, passive=True) for name in (*CONSUMERS, *LADDER)]
-        return not any(queue.declaration_result.message_count for queue in queues)
 
 
 def show(finding: Finding) -> None:

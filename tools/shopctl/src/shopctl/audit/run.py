@@ -1,0 +1,71 @@
+"""The whole audit: every check in turn, again until all hold or time is up."""
+
+import asyncio
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from shopctl.audit.finding import Finding
+from shopctl.audit.messages import a6, a7, dead_letters
+from shopctl.audit.money import a3, a9
+from shopctl.audit.orders import Attempt, a4, a5, a8, a10
+from shopctl.audit.sources import Addresses, Sources, opened
+from shopctl.audit.stock import a1, a2
+from shopctl.broker import LADDER
+from shopctl.native.place import CONSUMERS
+
+__all__ = ["check"]
+
+POLL_SECONDS = 0.5
+
+
+async def check(
+    addresses: Addresses,
+    root: Path,
+    attempts: Sequence[Attempt] | None = None,
+    poisoned: Collection[str] = (),
+    wait: float = 0,
+) -> list[Finding]:
+    """Every invariant, tried again for `wait` seconds until all hold. Raises one of UNREADABLE."""
+    deadline = time.monotonic() + wait
+    async with opened(addresses) as sources:
+        while True:
+            late = time.monotonic() >= deadline
+            if late or await quiet(sources):
+                findings = await look(sources, root, attempts, poisoned)
+                if late or all(each.ok for each in findings):
+                    return findings
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def look(
+    sources: Sources, root: Path, attempts: Sequence[Attempt] | None, poisoned: Collection[str]
+) -> list[Finding]:
+    dead = await dead_letters(sources)
+    return [
+        await a1(sources),
+        await a2(sources),
+        await a3(sources),
+        await a4(sources, attempts),
+        await a5(sources),
+        await a6(sources, root, dead),
+        await a7(sources, dead, poisoned),
+        await a8(sources),
+        await a9(sources),
+        await a10(sources),
+    ]
+
+
+async def quiet(sources: Sources) -> bool:
+    """Whether nothing waits in an outbox or a queue, and no order is on its way."""
+    for connection in sources.databases.values():
+        if await connection.fetchval("SELECT EXISTS (SELECT FROM outbox)"):
+            return False
+    if await sources.order.fetchval(
+        "SELECT EXISTS (SELECT FROM orders WHERE status IN ('PENDING', 'RESERVED'))"
+        " OR EXISTS (SELECT FROM orders WHERE status IN ('CANCELLING', 'EXPIRING', 'REFUNDING'))"
+    ):
+        return False
+    async with sources.channel() as channel:
+        queues = [await channel.declare_queue(name, passive=True) for name in (*CONSUMERS, *LADDER)]
+        return not any(queue.declaration_result.message_count for queue in queues)

@@ -1,0 +1,152 @@
+"""Orders of three lines, from POST to CONFIRMED: how many a second, how fast, and for how much CPU."""
+
+import asyncio
+import json
+import random
+import time
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+
+import asyncpg
+
+from shopctl.bench.client import LoadFailed, request, send
+from shopctl.bench.figures import Figure, percentile
+from shopctl.bench.load import Answer
+from shopctl.bench.usage import NOT_OURS, Usage, measured
+from shopctl.native.services import ADMIN_EMAIL, ADMIN_PASSWORD
+from shopctl.native.shop import Shop
+
+__all__ = ["at_rate", "place_one", "prepared", "saturated"]
+
+LINES = 3
+PRODUCTS = 60
+CONNECTIONS = 64
+PATIENCE_SECONDS = 60
+ADDRESS = {"name": "Ada Lovelace", "line1": "1 Quay", "city": "Cork", "postal_code": "T12", "country": "IE"}
+
+
+async def prepared(shop: Shop, count: int) -> list[str]:
+    """POSTs of so many orders, each of a guest of its own whose cart is filled; stock is raised to suffice."""
+    edge = shop.place.port("edge")
+    (page,) = await send(edge, [request("GET", f"/api/catalog/products?limit={PRODUCTS}")], expect=200)
+    prices = {item["sku"]: item["price"]["amount"] for item in json.loads(page.body)["items"]}
+    if len(prices) < LINES:
+        raise LoadFailed("there are no products: `make seed` adds some")
+    await _restock(edge, list(prices), count * LINES)
+    guests = await send(edge, [request("POST", "/api/identity/guests")] * count, expect=201)
+    tokens = [json.loads(guest.body)["access_token"] for guest in guests]
+    choice = random.Random(1)  # noqa: S311: every run orders the same
+    carts = [choice.sample(sorted(prices), LINES) for _ in tokens]
+    answers: list[Answer] = []
+    for line in range(LINES):
+        puts = [
+            request("PUT", f"/api/cart/items/{cart[line]}", token=token, body={"quantity": 1})
+            for token, cart in zip(tokens, carts, strict=True)
+        ]
+        answers = await send(edge, puts, expect=200)
+    return [
+        request(
+            "POST",
+            "/api/orders",
+            token=token,
+            body={
+                "cart_version": json.loads(answer.body)["version"],
+                "payment_method": "tok_visa",
+                "shipping_address": ADDRESS,
+                "expected_total": {"amount": sum(prices[sku] for sku in cart), "currency": "EUR"},
+            },
+            Idempotency_Key=str(uuid.uuid4()),
+        )
+        for token, cart, answer in zip(tokens, carts, answers, strict=True)
+    ]
+
+
+async def saturated(shop: Shop, orders: Sequence[str]) -> list[Figure]:
+    return await _measure(shop, "at saturation", orders, rate=None)
+
+
+async def at_rate(shop: Shop, orders: Sequence[str], rate: float) -> list[Figure]:
+    return await _measure(shop, f"at {rate:g}/s", orders, rate)
+
+
+async def place_one(shop: Shop) -> None:
+    """An order, until it is CONFIRMED. Raises LoadFailed."""
+    answers = await send(shop.place.port("edge"), await prepared(shop, 1), expect=202)
+    await _confirmed(shop, answers)
+
+
+async def _measure(shop: Shop, section: str, orders: Sequence[str], rate: float | None) -> list[Figure]:
+    with measured(shop) as usage:
+        answers = await send(shop.place.port("edge"), orders, connections=CONNECTIONS, rate=rate)
+        accepted = [answer for answer in answers if answer.status == 202]
+        confirmed = await _confirmed(shop, accepted)
+    waits = [at - answer.at for answer, at in confirmed]
+    span = max(at for _, at in confirmed) - min(answer.at for answer in answers)
+    refused = Counter(answer.status for answer in answers if answer.status != 202)
+    return [
+        Figure(section, "orders confirmed", len(confirmed), "orders"),
+        *(Figure(section, f"answered {status}", count, "requests", "0") for status, count in refused.items()),
+        Figure(section, "confirmed a second", len(confirmed) / span, "orders/s"),
+        Figure(
+            section,
+            "confirmed per CPU-second",
+            len(confirmed) / usage.total,
+            "orders/CPU-s",
+            "" if rate else "≥ 400",
+        ),
+        Figure(section, "POST to answer, p50", 1000 * percentile([each.took for each in accepted], 0.5), "ms"),
+        Figure(section, "POST to CONFIRMED, p50", 1000 * percentile(waits, 0.5), "ms"),
+        Figure(section, "POST to CONFIRMED, p95", 1000 * percentile(waits, 0.95), "ms", "≤ 300" if rate else ""),
+        Figure(section, "CPU an order", 1000 * usage.total / len(confirmed), "ms"),
+        *_by_process(section, usage, len(confirmed)),
+    ]
+
+
+def _by_process(section: str, usage: Usage, orders: int) -> list[Figure]:
+    shares = sorted(usage.seconds.items(), key=lambda each: -each[1])
+    return [
+        Figure(section, f"  {name}", 1000 * seconds / orders, "ms an order")
+        for name, seconds in shares
+        if name not in NOT_OURS
+    ]
+
+
+async def _confirmed(shop: Shop, accepted: Sequence[Answer]) -> list[tuple[Answer, float]]:
+    """Each accepted POST with when its order was CONFIRMED, in seconds since 1970. Waits for it."""
+    ids = {uuid.UUID(json.loads(answer.body)["id"]): answer for answer in accepted}
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    connection = await asyncpg.connect(shop.place.database_url("auditor", "order"))
+    try:
+        while await connection.fetchval("SELECT EXISTS (SELECT FROM orders WHERE status IN ('PENDING', 'RESERVED'))"):
+            if time.monotonic() > deadline:
+                raise LoadFailed(f"orders were still open {PATIENCE_SECONDS} s after the last POST")
+            await asyncio.sleep(0.1)
+        rows = await connection.fetch(
+            "SELECT order_id, extract(epoch FROM at)::float8 AS at FROM order_history"
+            " WHERE status = 'CONFIRMED' AND order_id = ANY ($1::uuid[])",
+            list(ids),
+        )
+    finally:
+        await connection.close()
+    if not rows:
+        raise LoadFailed("no order was confirmed")
+    return [(ids[row["order_id"]], row["at"]) for row in rows]
+
+
+async def _restock(edge: int, skus: Sequence[str], quantity: int) -> None:
+    login = f"grant_type=password&username={ADMIN_EMAIL}&password={ADMIN_PASSWORD}".replace("@", "%40")
+    form = "application/x-www-form-urlencoded"
+    head = f"POST /api/identity/token HTTP/1.1\r\nHost: localhost\r\nContent-Type: {form}\r\n"
+    (answer,) = await send(edge, [f"{head}Content-Length: {len(login)}\r\n\r\n{login}"], expect=200)
+    token = json.loads(answer.body)["access_token"]
+    restocks = [
+        request(
+            "PUT",
+            f"/api/catalog/products/{sku}/restocks/bench-{uuid.uuid4()}",
+            token=token,
+            body={"quantity": min(quantity, 1_000_000)},
+        )
+        for sku in skus
+    ]
+    await send(edge, restocks, expect=201, connections=4)

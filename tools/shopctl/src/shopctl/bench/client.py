@@ -1,0 +1,60 @@
+"""How the load generator is told what to send."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+
+import msgspec
+
+from shopctl.bench.load import Answer, Job
+
+__all__ = ["LoadFailed", "request", "send"]
+
+
+class LoadFailed(Exception):
+    """The shop, or the load generator, did not do what a measurement stands on."""
+
+
+def request(method: str, path: str, *, token: str = "", body: object = None, **headers: str) -> str:
+    """The text of an HTTP/1.1 request; a header's underscores become hyphens."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
+    if token:
+        lines.append(f"Authorization: Bearer {token}")
+    content = "" if body is None else json.dumps(body)
+    if method != "GET":
+        lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", content])
+
+
+async def send(
+    port: int,
+    requests: Sequence[str],
+    *,
+    expect: int | None = None,
+    connections: int = 32,
+    rate: float | None = None,
+    seconds: float | None = None,
+    keep_bodies: bool = True,
+) -> list[Answer]:
+    """The answers, in the order of the requests if each is sent once. Raises LoadFailed if one is not `expect`."""
+    job = Job(port, list(requests), connections, rate, seconds, keep_bodies)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "shopctl.bench.load", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        output, _ = await process.communicate(msgspec.json.encode(job))
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode:
+        raise LoadFailed(f"the load generator ended with status {process.returncode}")
+    answers = msgspec.json.decode(output, type=list[Answer])
+    if seconds is None:
+        answers.sort(key=lambda answer: answer.request)
+    for answer in answers:
+        if expect is not None and answer.status != expect:
+            sent = requests[answer.request].split(" HTTP/", 1)[0]
+            raise LoadFailed(f"{sent}: {answer.status or 'no answer'} {answer.body}")
+    return answers

@@ -1,0 +1,49 @@
+"""`shopctl bench`: measure the running shop and print the figures."""
+
+import asyncio
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from chassis.testing.processes import StartError
+from shopctl.bench.figures import Figure, table
+from shopctl.console import err, fail, interruptible, out
+from shopctl.native.shop import Shop
+
+SECTIONS = ("checkout", "hot-sku", "reads", "cart", "memory")
+
+
+def bench(
+    only: Annotated[str, typer.Option(help="Some sections alone, with commas between.")] = ",".join(SECTIONS),
+    orders: Annotated[int, typer.Option(min=10, help="Orders at saturation.")] = 4000,
+    seconds: Annotated[float, typer.Option(min=1, help="Of orders at the fixed rate, and of each kind of read.")] = 10,
+    rate: Annotated[float, typer.Option(min=1, help="The fixed rate, orders a second.")] = 50,
+    stock: Annotated[int, typer.Option(min=512, help="Units of the hot SKU.")] = 20_000,
+    up: Annotated[bool, typer.Option("--up", help="Restart the shop first, and time that too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Measure throughput, latency, CPU time and memory. Leaves its orders and guests in the shop."""
+    # Here, not above: other commands need not wait for these to load.
+    from shopctl.bench.run import FAILURES, Extent, run, starting
+
+    wanted = set(only.split(","))
+    if unknown := wanted - set(SECTIONS):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}", param_hint="--only")
+    shop = Shop()
+    if not up and (absent := [name for name in shop.servers if shop.process(name) is None]):
+        fail(f"Not running: {', '.join(absent)}. `make up` starts the shop.")
+    figures: list[Figure] = []
+    try:
+        with interruptible(), err.status("Measuring …") as status:
+            if up:
+                figures += starting(shop)
+            extent = Extent(orders, seconds, rate, stock)
+            figures += asyncio.run(run(shop, wanted, extent, lambda name: status.update(f"Measuring {name} …")))
+    except (*FAILURES, StartError) as error:
+        fail(f"The measurement failed: {error or type(error).__name__}")
+    if as_json:
+        print(json.dumps([asdict(figure) for figure in figures], indent=2))
+    else:
+        out.print(table(figures))

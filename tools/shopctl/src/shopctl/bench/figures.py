@@ -1,0 +1,45 @@
+"""One measured number, and a table of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+__all__ = ["Figure", "percentile", "table"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`aim` is what we want it to be, in words."""
+
+    section: str
+    name: str
+    value: float
+    unit: str
+    aim: str = ""
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that this share of them does not exceed (nearest rank); 0 of none."""
+    ordered = sorted(values)
+    return ordered[max(0, -int(-share * len(ordered) // 1) - 1)] if ordered else 0.0
+
+
+def table(figures: Iterable[Figure]) -> Table:
+    result = Table(box=None, pad_edge=False)
+    for heading in ("", "figure"):
+        result.add_column(heading)
+    result.add_column("measured", justify="right")
+    for heading in ("unit", "aim"):
+        result.add_column(heading)
+    section = ""
+    for figure in figures:
+        value = (
+            f"{figure.value:,.0f}"
+            if figure.value >= 100 or figure.value == int(figure.value)
+            else f"{figure.value:.2f}"
+        )
+        first = figure.section if figure.section != section else ""
+        section = figure.section
+        result.add_row(f"[bold]{first}[/bold]", figure.name, value, figure.unit, figure.aim)
+    return result

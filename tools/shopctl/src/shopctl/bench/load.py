@@ -1,0 +1,102 @@
+"""The load generator: sends prepared HTTP/1.1 requests over kept connections and notes when each was answered.
+
+A process of its own, so that its CPU time is not the shop's: a Job as JSON on stdin, Answers as JSON on stdout.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from itertools import cycle
+
+import msgspec
+import uvloop
+
+__all__ = ["Answer", "Job"]
+
+
+class Job(msgspec.Struct):
+    """`requests` are sent once each, or over and over for `seconds`; as fast as they are answered, or at `rate` a
+    second whatever the answers do."""
+
+    port: int
+    requests: list[str]
+    connections: int
+    rate: float | None = None
+    seconds: float | None = None
+    keep_bodies: bool = True
+
+
+class Answer(msgspec.Struct, array_like=True):
+    """`at` is when sending began, in seconds since 1970; `took` is until the whole answer was there. `status` 0 is
+    no answer. `request` is the index in the job."""
+
+    request: int
+    at: float
+    took: float
+    status: int
+    body: str
+
+
+class Connection:
+    """One kept connection; it opens again after a failure."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def send(self, request: bytes) -> tuple[int, bytes]:
+        try:
+            if self._streams is None:
+                self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+            reader, writer = self._streams
+            writer.write(request)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            _, found, rest = head.partition(b"\r\ncontent-length:")
+            body = await reader.readexactly(int(rest.split(b"\r\n", 1)[0])) if found else b""
+            if b"\r\nconnection: close" in head:
+                self.close()
+            return int(head.split(b" ", 2)[1]), body
+        except (OSError, asyncio.IncompleteReadError, ValueError):
+            self.close()
+            return 0, b""
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+async def run(job: Job) -> list[Answer]:
+    answers: list[Answer] = []
+    requests = [request.encode() for request in job.requests]
+    began = time.monotonic()
+    turns = _turns(job, began)
+
+    async def work() -> None:
+        connection = Connection(job.port)
+        for turn, index in turns:
+            if job.rate is not None:
+                await asyncio.sleep(max(0.0, began + turn / job.rate - time.monotonic()))
+            at, start = time.time(), time.monotonic()
+            status, body = await connection.send(requests[index])
+            text = body.decode() if job.keep_bodies else ""
+            answers.append(Answer(index, at, time.monotonic() - start, status, text))
+        connection.close()
+
+    await asyncio.gather(*(work() for _ in range(job.connections)))
+    return answers
+
+
+def _turns(job: Job, began: float) -> Iterator[tuple[int, int]]:
+    """(how manieth, index of the request), shared by all connections."""
+    every = range(len(job.requests))
+    for turn, index in enumerate(every if job.seconds is None else cycle(every)):
+        if job.seconds is not None and time.monotonic() - began > job.seconds:
+            return
+        yield turn, index
+
+
+if __name__ == "__main__":
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(run(job))))

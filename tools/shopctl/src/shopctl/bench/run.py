@@ -1,0 +1,77 @@
+"""The sections of the benchmark, one after the other."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+
+import asyncpg
+
+from shopctl.bench import checkout, hot_sku, reads
+from shopctl.bench.client import LoadFailed
+from shopctl.bench.figures import Figure
+from shopctl.bench.usage import memory
+from shopctl.native.shop import Shop
+
+__all__ = ["FAILURES", "Extent", "run", "starting"]
+
+WARM_UP = 100
+FAILURES = (LoadFailed, OSError, asyncpg.PostgresError)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much to measure: orders at saturation, seconds of everything else, orders a second, units of the hot SKU."""
+
+    orders: int
+    seconds: float
+    rate: float
+    stock: int
+
+
+async def run(shop: Shop, only: Collection[str], extent: Extent, report: Callable[[str], None]) -> list[Figure]:
+    """Raises one of FAILURES."""
+    figures: list[Figure] = []
+    sections: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
+        "checkout": lambda: _checkout(shop, extent),
+        "hot-sku": lambda: hot_sku.hot_sku(shop, extent.stock),
+        "reads": lambda: reads.catalogue(shop, extent.seconds),
+        "cart": lambda: reads.cart(shop, extent.seconds),
+        "memory": lambda: _memory(shop),
+    }
+    for name in sections:
+        if name in only:
+            report(name)
+            figures += await sections[name]()
+    return figures
+
+
+async def _checkout(shop: Shop, extent: Extent) -> list[Figure]:
+    """The first orders do not count: pools fill, statements are prepared."""
+    paced = int(extent.rate * extent.seconds)
+    orders = await checkout.prepared(shop, extent.orders + paced + WARM_UP)
+    await checkout.saturated(shop, orders[:WARM_UP])
+    figures = await checkout.saturated(shop, orders[WARM_UP : WARM_UP + extent.orders])
+    await asyncio.sleep(1)
+    return figures + await checkout.at_rate(shop, orders[WARM_UP + extent.orders :], extent.rate)
+
+
+async def _memory(shop: Shop) -> list[Figure]:
+    sizes = memory(shop)
+    everything = Figure("memory", "PSS of all processes", sum(sizes.values()) / 1e6, "MB", "≤ 700")
+    return [everything, *(Figure("memory", f"  {name}", size / 1e6, "MB") for name, size in sizes.items())]
+
+
+def starting(shop: Shop) -> list[Figure]:
+    """Stops the shop, starts it, places an order. Raises one of FAILURES, or StartError."""
+    with shop.exclusively():
+        shop.down()
+        began = time.monotonic()
+        shop.up()
+    ready = time.monotonic() - began
+    asyncio.run(checkout.place_one(shop))
+    confirmed = time.monotonic() - began
+    return [
+        Figure("up", "until all is ready", ready, "s"),
+        Figure("up", "until the first order is CONFIRMED", confirmed, "s", "≤ 15"),
+    ]
