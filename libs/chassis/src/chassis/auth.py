@@ -123,7 +123,7 @@ class TokenVerifier:
     async def _fetch(self) -> None:
         """At most once in ten seconds while it succeeds; keeps the last good keys when it does not."""
         async with self._fetching:
-            if time.monotonic() - self._fetched < (REFETCH_SECONDS if self._keys else 0.5):
+            if time.monotonic() - self._fetched < (REFETCH_SECONDS if self._keys else 0.1):
                 return
             self._fetched = time.monotonic()
             try:
@@ -136,7 +136,7 @@ class TokenVerifier:
     async def _refresh(self) -> None:
         while True:
             await self._fetch()
-            await asyncio.sleep(REFRESH_SECONDS if self._keys else 0.5)
+            await asyncio.sleep(REFRESH_SECONDS if self._keys else 0.1)
 
 
 class UnknownKey(LookupError):
