@@ -15,6 +15,7 @@ COMMANDS = {
     "reset": "shopctl.lifecycle:reset",
     "seed": "shopctl.seed:seed",
     "audit": "shopctl.audit.command:audit",
+    "bench": "shopctl.bench.command:bench",
     "dead-letters": "shopctl.dead_letters:app",
     "outbox": "shopctl.outbox:app",
     "payments": "shopctl.payments:app",

@@ -36,7 +36,7 @@ async def prepared(shop: Shop, count: int) -> list[str]:
     await _restock(edge, list(prices), count * LINES)
     guests = await send(edge, [request("POST", "/api/identity/guests")] * count, expect=201)
     tokens = [json.loads(guest.body)["access_token"] for guest in guests]
-    choice = random.Random(1)  # noqa: S311: every run orders the same
+    choice = random.Random(1)  # noqa: S311 - every run orders the same
     carts = [choice.sample(sorted(prices), LINES) for _ in tokens]
     answers: list[Answer] = []
     for line in range(LINES):
