@@ -27,7 +27,7 @@ def up() -> None:
             if seeding.is_empty(shop.place):
                 seeding.seed()
         except BaseException:
-            shop.stop(*started)
+            shop.stop_in_order(started)
             raise
     seconds = time.monotonic() - began
     out.print(f"Started {len(started)} processes in {seconds:.1f} s." if started else "All was running already.")

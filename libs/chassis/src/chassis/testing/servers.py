@@ -201,6 +201,8 @@ raft.wal_max_size_bytes = 33554432
             "HOME": home,
             "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
+            # Should its port mapper be gone, it must not leave one of its own behind.
+            "ERL_FLAGS": "-start_epmd false",
             "RABBITMQ_NODENAME": "rabbit@localhost",
             "RABBITMQ_DIST_PORT": str(self.dist_port),
             "RABBITMQ_CONF_ENV_FILE": f"{home}/none",

@@ -6,7 +6,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -84,17 +84,21 @@ class Shop:
         try:
             starter.run()
         except BaseException:
-            self.stop(*starter.started)
+            self.stop_in_order(starter.started)
             raise
         return starter.started
 
     def down(self) -> list[str]:
-        """Stop all: first what serves, then the stores; gives the names of what ran."""
+        """Stop all; gives the names of what ran."""
         running = [name for name in self.servers if self.process(name)]
-        self.stop(*(name for name in running if name not in STORES))
-        self.stop(*(name for name in running if name in STORES and name != "epmd"))
-        self.stop("epmd")
+        self.stop_in_order(running)
         return running
+
+    def stop_in_order(self, names: Collection[str]) -> None:
+        """First what serves, then the stores it needs, at last the port mapper that RabbitMQ signs off from."""
+        self.stop(*(name for name in names if name not in STORES))
+        self.stop(*(name for name in names if name in STORES and name != "epmd"))
+        self.stop(*(name for name in names if name == "epmd"))
 
     def reset(self) -> None:
         """Stop all and remove data, logs and secrets."""
