@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Collection
 from pathlib import Path
+from uuid import UUID
 
 from aio_pika.abc import AbstractIncomingMessage
 
@@ -70,9 +71,8 @@ async def a6(sources: Sources, root: Path, dead: dict[str, set[str]]) -> Finding
         handled = {row["id"] for row in rows}
         finding.counts[f"handled by {name}"] = len(handled)
         for key in sorted(wanted[name]):
-            missing = (id.hex() for id in archived.get(key, set()) - handled)
-            undead = {id.replace("-", "") for id in dead[name]}
-            finding.blame(f"{key} never handled by {name}", (id for id in missing if id not in undead))
+            missing = {str(UUID(bytes=id)) for id in archived.get(key, set()) - handled}
+            finding.blame(f"{key} never handled by {name}", missing - dead[name])
     return finding
 
 

@@ -12,13 +12,15 @@ from shopctl.bench.figures import Figure, table
 from shopctl.console import err, fail, interruptible, out
 from shopctl.native.shop import Shop
 
-SECTIONS = ("checkout", "hot-sku", "reads", "cart", "memory")
+SECTIONS = ("checkout", "hot-sku", "reads", "cart", "idle", "memory")
 
 
 def bench(
     only: Annotated[str, typer.Option(help="Some sections alone, with commas between.")] = ",".join(SECTIONS),
     orders: Annotated[int, typer.Option(min=10, help="Orders at saturation.")] = 4000,
-    seconds: Annotated[float, typer.Option(min=1, help="Of orders at the fixed rate, and of each kind of read.")] = 10,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="Of orders at the fixed rate, each kind of read, and rest.")
+    ] = 10,
     rate: Annotated[float, typer.Option(min=1, help="The fixed rate, orders a second.")] = 50,
     stock: Annotated[int, typer.Option(min=512, help="Units of the hot SKU.")] = 20_000,
     up: Annotated[bool, typer.Option("--up", help="Restart the shop first, and time that too.")] = False,

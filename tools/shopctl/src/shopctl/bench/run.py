@@ -10,7 +10,7 @@ import asyncpg
 from shopctl.bench import checkout, hot_sku, reads
 from shopctl.bench.client import LoadFailed
 from shopctl.bench.figures import Figure
-from shopctl.bench.usage import memory
+from shopctl.bench.usage import measured, memory
 from shopctl.native.shop import Shop
 
 __all__ = ["FAILURES", "Extent", "run", "starting"]
@@ -37,6 +37,7 @@ async def run(shop: Shop, only: Collection[str], extent: Extent, report: Callabl
         "hot-sku": lambda: hot_sku.hot_sku(shop, extent.stock),
         "reads": lambda: reads.catalogue(shop, extent.seconds),
         "cart": lambda: reads.cart(shop, extent.seconds),
+        "idle": lambda: _idle(shop, extent.seconds),
         "memory": lambda: _memory(shop),
     }
     for name in sections:
@@ -54,6 +55,13 @@ async def _checkout(shop: Shop, extent: Extent) -> list[Figure]:
     figures = await checkout.saturated(shop, orders[WARM_UP : WARM_UP + extent.orders])
     await asyncio.sleep(1)
     return figures + await checkout.at_rate(shop, orders[WARM_UP + extent.orders :], extent.rate)
+
+
+async def _idle(shop: Shop, seconds: float) -> list[Figure]:
+    """What polling and heartbeats cost when nobody orders."""
+    with measured(shop) as usage:
+        await asyncio.sleep(seconds)
+    return [Figure("idle", "CPU of a shop at rest", 1000 * usage.total / seconds, "ms a second")]
 
 
 async def _memory(shop: Shop) -> list[Figure]:

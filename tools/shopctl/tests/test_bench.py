@@ -1,0 +1,126 @@
+"""What the benchmark's figures stand on: the load generator sends what it is told, the kernel's counts are added up."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from chassis.testing.processes import Process
+from shopctl.bench.client import LoadFailed, request, send
+from shopctl.bench.figures import percentile
+from shopctl.bench.usage import measured
+from shopctl.native.shop import Shop
+
+BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
+PARENT = f"""
+import subprocess, sys
+while sys.stdin.readline():
+    subprocess.run([sys.executable, "-c", {BURN!r}])
+    print("done", flush=True)
+"""
+
+
+@dataclass
+class Seen:
+    port: int = 0
+    requests: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Seen]:
+    seen = Seen()
+
+    async def answer(http: web.Request) -> web.Response:
+        seen.requests.append((http.method, http.path, await http.text()))
+        return web.json_response({"path": http.path}, status=404 if http.path == "/missing" else 200)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as running:
+        seen.port = cast(int, running.port)
+        yield seen
+
+
+async def test_each_request_is_sent_once_and_answered_in_its_place(server: Seen) -> None:
+    requests = [request("POST", f"/{n}", token="t", body={"n": n}) for n in range(40)]
+
+    answers = await send(server.port, requests, expect=200, connections=7)
+
+    assert sorted(server.requests) == sorted(("POST", f"/{n}", f'{{"n": {n}}}') for n in range(40))
+    assert [answer.body for answer in answers] == [f'{{"path": "/{n}"}}' for n in range(40)]
+
+
+async def test_a_fixed_rate_is_kept(server: Seen) -> None:
+    answers = await send(server.port, [request("GET", "/")] * 30, rate=60, connections=8)
+
+    starts = sorted(answer.at for answer in answers)
+    assert starts[-1] - starts[0] == pytest.approx(29 / 60, abs=0.2)
+
+
+async def test_requests_are_repeated_until_time_is_up(server: Seen) -> None:
+    answers = await send(server.port, [request("GET", "/a"), request("GET", "/b")], seconds=0.5, keep_bodies=False)
+
+    assert len(answers) > 4
+    assert {answer.request for answer in answers} == {0, 1}
+
+
+async def test_an_unexpected_status_and_a_dead_server_are_told(server: Seen) -> None:
+    with pytest.raises(LoadFailed, match="GET /missing: 404"):
+        await send(server.port, [request("GET", "/missing")], expect=200)
+    with pytest.raises(LoadFailed, match="no answer"):
+        await send(9, [request("GET", "/")], expect=200)
+
+
+@dataclass
+class OneProcess:
+    """As much of a shop as is measured."""
+
+    process_: Process
+
+    @property
+    def servers(self) -> dict[str, None]:
+        return {"parent": None}
+
+    def process(self, name: str) -> Process:
+        return self.process_
+
+
+@pytest.fixture
+def parent() -> Iterator["subprocess.Popen[str]"]:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def test_cpu_time_of_children_that_ended_counts(parent: "subprocess.Popen[str]") -> None:
+    assert parent.stdin is not None
+    assert parent.stdout is not None
+    process = Process.of(parent.pid)
+    assert process is not None
+    before = time.process_time()
+
+    with measured(cast(Shop, OneProcess(process))) as usage:
+        parent.stdin.write("\n")
+        parent.stdin.flush()
+        assert parent.stdout.readline() == "done\n"
+
+    assert 0.25 <= usage.total < 1
+    assert time.process_time() - before < usage.total  # and not ours
+    assert os.getpid() not in process.family()
+
+
+def test_percentiles_are_nearest_rank() -> None:
+    assert percentile([3, 1, 2, 4], 0.5) == 2
+    assert percentile(range(1, 101), 0.95) == 95
+    assert percentile([7], 0.95) == 7
+    assert percentile([], 0.5) == 0
