@@ -71,23 +71,28 @@ def write(path: Path, text: str, user: str | None, mode: int = 0o600) -> None:
 
 
 def reachable(base: Path) -> Path:
-    """A directory for servers' data: `base`, or what it links to under /var/tmp when they cannot reach `base`.
+    """Where servers' data go: `base`, or a directory under /var/tmp when their users cannot reach `base`.
 
-    That happens to root alone, with a clone in a private home directory. Raises StartError if someone else
-    made the directory under /var/tmp.
+    That happens to root alone, with a clone in a private home directory. `make_reachable` makes it.
     """
-    if base.is_symlink():
-        base = base.readlink()
-    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in base.resolve().parents):
-        base.mkdir(mode=0o711, parents=True, exist_ok=True)
+    base = base.absolute()
+    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in base.parents if parent.exists()):
         return base
-    substitute = Path("/var/tmp", f"stores-{hashlib.sha256(str(base.resolve()).encode()).hexdigest()[:12]}")
-    substitute.mkdir(mode=0o711, exist_ok=True)
-    found = substitute.lstat()
-    if found.st_uid != 0 or not substitute.is_dir() or substitute.is_symlink():
-        raise StartError(f"{substitute} belongs to somebody else; remove it")
-    base.symlink_to(substitute)
-    return substitute
+    return Path("/var/tmp", f"stores-{hashlib.sha256(str(base).encode()).hexdigest()[:12]}")
+
+
+def make_reachable(base: Path) -> None:
+    """Make the directory that `reachable` names; where it is not `base`, `base` becomes a link to it.
+
+    Raises StartError if someone else made the directory under /var/tmp.
+    """
+    found = reachable(base)
+    base.parent.mkdir(parents=True, exist_ok=True)
+    found.mkdir(mode=0o711, exist_ok=True)
+    if found.is_symlink() or found.stat().st_uid != os.geteuid():
+        raise StartError(f"{found} belongs to somebody else; remove it")
+    if found != base.absolute() and not base.is_symlink():
+        base.symlink_to(found)
 
 
 def _give(path: Path, user: str | None) -> None:

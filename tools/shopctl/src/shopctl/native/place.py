@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from chassis.testing.system import reachable, write
+from chassis.testing.system import make_reachable, reachable, write
 
 PORTS = {
     "edge": 8080,
@@ -57,8 +57,11 @@ class Place:
     @cached_property
     def data(self) -> Path:
         """The stores' data: `.run/data`, or what it links to when the stores' users could not get there."""
-        self.run.mkdir(parents=True, exist_ok=True)
         return reachable(self.run / "data")
+
+    def make(self) -> None:
+        """Make the directories that hold state. Raises StartError."""
+        make_reachable(self.run / "data")
 
     def log(self, name: str) -> Path:
         return self._under("logs") / f"{name}.log"

@@ -163,6 +163,7 @@ class Starter:
         server, log = self.shop.servers[name], self.shop.place.log(name)
         process = self.shop.process(name)
         if process is None:
+            self.shop.place.make()
             server.prepare()
             process = spawn(server.command(), log)
             process.save(self.shop.place.pid_file(name))
