@@ -5,6 +5,7 @@ ASGI, because `BaseHTTPMiddleware` more than doubles a request's cost. `test_app
 """
 
 import contextlib
+import gc
 import json
 import logging
 import time
@@ -80,6 +81,7 @@ def create_app(
         async with contextlib.AsyncExitStack() as stack:
             for resource in entered:
                 await stack.enter_async_context(resource)
+            spare_the_collector()
             yield
 
     app = FastAPI(
@@ -112,6 +114,13 @@ def create_app(
             app.include_router(router)
     app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def spare_the_collector() -> None:
+    """What start-up made lives as long as the process: looking through it again and again costs a tenth of the CPU."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 class Deadline:
