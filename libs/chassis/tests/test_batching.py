@@ -19,7 +19,10 @@ class Squares:
     async def __call__(self, items: list[int]) -> Sequence[int | Exception]:
         self.runs.append(items)
         await asyncio.sleep(self.seconds)
-        return [Conflict("odd", "Odd numbers are taken") if item == 13 else item * item for item in items]
+        return [
+            Conflict("odd", "Odd numbers are taken", "Take an even one.") if item == 13 else item * item
+            for item in items
+        ]
 
 
 async def test_a_lone_caller_is_not_delayed():

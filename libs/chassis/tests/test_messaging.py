@@ -134,7 +134,9 @@ async def test_a_redelivered_message_is_handled_alone(topology, eventually):
 async def test_a_failure_of_the_environment_repeats_the_batch_until_it_succeeds(topology, eventually):
     async def fail_twice(_: list[int]) -> None:
         if len(handled.calls) <= 2:
-            raise (ConnectionResetError("gone"), Unavailable("database-busy", "Busy"))[len(handled.calls) - 1]
+            raise (ConnectionResetError("gone"), Unavailable("database-busy", "Busy", "Try again."))[
+                len(handled.calls) - 1
+            ]
 
     handled = Handled(fail_twice)
     await topology.send(body(event(1), event(2)))

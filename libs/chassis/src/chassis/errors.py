@@ -30,9 +30,7 @@ class Problem(Exception):
 
     status: ClassVar[int] = 500
 
-    def __init__(
-        self, slug: str, title: str, detail: str = "", *, retry_after: int | None = None, **members: Any
-    ) -> None:
+    def __init__(self, slug: str, title: str, detail: str, *, retry_after: int | None = None, **members: Any) -> None:
         super().__init__(f"{slug}: {title}")
         self.slug = slug
         self.title = title
@@ -88,5 +86,5 @@ class Unavailable(Problem):
 
     status = 503
 
-    def __init__(self, slug: str, title: str, detail: str = "", *, retry_after: int = 1, **members: Any) -> None:
+    def __init__(self, slug: str, title: str, detail: str, *, retry_after: int = 1, **members: Any) -> None:
         super().__init__(slug, title, detail, retry_after=retry_after, **members)

@@ -73,7 +73,12 @@ class Window:
             calls.popleft()
         if len(calls) >= self._limit:
             wait = int(self._seconds - (now - calls[0])) + 1
-            raise TooManyRequests("too-many-registrations", "Too many registrations", retry_after=wait)
+            raise TooManyRequests(
+                "too-many-registrations",
+                "Too many registrations",
+                f"Try again in {wait} seconds.",
+                retry_after=wait,
+            )
         calls.append(now)
 
 

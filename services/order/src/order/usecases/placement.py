@@ -196,7 +196,11 @@ class Placement:
         products = {sku: product for answer in answers for sku, product in answer.items()}
         foreign = [sku for sku, product in products.items() if product.currency != self._currency]
         if foreign:
-            raise Unavailable("currency-mismatch", f"The catalogue sells {foreign[0]} in another currency")
+            raise Unavailable(
+                "currency-mismatch",
+                f"The catalogue sells {foreign[0]} in another currency",
+                "Take it out of the cart; the shop has to correct its price.",
+            )
         return [products] * len(wanted)
 
     async def _commit(self, orders: list[NewOrder]) -> list[Placed | Exception]:
