@@ -14,8 +14,9 @@ from pydantic import SecretStr
 
 from chassis import telemetry
 from chassis.db import is_environment_failure
-from chassis.messaging.envelope import Envelope, Event, Malformed, pack, unpack
-from chassis.messaging.publisher import BrokerDown, Publisher, Refused, connect
+from chassis.messaging.envelope import Envelope, Event, Malformed, unpack
+from chassis.messaging.ladder import Ladder, attempts_of, pause
+from chassis.messaging.publisher import connect
 from chassis.outbox import Message
 
 __all__ = ["Consumer", "Handler", "handles"]
@@ -26,8 +27,6 @@ Handler = Callable[[list[Event[Any]]], Awaitable[None]]
 M = TypeVar("M", bound=Message)
 
 MAX_EVENTS = 256
-LADDER = ("retry.5s", "retry.30s", "retry.5m")
-ATTEMPTS = "x-attempts"
 
 
 def handles(
@@ -58,13 +57,12 @@ class Consumer:
         self._queue = queue
         self._decoders = {type: msgspec.json.Decoder(message) for type, (message, _) in handlers.items()}
         self._handlers = {type: handler for type, (_, handler) in handlers.items()}
-        self._dead = exchange_dead
         self._prefetch = prefetch
-        self._publisher = Publisher(url, name=f"{queue}:retry")
         self._arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
         self._head: AbstractIncomingMessage | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._ladder = Ladder(url, queue, exchange_dead, self._stopping)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run(), name=f"consume {self._queue}")
@@ -78,7 +76,7 @@ class Consumer:
             if not done:
                 self._task.cancel()
                 await asyncio.wait({self._task}, timeout=1)
-        await self._publisher.__aexit__()
+        await self._ladder.close()
 
     async def _run(self) -> None:
         delay = 0.2
@@ -106,7 +104,7 @@ class Consumer:
             finally:
                 if connection is not None:
                     await _close(connection)
-            await self._pause(delay)
+            await pause(self._stopping, delay)
             delay = min(delay * 2, 5)
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
@@ -172,12 +170,10 @@ class Consumer:
         events: list[tuple[Envelope, int]] = []
         for message, envelopes in batch:
             if envelopes is None:
-                if not await self._send(self._dead, self._queue, message.body, 0, channel):
+                if not await self._ladder.bury(message.body, channel):
                     return False
                 continue
-            attempts = message.headers.get(ATTEMPTS, 0)
-            attempts = attempts if isinstance(attempts, int) else 0
-            events += [(envelope, attempts) for envelope in envelopes]
+            events += [(envelope, attempts_of(message)) for envelope in envelopes]
         for wave in waves(events):
             by_type: dict[str, list[tuple[Envelope, int]]] = {}
             for item in wave:
@@ -197,7 +193,7 @@ class Consumer:
                 data = decoder.decode(envelope.data)
                 good.append((envelope, attempts, Event(envelope.id, envelope.subject, data, envelope.traceparent)))
             except (msgspec.DecodeError, LookupError, UnicodeDecodeError) as error:
-                if not await self._fail(envelope, attempts, error, channel):
+                if not await self._ladder.climb(envelope, attempts, error, channel):
                     return False
         if good and handler is not None:
             with telemetry.consume_span(type, [envelope.traceparent for envelope, _, _ in good]):
@@ -214,13 +210,13 @@ class Consumer:
             except Exception as error:
                 if is_environment_failure(error):
                     log.warning("%s: %s; the same batch again in %.1f s", self._queue, error, delay)
-                    await self._pause(delay * random.uniform(0.5, 1))  # noqa: S311
+                    await pause(self._stopping, delay * random.uniform(0.5, 1))  # noqa: S311
                     delay = min(delay * 2, 5)
                     if channel.is_closed or self._stopping.is_set():
                         return False
                     continue
                 if len(items) == 1:
-                    return await self._fail(items[0][0], items[0][1], error, channel)
+                    return await self._ladder.climb(items[0][0], items[0][1], error, channel)
                 half = len(items) // 2
                 return await self._bisect(handler, items[:half], channel) and await self._bisect(
                     handler, items[half:], channel
@@ -228,34 +224,6 @@ class Consumer:
             else:
                 telemetry.consumed.add(len(items), {"messaging.destination.name": self._queue})
                 return True
-
-    async def _fail(self, envelope: Envelope, attempts: int, error: Exception, channel: AbstractChannel) -> bool:
-        step = LADDER[attempts] if attempts < len(LADDER) else self._dead
-        log.error(
-            "%s: event %s (%s) of %s failed: %s; to %s",
-            *(self._queue, envelope.id, envelope.type, envelope.subject, error, step),
-            exc_info=None if isinstance(error, msgspec.DecodeError | LookupError) else error,
-        )
-        ((_, body),) = pack([envelope])
-        return await self._send(step, self._queue, body, attempts + 1, channel)
-
-    async def _send(self, exchange: str, key: str, body: bytes, attempts: int, channel: AbstractChannel) -> bool:
-        """Publishes until the broker has it. False when our own deliveries are gone, so that they come again."""
-        delay = 0.1
-        while not (channel.is_closed or self._stopping.is_set()):
-            try:
-                await self._publisher.publish(exchange, key, body, headers={ATTEMPTS: attempts})
-            except (BrokerDown, Refused) as error:
-                log.warning("%s: %s; again in %.1f s", self._queue, error, delay)
-                await self._pause(delay)
-                delay = min(delay * 2, 5)
-            else:
-                return True
-        return False
-
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
 
 
 def waves(events: list[tuple[Envelope, int]]) -> list[list[tuple[Envelope, int]]]:
