@@ -40,8 +40,8 @@ async def find(name: Text, colour: Text = "white") -> dict[str, str]:
 async def fail(what: str) -> None:
     raise {
         "conflict": Conflict("lamp-taken", "The lamp is taken", "Choose another.", lamp="desk"),
-        "unauthenticated": Unauthenticated("token-required", "A token is required"),
-        "unavailable": Unavailable("too-busy", "Too busy", retry_after=3),
+        "unauthenticated": Unauthenticated("token-required", "A token is required", "Get one."),
+        "unavailable": Unavailable("too-busy", "Too busy", "Try again.", retry_after=3),
         "database": asyncpg.ConnectionDoesNotExistError("connection was closed"),
         "bug": ZeroDivisionError("the stack trace says password=9d2f"),
     }[what]

@@ -37,7 +37,7 @@ class Names:
 
     async def verify(self, token: str) -> Principal:
         if token == "forged":
-            raise Unauthenticated("invalid-token", "The bearer token is not valid")
+            raise Unauthenticated("invalid-token", "The bearer token is not valid", "Get a new one.")
         scopes = frozenset({"orders:manage"}) if token == "admin" else frozenset[str]()
         return Principal(token, scopes, token)
 

@@ -60,7 +60,7 @@ def _digest(body: bytes) -> str:
     return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
 
 
-@router.get("/products", responses={200: {"model": ProductList}}, response_class=JsonBytes)
+@router.get("/products", responses={200: {"model": ProductList}})
 async def list_products(request: Request, query: ListParameters) -> Response:
     """Search, or the named products. The order of `sku=` lists is the SKUs' own."""
     async with _db(request).connection() as connection:
@@ -74,13 +74,13 @@ async def list_products(request: Request, query: ListParameters) -> Response:
     return _cacheable(request, body, _digest(body))
 
 
-@router.get("/products/{sku}", responses={200: {"model": ProductOut}}, response_class=JsonBytes)
+@router.get("/products/{sku}", responses={200: {"model": ProductOut}})
 async def read_product(request: Request, sku: SkuPath) -> Response:
     shown = await _shown(request, sku)
     return _cacheable(request, shown.json.encode(), _etag(shown))
 
 
-@router.get("/categories", responses={200: {"model": CategoryList}}, response_class=JsonBytes)
+@router.get("/categories", responses={200: {"model": CategoryList}})
 async def list_categories(request: Request) -> Response:
     """Those that show at least one product."""
     async with _db(request).connection() as connection:
@@ -93,7 +93,6 @@ async def list_categories(request: Request) -> Response:
     "/products",
     status_code=201,
     responses={201: {"model": ProductOut}},
-    response_class=JsonBytes,
     dependencies=[WRITE],
 )
 async def create_product(request: Request, body: NewProduct) -> Response:
@@ -113,7 +112,7 @@ async def create_product(request: Request, body: NewProduct) -> Response:
     return answer
 
 
-@router.patch("/products/{sku}", responses={200: {"model": ProductOut}}, response_class=JsonBytes, dependencies=[WRITE])
+@router.patch("/products/{sku}", responses={200: {"model": ProductOut}}, dependencies=[WRITE])
 async def change_product(request: Request, sku: SkuPath, body: ProductChanges, if_match: IfMatch = None) -> Response:
     changes: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
     if body.price is not None:
@@ -133,7 +132,6 @@ async def hide_product(request: Request, sku: SkuPath, if_match: IfMatch = None)
     "/products/{sku}/restocks/{id}",
     status_code=201,
     responses={201: {"model": RestockOut}, 200: {"model": RestockOut, "description": "Counted before"}},
-    response_class=JsonBytes,
     dependencies=[WRITE],
 )
 async def restock(request: Request, sku: SkuPath, id: RestockId, body: Restock) -> Response:
