@@ -191,6 +191,15 @@ async def test_without_keys_a_service_starts_and_answers_unavailable():
             await verifier.verify(token())
 
 
+async def test_an_issuer_that_stays_down_is_logged_once(caplog, monkeypatch):
+    async with verifying("http://127.0.0.1:1/.well-known/jwks.json") as verifier:
+        for _ in range(3):
+            monkeypatch.setattr(verifier, "_fetched", float("-inf"))
+            with pytest.raises(Unavailable):
+                await verifier.verify(token())
+    assert caplog.text.count("fetching the signing keys failed") == 1
+
+
 async def test_keys_that_come_late_are_used(issuer: Issuer, eventually):
     issuer.status = 503
     async with verifying(issuer.url) as verifier:

@@ -19,7 +19,7 @@ from joserfc.jwk import KeySet
 from chassis.errors import Forbidden, Unauthenticated, Unavailable
 from chassis.http import HttpClient
 
-__all__ = ["Caller", "Principal", "TokenVerifier", "requires"]
+__all__ = ["Caller", "Principal", "TokenVerifier", "principal", "requires"]
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class TokenVerifier:
         self._path = f"/.well-known/{path}"
         self._keys: KeySet | None = None
         self._fetched = float("-inf")
+        self._failing = False
         self._fetching = asyncio.Lock()
         self._claims = jwt.JWTClaimsRegistry(
             exp={"essential": True},
@@ -130,8 +131,11 @@ class TokenVerifier:
                 response = await self._client.get(self._path)
                 if response.status == 200:
                     self._keys = KeySet.import_key_set(response.json())
+                    self._failing = False
             except (Unavailable, JoseError, ValueError) as error:
-                log.warning("fetching the signing keys failed: %s", error)
+                if not self._failing:
+                    log.warning("fetching the signing keys failed, and is tried until it succeeds: %s", error)
+                self._failing = True
 
     async def _refresh(self) -> None:
         while True:

@@ -77,6 +77,9 @@ def setup(settings: ServiceSettings, service: str) -> None:
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     for name in ("aio_pika", "aiormq"):  # they log each lost connection with a stack; we log it in a line
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    server = logging.getLogger("uvicorn")  # its lines in our form
+    server.handlers.clear()
+    server.propagate = True
     resource = Resource({SERVICE_NAME: service})
     if not isinstance(metrics.get_meter_provider(), MeterProvider):
         metrics.set_meter_provider(MeterProvider([PrometheusMetricReader()], resource=resource))
