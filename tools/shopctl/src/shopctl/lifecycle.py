@@ -47,7 +47,7 @@ def down() -> None:
     shop = Shop()
     with _changing(shop), out.status("Stopping …"):
         stopped = shop.down()
-    out.print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
+    out.print(f"Stopped {len(stopped)} processes; the data stays." if stopped else "Nothing was running.")
 
 
 def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
@@ -57,7 +57,7 @@ def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
         typer.confirm(f"Remove all data of the shop in {shop.place.run}?", abort=True)
     with _changing(shop):
         shop.reset()
-    out.print("Removed.")
+    out.print("Removed everything. `make up` starts afresh.")
 
 
 def logs(

@@ -16,7 +16,7 @@ def seed() -> None:
         added = asyncio.run(shelves.fill(Place.here().address))
     except shelves.FAILURES as error:
         fail(f"The shelves could not be filled: {error}\nIs the shop up? `make status` tells.")
-    out.print(f"{added} products are new on the shelves.")
+    out.print(f"{added} products are new on the shelves." if added else "All products were on the shelves already.")
 
 
 def is_empty(place: Place) -> bool:

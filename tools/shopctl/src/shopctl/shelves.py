@@ -33,7 +33,7 @@ async def fill(address: str) -> int:
         token = await _answer(session, "POST", "/api/identity/token", data=login)
         session.headers["Authorization"] = f"Bearer {token['access_token']}"
         slots = asyncio.Semaphore(CONCURRENCY)
-        with Progress(console=out, transient=True) as progress:
+        with Progress(console=out, transient=True, disable=not out.is_terminal) as progress:
             task = progress.add_task("Filling the shelves", total=len(products))
 
             async def one(category: str, product: demo.Product) -> bool:

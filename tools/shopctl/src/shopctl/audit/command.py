@@ -43,7 +43,8 @@ def audit(
         expected = set() if poisoned is None else set(poisoned.read_text().split())
         findings = asyncio.run(check(Addresses.of(place), place.root, made, expected, wait))
     except UNREADABLE as error:
-        err.print(f"The shop cannot be read: {error or type(error).__name__}", style="red", markup=False)
+        why = f"The shop cannot be read: {error or type(error).__name__}\nIs the shop up? `make status` tells."
+        err.print(why, style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
     if as_json:
         print(json.dumps([{"ok": each.ok, **asdict(each)} for each in findings], indent=2))
