@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 
-from chassis.db import Database, compiled, is_environment_failure
+from chassis.db import Database, compiled, is_environment_failure, leaves_messages
 from chassis.errors import Unavailable
 
 metadata = sa.MetaData()
@@ -63,17 +63,20 @@ async def test_a_cancelled_transaction_keeps_nothing_and_gives_its_connection_ba
     assert await count(db) == 0
 
 
-async def test_who_waits_for_commits_is_woken_after_one_and_not_after_a_rollback(db: Database):
+async def test_who_waits_for_messages_is_woken_after_their_commit_and_not_after_a_rollback(db: Database):
     woken: list[int] = []
-    db.after_commit.append(lambda: woken.append(1))
+    db.after_messages.append(lambda: woken.append(1))
 
     with pytest.raises(LookupError):
-        async with db.transaction():
+        async with db.transaction() as tx:
+            leaves_messages(tx)
             raise LookupError
-    assert woken == []
-
     async with db.transaction():
         pass
+    assert woken == []
+
+    async with db.transaction() as tx:
+        leaves_messages(tx)
     assert woken == [1]
 
 

@@ -56,6 +56,8 @@ class HttpClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=60),
             cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),  # ours, in `_once`, covers all of a call
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
         )
         return self
 

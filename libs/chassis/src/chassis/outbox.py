@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chassis import telemetry
-from chassis.db import Connection
+from chassis.db import Connection, leaves_messages
 from chassis.ids import uuid7
 
 __all__ = ["Message", "put", "tables"]
@@ -59,6 +59,7 @@ async def put(tx: Connection, messages: Iterable[tuple[UUID, Message]]) -> None:
     ]
     if not rows:
         return
+    leaves_messages(tx)
     ids, keys, subjects, data = zip(*rows, strict=True)
     await tx.execute(
         "INSERT INTO outbox (id, routing_key, subject, data, traceparent)"

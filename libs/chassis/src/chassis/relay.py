@@ -54,7 +54,7 @@ class Relay:
         self._task: asyncio.Task[None] | None = None
         self._oldest: float | None = None
         self._blocked: dict[str, tuple[float, float]] = {}  # routing key → (not before, delay)
-        db.after_commit.append(self._wake.set)
+        db.after_messages.append(self._wake.set)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run(), name="relay")

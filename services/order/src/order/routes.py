@@ -12,8 +12,9 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import StreamingResponse
 
 from chassis.app import JsonBytes
-from chassis.auth import Caller, Principal, requires
+from chassis.auth import Caller, Principal, principal, requires
 from chassis.errors import Invalid, Malformed, NotFound
+from chassis.schemas import documented, parsed
 from order import repository
 from order.models import Status
 from order.schemas import Accepted, Order, OrderPage, PlaceOrderBody
@@ -35,20 +36,35 @@ Cursor = Annotated[str | None, Query(max_length=64, description="`next_cursor` o
 Manager = Annotated[Principal, Depends(requires("orders:manage"))]
 
 
-@router.post("", status_code=202, responses={202: {"model": Accepted}})
-async def place(
-    request: Request,
-    body: PlaceOrderBody,
-    caller: Caller,
-    idempotency_key: Annotated[str | None, Header(description="1–255 visible ASCII characters")] = None,
-) -> JsonBytes:
-    """Orders the caller's cart. The same key and body give the same answer, however often they are sent."""
+KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "description": "1–255 visible ASCII characters",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+
+
+@router.post(
+    "",
+    status_code=202,
+    responses={202: {"model": Accepted}},
+    openapi_extra={"parameters": [KEY], **documented(PlaceOrderBody)},
+)
+async def place(request: Request) -> JsonBytes:
+    """Orders the caller's cart. The same key and body give the same answer, however often they are sent.
+
+    The hottest route: it takes caller, key and body from the request itself, which halves the framework's share.
+    """
+    caller = await principal(request)
+    idempotency_key = request.headers.get("idempotency-key")
     if not idempotency_key or len(idempotency_key) > 255 or not all("!" <= c <= "~" for c in idempotency_key):
         raise Malformed(
             "idempotency-key-required",
             "An Idempotency-Key header of 1 to 255 visible ASCII characters is required",
             "Make one up for each order, such as a UUID, and send it again with each retry.",
         )
+    body = parsed(PlaceOrderBody, await request.body())
     content = body.model_dump(mode="json", exclude_none=True)
     placed = await request.app.state.placement.place(
         PlaceOrder(

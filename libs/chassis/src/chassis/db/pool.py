@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from chassis.errors import Unavailable
 
-__all__ = ["Connection", "Database", "is_environment_failure"]
+__all__ = ["Connection", "Database", "is_environment_failure", "leaves_messages"]
 
 if TYPE_CHECKING:
     Connection = PoolConnectionProxy[asyncpg.Record]
@@ -47,10 +47,19 @@ async def _no_reset(_: object) -> None:
     """We leave no session state behind, and the round trip would cost as much as a read."""
 
 
+_left_messages: set[int] = set()
+
+
+def leaves_messages(tx: Connection) -> None:
+    """Notes that this transaction has written to the outbox."""
+    _left_messages.add(id(tx))
+
+
 class Database:
     """A bounded pool over one database.
 
-    `async with db.transaction() as tx` commits at its end, then calls each of `after_commit` (the relay wakes by it).
+    `async with db.transaction() as tx` commits at its end; where it left messages in the outbox, it then calls each of
+    `after_messages` (the relay wakes by it).
     `async with db.connection() as c` is autocommit, for reads. Both raise `Unavailable` when no connection is free
     within `acquire_timeout` seconds. No connection is made before the first is needed.
     """
@@ -66,7 +75,7 @@ class Database:
     ) -> None:
         self.url = url.get_secret_value() if isinstance(url, SecretStr) else url
         self.name = name
-        self.after_commit: list[Callable[[], None]] = []
+        self.after_messages: list[Callable[[], None]] = []
         self._size = size
         self._acquire_timeout = acquire_timeout
         self._statement_timeout = statement_timeout
@@ -86,6 +95,7 @@ class Database:
                 "statement_timeout": f"{int(self._statement_timeout * 1000)}",
                 "idle_in_transaction_session_timeout": "15000",
                 "jit": "off",
+                "plan_cache_mode": "force_generic_plan",
             },
         )
         return self
@@ -113,10 +123,15 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        async with self.connection() as connection, connection.transaction():
-            yield connection
-        for wake in self.after_commit:
-            wake()
+        async with self.connection() as connection:
+            try:
+                async with connection.transaction():
+                    yield connection
+                if id(connection) in _left_messages:
+                    for wake in self.after_messages:
+                        wake()
+            finally:
+                _left_messages.discard(id(connection))
 
     async def ping(self) -> None:
         async with self.connection() as connection:
