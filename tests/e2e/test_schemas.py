@@ -1,0 +1,86 @@
+"""Each service against its own OpenAPI document: what it answers, to good requests and to bad ones, is what it says."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import schemathesis
+import uvicorn
+from hypothesis import HealthCheck, given, settings
+from pydantic import AnyHttpUrl, SecretStr
+from schemathesis.checks import not_a_server_error
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from chassis.testing.processes import free_ports
+from psp.main import create
+from psp.settings import Settings
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+]
+GOOD_AND_BAD = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
+few = settings(max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+
+
+def conforms(document: str, base_url: str, *, token: str = "", without: str = "$^") -> list[str]:
+    """Sends good and bad requests to each operation, apart from the paths that `without` matches."""
+    headers = {"Authorization": token} if token else {}
+    schema = schemathesis.openapi.from_url(document).exclude(path_regex=without)
+    schema.config.checks.negative_data_rejection.expected_statuses = ["4xx"]  # with 413 and 414
+    operations = [found.ok() for found in schema.get_all_operations()]
+    for operation in operations:
+        for mode in GOOD_AND_BAD if operation.body or any(operation.iter_parameters()) else GOOD_AND_BAD[:1]:
+
+            @few
+            @given(case=operation.as_strategy(generation_mode=mode))
+            def test(case: schemathesis.Case) -> None:
+                case.call_and_validate(base_url, headers=headers, checks=CHECKS)
+
+            test()
+    return [operation.label for operation in operations]
+
+
+@pytest.mark.parametrize("service", ["catalog", "cart", "orders", "payments", "identity"])
+def test_a_service_answers_as_it_says(shop, admin, service: str) -> None:
+    token = admin.http.headers["Authorization"]
+    address = shop.place.address
+    assert conforms(f"{address}/api/{service}/openapi.json", address, token=token)
+
+
+@pytest.fixture
+def own_provider(tmp_path: Path) -> Iterator[str]:
+    """A provider apart from the shop's, whose ledger the auditor reads."""
+    (port,) = free_ports(1)
+    app = create(
+        Settings(
+            psp_database=tmp_path / "psp.db",
+            psp_webhook_secret=SecretStr("a-secret-of-the-tests"),
+            webhook_url=AnyHttpUrl("http://127.0.0.1:9/hook"),
+        )
+    )
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+def test_the_provider_answers_as_it_says(own_provider: str) -> None:
+    assert conforms(f"{own_provider}/openapi.json", own_provider, without="^/sandbox/faults$")
