@@ -67,10 +67,13 @@ async def test_who_waits_for_messages_is_woken_after_their_commit_and_not_after_
     woken: list[int] = []
     db.after_messages.append(lambda: woken.append(1))
 
-    with pytest.raises(LookupError):
+    async def roll_back() -> None:
         async with db.transaction() as tx:
             leaves_messages(tx)
             raise LookupError
+
+    with pytest.raises(LookupError):
+        await roll_back()
     async with db.transaction():
         pass
     assert woken == []

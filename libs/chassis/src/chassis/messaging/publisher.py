@@ -34,7 +34,7 @@ async def connect(url: SecretStr | str, name: str) -> AbstractConnection:
             aio_pika.connect(plain, client_properties={"connection_name": name}, heartbeat=HEARTBEAT), 5
         )
     except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
-        raise BrokerDown(f"RabbitMQ does not let {name} in: {error or type(error).__name__}") from error
+        raise BrokerDown(f"no connection {name} to RabbitMQ: {error or type(error).__name__}") from error
 
 
 class Publisher:
