@@ -1,0 +1,184 @@
+"""Each call between services against one schema: the caller takes what fits it, and the provider's answer fits it."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import jsonschema_rs
+import pytest
+import yaml
+from aiohttp import web
+from joserfc import jwt
+from joserfc.jwk import ECKey
+from pydantic import SecretStr, TypeAdapter
+
+import cart.models
+import catalog.schemas
+from chassis.auth import TokenVerifier
+from chassis.http import HttpClient
+from order.clients import CartClient, CatalogClient
+from payment.clients import SandboxProvider
+from payment.models import Outcome, Payment, State
+from psp.clients import HttpWebhookSender, signature
+from psp.models import Entry, Kind, Status
+
+CONTRACTS: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "http.yaml").read_text())
+ORDER_ID = UUID("0198a4e0-0000-7000-8000-000000000001")
+SECRET = "a-secret-of-the-tests"
+CHARGE = Payment(ORDER_ID, State.REQUESTED, amount=500, currency="EUR", payment_method="tok_visa")
+REFUND = Payment(ORDER_ID, State.REFUNDING, amount=500, currency="EUR", payment_method="tok_visa")
+
+
+@asynccontextmanager
+async def serving(answer: Any) -> AsyncIterator[tuple[str, list[tuple[str, dict[str, str], bytes]]]]:
+    """A server that gives one answer to everything; its URL, and what it was asked."""
+    asked = []
+
+    async def handle(request: web.Request) -> web.Response:
+        call = f"{request.method} {request.path_qs}"
+        asked.append((call, {name.lower(): value for name, value in request.headers.items()}, await request.read()))
+        return web.json_response(answer)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
+    finally:
+        await runner.cleanup()
+
+
+def fits(name: str, value: Any) -> None:
+    jsonschema_rs.validate(CONTRACTS[name]["schema"], value)
+
+
+# --- callers -------------------------------------------------------------------------------------
+
+
+async def reads_cart(url: str, example: Any) -> None:
+    async with HttpClient(url, name="cart") as http:
+        found = await CartClient(http).read("a.b.c")
+    assert found.version == example["version"]
+    assert list(found.items) == [(item["sku"], item["quantity"]) for item in example["items"]]
+
+
+async def finds_products(url: str, example: Any) -> None:
+    async with HttpClient(url, name="catalog") as http:
+        found = await CatalogClient(http).find(["MUG-1"])
+    assert {sku: product.name for sku, product in found.items()} == {p["sku"]: p["name"] for p in example["items"]}
+
+
+def provider_at(url: str) -> SandboxProvider:
+    return SandboxProvider(url, SecretStr(SECRET), timeout=5, connections=1)
+
+
+async def charges(url: str, example: Any) -> None:
+    async with provider_at(url) as provider:
+        answer = await provider.charge(CHARGE)
+    expected = Outcome.SUCCEEDED if example["status"] == "succeeded" else Outcome.REFUSED
+    assert (answer.outcome, answer.reason) == (expected, example.get("reason"))
+
+
+async def refunds(url: str, example: Any) -> None:
+    async with provider_at(url) as provider:
+        assert (await provider.refund(REFUND)).outcome is Outcome.SUCCEEDED
+
+
+async def looks_up_charges(url: str, example: Any) -> None:
+    async with provider_at(url) as provider:
+        record = await provider.find(ORDER_ID)
+    assert record is not None
+    assert (record.captured, record.refunded) == (True, example["items"][0]["refunded"])
+
+
+async def fetches_keys(url: str, example: Any) -> None:
+    """Whoever signs with a key that the document does not hold is refused: the keys were read."""
+    stranger = ECKey.generate_key("P-256")
+    token = jwt.encode({"alg": "ES256", "kid": "a"}, {"sub": "x"}, stranger)
+    async with TokenVerifier(f"{url}/.well-known/jwks.json", issuer="quayside", audience="quayside") as verifier:
+        with pytest.raises(Exception, match="invalid-token"):
+            await verifier.verify(token)
+
+
+CALLERS: dict[str, Callable[[str, Any], Awaitable[None]]] = {
+    "cart": reads_cart,
+    "products": finds_products,
+    "charge": charges,
+    "refund": refunds,
+    "charges": looks_up_charges,
+    "keys": fetches_keys,
+}
+EXAMPLES = [(name, example) for name in CALLERS for example in CONTRACTS[name]["examples"]]
+
+
+def test_no_call_is_without_a_contract() -> None:
+    assert {*CALLERS, "webhook"} == set(CONTRACTS)
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES)
+async def test_the_caller_asks_as_agreed_and_takes_what_fits(name: str, example: Any) -> None:
+    fits(name, example)
+    async with serving({**example, "added_later": {"by": "a newer version"}}) as (url, asked):
+        await CALLERS[name](url, example)
+    assert asked[0][0] == CONTRACTS[name]["call"]
+
+
+@pytest.mark.parametrize("example", CONTRACTS["webhook"]["examples"])
+def test_a_signed_webhook_is_taken(example: Any) -> None:
+    fits("webhook", example)
+    now = datetime.now(UTC)
+    body = json.dumps({**example, "added_later": True}).encode()
+    headers = {"psp-signature": signature(SECRET, body, int(now.timestamp()))}
+    assert provider_at("http://psp.example").hinted(headers, body, now) == UUID(example["order_id"])
+
+
+# --- providers -----------------------------------------------------------------------------------
+
+
+async def test_the_webhook_that_is_sent_fits_and_is_taken() -> None:
+    now = datetime.now(UTC)
+    entry = Entry("ch_1", Kind.CHARGE, "k", b"", "ch_1", str(ORDER_ID), 500, "EUR", Status.SUCCEEDED, None, now)
+    async with serving({}) as (url, asked):
+        sender = HttpWebhookSender(f"{url}/api/payments/webhooks/psp", SECRET, connections=1)
+        assert await sender.send(entry)
+        await sender.close()
+    call, headers, body = asked[0]
+    assert call == CONTRACTS["webhook"]["call"]
+    fits("webhook", json.loads(body))
+    assert provider_at("http://psp.example").hinted(headers, body, now) == ORDER_ID
+
+
+def test_what_the_shop_answers_fits(shopper, admin) -> None:
+    sku = admin.product(stock=1)
+    shopper.put(sku)
+    fits("cart", shopper.http.get("/api/cart").json())
+    fits("products", shopper.http.get("/api/catalog/products", params={"sku": sku}).json())
+    fits("keys", shopper.http.get("/.well-known/jwks.json").json())
+
+
+def test_what_can_be_sold_can_be_put_into_a_cart() -> None:
+    pattern = TypeAdapter(catalog.schemas.Sku).json_schema()["pattern"]
+    assert pattern == cart.models.SKU_PATTERN
+
+
+def test_what_the_provider_answers_fits(shopper, admin, provider) -> None:
+    """Asked for what was done already, so that no money moves."""
+    id = shopper.buy(admin.product(stock=1, amount=500))
+    shopper.waits_for(id, "CONFIRMED")
+    shopper.http.post(f"/api/orders/{id}/cancel").raise_for_status()
+    shopper.waits_for(id, "REFUNDED")
+
+    def again(path: str, key: str, **body: Any) -> Any:
+        answer = provider.post(path, json={"order_id": id, "amount": 500, **body}, headers={"Idempotency-Key": key})
+        assert answer.raise_for_status().headers["Idempotent-Replayed"] == "true"
+        return answer.json()
+
+    fits("charge", again("/charges", f"{id}:charge", currency="EUR", payment_method="tok_visa"))
+    fits("refund", again("/refunds", f"{id}:refund"))
+    fits("charges", provider.get("/charges", params={"order_id": id}).json())
