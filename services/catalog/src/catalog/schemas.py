@@ -26,7 +26,7 @@ __all__ = [
 
 MAX_AMOUNT = 10**9
 
-Sku = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Sku = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9-]{1,31}$")]
 SkuPath = Annotated[Sku, Path(description="Stock-keeping unit")]
 RestockId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Chosen by the caller; counts once")]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9-]{2,40}$")]
