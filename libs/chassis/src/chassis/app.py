@@ -15,7 +15,6 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import Response
@@ -25,6 +24,7 @@ from chassis import errors, telemetry
 from chassis.db import is_environment_failure
 from chassis.health import Health
 from chassis.http import DEADLINE_HEADER, deadline
+from chassis.openapi import document
 from chassis.settings import ServiceSettings
 
 __all__ = ["JsonBytes", "create_app"]
@@ -35,17 +35,6 @@ MAX_BODY = 64 * 1024
 TOO_LARGE = "The body is too large"
 MAX_WAIT_MS = 30_000
 Resource = AbstractAsyncContextManager[Any]
-
-PROBLEM_SCHEMA = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string", "format": "uri", "description": "Ends in the problem's slug"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What to do"},
-    },
-}
 
 
 class JsonBytes(Response):
@@ -112,7 +101,7 @@ def create_app(
     if settings.role != "worker":
         for router in routers:
             app.include_router(router)
-    app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
 
 
@@ -234,22 +223,3 @@ async def on_failure(request: Request, error: Exception) -> Response:
     return problem_response(
         errors.Problem("internal-error", "Something failed here", "It is logged. Trying again may help.")
     )
-
-
-def openapi(app: FastAPI) -> dict[str, Any]:
-    """The document, with problem+json as every operation's default answer."""
-    if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
-        problem = {
-            "description": "A problem (RFC 9457)",
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for operations in schema["paths"].values():
-            for operation in operations.values():
-                operation["responses"].pop("422", None)
-                operation["responses"]["default"] = problem
-        for unused in ("HTTPValidationError", "ValidationError"):
-            schema["components"]["schemas"].pop(unused, None)
-        app.openapi_schema = schema
-    return app.openapi_schema

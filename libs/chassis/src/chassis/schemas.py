@@ -1,11 +1,11 @@
 """What HTTP bodies have in common: unknown fields and text that a database cannot keep are refused."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-__all__ = ["Body", "Text", "documented", "parsed"]
+__all__ = ["Body", "Text", "parsed"]
 
 
 def _storable(value: str) -> str:
@@ -34,24 +34,3 @@ def parsed(model: type[B], raw: bytes) -> B:
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from None
-
-
-def documented(model: type[Body]) -> dict[str, Any]:
-    """`openapi_extra` of a route that takes its body by `parsed`."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": inlined(model)}}}}
-
-
-def inlined(model: type[Body]) -> dict[str, Any]:
-    """The model's JSON Schema without references, to stand inside a larger document."""
-    schema = model.model_json_schema()
-    definitions = schema.pop("$defs", {})
-
-    def resolve(node: Any) -> Any:
-        if isinstance(node, dict):
-            if "$ref" in node:
-                return resolve(definitions[node["$ref"].rpartition("/")[2]])
-            return {key: resolve(value) for key, value in node.items()}
-        return [resolve(item) for item in node] if isinstance(node, list) else node
-
-    resolved: dict[str, Any] = resolve(schema)
-    return resolved

@@ -14,7 +14,8 @@ from starlette.responses import StreamingResponse
 from chassis.app import JsonBytes
 from chassis.auth import Caller, Principal, principal, requires
 from chassis.errors import Invalid, Malformed, NotFound
-from chassis.schemas import documented, parsed
+from chassis.openapi import documented
+from chassis.schemas import parsed
 from order import repository
 from order.models import Status
 from order.schemas import Accepted, Order, OrderPage, PlaceOrderBody
