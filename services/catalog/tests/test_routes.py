@@ -249,6 +249,7 @@ async def test_hostile_parameters_are_refused(http, query) -> None:
         {"description": "x" * 4001},
         {"category": "Not a slug"},
         {"price": {"amount": 10**9 + 1, "currency": "EUR"}},
+        {"price": {"amount": 0, "currency": "EUR"}},
         {"price": {"amount": -1, "currency": "EUR"}},
         {"price": {"amount": 1.5, "currency": "EUR"}},
         {"price": {"amount": True, "currency": "EUR"}},

@@ -37,7 +37,7 @@ ImageUrl = Annotated[str, Field(pattern=r"^(https://|/)[!-~]{1,499}$")]
 
 
 class PriceBody(Body):
-    amount: Amount
+    amount: Annotated[Amount, Field(ge=1)]  # no provider charges nothing
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217; the shop's")]
 
 
