@@ -60,7 +60,7 @@ def body(*events: Envelope) -> bytes:
 
 
 def consuming(topology, handler, url: str | None = None) -> Consumer:
-    return Consumer(url or topology.url, topology.queue, dict([handles(Lit, handler)]))
+    return Consumer(url or topology.url, topology.queue, [handles(Lit, handler)])
 
 
 async def nothing_failed(topology) -> bool:
@@ -109,7 +109,7 @@ async def test_one_call_never_holds_two_events_of_one_subject(topology, eventual
 async def test_each_type_goes_to_its_own_handler(topology, eventually):
     lit, dimmed = Handled(), Handled()
     await topology.send(body(event(1), event(2, type=Dimmed.type), event(3)))
-    handlers = dict([handles(Lit, lit), handles(Dimmed, dimmed)])
+    handlers = [handles(Lit, lit), handles(Dimmed, dimmed)]
     async with Consumer(topology.url, topology.queue, handlers):
         await eventually(lambda: lit.done and dimmed.done)
 

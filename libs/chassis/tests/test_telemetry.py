@@ -57,7 +57,7 @@ async def test_a_consumers_span_is_linked_to_the_request_that_caused_its_event(
             await outbox.put(tx, [(uuid7(), Lit(watts=7))])
     async with (
         Relay(db, topology.url, "lamps", exchange=topology.exchange),
-        Consumer(topology.url, topology.queue, dict([handles(Lit, handler)])),
+        Consumer(topology.url, topology.queue, [handles(Lit, handler)]),
     ):
         await eventually(lambda: "process lamps.lit.v1" in {span.name for span in spans.get_finished_spans()})
 

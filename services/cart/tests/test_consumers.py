@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from cart import usecases
-from cart.consumers import handlers
+from cart.consumers import consumer
 from cart.messages import OrderConfirmed
 from cart.repository import Carts
-from chassis.messaging import Consumer, Envelope, Event, Publisher, pack
+from chassis.messaging import Envelope, Event, Publisher, pack
 from chassis.testing.fixtures import Broker
 
 
@@ -49,6 +49,6 @@ async def test_the_event_comes_over_the_broker(valkey: str, rabbitmq: Broker) ->
         ((_, body),) = pack([envelope])
         async with Publisher(rabbitmq.url(), name="test") as publisher:
             await publisher.publish("quayside", OrderConfirmed.type, body)
-        async with Consumer(rabbitmq.url("cart"), "cart", handlers(carts)), asyncio.timeout(10):
+        async with consumer(carts, rabbitmq.url("cart")), asyncio.timeout(10):
             while (await carts.get("shopper")).items:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

@@ -19,7 +19,7 @@ from joserfc.jwk import KeySet
 from chassis.errors import Forbidden, Unauthenticated, Unavailable
 from chassis.http import HttpClient
 
-__all__ = ["Caller", "Principal", "TokenVerifier", "principal", "requires"]
+__all__ = ["Caller", "Claims", "Principal", "TokenVerifier", "principal", "requires"]
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,33 @@ class Principal:
     guest: bool = False
 
 
+class Claims:
+    """What every token must say; the one place where a token is believed."""
+
+    def __init__(self, issuer: str, audience: str) -> None:
+        self._registry = jwt.JWTClaimsRegistry(
+            exp={"essential": True},
+            sub={"essential": True},
+            iss={"essential": True, "value": issuer},
+            aud={"essential": True, "value": audience},
+        )
+
+    def check(self, token: str, key: Any) -> tuple[Principal, float]:
+        """Whose token it is, and when it expires (seconds since 1970). `key` is what joserfc takes.
+
+        Raises Unauthenticated, and what a `key` that is a function raises beside joserfc's errors.
+        """
+        try:
+            claims = jwt.decode(token, key, algorithms=[ALGORITHM]).claims
+            self._registry.validate(claims)
+        except (JoseError, ValueError, TypeError) as error:
+            raise _invalid(error) from error
+        if not isinstance(claims["sub"], str):
+            raise _invalid(TypeError("sub is not a string"))
+        scopes = frozenset(str(claims.get("scope", "")).split())
+        return Principal(claims["sub"], scopes, token, claims.get("kind") == "guest"), claims["exp"]
+
+
 class TokenVerifier:
     """Verifies tokens with the keys at `url`, fetched in the background and again for a key it does not know.
 
@@ -54,12 +81,7 @@ class TokenVerifier:
         self._fetched = float("-inf")
         self._failing = False
         self._fetching = asyncio.Lock()
-        self._claims = jwt.JWTClaimsRegistry(
-            exp={"essential": True},
-            sub={"essential": True},
-            iss={"essential": True, "value": issuer},
-            aud={"essential": True, "value": audience},
-        )
+        self._claims = Claims(issuer, audience)
         self._cache: dict[str, tuple[float, Principal]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -79,16 +101,14 @@ class TokenVerifier:
         now = time.time()
         if (known := self._cache.get(token)) and known[0] > now:
             return known[1]
-        claims = await self._decode(token)
-        scopes = frozenset(str(claims.get("scope", "")).split())
-        principal = Principal(claims["sub"], scopes, token, claims.get("kind") == "guest")
+        principal, expires_at = await self._check(token)
         if len(self._cache) >= CACHE_SIZE:
             for old in list(self._cache)[: CACHE_SIZE // 4]:
                 del self._cache[old]
-        self._cache[token] = (min(claims["exp"], now + CACHE_SECONDS), principal)
+        self._cache[token] = (min(expires_at, now + CACHE_SECONDS), principal)
         return principal
 
-    async def _decode(self, token: str) -> dict[str, Any]:
+    async def _check(self, token: str) -> tuple[Principal, float]:
         if self._keys is None:
             await self._fetch()
         if self._keys is None:
@@ -96,22 +116,13 @@ class TokenVerifier:
                 "keys-unavailable", "The signing keys have not been fetched yet", "Try again in a second."
             )
         try:
-            decoded = jwt.decode(token, self._key_of, algorithms=[ALGORITHM])
+            return self._claims.check(token, self._key_of)
         except UnknownKey:
             await self._fetch()
-            try:
-                decoded = jwt.decode(token, self._key_of, algorithms=[ALGORITHM])
-            except (JoseError, ValueError, TypeError, LookupError) as error:
-                raise _invalid(error) from error
-        except (JoseError, ValueError, TypeError) as error:
-            raise _invalid(error) from error
         try:
-            self._claims.validate(decoded.claims)
-        except (JoseError, ValueError, TypeError) as error:
+            return self._claims.check(token, self._key_of)
+        except UnknownKey as error:
             raise _invalid(error) from error
-        if not isinstance(decoded.claims["sub"], str):
-            raise _invalid(TypeError("sub is not a string"))
-        return decoded.claims
 
     def _key_of(self, guest: Any) -> Any:
         assert self._keys is not None

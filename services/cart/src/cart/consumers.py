@@ -1,16 +1,16 @@
 """Message → use case."""
 
-from collections.abc import Mapping
 from functools import partial
+
+from pydantic import SecretStr
 
 from cart.messages import OrderConfirmed
 from cart.repository import Carts
 from cart.usecases import empty_ordered
-from chassis.messaging import Handler, handles
-from chassis.outbox import Message
+from chassis.messaging import Consumer, handles
 
-__all__ = ["handlers"]
+__all__ = ["consumer"]
 
 
-def handlers(carts: Carts) -> Mapping[str, tuple[type[Message], Handler]]:
-    return dict([handles(OrderConfirmed, partial(empty_ordered, carts))])
+def consumer(carts: Carts, url: SecretStr | str) -> Consumer:
+    return Consumer(url, "cart", [handles(OrderConfirmed, partial(empty_ordered, carts))])

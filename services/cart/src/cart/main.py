@@ -2,12 +2,12 @@
 
 from fastapi import FastAPI
 
-from cart import consumers, routes
+from cart import routes
+from cart.consumers import consumer
 from cart.repository import Carts
 from cart.settings import Settings
 from chassis.app import create_app
 from chassis.auth import TokenVerifier
-from chassis.messaging import Consumer
 
 __all__ = ["create"]
 
@@ -27,7 +27,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         title="Cart",
         routers=[routes.router],
         resources=[carts, verifier],
-        workers=[Consumer(settings.broker_url, "cart", consumers.handlers(carts))],
+        workers=[consumer(carts, settings.broker_url)],
         state={"carts": carts, "verifier": verifier},
         started=carts.ping,
     )

@@ -1,4 +1,4 @@
-"""Messages to use cases."""
+"""Message → use case."""
 
 from functools import partial
 
@@ -12,16 +12,13 @@ from chassis.messaging import Consumer, handles
 __all__ = ["consumer"]
 
 
-def consumer(db: Database, broker_url: SecretStr) -> Consumer:
-    """Reads the queue `catalog`."""
+def consumer(db: Database, url: SecretStr | str) -> Consumer:
     return Consumer(
-        broker_url,
+        url,
         "catalog",
-        dict(
-            (
-                handles(ReserveStock, partial(usecases.reserve, db)),
-                handles(ReleaseStock, partial(usecases.release, db)),
-                handles(OrderConfirmed, partial(usecases.confirm, db)),
-            )
-        ),
+        [
+            handles(ReserveStock, partial(usecases.reserve, db)),
+            handles(ReleaseStock, partial(usecases.release, db)),
+            handles(OrderConfirmed, partial(usecases.confirm, db)),
+        ],
     )

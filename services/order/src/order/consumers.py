@@ -1,8 +1,6 @@
-"""Messages to use cases."""
+"""Message → use case."""
 
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -14,20 +12,15 @@ from order.usecases import saga
 __all__ = ["consumer"]
 
 
-def consumer(db: Database, url: SecretStr) -> Consumer:
-    def bound(usecase: Callable[..., Awaitable[None]]) -> Any:
-        return partial(usecase, db)
-
+def consumer(db: Database, url: SecretStr | str) -> Consumer:
     return Consumer(
         url,
         "order",
-        dict(
-            [
-                handles(messages.StockReserved, bound(saga.stock_reserved)),
-                handles(messages.StockRejected, bound(saga.stock_rejected)),
-                handles(messages.PaymentCaptured, bound(saga.payment_captured)),
-                handles(messages.PaymentFailed, bound(saga.payment_failed)),
-                handles(messages.PaymentCancelled, bound(saga.payment_cancelled)),
-            ]
-        ),
+        [
+            handles(messages.StockReserved, partial(saga.stock_reserved, db)),
+            handles(messages.StockRejected, partial(saga.stock_rejected, db)),
+            handles(messages.PaymentCaptured, partial(saga.payment_captured, db)),
+            handles(messages.PaymentFailed, partial(saga.payment_failed, db)),
+            handles(messages.PaymentCancelled, partial(saga.payment_cancelled, db)),
+        ],
     )

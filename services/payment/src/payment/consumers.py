@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 
+from pydantic import SecretStr
+
 from chassis.db import Database
-from chassis.messaging import Event, Handler
-from chassis.outbox import Message
+from chassis.messaging import Consumer, Event, handles
 from payment import usecases
 from payment.messages import Cancel, Charge
 
+__all__ = ["consumer"]
 
-def handlers(db: Database, wake: Callable[[], None]) -> dict[str, tuple[type[Message], Handler]]:
+
+def consumer(db: Database, wake: Callable[[], None], url: SecretStr | str) -> Consumer:
     async def charge(events: list[Event[Charge]]) -> None:
         await usecases.charge(db, events)
         wake()
@@ -18,4 +21,4 @@ def handlers(db: Database, wake: Callable[[], None]) -> dict[str, tuple[type[Mes
         await usecases.cancel(db, events)
         wake()
 
-    return {Charge.type: (Charge, charge), Cancel.type: (Cancel, cancel)}
+    return Consumer(url, "payment", [handles(Charge, charge), handles(Cancel, cancel)])

@@ -4,10 +4,10 @@ from fastapi import FastAPI
 
 from chassis.app import create_app
 from chassis.db import Database, migrations
-from chassis.messaging import Consumer
 from chassis.relay import Relay
-from payment import consumers, routes
+from payment import routes
 from payment.clients import SandboxProvider
+from payment.consumers import consumer
 from payment.jobs import Driver
 from payment.settings import Settings
 
@@ -28,7 +28,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         title="Payments",
         routers=[routes.router],
         resources=[db, psp, Relay(db, settings.broker_url, "payment")],
-        workers=[driver, Consumer(settings.broker_url, "payment", consumers.handlers(db, driver.wake))],
+        workers=[driver, consumer(db, driver.wake, settings.broker_url)],
         state={"webhooks": routes.Webhooks(db, {"psp": psp}, driver.wake)},
         started=lambda: migrations.check(db, "payment"),
         openapi_url="/api/payments/openapi.json",

@@ -8,7 +8,7 @@ transaction a message makes the broker the bottleneck. `test_messaging.py` shows
     Event       one event as a handler sees it
 """
 
-from chassis.messaging.consumer import Consumer, Handler, handles
+from chassis.messaging.consumer import Consumer, handles
 from chassis.messaging.envelope import Envelope, Event, Malformed, pack, unpack
 from chassis.messaging.publisher import BrokerDown, Publisher, Refused
 
@@ -17,7 +17,6 @@ __all__ = [
     "Consumer",
     "Envelope",
     "Event",
-    "Handler",
     "Malformed",
     "Publisher",
     "Refused",

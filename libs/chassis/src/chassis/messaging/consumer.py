@@ -1,10 +1,9 @@
 """Consume in micro-batches: what has arrived, no timer, one transaction a batch, acknowledged after its commit."""
 
 import asyncio
-import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self, TypeVar
 
 import aio_pika
@@ -16,24 +15,23 @@ from chassis import telemetry
 from chassis.db import is_environment_failure
 from chassis.messaging.envelope import Envelope, Event, Malformed, unpack
 from chassis.messaging.ladder import Ladder, attempts_of, pause
-from chassis.messaging.publisher import connect
+from chassis.messaging.publisher import close, connect
 from chassis.outbox import Message
 
-__all__ = ["Consumer", "Handler", "handles"]
+__all__ = ["Consumer", "handles"]
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[list[Event[Any]]], Awaitable[None]]
+Handles = tuple[type[Message], Handler]
 M = TypeVar("M", bound=Message)
 
 MAX_EVENTS = 256
 
 
-def handles(
-    message: type[M], handler: Callable[[list[Event[M]]], Awaitable[None]]
-) -> tuple[str, tuple[type[M], Handler]]:
-    """One entry of a consumer's handlers: `dict([handles(ReserveStock, reserve), …])`."""
-    return message.type, (message, handler)
+def handles(message: type[M], handler: Callable[[list[Event[M]]], Awaitable[None]]) -> Handles:
+    """One of a consumer's handlers: `Consumer(url, queue, [handles(ReserveStock, reserve), …])`."""
+    return message, handler
 
 
 class Consumer:
@@ -48,15 +46,15 @@ class Consumer:
         self,
         url: SecretStr | str,
         queue: str,
-        handlers: Mapping[str, tuple[type[Message], Handler]],
+        handlers: Sequence[Handles],
         *,
         exchange_dead: str = "dead",
         prefetch: int = 50,
     ) -> None:
         self._url = url
         self._queue = queue
-        self._decoders = {type: msgspec.json.Decoder(message) for type, (message, _) in handlers.items()}
-        self._handlers = {type: handler for type, (_, handler) in handlers.items()}
+        self._decoders = {message.type: msgspec.json.Decoder(message) for message, _ in handlers}
+        self._handlers = {message.type: handler for message, handler in handlers}
         self._prefetch = prefetch
         self._arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
         self._head: AbstractIncomingMessage | None = None
@@ -103,7 +101,7 @@ class Consumer:
                     raise
             finally:
                 if connection is not None:
-                    await _close(connection)
+                    await close(connection)
             await pause(self._stopping, delay)
             delay = min(delay * 2, 5)
 
@@ -237,10 +235,3 @@ def waves(events: list[tuple[Envelope, int]]) -> list[list[tuple[Envelope, int]]
             result.append([])
         result[index].append(item)
     return result
-
-
-async def _close(connection: AbstractConnection) -> None:
-    with contextlib.suppress(
-        OSError, TimeoutError, RuntimeError, asyncio.CancelledError, aio_pika.exceptions.AMQPError
-    ):
-        await asyncio.wait_for(connection.close(), 1)

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from chassis.ids import uuid7
 from chassis.messaging.envelope import CONTENT_TYPE
 
-__all__ = ["BrokerDown", "Publisher", "Refused", "connect"]
+__all__ = ["BrokerDown", "Publisher", "Refused", "close", "connect"]
 
 HEARTBEAT = 10
 
@@ -35,6 +35,14 @@ async def connect(url: SecretStr | str, name: str) -> AbstractConnection:
         )
     except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
         raise BrokerDown(f"no connection {name} to RabbitMQ: {error or type(error).__name__}") from error
+
+
+async def close(connection: AbstractConnection) -> None:
+    """Closes what may be broken already, within a second."""
+    with contextlib.suppress(
+        OSError, TimeoutError, RuntimeError, asyncio.CancelledError, aio_pika.exceptions.AMQPError
+    ):
+        await asyncio.wait_for(connection.close(), 1)
 
 
 class Publisher:
@@ -100,8 +108,5 @@ class Publisher:
     async def _discard(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
         self._exchanges = {}
-        if connection is not None and not connection.is_closed:
-            with contextlib.suppress(
-                OSError, TimeoutError, RuntimeError, asyncio.CancelledError, aio_pika.exceptions.AMQPError
-            ):
-                await asyncio.wait_for(connection.close(), 1)
+        if connection is not None:
+            await close(connection)
