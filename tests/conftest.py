@@ -40,15 +40,23 @@ class Shopper:
         prices = {product["sku"]: product["price"]["amount"] for product in found}
         self.total = sum(prices.get(item["sku"], 0) * item["quantity"] for item in cart["items"])
 
-    def order(self, method: str = "tok_visa", key: str | None = None, **changes: Any) -> httpx2.Response:
-        body = {
+    def body(self, method: str = "tok_visa", **changes: Any) -> dict[str, Any]:
+        """What is POSTed to order the cart."""
+        return {
             "cart_version": self.version,
             "payment_method": method,
             "shipping_address": ADDRESS,
             "expected_total": {"amount": self.total, "currency": "EUR"},
             **changes,
         }
-        return self.http.post("/api/orders", json=body, headers={"Idempotency-Key": key or str(uuid4())})
+
+    def order(self, method: str = "tok_visa", key: str | None = None, **changes: Any) -> httpx2.Response:
+        headers = {"Idempotency-Key": key or str(uuid4())}
+        return self.http.post("/api/orders", json=self.body(method, **changes), headers=headers)
+
+    def has_empty_cart(self, seconds: float = 20) -> bool:
+        """Whether the cart becomes empty: it follows a confirmed order by a message."""
+        return any(self.http.get("/api/cart").raise_for_status().json()["items"] == [] for _ in until(seconds))
 
     def buy(self, sku: str, quantity: int = 1, method: str = "tok_visa") -> str:
         """Orders; the order's id."""
@@ -96,6 +104,10 @@ class Admin(Shopper):
 
     def available(self, sku: str) -> int:
         return int(self.http.get(f"/api/catalog/products/{sku}").raise_for_status().json()["available"])
+
+    def sees(self, sku: str, available: int, seconds: float = 20) -> bool:
+        """Whether so many become available: stock follows an order's state by a message."""
+        return any(self.available(sku) == available for _ in until(seconds))
 
     def set_price(self, sku: str, amount: int) -> None:
         path = f"/api/catalog/products/{sku}"

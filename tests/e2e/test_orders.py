@@ -28,10 +28,7 @@ def test_an_order_is_confirmed_its_stock_sold_and_its_cart_emptied(shopper, admi
     assert order["total"] == {"amount": 1500, "currency": "EUR"}
     assert [step["status"] for step in order["history"]] == ["PENDING", "RESERVED", "CONFIRMED"]
     assert admin.available(sku) == 7
-    for _ in range(100):
-        if shopper.http.get("/api/cart").json()["items"] == []:
-            break
-    assert shopper.http.get("/api/cart").json()["items"] == []
+    assert shopper.has_empty_cart()
 
 
 def test_a_cart_changed_after_the_order_is_kept(shopper, admin) -> None:
@@ -60,18 +57,8 @@ def test_a_stream_tells_each_step_and_closes(shopper, admin) -> None:
 def test_without_a_good_key(shopper, admin, key: str | None) -> None:
     shopper.put(admin.product(stock=1))
     headers = {} if key is None else {"Idempotency-Key": key}
-    answer = shopper.http.post("/api/orders", json={**body_of(shopper)}, headers=headers)
+    answer = shopper.http.post("/api/orders", json=shopper.body(), headers=headers)
     assert slug(answer) == (400, "idempotency-key-required")
-
-
-def body_of(shopper: Any) -> dict[str, Any]:
-    address = {"name": "Ann Lee", "line1": "Quay 1", "city": "Bergen", "postal_code": "5003", "country": "NO"}
-    return {
-        "cart_version": shopper.version,
-        "payment_method": "tok_visa",
-        "shipping_address": address,
-        "expected_total": {"amount": shopper.total, "currency": "EUR"},
-    }
 
 
 def test_the_same_key_and_body_after_the_cart_is_gone(shopper, admin) -> None:
@@ -168,10 +155,7 @@ def test_a_payment_that_fails_releases_the_stock(shopper, admin, method: str, re
 
     assert shopper.waits_for(id) == "PAYMENT_FAILED"
     assert shopper.http.get(f"/api/orders/{id}").json()["history"][-1]["reason"] == reason
-    for _ in range(100):
-        if admin.available(sku) == 5:
-            break
-    assert admin.available(sku) == 5
+    assert admin.sees(sku, 5)
 
 
 def test_a_lost_reply_ends_in_one_capture(shopper, admin, provider) -> None:
@@ -255,7 +239,7 @@ def test_cancel_while_the_payment_is_unknown(shopper, admin, provider) -> None:
     assert shopper.http.post(f"/api/orders/{id}/cancel").status_code == 202
 
     assert shopper.waits_for(id, "CANCELLED", seconds=40) == "CANCELLED"
-    assert admin.available(sku) == 4
+    assert admin.sees(sku, 4)
 
 
 def test_cancel_of_a_confirmed_order_refunds_it_once(shopper, admin, provider) -> None:
@@ -268,7 +252,7 @@ def test_cancel_of_a_confirmed_order_refunds_it_once(shopper, admin, provider) -
 
     assert shopper.waits_for(id, "REFUNDED") == "REFUNDED"
     assert captures(provider, id)[0]["refunded"] == 1500
-    assert admin.available(sku) == 4
+    assert admin.sees(sku, 4)
 
 
 @pytest.mark.parametrize(("stock", "method"), [(0, "tok_visa"), (1, "tok_declined")])
@@ -287,7 +271,7 @@ def test_the_back_office_refunds_in_full(shopper, admin) -> None:
     admin.http.post(f"/api/admin/orders/{id}/refund").raise_for_status()
 
     assert shopper.waits_for(id, "REFUNDED") == "REFUNDED"
-    assert admin.available(sku) == 2
+    assert admin.sees(sku, 2)
 
 
 def test_an_order_that_stays_open_expires(shop, shopper, admin, provider, monkeypatch) -> None:
@@ -302,7 +286,7 @@ def test_an_order_that_stays_open_expires(shop, shopper, admin, provider, monkey
         shopper.waits_for(id, "EXPIRING")
         provider.post("/sandbox/faults", json={"mode": "none"}).raise_for_status()
         assert shopper.waits_for(id, "EXPIRED", seconds=60) == "EXPIRED"
-        assert admin.available(sku) == 2
+        assert admin.sees(sku, 2)
     finally:
         monkeypatch.undo()
         shop.stop("order")
