@@ -76,7 +76,8 @@ def run_folder() -> Iterator[Path]:
     """A folder that nginx may use even when root starts the tests."""
     folder = Path(tempfile.mkdtemp(prefix="edge-"))
     (folder / "tmp").mkdir()
-    shutil.copytree(NGINX / "pages", folder / "pages")
+    for part in ("pages", "balancing"):
+        shutil.copytree(NGINX / part, folder / part)
     if os.geteuid() == 0:
         for path in (folder, folder / "tmp"):
             os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
@@ -102,15 +103,17 @@ async def upstreams() -> AsyncIterator[dict[str, Upstream]]:
 
 
 @contextlib.asynccontextmanager
-async def nginx(folder: Path, upstreams: dict[str, Upstream], servers: Mapping[str, str]) -> AsyncIterator[Edge]:
+async def nginx(folder: Path, upstreams: dict[str, Upstream], settings: Mapping[str, str]) -> AsyncIterator[Edge]:
     port = free_port()
     values = {
         "EDGE_LISTEN": f"127.0.0.1:{port}",
         "EDGE_RUN": str(folder),
         "EDGE_PAGES": str(folder / "pages"),
-        "EDGE_RESOLVER": "",
+        "EDGE_TRUSTED_PROXIES": "",
+        "LB_POLICY": "round-robin",
+        "NGINX_LOCAL_RESOLVERS": "127.0.0.1",
         **{f"{name.upper()}_SERVERS": f"server 127.0.0.1:{u.port};" for name, u in upstreams.items()},
-        **servers,
+        **settings,
     }
     (folder / "quayside.conf").write_text(render(NGINX / "quayside.conf.template", values))
     (folder / "nginx.conf").write_text(render(NGINX / "native.conf.template", values))

@@ -6,9 +6,9 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from chassis.testing.processes import Command, answers
+from chassis.testing.processes import Command, StartError, answers
 from chassis.testing.system import environment, own, program, run_as, write
-from shopctl.native.place import Place
+from shopctl.place import Place
 
 UPSTREAMS = ("catalog", "cart", "order", "payment", "identity")
 
@@ -17,7 +17,7 @@ UPSTREAMS = ("catalog", "cart", "order", "payment", "identity")
 class Edge:
     """nginx as one foreground process; as root it runs as www-data, and so do its workers.
 
-    EDGE_LISTEN in the environment opens it to more than this machine, such as `0.0.0.0:8080`.
+    EDGE_LISTEN, LB_POLICY and EDGE_TRUSTED_PROXIES in the environment are as deploy/nginx/README.md has them.
     """
 
     place: Place
@@ -33,18 +33,21 @@ class Edge:
         return self.place.data / "nginx"
 
     def prepare(self) -> None:
+        """Write nginx's files. Raises StartError if LB_POLICY is none of deploy/nginx/balancing."""
         source, user = self.place.root / "deploy" / "nginx", run_as("www-data")
         own(self.home, user)
         own(self.home / "tmp", user)
-        pages = self.home / "pages"
-        own(pages, user)
-        for page in (source / "pages").iterdir():
-            write(pages / page.name, page.read_text(), user)
+        for folder in ("pages", "balancing"):
+            own(self.home / folder, user)
+            for file in (source / folder).iterdir():
+                write(self.home / folder / file.name, file.read_text(), user)
         values = {
             "EDGE_LISTEN": os.environ.get("EDGE_LISTEN") or f"127.0.0.1:{self.port}",
-            "EDGE_PAGES": str(pages),
-            "EDGE_RESOLVER": "",
+            "EDGE_PAGES": str(self.home / "pages"),
             "EDGE_RUN": str(self.home),
+            "EDGE_TRUSTED_PROXIES": os.environ.get("EDGE_TRUSTED_PROXIES", ""),
+            "LB_POLICY": _policy(source / "balancing"),
+            "NGINX_LOCAL_RESOLVERS": "127.0.0.1",  # never asked: our servers have addresses, not names
         }
         values |= {f"{name.upper()}_SERVERS": f"server 127.0.0.1:{self.place.port(name)};" for name in UPSTREAMS}
         for template, target in (("quayside", "quayside"), ("native", "nginx")):
@@ -57,6 +60,14 @@ class Edge:
 
     def ready(self) -> bool:
         return answers(self.port, b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 200")
+
+
+def _policy(known: Path) -> str:
+    policies = sorted(file.stem for file in known.glob("*.conf"))
+    policy = os.environ.get("LB_POLICY") or "round-robin"
+    if policy not in policies:
+        raise StartError(f"LB_POLICY is {policy!r}; it may be {', '.join(policies)}")
+    return policy
 
 
 def _substitute(text: str, values: dict[str, str]) -> str:
