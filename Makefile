@@ -6,12 +6,20 @@ SHOPCTL := $(BIN)/shopctl
 INSTALLED := .venv/.installed
 PACKAGES := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml)
 
-.PHONY: help setup up down reset status logs seed test lint format bench audit lock
+# Images are IMAGES/<service>:TAG; REGISTRY stands for IMAGES=REGISTRY/quayside.
+ifdef REGISTRY
+export IMAGES := $(REGISTRY)/quayside
+endif
+ifdef TAG
+export TAG
+endif
+
+.PHONY: help setup up down reset status logs seed images push pull test test-containers lint format bench audit lock
 
 help:  ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Run the shop
 up: $(INSTALLED)  ## Start the shop and fill its shelves; harmless when it runs
@@ -32,10 +40,25 @@ seed: $(INSTALLED)  ## Put the demo catalogue on the shelves
 reset: $(INSTALLED)  ## Stop the shop and remove its data
 	@$(SHOPCTL) reset
 
+##@ Containers
+images:  ## Build every image
+	@docker buildx bake
+
+push: export TAG := $(or $(TAG),$(shell git describe --tags --always --dirty))
+push:  ## Build every image and push it: REGISTRY=registry.example:5000, TAG as git describes this commit
+	@REVISION=$$(git rev-parse HEAD) SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) docker buildx bake --push $(BAKE)
+
+pull:  ## Fetch what was pushed: REGISTRY=… TAG=…; `make up` with the same runs it
+	@docker compose pull $(notdir $(wildcard services/*))
+
 ##@ Prove it
 test: $(INSTALLED)  ## Run every test against real stores
 	@$(SHOPCTL) packages
-	@$(BIN)/pytest
+	@RUNTIME=native TEST_STORES=native $(BIN)/pytest
+
+test-containers: $(INSTALLED)  ## Run them on containers: stores of the newest versions, and the shop by Compose
+	@RUNTIME=compose TEST_STORES=containers TESTCONTAINERS_RYUK_DISABLED=true \
+	  $(BIN)/pytest libs services tests/e2e tests/faults tests/containers
 
 audit: $(INSTALLED)  ## Check what must hold once the shop is quiet
 	@$(SHOPCTL) audit

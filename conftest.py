@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shopctl.native.definitions import render
-from shopctl.native.place import BROKER_USERS
+from shopctl.place import BROKER_USERS
 
 pytest_plugins = ["chassis.testing.fixtures"]
 

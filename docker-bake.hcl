@@ -1,9 +1,11 @@
-# All images: `docker buildx bake`, or `make images`. The names are [REGISTRY/]quayside/<name>:TAG.
+# All images: `docker buildx bake`, or `make images`. The names are IMAGES/<name>:TAG.
 
-variable "REGISTRY" { default = "" }
+variable "IMAGES" { default = "quayside" }
 variable "TAG" { default = "dev" }
+
+# For images that are pushed; an image for this machine stays the same from commit to commit.
 variable "REVISION" { default = "" }
-variable "SOURCE_DATE_EPOCH" { default = "0" }
+variable "SOURCE_DATE_EPOCH" { default = "" }
 variable "PLATFORMS" { default = "linux/amd64,linux/arm64" }
 
 services = ["catalog", "cart", "identity", "order", "payment", "psp"]
@@ -13,15 +15,10 @@ group "default" { targets = ["service", "shopctl"] }
 # What is pushed for others: every platform, with a bill of materials and its provenance.
 group "release" { targets = ["service-release", "shopctl-release"] }
 
-function "name" {
-  params = [image]
-  result = "${REGISTRY == "" ? "" : "${REGISTRY}/"}quayside/${image}:${TAG}"
-}
-
 target "image" {
   context = "."
-  args    = { SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH }
-  labels = {
+  args    = SOURCE_DATE_EPOCH == "" ? {} : { SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH }
+  labels = REVISION == "" ? {} : {
     "org.opencontainers.image.version"  = TAG
     "org.opencontainers.image.revision" = REVISION
   }
@@ -37,13 +34,13 @@ target "service" {
   matrix     = { service = services }
   inherits   = ["image"]
   dockerfile = "services/${service}/Dockerfile"
-  tags       = [name(service)]
+  tags       = ["${IMAGES}/${service}:${TAG}"]
 }
 
 target "shopctl" {
   inherits   = ["image"]
   dockerfile = "tools/shopctl/Dockerfile"
-  tags       = [name("shopctl")]
+  tags       = ["${IMAGES}/shopctl:${TAG}"]
 }
 
 target "service-release" {

@@ -12,8 +12,9 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from shopctl.native.place import Place
-from shopctl.native.shop import Shop
+from shopctl.place import Place
+from shopctl.runtime import RUNTIMES
+from shopctl.shop import Shop
 
 OFFSET = 10_000
 ADDRESS = {"name": "Ann Lee", "line1": "Quay 1", "city": "Bergen", "postal_code": "5003", "country": "NO"}
@@ -126,9 +127,9 @@ def until(seconds: float, pause: float = 0.05) -> Iterator[float]:
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A running shop, stopped and removed at the end of the session."""
+    """A running shop on RUNTIME (native unless told otherwise), stopped and removed at the end of the session."""
     run = tmp_path_factory.mktemp("shop")
-    shop = Shop(Place(Path(__file__).parents[1], run, OFFSET))
+    shop = RUNTIMES[os.environ.get("RUNTIME") or "native"](Place(Path(__file__).parents[1], run, OFFSET))
     shop.up()
     try:
         yield shop
@@ -141,7 +142,7 @@ def audit(shop: Shop) -> Callable[..., None]:
     """Waits until the shop is quiet, then fails unless every invariant holds."""
 
     def run(*arguments: str, wait: int = 60) -> None:
-        command = [sys.executable, "-m", "shopctl.main", "audit", "--wait", str(wait), *arguments]
+        command = [sys.executable, "-m", "shopctl", "audit", "--wait", str(wait), *arguments]
         environment = os.environ | {"SHOP_RUN": str(shop.place.run), "SHOP_PORT_OFFSET": str(shop.place.offset)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=wait + 60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -167,6 +168,6 @@ def new_shopper(shop: Shop) -> Callable[[], Shopper]:
 @pytest.fixture
 def provider(shop: Shop) -> Iterator[httpx2.Client]:
     """The sandbox provider's own door; its faults are over when the test is."""
-    with httpx2.Client(base_url=shop.place.service_url("psp"), timeout=10) as client:
+    with httpx2.Client(base_url=shop.place.psp_url, timeout=10) as client:
         yield client
         client.post("/sandbox/faults", json={"mode": "none"}).raise_for_status()

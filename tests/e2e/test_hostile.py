@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from joserfc import jwk, jws, jwt
 
-from shopctl.native.shop import Shop
+from shopctl.shop import Shop
 
 ADDRESS = {"name": "Ann Lee", "line1": "Quay 1", "city": "Bergen", "postal_code": "5003", "country": "NO"}
 PRODUCT = {"sku": "HOSTILE-1", "name": "Mug", "description": "Blue.", "category": "tests"}

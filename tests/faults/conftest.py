@@ -14,7 +14,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from shopctl.native.shop import Shop
+from shopctl.shop import Shop
 
 ADDRESS = {"name": "Ann Lee", "line1": "Quay 1", "city": "Bergen", "postal_code": "5003", "country": "NO"}
 METHODS = ("tok_visa",) * 8 + ("tok_declined", "tok_lost_reply")

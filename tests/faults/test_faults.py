@@ -12,7 +12,7 @@ import aio_pika
 import pytest
 
 from shopctl import archive
-from shopctl.native.shop import Shop
+from shopctl.shop import Shop
 
 pytestmark = pytest.mark.timeout(240)
 

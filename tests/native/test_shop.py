@@ -14,8 +14,8 @@ from urllib.request import urlopen
 import pytest
 
 from shopctl.native import ports
-from shopctl.native.place import PORTS, Place
-from shopctl.native.shop import Shop
+from shopctl.native.shop import NativeShop
+from shopctl.place import PORTS, Place
 
 SHOPCTL = [sys.executable, "-c", "from shopctl.main import app; app()"]
 
@@ -24,8 +24,9 @@ class Lab:
     """A shop of its own beside any other, driven through the command line."""
 
     def __init__(self, run: Path, offset: int) -> None:
-        self.shop = Shop(Place(Path(__file__).parents[2], run, offset))
-        self.env = {**os.environ, "SHOP_RUN": str(run), "SHOP_PORT_OFFSET": str(offset), "COLUMNS": "200"}
+        self.shop = NativeShop(Place(Path(__file__).parents[2], run, offset))
+        ours = {"SHOP_RUN": str(run), "SHOP_PORT_OFFSET": str(offset), "RUNTIME": "native"}
+        self.env = {**os.environ, **ours, "COLUMNS": "200"}
 
     def shopctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*SHOPCTL, *arguments], env=self.env, capture_output=True, text=True, timeout=110)
@@ -138,7 +139,7 @@ def test_an_interrupted_up_stops_what_it_started(lab: Lab, number: signal.Signal
 
 
 def test_two_calls_do_not_change_one_shop_at_once(lab: Lab) -> None:
-    with lab.shop.exclusively():
+    with lab.shop.place.exclusively():
         done = lab.shopctl("up")
     assert done.returncode == 1
     assert "another shopctl" in done.stderr

@@ -16,7 +16,7 @@ from chassis.testing.processes import Process
 from shopctl.bench.client import LoadFailed, request, send
 from shopctl.bench.figures import percentile
 from shopctl.bench.usage import measured
-from shopctl.native.shop import Shop
+from shopctl.shop import Shop
 
 BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
 PARENT = f"""
@@ -51,21 +51,23 @@ async def server() -> AsyncIterator[Seen]:
 async def test_each_request_is_sent_once_and_answered_in_its_place(server: Seen) -> None:
     requests = [request("POST", f"/{n}", token="t", body={"n": n}) for n in range(40)]
 
-    answers = await send(server.port, requests, expect=200, connections=7)
+    answers = await send(("127.0.0.1", server.port), requests, expect=200, connections=7)
 
     assert sorted(server.requests) == sorted(("POST", f"/{n}", f'{{"n": {n}}}') for n in range(40))
     assert [answer.body for answer in answers] == [f'{{"path": "/{n}"}}' for n in range(40)]
 
 
 async def test_a_fixed_rate_is_kept(server: Seen) -> None:
-    answers = await send(server.port, [request("GET", "/")] * 30, rate=60, connections=8)
+    answers = await send(("127.0.0.1", server.port), [request("GET", "/")] * 30, rate=60, connections=8)
 
     starts = sorted(answer.at for answer in answers)
     assert starts[-1] - starts[0] == pytest.approx(29 / 60, abs=0.2)
 
 
 async def test_requests_are_repeated_until_time_is_up(server: Seen) -> None:
-    answers = await send(server.port, [request("GET", "/a"), request("GET", "/b")], seconds=0.5, keep_bodies=False)
+    answers = await send(
+        ("127.0.0.1", server.port), [request("GET", "/a"), request("GET", "/b")], seconds=0.5, keep_bodies=False
+    )
 
     assert len(answers) > 4
     assert {answer.request for answer in answers} == {0, 1}
@@ -73,9 +75,9 @@ async def test_requests_are_repeated_until_time_is_up(server: Seen) -> None:
 
 async def test_an_unexpected_status_and_a_dead_server_are_told(server: Seen) -> None:
     with pytest.raises(LoadFailed, match="GET /missing: 404"):
-        await send(server.port, [request("GET", "/missing")], expect=200)
+        await send(("127.0.0.1", server.port), [request("GET", "/missing")], expect=200)
     with pytest.raises(LoadFailed, match="no answer"):
-        await send(9, [request("GET", "/")], expect=200)
+        await send(("127.0.0.1", 9), [request("GET", "/")], expect=200)
 
 
 @dataclass

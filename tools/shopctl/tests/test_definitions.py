@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shopctl.native.definitions import password_hash, render
-from shopctl.native.place import BROKER_USERS
+from shopctl.place import BROKER_USERS
 
 TEMPLATE = Path(__file__).parents[3] / "deploy" / "rabbitmq" / "definitions.json.template"
 

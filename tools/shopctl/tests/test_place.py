@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shopctl.native import packages, ports
-from shopctl.native.place import PORTS, Place
+from shopctl.place import PORTS, Place
 
 
 def test_passwords_are_generated_once_and_private(tmp_path: Path) -> None:

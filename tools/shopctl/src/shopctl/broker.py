@@ -12,7 +12,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError
 
 from chassis.messaging.envelope import Envelope, Malformed, unpack
-from shopctl.native.place import CONSUMERS
+from shopctl.place import CONSUMERS
 
 LADDER = ("retry.5s", "retry.30s", "retry.5m")
 UNREACHABLE = (OSError, TimeoutError, AMQPError)

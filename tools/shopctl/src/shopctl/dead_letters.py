@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from shopctl.console import fail, out
-from shopctl.native.place import CONSUMERS, Place
+from shopctl.place import CONSUMERS, Place
 
 T = TypeVar("T")
 

@@ -9,29 +9,34 @@ from typing import Annotated
 import typer
 
 from chassis.testing.processes import StartError
+from shopctl import runtime
 from shopctl import seed as seeding
 from shopctl.console import fail, interruptible, out
 from shopctl.native import packages as system
-from shopctl.native.services import ADMIN_EMAIL, ADMIN_PASSWORD, SHOPPER_EMAIL, SHOPPER_PASSWORD
-from shopctl.native.shop import Shop
+from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, SHOPPER_EMAIL, SHOPPER_PASSWORD, Place
+
+KINDS = {"native": "as plain processes", "compose": "in containers"}
 
 
 def up() -> None:
     """Start what does not run yet, wait until it is ready, and fill the shelves the first time."""
-    shop, began = Shop(), time.monotonic()
-    with _changing(shop):
-        packages()
+    began = time.monotonic()
+    with _changing() as place:
+        shop, why = runtime.starting(place)
+        out.print(f"The shop runs {KINDS[shop.runtime]}: {why}.")
+        if shop.runtime == "native":
+            packages()
         with out.status("Starting PostgreSQL, Valkey, RabbitMQ, the services and nginx …"):
             started = shop.up(_report)
         try:
-            if seeding.is_empty(shop.place):
+            if seeding.is_empty(place):
                 seeding.seed()
         except BaseException:
-            shop.stop_in_order(started)
+            shop.stop(*started)
             raise
     seconds = time.monotonic() - began
-    out.print(f"Started {len(started)} processes in {seconds:.1f} s." if started else "All was running already.")
-    address = shop.place.address
+    out.print(f"Started all {len(started)} in {seconds:.1f} s." if started else "All was running already.")
+    address = place.address
     out.print(f"""
 The shop is open at [bold]{address}[/bold]
 
@@ -44,19 +49,17 @@ Try:  curl '{address}/api/catalog/products?q=soap&limit=3'
 
 def down() -> None:
     """Stop everything; the data stays."""
-    shop = Shop()
-    with _changing(shop), out.status("Stopping …"):
-        stopped = shop.down()
-    out.print(f"Stopped {len(stopped)} processes; the data stays." if stopped else "Nothing was running.")
+    with _changing() as place, out.status("Stopping …"):
+        stopped = runtime.current(place).down()
+    out.print(f"Stopped all {len(stopped)}; the data stays." if stopped else "Nothing was running.")
 
 
 def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
     """Stop everything and remove its data: orders, payments, accounts, all."""
-    shop = Shop()
     if not yes:
-        typer.confirm(f"Remove all data of the shop in {shop.place.run}?", abort=True)
-    with _changing(shop):
-        shop.reset()
+        typer.confirm(f"Remove all data of the shop in {Place.here().run}?", abort=True)
+    with _changing() as place:
+        runtime.current(place).reset()
     out.print("Removed everything. `make up` starts afresh.")
 
 
@@ -66,14 +69,14 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of each to begin with.")] = 50,
 ) -> None:
     """Print the last lines of the logs."""
-    shop = Shop()
-    if service and service not in shop.servers:
-        fail(f"There is no {service}; there are {', '.join(shop.servers)}.")
-    names = [service] if service else shop.servers
-    files = [str(log) for name in names if (log := shop.place.log(name)).exists()]
-    if not files:
-        fail("There are no logs yet: `make up` starts the shop.")
-    os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), *files])  # noqa: S606
+    try:
+        shop = runtime.current()
+        if service and service not in shop.names:
+            fail(f"There is no {service}; there are {', '.join(shop.names)}.")
+        command = shop.log_command(service, follow=follow, lines=lines)
+    except StartError as error:
+        fail(error)
+    os.execvpe(command[0], command, shop.environment)  # noqa: S606
 
 
 def packages() -> None:
@@ -91,9 +94,10 @@ def _report(name: str, seconds: float) -> None:
 
 
 @contextmanager
-def _changing(shop: Shop) -> Iterator[None]:
+def _changing() -> Iterator[Place]:
+    place = Place.here()
     try:
-        with interruptible(), shop.exclusively():
-            yield
+        with interruptible(), place.exclusively():
+            yield place
     except StartError as error:
         fail(error)

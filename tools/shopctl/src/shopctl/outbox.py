@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from shopctl.console import fail, out
-from shopctl.native.place import OUTBOXES, Place
+from shopctl.place import OUTBOXES, Place
 
 app = typer.Typer(no_args_is_help=True)
 

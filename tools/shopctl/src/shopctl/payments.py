@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from shopctl.console import fail, out
-from shopctl.native.place import Place
+from shopctl.place import Place
 
 app = typer.Typer(help="Payments and refunds.", no_args_is_help=True)
 

@@ -5,15 +5,16 @@ import json
 from urllib.request import urlopen
 
 from shopctl.console import fail, out
-from shopctl.native.place import Place
+from shopctl.place import Place
 
 
 def seed() -> None:
     """Put the demo catalogue on the shelves. Doing it again changes nothing."""
     from shopctl import shelves
 
+    place = Place.here()
     try:
-        added = asyncio.run(shelves.fill(Place.here().address))
+        added = asyncio.run(shelves.fill(place.address, place.admin))
     except shelves.FAILURES as error:
         fail(f"The shelves could not be filled: {error}\nIs the shop up? `make status` tells.")
     out.print(f"{added} products are new on the shelves." if added else "All products were on the shelves already.")

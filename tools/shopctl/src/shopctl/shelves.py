@@ -12,7 +12,6 @@ from rich.progress import Progress
 
 from shopctl import demo
 from shopctl.console import out
-from shopctl.native.services import ADMIN_EMAIL, ADMIN_PASSWORD
 
 CONCURRENCY = 8
 CURRENCY = "EUR"
@@ -25,11 +24,11 @@ class Refused(Exception):
 FAILURES = (aiohttp.ClientError, TimeoutError, Refused)
 
 
-async def fill(address: str) -> int:
-    """Put every product on the shelves; gives how many were new. Raises one of FAILURES."""
+async def fill(address: str, admin: tuple[str, str]) -> int:
+    """Put every product on the shelves, as this account; gives how many were new. Raises one of FAILURES."""
     products = [(category.slug, product) for category in demo.load() for product in category.products]
     async with aiohttp.ClientSession(address, timeout=aiohttp.ClientTimeout(30)) as session:
-        login = {"grant_type": "password", "username": ADMIN_EMAIL, "password": ADMIN_PASSWORD}
+        login = {"grant_type": "password", "username": admin[0], "password": admin[1]}
         token = await _answer(session, "POST", "/api/identity/token", data=login)
         session.headers["Authorization"] = f"Bearer {token['access_token']}"
         slots = asyncio.Semaphore(CONCURRENCY)

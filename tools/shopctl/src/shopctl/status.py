@@ -10,20 +10,11 @@ import asyncpg
 import typer
 from rich.table import Table
 
-from shopctl.console import out
-from shopctl.native.place import OUTBOXES, Place
-from shopctl.native.shop import Shop
-
-
-@dataclass(frozen=True)
-class Row:
-    """One process; `memory` in bytes (proportional set size, children included)."""
-
-    name: str
-    state: str
-    port: int
-    pid: int | None
-    memory: int | None
+from chassis.testing.processes import StartError
+from shopctl import runtime
+from shopctl.console import fail, out
+from shopctl.place import OUTBOXES, Place
+from shopctl.shop import Row
 
 
 @dataclass(frozen=True)
@@ -50,8 +41,11 @@ class Backlog:
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
     """Show each process and store. Ends with 1 unless all are ready."""
-    shop = Shop()
-    rows = [look_at(shop, name) for name in shop.servers]
+    try:
+        shop = runtime.current()
+        rows = shop.rows()
+    except StartError as error:
+        fail(error)
     backlog = asyncio.run(look_into(shop.place))
     if as_json:
         print(json.dumps({"processes": [asdict(row) for row in rows], "backlog": asdict(backlog)}, indent=2))
@@ -59,13 +53,6 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")]
         out.print(_table(rows, backlog))
     if any(row.state != "ready" for row in rows):
         raise typer.Exit(1)
-
-
-def look_at(shop: Shop, name: str) -> Row:
-    server, process = shop.servers[name], shop.process(name)
-    if process is None:
-        return Row(name, "stopped", server.port, None, None)
-    return Row(name, "ready" if server.ready() else "not ready", server.port, process.pid, process.memory())
 
 
 async def look_into(place: Place) -> Backlog:
@@ -106,5 +93,5 @@ def _table(rows: list[Row], backlog: Backlog) -> Table:
         colour = {"ready": "green", "stopped": "red"}.get(row.state, "yellow")
         memory = f"{row.memory / 1e6:.0f} MB" if row.memory is not None else ""
         state = f"[{colour}]{row.state}[/{colour}]"
-        table.add_row(row.name, state, str(row.port), str(row.pid or ""), memory, backlog.of(row.name))
+        table.add_row(row.name, state, str(row.port or ""), str(row.pid or ""), memory, backlog.of(row.name))
     return table

@@ -24,36 +24,18 @@ from chassis.testing.system import (
     write,
 )
 
-_SETTINGS = {
-    "max_connections": "100",
-    "shared_buffers": "64MB",
-    "jit": "off",
-    # One small server: no replicas, no archive, no parallel plans.
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
-    "max_wal_size": "1GB",
-    "checkpoint_timeout": "15min",
-    "max_parallel_workers_per_gather": "0",
-    "random_page_cost": "1.1",
-    # An outbox is a queue: dead rows pile up fast in a table that is nearly empty.
-    "autovacuum_naptime": "20s",
-    "timezone": "UTC",
-    "log_timezone": "UTC",
-    "log_line_prefix": "%m %u@%d ",
-    "unix_socket_directories": "",
-}
-
 
 @dataclass(frozen=True)
 class Postgres:
     """PostgreSQL 15 or later, with password authentication and the superuser `postgres`.
 
-    `durable=False` switches fsync off, for tests alone.
+    `settings` is the text of a postgresql.conf without addresses. `durable=False` switches fsync off, for tests alone.
     """
 
     home: Path
     port: int
     password: str
+    settings: str = ""
     durable: bool = True
     name: str = "postgres"
     stop_signal: signal.Signals = signal.SIGINT  # "fast": SIGTERM would wait for the clients to leave
@@ -68,11 +50,11 @@ class Postgres:
         data = self.home / "data"
         if not data.exists():
             self._initialise(data, user)
-        settings = _SETTINGS | {"listen_addresses": "127.0.0.1", "port": str(self.port)}
+        own_settings = {"listen_addresses": "127.0.0.1", "port": str(self.port), "unix_socket_directories": ""}
         if not self.durable:
-            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-        lines = (f"{key} = '{value}'\n" for key, value in settings.items())
-        write(data / "postgresql.conf", "".join(lines), user)
+            own_settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        lines = (f"{key} = '{value}'\n" for key, value in own_settings.items())
+        write(data / "postgresql.conf", "".join([self.settings, *lines]), user)
 
     def _initialise(self, data: Path, user: str | None) -> None:
         # Made aside and renamed: an initdb that was interrupted leaves nothing that looks like a database.
@@ -104,11 +86,12 @@ class Postgres:
 
 @dataclass(frozen=True)
 class Valkey:
-    """Valkey, or Redis where that is what the system has: append-only file, nothing ever evicted."""
+    """Valkey, or Redis where that is what the system has; `settings` is the text of a valkey.conf without addresses."""
 
     home: Path
     port: int
     password: str
+    settings: str = ""
     name: str = "valkey"
     stop_signal: signal.Signals = signal.SIGTERM
 
@@ -119,17 +102,13 @@ class Valkey:
     def prepare(self) -> None:
         user = run_as("redis")
         own(self.home, user)
-        settings = f"""\
+        own_settings = f"""\
 bind 127.0.0.1
 port {self.port}
 requirepass {self.password}
 dir {self.home}
-appendonly yes
-appendfsync everysec
-save ""
-maxmemory-policy noeviction
 """
-        write(self.home / "valkey.conf", settings, user)
+        write(self.home / "valkey.conf", self.settings + own_settings, user)
 
     def command(self) -> Command:
         argv = (program("valkey-server", "redis-server"), str(self.home / "valkey.conf"))
@@ -163,7 +142,8 @@ class Epmd:
 class RabbitMQ:
     """RabbitMQ 3.10 or later without plugins, on one scheduler; needs its `Epmd` first.
 
-    `definitions` is the JSON text that is loaded at each start, before any client can connect.
+    `definitions` is the JSON text that is loaded at each start, before any client can connect; `settings` the text of a
+    rabbitmq.conf without addresses.
     """
 
     home: Path
@@ -171,24 +151,20 @@ class RabbitMQ:
     dist_port: int
     epmd_port: int
     definitions: str
+    settings: str = ""
     name: str = "rabbitmq"
     stop_signal: signal.Signals = signal.SIGTERM
 
     def prepare(self) -> None:
         user = run_as("rabbitmq")
         own(self.home, user)
-        settings = f"""\
+        own_settings = f"""\
 listeners.tcp.default = 127.0.0.1:{self.port}
 load_definitions = {self.home}/definitions.json
-heartbeat = 10
 log.file = false
 log.console = true
-log.console.level = warning
-collect_statistics_interval = 60000
-# What is in the log is also in memory: 512 MB by default.
-raft.wal_max_size_bytes = 33554432
 """
-        write(self.home / "rabbitmq.conf", settings, user)
+        write(self.home / "rabbitmq.conf", self.settings + own_settings, user)
         write(self.home / "definitions.json", self.definitions, user)
         write(self.home / "enabled_plugins", "[].\n", user)
         cookie = self.home / ".erlang.cookie"

@@ -10,7 +10,7 @@ import typer
 
 from shopctl.audit.finding import Finding
 from shopctl.console import err, out
-from shopctl.native.place import Place
+from shopctl.place import Place
 
 EXAMPLES = 3
 

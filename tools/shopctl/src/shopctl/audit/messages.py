@@ -12,7 +12,7 @@ from chassis.messaging.envelope import Malformed, unpack
 from shopctl.audit.finding import Finding
 from shopctl.audit.sources import Sources
 from shopctl.broker import LADDER
-from shopctl.native.place import CONSUMERS
+from shopctl.place import CONSUMERS
 
 __all__ = ["a6", "a7", "bindings", "dead_letters"]
 

@@ -12,7 +12,7 @@ from shopctl.audit.orders import Attempt, a4, a5, a8, a10
 from shopctl.audit.sources import Addresses, Sources, opened
 from shopctl.audit.stock import a1, a2
 from shopctl.broker import LADDER
-from shopctl.native.place import CONSUMERS
+from shopctl.place import CONSUMERS
 
 __all__ = ["check"]
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,7 @@ import aiohttp
 import asyncpg
 from aio_pika.abc import AbstractChannel
 
-from shopctl.native.place import Place
-from shopctl.native.services import ADMIN_EMAIL, ADMIN_PASSWORD
+from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, Place
 
 __all__ = ["UNREADABLE", "Addresses", "Sources", "Unreadable", "opened"]
 
@@ -49,18 +47,12 @@ class Addresses:
 
     @classmethod
     def of(cls, place: Place) -> "Addresses":
-        """The shop of this machine, or what AUDIT_<SERVICE>_DATABASE_URL, AUDIT_BROKER_URL, AUDIT_PSP_URL,
-        AUDIT_EDGE_URL, ADMIN_EMAIL and ADMIN_PASSWORD say instead."""
-        env = os.environ.get
         return cls(
-            databases={
-                name: env(f"AUDIT_{name.upper()}_DATABASE_URL") or place.database_url("auditor", name)
-                for name in DATABASES
-            },
-            broker=env("AUDIT_BROKER_URL") or place.broker_url("operator"),
-            psp=env("AUDIT_PSP_URL") or place.service_url("psp"),
-            edge=env("AUDIT_EDGE_URL") or place.address,
-            admin=(env("ADMIN_EMAIL") or ADMIN_EMAIL, env("ADMIN_PASSWORD") or ADMIN_PASSWORD),
+            databases={name: place.database_url("auditor", name) for name in DATABASES},
+            broker=place.broker_url("operator"),
+            psp=place.psp_url,
+            edge=place.address,
+            admin=place.admin,
         )
 
 

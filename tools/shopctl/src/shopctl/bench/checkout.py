@@ -7,6 +7,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
+from urllib.parse import urlencode
 
 import asyncpg
 
@@ -14,8 +15,7 @@ from shopctl.bench.client import LoadFailed, request, send
 from shopctl.bench.figures import Figure, percentile
 from shopctl.bench.load import Answer
 from shopctl.bench.usage import NOT_OURS, Usage, measured
-from shopctl.native.services import ADMIN_EMAIL, ADMIN_PASSWORD
-from shopctl.native.shop import Shop
+from shopctl.shop import Shop
 
 __all__ = ["at_rate", "place_one", "prepared", "saturated"]
 
@@ -28,12 +28,12 @@ ADDRESS = {"name": "Ada Lovelace", "line1": "1 Quay", "city": "Cork", "postal_co
 
 async def prepared(shop: Shop, count: int) -> list[str]:
     """POSTs of so many orders, each of a guest of its own whose cart is filled; stock is raised to suffice."""
-    edge = shop.place.port("edge")
+    edge = shop.address("edge")
     (page,) = await send(edge, [request("GET", f"/api/catalog/products?limit={PRODUCTS}")], expect=200)
     prices = {item["sku"]: item["price"]["amount"] for item in json.loads(page.body)["items"]}
     if len(prices) < LINES:
         raise LoadFailed("there are no products: `make seed` adds some")
-    await _restock(edge, list(prices), count * LINES)
+    await _restock(shop, list(prices), count * LINES)
     guests = await send(edge, [request("POST", "/api/identity/guests")] * count, expect=201)
     tokens = [json.loads(guest.body)["access_token"] for guest in guests]
     choice = random.Random(1)  # noqa: S311 - every run orders the same
@@ -72,13 +72,13 @@ async def at_rate(shop: Shop, orders: Sequence[str], rate: float) -> list[Figure
 
 async def place_one(shop: Shop) -> None:
     """An order, until it is CONFIRMED. Raises LoadFailed."""
-    answers = await send(shop.place.port("edge"), await prepared(shop, 1), expect=202)
+    answers = await send(shop.address("edge"), await prepared(shop, 1), expect=202)
     await _confirmed(shop, answers)
 
 
 async def _measure(shop: Shop, section: str, orders: Sequence[str], rate: float | None) -> list[Figure]:
     with measured(shop) as usage:
-        answers = await send(shop.place.port("edge"), orders, connections=CONNECTIONS, rate=rate)
+        answers = await send(shop.address("edge"), orders, connections=CONNECTIONS, rate=rate)
         accepted = [answer for answer in answers if answer.status == 202]
         confirmed = await _confirmed(shop, accepted)
     waits = [at - answer.at for answer, at in confirmed]
@@ -134,8 +134,9 @@ async def _confirmed(shop: Shop, accepted: Sequence[Answer]) -> list[tuple[Answe
     return [(ids[row["order_id"]], row["at"]) for row in rows]
 
 
-async def _restock(edge: int, skus: Sequence[str], quantity: int) -> None:
-    login = f"grant_type=password&username={ADMIN_EMAIL}&password={ADMIN_PASSWORD}".replace("@", "%40")
+async def _restock(shop: Shop, skus: Sequence[str], quantity: int) -> None:
+    edge, (username, password) = shop.address("edge"), shop.place.admin
+    login = urlencode({"grant_type": "password", "username": username, "password": password})
     form = "application/x-www-form-urlencoded"
     head = f"POST /api/identity/token HTTP/1.1\r\nHost: localhost\r\nContent-Type: {form}\r\n"
     (answer,) = await send(edge, [f"{head}Content-Length: {len(login)}\r\n\r\n{login}"], expect=200)

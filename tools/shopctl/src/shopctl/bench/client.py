@@ -29,7 +29,7 @@ def request(method: str, path: str, *, token: str = "", body: object = None, **h
 
 
 async def send(
-    port: int,
+    address: tuple[str, int],
     requests: Sequence[str],
     *,
     expect: int | None = None,
@@ -39,7 +39,7 @@ async def send(
     keep_bodies: bool = True,
 ) -> list[Answer]:
     """The answers, in the order of the requests if each is sent once. Raises LoadFailed if one is not `expect`."""
-    job = Job(port, list(requests), connections, rate, seconds, keep_bodies)
+    job = Job(*address, list(requests), connections, rate, seconds, keep_bodies)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "shopctl.bench.load", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from chassis.testing.processes import StartError
+from shopctl import runtime
 from shopctl.bench.figures import Figure, table
 from shopctl.console import err, fail, interruptible, out
-from shopctl.native.shop import Shop
 
 SECTIONS = ("checkout", "hot-sku", "reads", "cart", "idle", "memory")
 
@@ -33,11 +33,12 @@ def bench(
     wanted = set(only.split(","))
     if unknown := wanted - set(SECTIONS):
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}", param_hint="--only")
-    shop = Shop()
-    if not up and (absent := [name for name in shop.servers if shop.process(name) is None]):
-        fail(f"Not running: {', '.join(absent)}. `make up` starts the shop.")
     figures: list[Figure] = []
     try:
+        shop = runtime.current()
+        running = shop.processes()
+        if not up and (absent := [name for name in shop.names if name not in running]):
+            fail(f"Not running: {', '.join(absent)}. `make up` starts the shop.")
         with interruptible(), err.status("Measuring …") as status:
             if up:
                 figures += starting(shop)

@@ -17,7 +17,7 @@ from chassis.messaging import Event
 from shopctl.bench.client import LoadFailed
 from shopctl.bench.figures import Figure
 from shopctl.bench.usage import measured
-from shopctl.native.shop import Shop
+from shopctl.shop import Shop
 
 __all__ = ["hot_sku"]
 

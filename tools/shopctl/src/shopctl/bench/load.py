@@ -19,6 +19,7 @@ class Job(msgspec.Struct):
     """`requests` are sent once each, or over and over for `seconds`; as fast as they are answered, or at `rate` a
     second whatever the answers do."""
 
+    host: str
     port: int
     requests: list[str]
     connections: int
@@ -41,14 +42,14 @@ class Answer(msgspec.Struct, array_like=True):
 class Connection:
     """One kept connection; it opens again after a failure."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, host: str, port: int) -> None:
+        self._address = host, port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def send(self, request: bytes) -> tuple[int, bytes]:
         try:
             if self._streams is None:
-                self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+                self._streams = await asyncio.open_connection(*self._address)
             reader, writer = self._streams
             writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -74,7 +75,7 @@ async def run(job: Job) -> list[Answer]:
     turns = _turns(job, began)
 
     async def work() -> None:
-        connection = Connection(job.port)
+        connection = Connection(job.host, job.port)
         for turn, index in turns:
             if job.rate is not None:
                 await asyncio.sleep(max(0.0, began + turn / job.rate - time.monotonic()))

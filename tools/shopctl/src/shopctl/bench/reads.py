@@ -5,7 +5,7 @@ import json
 from shopctl.bench.client import request, send
 from shopctl.bench.figures import Figure, percentile
 from shopctl.bench.usage import measured
-from shopctl.native.shop import Shop
+from shopctl.shop import Shop
 
 __all__ = ["cart", "catalogue"]
 
@@ -14,7 +14,7 @@ CONNECTIONS = 8
 
 async def catalogue(shop: Shop, seconds: float) -> list[Figure]:
     page = request("GET", "/api/catalog/products?limit=20")
-    (answer,) = await send(shop.place.port("catalog"), [page], expect=200)
+    (answer,) = await send(shop.address("catalog"), [page], expect=200)
     skus = [item["sku"] for item in json.loads(answer.body)["items"]]
     products = [request("GET", f"/api/catalog/products/{sku}") for sku in skus]
     return [
@@ -24,7 +24,7 @@ async def catalogue(shop: Shop, seconds: float) -> list[Figure]:
 
 
 async def cart(shop: Shop, seconds: float) -> list[Figure]:
-    (answer,) = await send(shop.place.port("edge"), [request("POST", "/api/identity/guests")], expect=201)
+    (answer,) = await send(shop.address("edge"), [request("POST", "/api/identity/guests")], expect=201)
     token = json.loads(answer.body)["access_token"]
     puts = [request("PUT", f"/api/cart/items/BENCH-{n}", token=token, body={"quantity": n}) for n in (1, 2, 3)]
     get = request("GET", "/api/cart", token=token)
@@ -38,9 +38,9 @@ async def _measure(
     shop: Shop, section: str, name: str, requests: list[str], seconds: float, processes: tuple[str, str], aim: str
 ) -> list[Figure]:
     """Of the service, the first of `processes`, over and over."""
-    port = shop.place.port(processes[0])
+    address = shop.address(processes[0])
     with measured(shop) as usage:
-        answers = await send(port, requests, expect=200, connections=CONNECTIONS, seconds=seconds, keep_bodies=False)
+        answers = await send(address, requests, expect=200, connections=CONNECTIONS, seconds=seconds, keep_bodies=False)
     count = len(answers)
     return [
         Figure(section, f"{name}: CPU", 1000 * usage.of(*processes) / count, "ms a request", aim),

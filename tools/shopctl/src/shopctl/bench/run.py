@@ -11,7 +11,7 @@ from shopctl.bench import checkout, hot_sku, reads
 from shopctl.bench.client import LoadFailed
 from shopctl.bench.figures import Figure
 from shopctl.bench.usage import measured, memory
-from shopctl.native.shop import Shop
+from shopctl.shop import Shop
 
 __all__ = ["FAILURES", "Extent", "run", "starting"]
 
@@ -72,10 +72,10 @@ async def _memory(shop: Shop) -> list[Figure]:
 
 def starting(shop: Shop) -> list[Figure]:
     """Stops the shop, starts it, places an order. Raises one of FAILURES, or StartError."""
-    with shop.exclusively():
+    with shop.place.exclusively():
         shop.down()
         began = time.monotonic()
-        shop.up()
+        shop.up(lambda name, seconds: None)
     ready = time.monotonic() - began
     asyncio.run(checkout.place_one(shop))
     confirmed = time.monotonic() - began

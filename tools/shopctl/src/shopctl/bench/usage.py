@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chassis.testing.processes import Process
-from shopctl.native.shop import Shop
+from shopctl.shop import Shop
 
 __all__ = ["Usage", "measured", "memory"]
 
@@ -41,15 +40,14 @@ def measured(shop: Shop) -> Iterator[Usage]:
 
 def memory(shop: Shop) -> Mapping[str, int]:
     """Bytes of proportional set size, by process name."""
-    return {name: process.memory() for name, process in _processes(shop).items()}
-
-
-def _processes(shop: Shop) -> dict[str, Process]:
-    return {name: process for name in shop.servers if (process := shop.process(name))}
+    return {name: sum(process.memory() for process in found) for name, found in shop.processes().items()}
 
 
 def _seconds(shop: Shop) -> dict[str, float]:
-    return {name: sum(map(_cpu, process.family())) for name, process in _processes(shop).items()}
+    return {
+        name: sum(_cpu(pid) for process in found for pid in process.family())
+        for name, found in shop.processes().items()
+    }
 
 
 def _cpu(pid: int) -> float:

@@ -9,8 +9,8 @@ import asyncpg
 from chassis.testing.processes import StartError
 from chassis.testing.servers import Postgres
 from chassis.testing.system import environment, postgres_program
-from shopctl.native.place import DATABASES, Place
 from shopctl.native.services import DEVELOPMENT
+from shopctl.place import DATABASES, Place
 
 
 def make_ready(place: Place, server: Postgres) -> None:

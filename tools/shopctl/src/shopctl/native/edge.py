@@ -35,6 +35,7 @@ class Edge:
     def prepare(self) -> None:
         """Write nginx's files. Raises StartError if LB_POLICY is none of deploy/nginx/balancing."""
         source, user = self.place.root / "deploy" / "nginx", run_as("www-data")
+        policy = _policy(source / "balancing")
         own(self.home, user)
         own(self.home / "tmp", user)
         for folder in ("pages", "balancing"):
@@ -46,7 +47,7 @@ class Edge:
             "EDGE_PAGES": str(self.home / "pages"),
             "EDGE_RUN": str(self.home),
             "EDGE_TRUSTED_PROXIES": os.environ.get("EDGE_TRUSTED_PROXIES", ""),
-            "LB_POLICY": _policy(source / "balancing"),
+            "LB_POLICY": policy,
             "NGINX_LOCAL_RESOLVERS": "127.0.0.1",  # never asked: our servers have addresses, not names
         }
         values |= {f"{name.upper()}_SERVERS": f"server 127.0.0.1:{self.place.port(name)};" for name in UPSTREAMS}

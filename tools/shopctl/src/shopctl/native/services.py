@@ -8,13 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chassis.testing.processes import Command, answers
-from shopctl.native.place import Place
-
-# The development accounts, which `up` prints.
-ADMIN_EMAIL = "admin@quayside.example"
-ADMIN_PASSWORD = "quayside-admin"  # noqa: S105
-SHOPPER_EMAIL = "shopper@quayside.example"
-SHOPPER_PASSWORD = "quayside-shopper"  # noqa: S105
+from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, Place
 
 DEVELOPMENT = {"ENVIRONMENT": "development", "ADMIN_EMAIL": ADMIN_EMAIL, "ADMIN_PASSWORD": ADMIN_PASSWORD}
 
@@ -46,7 +40,11 @@ class Service:
 
 def services(place: Place) -> list[Service]:
     """Every service, as it is configured on this machine."""
-    url, broker, database = place.service_url, place.broker_url, place.database_url
+    broker, database = place.broker_url, place.database_url
+
+    def url(name: str) -> str:
+        return f"http://127.0.0.1:{place.port(name)}"
+
     jwks = {"JWKS_URL": f"{url('identity')}/.well-known/jwks.json"}
     webhook_secret = {"PSP_WEBHOOK_SECRET": place.passwords["psp-webhook"]}
     table: dict[str, dict[str, str]] = {

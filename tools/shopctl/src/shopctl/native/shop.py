@@ -1,12 +1,11 @@
 """The shop's processes by name: start, find, stop and kill each, and all of them in the right order."""
 
-import contextlib
-import fcntl
+import os
 import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,41 +15,50 @@ from chassis.testing.servers import Epmd, Postgres, RabbitMQ, Valkey
 from shopctl.native import databases, ports
 from shopctl.native.definitions import render
 from shopctl.native.edge import Edge
-from shopctl.native.place import BROKER_USERS, DATABASES, Place
 from shopctl.native.services import services
+from shopctl.place import BROKER_USERS, DATABASES, Place
+from shopctl.shop import Report, Row
 
 STORES = ("postgres", "valkey", "rabbitmq", "epmd")
-Report = Callable[[str, float], None]
 
 
 class PortTaken(StartError):
     """Somebody else listens where we should."""
 
 
-class Busy(StartError):
-    """Another shopctl is changing the same shop."""
-
-
 @dataclass(frozen=True)
-class Shop:
+class NativeShop:
     """All processes of one place."""
 
     place: Place = field(default_factory=Place.here)
+    runtime: str = "native"
 
     @cached_property
     def servers(self) -> dict[str, Server]:
         """Every process of the shop, stores first."""
         place, data, passwords = self.place, self.place.data, self.place.passwords
-        template = (place.root / "deploy" / "rabbitmq" / "definitions.json.template").read_text()
+        deploy, port = place.root / "deploy", place.port
+        template = (deploy / "rabbitmq" / "definitions.json.template").read_text()
         definitions = render(template, {user: passwords[f"broker.{user}"] for user in BROKER_USERS})
-        port = place.port
+        settings = {path.stem: path.read_text() for path in deploy.glob("*/*.conf")}
         stores: list[Server] = [
-            Postgres(data / "postgres", port("postgres"), passwords["postgres"]),
-            Valkey(data / "valkey", port("valkey"), passwords["valkey"]),
+            Postgres(data / "postgres", port("postgres"), passwords["postgres"], settings["postgresql"]),
+            Valkey(data / "valkey", port("valkey"), passwords["valkey"], settings["valkey"]),
             Epmd(data / "rabbitmq", port("epmd")),
-            RabbitMQ(data / "rabbitmq", port("rabbitmq"), port("rabbitmq-dist"), port("epmd"), definitions),
+            RabbitMQ(
+                data / "rabbitmq",
+                port("rabbitmq"),
+                port("rabbitmq-dist"),
+                port("epmd"),
+                definitions,
+                settings["rabbitmq"],
+            ),
         ]
         return {server.name: server for server in (*stores, *services(place), Edge(place))}
+
+    @property
+    def names(self) -> Sequence[str]:
+        return list(self.servers)
 
     def process(self, name: str) -> Process | None:
         """The running process of that name."""
@@ -61,6 +69,12 @@ class Shop:
         Starter(self).bring_up(name, timeout)
 
     def stop(self, *names: str) -> None:
+        """First what serves, then the stores it needs, at last the port mapper that RabbitMQ signs off from."""
+        self._stop(*(name for name in names if name not in STORES))
+        self._stop(*(name for name in names if name in STORES and name != "epmd"))
+        self._stop(*(name for name in names if name == "epmd"))
+
+    def _stop(self, *names: str) -> None:
         """Stop these, at once and gracefully; those that do not run are no error."""
         running = [(process, self.servers[name].stop_signal) for name in names if (process := self.process(name))]
         stop_all(running)
@@ -84,21 +98,15 @@ class Shop:
         try:
             starter.run()
         except BaseException:
-            self.stop_in_order(starter.started)
+            self.stop(*starter.started)
             raise
         return starter.started
 
     def down(self) -> list[str]:
         """Stop all; gives the names of what ran."""
         running = [name for name in self.servers if self.process(name)]
-        self.stop_in_order(running)
+        self.stop(*running)
         return running
-
-    def stop_in_order(self, names: Collection[str]) -> None:
-        """First what serves, then the stores it needs, at last the port mapper that RabbitMQ signs off from."""
-        self.stop(*(name for name in names if name not in STORES))
-        self.stop(*(name for name in names if name in STORES and name != "epmd"))
-        self.stop(*(name for name in names if name == "epmd"))
 
     def reset(self) -> None:
         """Stop all and remove data, logs and secrets."""
@@ -117,22 +125,37 @@ class Shop:
             hint = "Stop that, or move this shop: SHOP_PORT_OFFSET=1000 make up adds 1000 to every port."
             raise PortTaken("\n".join([*taken, hint]))
 
-    @contextlib.contextmanager
-    def exclusively(self) -> Iterator[None]:
-        """Keep other shopctl calls from changing this shop meanwhile. Raises Busy."""
-        self.place.run.mkdir(parents=True, exist_ok=True)
-        with (self.place.run / "lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Busy("another shopctl is starting or stopping this shop; wait for it") from None
-            yield
+    def rows(self) -> list[Row]:
+        return [self._row(name) for name in self.servers]
+
+    def _row(self, name: str) -> Row:
+        server, process = self.servers[name], self.process(name)
+        if process is None:
+            return Row(name, "stopped", server.port, None, None)
+        return Row(name, "ready" if server.ready() else "not ready", server.port, process.pid, process.memory())
+
+    def processes(self) -> Mapping[str, Sequence[Process]]:
+        return {name: [process] for name in self.servers if (process := self.process(name))}
+
+    def address(self, name: str) -> tuple[str, int]:
+        return "127.0.0.1", self.place.port(name)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return os.environ
+
+    def log_command(self, name: str | None, *, follow: bool, lines: int) -> list[str]:
+        names = [name] if name else self.names
+        files = [str(log) for each in names if (log := self.place.log(each)).exists()]
+        if not files:
+            raise StartError("There are no logs yet: `make up` starts the shop.")
+        return ["tail", "-n", str(lines), *(["-F"] if follow else []), *files]
 
 
 class Starter:
     """One call of `up`: what waits for what, and what was started so far."""
 
-    def __init__(self, shop: Shop, report: Report = lambda name, seconds: None) -> None:
+    def __init__(self, shop: NativeShop, report: Report = lambda name, seconds: None) -> None:
         self.shop = shop
         self.started: list[str] = []
         self._report = report

@@ -1,12 +1,16 @@
-"""Where the shop lives on this machine: its clone, its state, its ports and its secrets."""
+"""Where the shop is: its clone, its state, its ports, its addresses and its secrets, whatever runs it."""
 
+import contextlib
+import fcntl
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from chassis.testing.processes import StartError
 from chassis.testing.system import make_reachable, reachable, write
 
 PORTS = {
@@ -28,12 +32,24 @@ CONSUMERS = ("catalog", "cart", "order", "payment")
 OUTBOXES = ("catalog", "order", "payment")
 BROKER_USERS = (*CONSUMERS, "operator")
 
+# The development accounts, which `up` prints.
+ADMIN_EMAIL = "admin@quayside.example"
+ADMIN_PASSWORD = "quayside-admin"  # noqa: S105
+SHOPPER_EMAIL = "shopper@quayside.example"
+SHOPPER_PASSWORD = "quayside-shopper"  # noqa: S105
+
+
+class Busy(StartError):
+    """Another shopctl is changing the same shop."""
+
 
 @dataclass(frozen=True)
 class Place:
     """A clone, the directory that holds all state (`.run`), and what is added to each port number.
 
-    The environment's SHOP_RUN and SHOP_PORT_OFFSET make room for a second shop beside the first.
+    The environment's SHOP_RUN and SHOP_PORT_OFFSET make room for a second shop beside the first. For a shop that is
+    elsewhere the environment gives addresses: SHOP_URL, SHOP_PSP_URL, SHOP_BROKER_URL (as operator),
+    SHOP_<SERVICE>_DATABASE_URL (as auditor), ADMIN_EMAIL and ADMIN_PASSWORD; each may be a file's, by X_FILE.
     """
 
     root: Path
@@ -42,7 +58,7 @@ class Place:
 
     @classmethod
     def here(cls) -> "Place":
-        root = Path(__file__).resolve().parents[5]
+        root = next(parent for parent in Path(__file__).resolve().parents if (parent / "deploy").is_dir())
         run = Path(os.environ.get("SHOP_RUN") or root / ".run")
         return cls(root, run.absolute(), int(os.environ.get("SHOP_PORT_OFFSET") or 0))
 
@@ -52,7 +68,7 @@ class Place:
     @property
     def address(self) -> str:
         """The shop's own address, the edge's."""
-        return f"http://localhost:{self.port('edge')}"
+        return _given("SHOP_URL") or f"http://localhost:{self.port('edge')}"
 
     @cached_property
     def data(self) -> Path:
@@ -89,15 +105,42 @@ class Place:
 
     def database_url(self, role: str, database: str | None = None) -> str:
         """PostgreSQL as `role`, by default in the database of the same name."""
+        if role == "auditor" and (given := _given(f"SHOP_{(database or role).upper()}_DATABASE_URL")):
+            return given
         password = self.passwords[f"database.{role}"]
         return f"postgresql://{role}:{password}@127.0.0.1:{self.port('postgres')}/{database or role}"
 
     def broker_url(self, user: str) -> str:
+        if user == "operator" and (given := _given("SHOP_BROKER_URL")):
+            return given
         return f"amqp://{user}:{self.passwords[f'broker.{user}']}@127.0.0.1:{self.port('rabbitmq')}/quayside"
 
     @property
     def valkey_url(self) -> str:
         return f"redis://:{self.passwords['valkey']}@127.0.0.1:{self.port('valkey')}/0"
 
-    def service_url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.port(name)}"
+    @property
+    def psp_url(self) -> str:
+        """The sandbox provider's own door."""
+        return _given("SHOP_PSP_URL") or f"http://127.0.0.1:{self.port('psp')}"
+
+    @property
+    def admin(self) -> tuple[str, str]:
+        """The account that may see and change everything."""
+        return _given("ADMIN_EMAIL") or ADMIN_EMAIL, _given("ADMIN_PASSWORD") or ADMIN_PASSWORD
+
+    @contextlib.contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Keep other shopctl calls from changing this shop meanwhile. Raises Busy."""
+        self.run.mkdir(parents=True, exist_ok=True)
+        with (self.run / "lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Busy("another shopctl is starting or stopping this shop; wait for it") from None
+            yield
+
+
+def _given(name: str) -> str | None:
+    path = os.environ.get(f"{name}_FILE")
+    return os.environ.get(name) or (Path(path).read_text().strip() if path else None)

@@ -1,0 +1,244 @@
+"""The shop in containers, by Docker Compose: compose.yaml says what runs, this module drives it."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chassis.testing.processes import Process, StartError
+from chassis.testing.system import write
+from shopctl.native.definitions import render
+from shopctl.place import ADMIN_PASSWORD, BROKER_USERS, CONSUMERS, DATABASES, Place
+from shopctl.shop import Report, Row
+
+__all__ = ["ComposeShop", "unavailable"]
+
+OLDEST = (2, 26)
+NAMES = ("postgres", "valkey", "rabbitmq", "identity", "catalog", "cart", "order", "payment", "psp", "edge")
+UP = ("up", "--detach", "--no-build", "--wait", "--wait-timeout", "180")
+
+
+def unavailable() -> str | None:
+    """Why the shop cannot run in containers here; None if it can."""
+    if not shutil.which("docker"):
+        return "there is no docker command"
+    try:
+        engine = _run("docker", "version", "--format", "{{.Server.Version}}", timeout=10)
+        compose = _run("docker", "compose", "version", "--short", timeout=10)
+    except subprocess.TimeoutExpired:
+        return "Docker does not answer"
+    if engine.returncode:
+        return "no Docker Engine answers"
+    version = compose.stdout.strip().lstrip("v")
+    if compose.returncode or _parts(version) < OLDEST:
+        return f"Docker Compose is {version or 'missing'}, and 2.26 is needed"
+    return None
+
+
+@dataclass(frozen=True)
+class ComposeShop:
+    """The project `quayside`; beside it, with a port offset, `quayside-<offset>`.
+
+    TAG and IMAGES in the environment choose images that were pulled; without TAG they are built from this clone.
+    """
+
+    place: Place = field(default_factory=Place.here)
+    runtime: str = "compose"
+    names: Sequence[str] = NAMES
+
+    @property
+    def project(self) -> str:
+        return f"quayside-{self.place.offset}" if self.place.offset else "quayside"
+
+    @property
+    def secrets(self) -> Path:
+        return self.place.run / "compose"
+
+    def up(self, report: Report = lambda name, seconds: None) -> list[str]:
+        began, before = time.monotonic(), {each["ID"] for each in self._containers() if each["State"] == "running"}
+        self.write_secrets()
+        if not os.environ.get("TAG"):
+            self._build()
+            report("images", time.monotonic() - began)
+        began = time.monotonic()
+        done = self._compose(*UP, "--remove-orphans")
+        if done.returncode:
+            raise StartError(self._why(done.stderr))
+        started = [each for each in self._containers() if each["State"] == "running" and each["ID"] not in before]
+        report("containers", time.monotonic() - began)
+        return [_name(each) for each in started]
+
+    def down(self) -> list[str]:
+        running = [_name(each) for each in self._containers() if each["State"] == "running"]
+        self._checked("down", "--remove-orphans", "--timeout", "30")
+        return running
+
+    def reset(self) -> None:
+        self._checked("down", "--remove-orphans", "--volumes", "--timeout", "5")
+        shutil.rmtree(self.place.run, ignore_errors=True)
+
+    def start(self, name: str) -> None:
+        self._checked(*UP, "--no-deps", name)
+
+    def stop(self, *names: str) -> None:
+        if names:
+            self._checked("stop", *names)
+
+    def kill(self, name: str) -> None:
+        self._checked("kill", name)
+
+    def rows(self) -> list[Row]:
+        found = {name: [each for each in self._containers() if each["Service"] == name] for name in NAMES}
+        return [row for name, each in found.items() for row in ([*map(_row, each)] or [_row({"Service": name})])]
+
+    def processes(self) -> Mapping[str, Sequence[Process]]:
+        found: dict[str, list[Process]] = {}
+        for each in self._containers():
+            if each["Service"] in NAMES and (process := _process(each)):
+                found.setdefault(each["Service"], []).append(process)
+        return found
+
+    def address(self, name: str) -> tuple[str, int]:
+        if name == "edge":
+            return "127.0.0.1", self.place.port("edge")
+        for each in self._containers():
+            if each["Service"] == name:
+                (network,) = _inspect(each["ID"])["NetworkSettings"]["Networks"].values()
+                return network["IPAddress"], 8000
+        raise StartError(f"{name} does not run")
+
+    def log_command(self, name: str | None, *, follow: bool, lines: int) -> list[str]:
+        options = ["--tail", str(lines), *(["--follow"] if follow else [])]
+        return [*self.command, "logs", *options, *([name] if name else [])]
+
+    def containers(self, name: str) -> list[str]:
+        """The ids of a service's containers."""
+        return [each["ID"] for each in self._containers() if each["Service"] == name]
+
+    @property
+    def network(self) -> str:
+        return f"{self.project}_default"
+
+    def write_secrets(self) -> None:
+        """A file for each secret of compose.yaml; what was there stays, as passwords do."""
+        place, passwords = self.place, self.place.passwords
+        template = (place.root / "deploy" / "rabbitmq" / "definitions.json.template").read_text()
+        files = {
+            "admin-password": ADMIN_PASSWORD,
+            "postgres-password": passwords["postgres"],
+            "database-passwords": "".join(
+                f"{role.upper()}_PASSWORD={passwords[f'database.{role}']}\n" for role in (*DATABASES, "auditor")
+            )
+            + f"PGPASSWORD={passwords['postgres']}\n",
+            "valkey-password": f"requirepass {passwords['valkey']}\n",
+            "cart-valkey-url": f"redis://:{passwords['valkey']}@valkey:6379/0",
+            "psp-webhook-secret": passwords["psp-webhook"],
+            "rabbitmq-definitions": render(template, {user: passwords[f"broker.{user}"] for user in BROKER_USERS}),
+        }
+        files |= {
+            f"{name}-database-url": f"postgresql://{name}:{passwords[f'database.{name}']}@postgres:5432/{name}"
+            for name in DATABASES
+        }
+        files |= {
+            f"{name}-broker-url": f"amqp://{name}:{passwords[f'broker.{name}']}@rabbitmq:5672/quayside"
+            for name in CONSUMERS
+        }
+        self.secrets.mkdir(parents=True, exist_ok=True)
+        self.secrets.chmod(0o700)
+        for name, text in files.items():
+            path = self.secrets / name
+            if not path.exists():
+                # Whoever may enter the directory may read them, which is us, and the container that has it mounted.
+                write(path, text, user=None, mode=0o444)
+
+    def _build(self) -> None:
+        done = _run("docker", "buildx", "bake", "--progress", "plain", cwd=self.place.root)
+        if done.returncode:
+            raise StartError(f"The images could not be built:\n{_end(done.stderr, 20)}")
+
+    @property
+    def command(self) -> list[str]:
+        file = self.place.root / "compose.yaml"
+        return ["docker", "compose", "--ansi", "never", "--project-name", self.project, "--file", str(file)]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What compose.yaml takes from its environment, beside our own."""
+        ports = {f"{name.upper()}_PORT": str(self.place.port(name)) for name in ("edge", "psp", "postgres", "rabbitmq")}
+        return {**os.environ, **ports, "SHOP_SECRETS": str(self.secrets), "COMPOSE_PROGRESS": "quiet"}
+
+    def _compose(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return _run(*self.command, *arguments, env=self.environment)
+
+    def _checked(self, *arguments: str) -> str:
+        done = self._compose(*arguments)
+        if done.returncode:
+            raise StartError(f"docker compose {arguments[0]} failed:\n{_end(done.stderr)}")
+        return done.stdout
+
+    def _containers(self) -> list[dict[str, Any]]:
+        """What `docker compose ps` says of each, stopped ones too."""
+        return [json.loads(line) for line in self._checked("ps", "--all", "--format", "json").splitlines()]
+
+    def _why(self, said: str) -> str:
+        """What did not start, and the last lines of its log."""
+        containers = self._containers()
+        broken = [each for each in containers if each["ExitCode"]] or [
+            each for each in containers if each["State"] == "running" and each["Health"] not in ("", "healthy")
+        ]
+        lines = ["The shop did not start.", _end(said, 3)]
+        for each in broken:
+            log = _run("docker", "logs", "--tail", "5", each["ID"])
+            lines += [f"{_name(each)}:", *(f"    {line}" for line in (log.stdout + log.stderr).splitlines())]
+        return "\n".join([*lines, "`make logs` has more, `make down` stops it."])
+
+
+def _row(container: Mapping[str, Any]) -> Row:
+    """Of one container; of a service that has none, when there is but its name."""
+    if container.get("State") != "running":
+        return Row(_name(container), container.get("State", "stopped").replace("exited", "stopped"), None, None, None)
+    process = _process(container)
+    ports = [port["PublishedPort"] for port in container["Publishers"] or () if port["PublishedPort"]]
+    return Row(
+        _name(container),
+        "ready" if container["Health"] in ("", "healthy") else "not ready",
+        ports[0] if ports else None,
+        process.pid if process else None,
+        process.memory() or None if process else None,
+    )
+
+
+def _name(container: Mapping[str, Any]) -> str:
+    """The service's name, and for a further replica its number."""
+    service, number = container["Service"], container.get("Name", "-1").rpartition("-")[2]
+    return service if number == "1" else f"{service}-{number}"
+
+
+def _process(container: Mapping[str, Any]) -> Process | None:
+    """The container's first process, when the engine is on this machine."""
+    pid = _inspect(container["ID"])["State"]["Pid"]
+    return Process.of(pid) if pid else None
+
+
+def _inspect(container: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = json.loads(_run("docker", "inspect", container).stdout)
+    return found[0]
+
+
+def _run(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, **options)
+
+
+def _end(text: str, lines: int = 8) -> str:
+    return "\n".join(text.strip().splitlines()[-lines:])
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    """Of `2.26.1-4`: (2, 26)."""
+    numbers = version.split(".")[:2]
+    return tuple(map(int, numbers)) if all(part.isdigit() for part in numbers) else (0,)

@@ -1,0 +1,54 @@
+"""What runs the shop: containers where a Docker Engine answers, otherwise plain processes on this machine.
+
+RUNTIME=native|compose in the environment decides; else the one that `up` used last, as long as there is a shop.
+"""
+
+import os
+
+from chassis.testing.processes import StartError
+from shopctl import compose
+from shopctl.compose import ComposeShop
+from shopctl.native.shop import NativeShop
+from shopctl.place import Place
+from shopctl.shop import Shop
+
+__all__ = ["RUNTIMES", "current", "starting"]
+
+RUNTIMES: dict[str, type[ComposeShop | NativeShop]] = {"native": NativeShop, "compose": ComposeShop}
+
+
+def current(place: Place | None = None) -> Shop:
+    """The shop that `up` brought up last, or would bring up now. Raises StartError."""
+    place = place or Place.here()
+    return RUNTIMES[_wanted() or _last(place) or _possible()[0]](place)
+
+
+def starting(place: Place | None = None) -> tuple[Shop, str]:
+    """The shop to bring up, and why that one; it is then the current one. Raises StartError."""
+    place = place or Place.here()
+    wanted, last = _wanted(), _last(place)
+    running = last if last and RUNTIMES[last](place).processes() else None
+    if wanted and running and wanted != running:
+        raise StartError(f"The shop runs as {running} already. Stop it first: RUNTIME={running} make down")
+    name, why = (running, "it runs already") if running else (wanted, "RUNTIME says so") if wanted else _possible()
+    place.run.mkdir(parents=True, exist_ok=True)
+    (place.run / "runtime").write_text(name)
+    return RUNTIMES[name](place), why
+
+
+def _wanted() -> str | None:
+    wanted = os.environ.get("RUNTIME") or None
+    if wanted is not None and wanted not in RUNTIMES:
+        raise StartError(f"RUNTIME={wanted}: there are {' and '.join(RUNTIMES)}.")
+    return wanted
+
+
+def _last(place: Place) -> str | None:
+    file = place.run / "runtime"
+    last = file.read_text() if file.exists() else ""
+    return last if last in RUNTIMES else None
+
+
+def _possible() -> tuple[str, str]:
+    reason = compose.unavailable()
+    return ("native", reason) if reason else ("compose", "a Docker Engine answers")
