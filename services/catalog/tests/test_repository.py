@@ -54,6 +54,7 @@ async def test_every_list_has_its_index(filled) -> None:
         (Search(q="c81e728d9d4c2f636f067f89cc14862d", sort="relevance"), True, "products_similar"),
     ]
     async with filled.connection() as connection:
+        await connection.execute("SET random_page_cost = 1.1")  # as deploy/postgres has it
         for search, similar, index in cases:
             sql, arguments = statement(search, None, 21, similar=similar)
             lines = await connection.fetch(f"EXPLAIN {sql}", *arguments)
