@@ -26,7 +26,8 @@ PASSWORD = "tester"
 ADMINISTRATOR = "tester"
 
 _GREETINGS = {
-    5432: (b"\x00\x00\x00\x08\x04\xd2\x16\x2f", b"N"),  # SSLRequest
+    # StartupMessage: a request for a password; while it starts, an error.
+    5432: (b"\x00\x00\x00\x17\x00\x03\x00\x00user\x00postgres\x00\x00", b"R"),
     6379: (b"PING\r\n", b"+PONG"),
     5672: (b"AMQP\x00\x00\x09\x01", b"\x01"),  # a method frame: Connection.Start
 }
