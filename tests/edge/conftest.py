@@ -22,14 +22,18 @@ SERVICES = ("catalog", "cart", "order", "payment", "identity")
 
 @dataclass
 class Upstream:
-    """Answers every request with what it saw; `/…/events` is a stream, `?status=` and `?wait=` steer it."""
+    """Answers every request with what it saw; `/…/events` is a stream, `?status=` and `?wait=` steer it.
+
+    `delay`, in seconds, is how long an answer takes without `?wait=`.
+    """
 
     name: str
     port: int = 0
+    delay: float = 0
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(float(request.query.get("wait", 0)))
+        await asyncio.sleep(float(request.query.get("wait", self.delay)))
         if request.path.endswith("/events"):
             return await self._stream(request)
         peer = request.transport.get_extra_info("peername") if request.transport else None
@@ -85,10 +89,10 @@ def run_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture
-async def upstreams() -> AsyncIterator[dict[str, Upstream]]:
+@contextlib.asynccontextmanager
+async def serve(*names: str) -> AsyncIterator[dict[str, Upstream]]:
     runners = []
-    served = {name: Upstream(name) for name in SERVICES}
+    served = {name: Upstream(name) for name in names}
     for upstream in served.values():
         app = web.Application(client_max_size=2**20)
         app.router.add_route("*", "/{path:.*}", upstream.handle)
@@ -100,6 +104,12 @@ async def upstreams() -> AsyncIterator[dict[str, Upstream]]:
     yield served
     for runner in runners:
         await runner.cleanup()
+
+
+@pytest.fixture
+async def upstreams() -> AsyncIterator[dict[str, Upstream]]:
+    async with serve(*SERVICES) as upstreams:
+        yield upstreams
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,111 @@
+"""How requests are shared among a service's servers: what each LB_POLICY means, and who the client is."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from chassis.testing.processes import StartError
+from shopctl.native.edge import Edge as NativeEdge
+from shopctl.place import Place
+
+from .conftest import Edge, Upstream, nginx, serve
+
+
+@pytest.fixture
+async def replicas() -> AsyncIterator[dict[str, Upstream]]:
+    async with serve("catalog-1", "catalog-2", "catalog-3") as replicas:
+        yield replicas
+
+
+def settings(policy: str, replicas: dict[str, Upstream], trusted: str = "") -> dict[str, str]:
+    servers = " ".join(f"server 127.0.0.1:{replica.port};" for replica in replicas.values())
+    others = {f"{name}_SERVERS": servers for name in ("CART", "ORDER", "PAYMENT", "IDENTITY")}
+    return {"LB_POLICY": policy, "CATALOG_SERVERS": servers, "EDGE_TRUSTED_PROXIES": trusted, **others}
+
+
+async def ask(client: httpx2.AsyncClient, headers: dict[str, str] | None = None) -> str:
+    """The name of the replica that answered."""
+    return str((await client.get("/api/catalog/products", headers=headers)).json()["service"])
+
+
+def from_address(edge: Edge, address: str) -> httpx2.AsyncClient:
+    transport = httpx2.AsyncHTTPTransport(local_address=address)
+    return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{edge.port}", transport=transport)
+
+
+async def test_round_robin_gives_each_server_its_turn(run_folder: Path, replicas: dict[str, Upstream]) -> None:
+    async with nginx(run_folder, {}, settings("round-robin", replicas)) as edge:
+        answered = Counter([await ask(edge.client) for _ in range(60)])
+    assert answered == dict.fromkeys(replicas, 20)
+
+
+@pytest.mark.parametrize(("policy", "expected"), [("round-robin", range(15, 26)), ("least-connections", range(1, 11))])
+async def test_a_slow_server_gets_fewer_under_least_connections_alone(
+    run_folder: Path, replicas: dict[str, Upstream], policy: str, expected: range
+) -> None:
+    replicas["catalog-2"].delay = 0.3
+    answered: Counter[str] = Counter()
+
+    async def caller(edge: Edge) -> None:
+        for _ in range(10):
+            answered[await ask(edge.client)] += 1
+
+    async with nginx(run_folder, {}, settings(policy, replicas)) as edge:
+        await asyncio.gather(*[caller(edge) for _ in range(6)])
+    assert answered.total() == 60
+    assert answered["catalog-2"] in expected
+
+
+async def test_source_ip_hash_keeps_a_client_with_a_server(run_folder: Path, replicas: dict[str, Upstream]) -> None:
+    chosen = []
+    async with nginx(run_folder, {}, settings("source-ip-hash", replicas)) as edge:
+        for last in range(1, 13):
+            async with from_address(edge, f"127.0.0.{last}") as client:
+                chosen.append({await ask(client) for _ in range(5)})
+    assert {len(servers) for servers in chosen} == {1}
+    assert set.union(*chosen) == set(replicas), "neighbours may differ"
+
+
+async def test_source_ip_hash_passes_over_a_dead_server(run_folder: Path, replicas: dict[str, Upstream]) -> None:
+    del replicas["catalog-1"], replicas["catalog-2"]
+    values = settings("source-ip-hash", replicas)
+    values["CATALOG_SERVERS"] += " server 127.0.0.1:1;"
+    async with nginx(run_folder, {}, values) as edge:
+        for last in range(1, 9):
+            async with from_address(edge, f"127.0.0.{last}") as client:
+                assert await ask(client) == "catalog-3"
+
+
+async def test_the_client_is_whom_a_trusted_proxy_saw(run_folder: Path, replicas: dict[str, Upstream]) -> None:
+    async with nginx(run_folder, {}, settings("source-ip-hash", replicas, "set_real_ip_from 127.0.0.1;")) as edge:
+        claimed = {"X-Forwarded-For": "6.6.6.6, 192.0.2.7"}
+        told = (await edge.client.get("/api/catalog/products", headers=claimed)).json()["headers"]
+        chosen = {await ask(edge.client, {"X-Forwarded-For": f"192.0.2.{last}"}) for last in range(1, 13)}
+        async with from_address(edge, "127.0.0.2") as stranger:
+            believed = (await stranger.get("/api/catalog/products", headers=claimed)).json()["headers"]
+    assert told["x-forwarded-for"] == "192.0.2.7"
+    assert chosen == set(replicas)
+    assert believed["x-forwarded-for"] == "127.0.0.2"
+
+
+async def test_an_unknown_policy_stops_nginx(
+    run_folder: Path, replicas: dict[str, Upstream], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(AssertionError, match="nginx has stopped"):
+        async with nginx(run_folder, {}, settings("fastest", replicas)):
+            pass
+    assert f'open() "{run_folder}/balancing/fastest.conf" failed' in capfd.readouterr().err
+
+
+def test_an_unknown_policy_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LB_POLICY", "fastest")
+    edge = NativeEdge(Place(Path(__file__).parents[2], tmp_path / "run"))
+    with pytest.raises(StartError, match="'fastest'; it may be least-connections, round-robin, source-ip-hash"):
+        edge.prepare()
+    assert not edge.home.exists()
