@@ -84,14 +84,10 @@ async def test_an_unexpected_status_and_a_dead_server_are_told(server: Seen) -> 
 class OneProcess:
     """As much of a shop as is measured."""
 
-    process_: Process
+    process: Process
 
-    @property
-    def servers(self) -> dict[str, None]:
-        return {"parent": None}
-
-    def process(self, name: str) -> Process:
-        return self.process_
+    def processes(self) -> dict[str, list[Process]]:
+        return {"parent": [self.process]}
 
 
 @pytest.fixture
