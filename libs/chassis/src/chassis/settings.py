@@ -1,29 +1,90 @@
 """Settings from the environment: one URL per backing service, secrets from files, no placeholder in production.
 
-A default password that reaches production is the commonest hole in a sample shop; `test_settings.py` shows
-that a service refuses to start with one.
+A default password that reaches production is the commonest hole in a sample shop, and a stack trace is no way to say
+that a variable is missing. `test_settings.py` shows that a service starts with neither: it ends with a line a problem.
 """
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-__all__ = ["Role", "SecretStr", "ServiceSettings"]
+__all__ = [
+    "BrokerUrl",
+    "DatabaseUrl",
+    "HttpUrl",
+    "JwksUrl",
+    "Role",
+    "SecretStr",
+    "ServiceSettings",
+    "ValkeyUrl",
+    "problems",
+]
 
 Role = Literal["all", "api", "worker"]
 PLACEHOLDERS = frozenset({"", "change-me", "changeme", "development", "guest", "password", "postgres", "secret"})
 
 
+def _url(*schemes: str, like: str, path: str = "") -> AfterValidator:
+    """A URL with one of the schemes, a host, and `path` somewhere in its path. What was given is never repeated."""
+
+    def check(value: str | SecretStr, info: ValidationInfo) -> str | SecretStr:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        try:
+            url = urlsplit(text)
+            good = url.scheme in schemes and url.hostname and url.port != 0 and path in url.path
+        except ValueError:  # a port that is no number, often because of the password before it
+            good = False
+        if not good:
+            hint = "; percent-encode what is special in the password" if isinstance(value, SecretStr) else ""
+            raise ValueError(f"{_variable(info.field_name)} must look like {like}{hint}")
+        return value
+
+    return AfterValidator(check)
+
+
+DatabaseUrl = Annotated[SecretStr, _url("postgresql", like="postgresql://user:password@host:5432/database")]
+BrokerUrl = Annotated[SecretStr, _url("amqp", "amqps", like="amqp://user:password@host:5672/vhost")]
+ValkeyUrl = Annotated[SecretStr, _url("redis", "rediss", like="redis://:password@host:6379/0")]
+HttpUrl = Annotated[str, _url("http", "https", like="http://host:8000")]
+JwksUrl = Annotated[str, _url("http", "https", like="http://host:8000/.well-known/jwks.json", path="/.well-known/")]
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Stands for a value that could not be had, so that this problem is told with all the others."""
+
+    why: str
+
+
 class FileSource(PydanticBaseSettingsSource):
-    """`X_FILE=/run/secrets/x` gives `X`, as container platforms mount secrets."""
+    """`X_FILE=/run/secrets/x` gives `X`, as container platforms mount secrets.
+
+    Both together are refused: whichever counted, the other one would go unnoticed.
+    """
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        path = os.environ.get(f"{field_name.upper()}_FILE")
-        return (Path(path).read_text().strip() if path else None), field_name, False
+        name = _variable(field_name)
+        path = os.environ.get(f"{name}_FILE")
+        return (self._read(name, path) if path else None), field_name, False
+
+    def _read(self, name: str, path: str) -> str | Unusable:
+        if os.environ.get(name):
+            return Unusable(f"{name} and {name}_FILE are both set; keep one of them")
+        try:
+            text = Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            reason = (error.strerror or type(error).__name__).lower()
+            return Unusable(f"{name}_FILE: {path} cannot be read ({reason}); mount it readable, or correct the path")
+        except UnicodeDecodeError:
+            return Unusable(f"{name}_FILE: {path} is not text in UTF-8")
+        return text or Unusable(f"{name}_FILE: {path} is empty; write the value into it")
 
     def __call__(self) -> dict[str, Any]:
         values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
@@ -34,9 +95,10 @@ class ServiceSettings(BaseSettings):
     """What every service takes from its environment. A service adds its own knobs in a subclass.
 
     URLs that carry a password, and secrets, are `SecretStr`. Outside development a placeholder among them is refused.
+    An empty variable counts as one that is not set.
     """
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
     environment: Literal["development", "production"] = "production"
     role: Role = "all"
@@ -47,37 +109,76 @@ class ServiceSettings(BaseSettings):
     issuer: str = "quayside"
     audience: str = "quayside"
 
-    otel_exporter_otlp_endpoint: str | None = None
+    otel_exporter_otlp_endpoint: HttpUrl | None = None
     """Traces are made only when this is set (OTLP over HTTP)."""
     trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+    @classmethod
+    def load(cls, service: str) -> Self:
+        """The settings of this process. Ends it, with a line on stderr for each problem, when they are no good."""
+        try:
+            return cls()
+        except ValidationError as error:
+            raise SystemExit("\n".join(f"{service}: {problem}" for problem in problems(error))) from None
 
     @classmethod
     def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
-        *args: PydanticBaseSettingsSource,
-        **sources: PydanticBaseSettingsSource,
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        given = args or tuple(sources[k] for k in ("init_settings", "env_settings"))
-        return (*given[:2], FileSource(settings_cls))
+        return init_settings, FileSource(settings_cls), env_settings
 
-    @model_validator(mode="after")
-    def refuse_placeholders(self) -> Self:
-        if self.environment == "development":
-            return self
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            if not isinstance(value, SecretStr):
-                continue
-            secret: str | None = value.get_secret_value()
-            if secret and "://" in secret:
-                secret = urlsplit(secret).password  # a URL without one relies on something else
-            if secret is None:
-                continue
-            secret = unquote(secret)
-            if secret.lower() in PLACEHOLDERS or secret.startswith("quayside-"):
-                raise ValueError(
-                    f"{name.upper()} holds a placeholder; set a secret of your own, "
-                    f"or {name.upper()}_FILE, or ENVIRONMENT=development"
-                )
-        return self
+    @field_validator("*", mode="before")
+    @classmethod
+    def refuse_unusable(cls, value: Any) -> Any:
+        if isinstance(value, Unusable):
+            raise ValueError(value.why)
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def refuse_placeholder(cls, value: Any, info: ValidationInfo) -> Any:
+        production = info.data.get("environment") == "production"
+        if production and isinstance(value, SecretStr) and _is_placeholder(value.get_secret_value()):
+            name = _variable(info.field_name)
+            raise ValueError(
+                f"{name} holds a placeholder; set a secret of your own, or {name}_FILE, or ENVIRONMENT=development"
+            )
+        return value
+
+
+def problems(error: ValidationError) -> Iterator[str]:
+    """A line for each: what is wrong with which variable, and what to do. No value is repeated."""
+    for found in error.errors(include_url=False, include_input=False):
+        yield _problem(found)
+
+
+def _problem(found: ErrorDetails) -> str:
+    name = _variable(str(found["loc"][0]))
+    match found["type"]:
+        case "missing":
+            return f"{name} is not set; set it, or {name}_FILE"
+        case "value_error":  # one of ours, and a whole sentence
+            return str(found["ctx"]["error"])
+        case "too_short":
+            return f"{name} must have at least {found['ctx']['min_length']} characters"
+    _, _, rule = found["msg"].partition(" should ")
+    return f"{name} must {rule.partition(', unable')[0]}" if rule else f"{name}: {found['msg']}"
+
+
+def _is_placeholder(secret: str) -> bool:
+    password: str | None = secret
+    if "://" in secret:
+        password = urlsplit(secret).password  # a URL without one relies on something else
+    if password is None:
+        return False
+    password = unquote(password)
+    return password.lower() in PLACEHOLDERS or password.startswith("quayside-")
+
+
+def _variable(field: str | None) -> str:
+    return (field or "").upper()

@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from chassis.settings import ServiceSettings
+from chassis.settings import BrokerUrl, JwksUrl, ServiceSettings, ValkeyUrl
 
 __all__ = ["Settings"]
 
@@ -12,13 +12,13 @@ __all__ = ["Settings"]
 class Settings(ServiceSettings):
     """Further knobs are in `ServiceSettings`."""
 
-    valkey_url: SecretStr
+    valkey_url: ValkeyUrl
     """`redis://:password@host:port/0`"""
 
-    broker_url: SecretStr
+    broker_url: BrokerUrl
     """`amqp://user:password@host:port/quayside`"""
 
-    jwks_url: str
+    jwks_url: JwksUrl
     """Where identity publishes its keys: `http://host:port/.well-known/jwks.json`"""
 
     valkey_connections: Annotated[int, Field(ge=1, le=200)] = 16

@@ -15,7 +15,7 @@ __all__ = ["create"]
 
 def create(settings: Settings | None = None) -> FastAPI:
     """For `uvicorn --factory catalog.main:create`."""
-    settings = settings or Settings()
+    settings = settings or Settings.load("catalog")
     db = Database(settings.database_url, name="catalog", size=settings.database_pool_size)
     verifier = TokenVerifier(settings.jwks_url, issuer=settings.issuer, audience=settings.audience)
     return create_app(

@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from chassis.settings import ServiceSettings
+from chassis.settings import BrokerUrl, DatabaseUrl, JwksUrl, ServiceSettings
 
 __all__ = ["Settings"]
 
@@ -12,13 +12,13 @@ __all__ = ["Settings"]
 class Settings(ServiceSettings):
     """Further knobs are in `ServiceSettings`."""
 
-    database_url: SecretStr
+    database_url: DatabaseUrl
     """`postgresql://user:password@host:port/catalog`"""
 
-    broker_url: SecretStr
+    broker_url: BrokerUrl
     """`amqp://user:password@host:port/quayside`"""
 
-    jwks_url: str
+    jwks_url: JwksUrl
     """Where identity publishes its keys: `http://host:port/.well-known/jwks.json`"""
 
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"

@@ -17,7 +17,7 @@ __all__ = ["create"]
 
 
 def create(settings: Settings | None = None) -> FastAPI:
-    settings = settings or Settings()
+    settings = settings or Settings.load("identity")
     db = Database(settings.database_url, name="identity", size=settings.database_pool_size)
     keyring = Keyring(db)
     issuer = Issuer(

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
-from chassis.settings import ServiceSettings
+from chassis.settings import DatabaseUrl, HttpUrl, ServiceSettings
+from identity.models import email_of
 
 __all__ = ["FirstAccounts", "Settings"]
 
@@ -12,10 +13,10 @@ __all__ = ["FirstAccounts", "Settings"]
 class Settings(ServiceSettings):
     """Further knobs are in `ServiceSettings`."""
 
-    database_url: SecretStr
+    database_url: DatabaseUrl
     """`postgresql://user:password@host:port/identity`"""
 
-    public_url: str = "http://localhost:8080"
+    public_url: HttpUrl = "http://localhost:8080"
     """Where callers reach the shop; the OpenID configuration names its end points by it."""
 
     access_minutes: Annotated[int, Field(ge=1, le=60)] = 15
@@ -43,3 +44,10 @@ class FirstAccounts(ServiceSettings):
     admin_email: str = "admin@quayside.example"
     admin_password: SecretStr | None = None
     """No default outside development: without it there is no administrator."""
+
+    @field_validator("admin_email")
+    @classmethod
+    def is_an_address(cls, value: str) -> str:
+        if email_of(value) is None:
+            raise ValueError("ADMIN_EMAIL must look like admin@example.com")
+        return value

@@ -21,7 +21,7 @@ __all__ = ["create"]
 
 
 def create(settings: Settings | None = None) -> FastAPI:
-    settings = settings or Settings()
+    settings = settings or Settings.load("order")
     db = Database(settings.database_url, name="order", size=settings.database_pool_size)
     verifier = TokenVerifier(settings.jwks_url, issuer=settings.issuer, audience=settings.audience)
     relay = Relay(db, settings.broker_url, "order")

@@ -4,17 +4,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from chassis.settings import SecretStr, ServiceSettings
+from chassis.settings import BrokerUrl, DatabaseUrl, HttpUrl, JwksUrl, ServiceSettings
 
 __all__ = ["Settings"]
 
 
 class Settings(ServiceSettings):
-    database_url: SecretStr
-    broker_url: SecretStr
-    jwks_url: str
-    cart_url: str
-    catalog_url: str
+    database_url: DatabaseUrl
+    broker_url: BrokerUrl
+    jwks_url: JwksUrl
+    cart_url: HttpUrl
+    catalog_url: HttpUrl
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
     order_ttl_seconds: Annotated[int, Field(ge=1)] = 900
     """How long an order may stay open before it expires."""

@@ -13,7 +13,7 @@ from payment.settings import Settings
 
 
 def create(settings: Settings | None = None) -> FastAPI:
-    settings = settings or Settings()  # the environment gives them
+    settings = settings or Settings.load("payment")
     db = Database(settings.database_url, name="payment", size=4)
     psp = SandboxProvider(
         settings.psp_url,

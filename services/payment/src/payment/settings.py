@@ -4,15 +4,15 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from chassis.settings import ServiceSettings
+from chassis.settings import BrokerUrl, DatabaseUrl, HttpUrl, ServiceSettings
 
 
 class Settings(ServiceSettings):
     """A field per environment variable."""
 
-    database_url: SecretStr
-    broker_url: SecretStr
-    psp_url: str
+    database_url: DatabaseUrl
+    broker_url: BrokerUrl
+    psp_url: HttpUrl
     """The sandbox provider, such as `http://127.0.0.1:8007`."""
     psp_webhook_secret: Annotated[SecretStr, Field(min_length=16)]
     """The provider signs its webhooks with it."""
