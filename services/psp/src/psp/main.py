@@ -1,6 +1,7 @@
 """Composition root: `uvicorn --factory psp.main:create`."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -14,11 +15,17 @@ from psp.settings import Settings
 
 
 def create(settings: Settings | None = None) -> FastAPI:
-    settings = settings or Settings()
+    settings = settings or Settings.load()
+    try:
+        store = Store(settings.psp_database)
+    except sqlite3.Error as error:
+        raise SystemExit(
+            f"psp: PSP_DATABASE: {settings.psp_database} cannot be opened ({error});"
+            " its folder must exist and be writable, and this process its only writer"
+        ) from None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, routes.Provider]]:
-        store = Store(settings.psp_database)
         sender = HttpWebhookSender(
             str(settings.webhook_url),
             settings.psp_webhook_secret.get_secret_value(),

@@ -2,16 +2,17 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """A field per environment variable; `PSP_WEBHOOK_SECRET_FILE` may stand for the secret."""
+    """A field per environment variable; `PSP_WEBHOOK_SECRET_FILE` may stand for the secret. Empty is not set."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
     psp_database: Path
     """SQLite file of the ledger; made when missing."""
@@ -25,10 +26,49 @@ class Settings(BaseSettings):
     slow_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
     """How long a slow answer takes: that of `tok_slow`, and every answer under the fault `slow`."""
 
+    @classmethod
+    def load(cls) -> Self:
+        """The settings of this process. Ends it, with a line on stderr for each problem, when they are no good."""
+        try:
+            return cls()
+        except ValidationError as error:
+            raise SystemExit("\n".join(f"psp: {_problem(found)}" for found in error.errors())) from None
+
     @model_validator(mode="before")
     @classmethod
-    def read_secret_file(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def find_secret_file(cls, values: dict[str, Any]) -> dict[str, Any]:
         path = os.environ.get("PSP_WEBHOOK_SECRET_FILE")
-        if path and "psp_webhook_secret" not in values:
-            return {**values, "psp_webhook_secret": Path(path).read_text().strip()}
+        if path and ("psp_webhook_secret" not in values or os.environ.get("PSP_WEBHOOK_SECRET")):
+            return {**values, "psp_webhook_secret": Path(path)}
         return values
+
+    @field_validator("psp_webhook_secret", mode="before")
+    @classmethod
+    def read_secret_file(cls, value: Any) -> Any:
+        if not isinstance(value, Path):
+            return value
+        if os.environ.get("PSP_WEBHOOK_SECRET"):
+            raise ValueError("PSP_WEBHOOK_SECRET and PSP_WEBHOOK_SECRET_FILE are both set; keep one of them")
+        try:
+            return value.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = (getattr(error, "strerror", None) or "it is not text in UTF-8").lower()
+            raise ValueError(
+                f"PSP_WEBHOOK_SECRET_FILE: {value} cannot be read ({reason}); mount it readable, or correct the path"
+            ) from error
+
+
+def _problem(found: ErrorDetails) -> str:
+    """What is wrong with which variable, and what to do; no value is repeated."""
+    name = str(found["loc"][0]).upper()
+    match found["type"]:
+        case "missing":
+            return f"{name} is not set"
+        case "value_error":  # one of ours, and a whole sentence
+            return str(found["ctx"]["error"])
+        case "too_short":
+            return f"{name} must have at least {found['ctx']['min_length']} characters"
+        case "url_parsing" | "url_scheme":
+            return f"{name} must look like http://payment:8000/api/payments/webhooks/psp"
+    _, _, rule = found["msg"].partition(" should ")
+    return f"{name} must {rule.partition(', unable')[0]}" if rule else f"{name}: {found['msg']}"
