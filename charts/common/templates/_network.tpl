@@ -1,0 +1,72 @@
+{{- /* A Service; with `headless` a second one, by which a proxy sees each pod that is ready. */ -}}
+{{- define "common.services" }}
+{{- $service := .values.service | default dict }}
+{{- $selector := include "common.selector" (dict "name" .name "component" "api") }}
+---
+apiVersion: v1
+kind: Service
+metadata: {{- include "common.metadata" (pick . "chart" "name") | nindent 2 }}
+spec:
+  type: {{ $service.type | default "ClusterIP" }}
+  {{- if and $service.type (ne $service.type "ClusterIP") }}
+  externalTrafficPolicy: {{ $service.externalTrafficPolicy }}
+  {{- end }}
+  {{- if .affinity }}
+  sessionAffinity: ClientIP
+  {{- end }}
+  selector: {{- $selector | nindent 4 }}
+  ports:
+    - name: {{ .portName }}
+      port: {{ .port }}
+      targetPort: {{ .portName }}
+      {{- with $service.nodePort }}
+      nodePort: {{ . }}
+      {{- end }}
+{{- if .headless }}
+---
+apiVersion: v1
+kind: Service
+metadata: {{- include "common.metadata" (dict "chart" .chart "name" .name "object" (printf "%s-headless" .name)) | nindent 2 }}
+spec:
+  clusterIP: None
+  selector: {{- $selector | nindent 4 }}
+  ports:
+    - {name: {{ .portName }}, port: {{ .port }}, targetPort: {{ .portName }}}
+{{- end }}
+{{- end }}
+
+{{- /* Denies all, then allows what is needed by name. It covers the app's pods of every kind, the migration's too. */ -}}
+{{- define "common.networkpolicy" }}
+{{- $scrapers := (.chart.Values.global | default dict).scrapers }}
+{{- $own := .values.networkPolicy }}
+{{- if $own.enabled }}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {{- include "common.metadata" (pick . "chart" "name") | nindent 2 }}
+spec:
+  podSelector:
+    matchLabels: {app.kubernetes.io/name: {{ .name }}}
+  policyTypes: [Ingress, Egress]
+  ingress:
+    {{- if has "*" (.from | default list) }}
+    - ports: [{port: {{ .port }}}]
+    {{- else if .from }}
+    - ports: [{port: {{ .port }}}]
+      from:
+        {{- range .from }}
+        - podSelector: {matchLabels: {app.kubernetes.io/name: {{ . }}}}
+        {{- end }}
+        {{- if eq .portName "http" }}{{ with $scrapers }}{{ toYaml . | nindent 8 }}{{ end }}{{ end }}
+    {{- end }}
+    {{- with $own.ingress }}{{ toYaml . | nindent 4 }}{{ end }}
+  egress:
+    - ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+      to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}}]
+    {{- range $name, $port := .to }}
+    - ports: [{port: {{ $port }}}]
+      to: [{podSelector: {matchLabels: {app.kubernetes.io/name: {{ $name }}}}}]
+    {{- end }}
+    {{- with $own.egress }}{{ toYaml . | nindent 4 }}{{ end }}
+{{- end }}
+{{- end }}

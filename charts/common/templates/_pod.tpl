@@ -1,0 +1,109 @@
+{{- /* What every pod has, and has not. Takes an app. */ -}}
+{{- define "common.pod" -}}
+serviceAccountName: {{ .account | default .name }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .values.imagePullSecrets | default (.chart.Values.global | default dict).imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: {{ .user }}
+  runAsGroup: {{ .user }}
+  fsGroup: {{ .user }}
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+{{- $global := .chart.Values.global | default dict }}
+{{- with .values.priorityClassName | default (and .priority $global.priorityClasses (printf "%s-%s" .chart.Release.Namespace .priority)) }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+# A dead node's pods start elsewhere after 20 s, not after the usual five minutes.
+tolerations:
+  - {key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute, tolerationSeconds: 20}
+  - {key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 20}
+  {{- with .values.tolerations }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- end }}
+
+{{- /* What every container has, and has not. Takes an app. */ -}}
+{{- define "common.container" -}}
+{{- $image := .values.image -}}
+{{- $global := and (not .foreign) .chart.Values.global | default dict -}}
+{{- $tag := $image.tag | default $global.tag | default .chart.Chart.AppVersion -}}
+image: {{ with $image.registry | default $global.registry }}{{ . }}/{{ end }}{{ $image.repository }}
+  {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $tag }}{{ end }}
+imagePullPolicy: {{ $image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- /* A container's environment: `env`, the values' `config`, the secrets' files, the values' `extraEnv`. */ -}}
+{{- define "common.env" -}}
+{{- $global := (.chart.Values.global | default dict).config | default dict -}}
+{{- $all := dict -}}
+{{- range $name, $value := .values.config -}}
+{{- $text := get $global $name | default $value | include "common.text" -}}
+{{- if $text }}{{ $_ := set $all $name $text }}{{ end -}}
+{{- end -}}
+{{- range $name, $value := .env }}{{ $_ := set $all $name (include "common.text" $value) }}{{ end -}}
+{{- range .secrets }}{{ $_ := set $all (. | upper | replace "-" "_" | printf "%s_FILE") (printf "/run/secrets/%s" .) }}{{ end -}}
+env:
+{{- range $name, $text := $all }}
+  - {name: {{ $name }}, value: {{ $text | quote }}}
+{{- end }}
+{{- range $name, $secret := .secretEnv }}
+  - {name: {{ $name }}, valueFrom: {secretKeyRef: {name: {{ $secret }}, key: {{ $name }}}}}
+{{- end }}
+{{- with .values.extraEnv }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- end }}
+
+{{- define "common.mounts" -}}
+volumeMounts:
+  - {name: tmp, mountPath: /tmp}
+  {{- if .secrets }}
+  - {name: secrets, mountPath: /run/secrets, readOnly: true}
+  {{- end }}
+  {{- range $directory, $_ := .files }}
+  - {name: {{ include "common.volume" $directory }}, mountPath: {{ $directory }}, readOnly: true}
+  {{- end }}
+  {{- range .writable }}
+  - {name: {{ include "common.volume" . }}, mountPath: {{ . }}}
+  {{- end }}
+  {{- with .storage }}
+  - {name: data, mountPath: {{ . }}}
+  {{- end }}
+{{- end }}
+
+{{- define "common.volumes" -}}
+volumes:
+  - {name: tmp, emptyDir: {sizeLimit: 64Mi}}
+  {{- if .secrets }}
+  - name: secrets
+    projected:
+      defaultMode: 0440
+      sources:
+        {{- range $key := .secrets }}
+        {{- $at := include "common.secret" (dict "app" $ "key" $key) | fromJson }}
+        - secret: {name: {{ $at.name }}, items: [{key: {{ $at.key }}, path: {{ $key }}}]}
+        {{- end }}
+  {{- end }}
+  {{- range $directory, $glob := .files }}
+  - name: {{ include "common.volume" $directory }}
+    configMap:
+      name: {{ $.account | default $.name }}
+      items:
+        {{- range $path, $_ := $.chart.Files.Glob $glob }}
+        - {key: {{ base $path }}, path: {{ base $path }}}
+        {{- end }}
+  {{- end }}
+  {{- range .writable }}
+  - {name: {{ include "common.volume" . }}, emptyDir: {sizeLimit: 64Mi}}
+  {{- end }}
+{{- end }}

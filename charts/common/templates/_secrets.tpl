@@ -1,0 +1,30 @@
+{{- /*
+Where a secret is: its key in `existingSecret`, unless the values' `secrets` say otherwise. Takes a dict of app and key.
+What Helm can look up it does, so that a Secret that is missing is told of at once, not by pods that wait for it.
+*/ -}}
+{{- define "common.secret" -}}
+{{- $app := .app -}}
+{{- $at := get ($app.values.secrets | default dict) .key | default dict -}}
+{{- $name := $at.name | default $app.values.existingSecret -}}
+{{- $key := $at.key | default .key -}}
+{{- if not $name -}}
+{{- printf "%s: set existingSecret, the name of a Secret in the namespace %s with the key %s" $app.name $app.chart.Release.Namespace .key | fail -}}
+{{- end -}}
+{{- if $app.chart.Chart.IsRoot -}}
+{{- $known := (lookup "v1" "Secret" $app.chart.Release.Namespace "").items -}}
+{{- $data := dict -}}
+{{- range $known }}{{ if eq .metadata.name $name }}{{ $data = .data }}{{ end }}{{ end -}}
+{{- if and (not (kindIs "invalid" $known)) (not (hasKey $data $key)) -}}
+{{- printf "%s: there is no Secret %s with the key %s in the namespace %s" $app.name $name $key $app.chart.Release.Namespace | fail -}}
+{{- end -}}
+{{- end -}}
+{{- dict "name" $name "key" $key | toJson -}}
+{{- end }}
+
+{{- /*
+A password that is made once and found again ever after. Takes a dict of `known`, the data of the Secret as it is in
+the cluster, and key.
+*/ -}}
+{{- define "common.password" -}}
+{{ get (.known | default dict) .key | b64dec | default (randAlphaNum 32) }}
+{{- end }}

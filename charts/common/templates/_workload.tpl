@@ -1,0 +1,118 @@
+{{- /* A Deployment, or a StatefulSet of one pod. Takes a part of an app: app, name, component, role, scale. */ -}}
+{{- define "common.workload" }}
+{{- $app := .app }}
+{{- if .role }}{{ $app = merge (dict "env" (merge (dict "ROLE" .role) ($app.env | default dict))) $app }}{{ end }}
+{{- $values := $app.values }}
+{{- $pod := dict "chart" $app.chart "name" $app.name "component" .component }}
+---
+apiVersion: apps/v1
+kind: {{ if $app.storage }}StatefulSet{{ else }}Deployment{{ end }}
+metadata: {{- include "common.metadata" (dict "chart" $app.chart "name" $app.name "object" .name) | nindent 2 }}
+spec:
+  {{- if $app.storage }}
+  replicas: 1
+  serviceName: {{ $app.name }}
+  {{- else }}
+  {{- if not .scale.autoscaling.enabled }}
+  replicas: {{ .scale.replicas }}
+  {{- end }}
+  revisionHistoryLimit: 3
+  strategy:
+    rollingUpdate: {maxUnavailable: 0, maxSurge: 1}
+  {{- end }}
+  selector:
+    matchLabels: {{- include "common.selector" $pod | nindent 6 }}
+  template:
+    metadata:
+      labels: {{- include "common.pod.labels" $pod | nindent 8 }}
+      {{- if or $app.files $values.podAnnotations }}
+      annotations:
+        {{- if $app.files }}
+        quayside.example/files: {{ include "common.configmap" $app | sha256sum }}
+        {{- end }}
+        {{- with $values.podAnnotations }}{{ toYaml . | nindent 8 }}{{ end }}
+      {{- end }}
+    spec:
+      {{- include "common.pod" $app | nindent 6 }}
+      terminationGracePeriodSeconds: {{ $app.seconds }}
+      {{- if not $app.storage }}
+      {{- include "common.spread" (dict "pod" $pod "hosts" .scale.spread) | nindent 6 }}
+      {{- end }}
+      {{- if hasKey $app "migration" }}
+      initContainers:
+        {{- include "common.schema" $app | nindent 8 }}
+      {{- end }}
+      containers:
+        - name: {{ $app.name }}
+          {{- include "common.container" $app | nindent 10 }}
+          {{- with $values.command }}
+          command: {{- toYaml . | nindent 12 }}
+          {{- end }}
+          {{- with $app.args }}
+          args: {{- toYaml . | nindent 12 }}
+          {{- end }}
+          {{- include "common.env" $app | nindent 10 }}
+          ports:
+            - {name: {{ $app.portName }}, containerPort: {{ $app.port }}}
+          startupProbe: {{- toYaml $app.probes.startup | nindent 12 }}
+          readinessProbe: {{- toYaml $app.probes.readiness | nindent 12 }}
+          livenessProbe: {{- toYaml $app.probes.liveness | nindent 12 }}
+          {{- if not $app.storage }}
+          lifecycle:
+            # The address of a pod that goes is in use for a moment yet: it serves on until all have heard.
+            preStop: {sleep: {seconds: 8}}
+          {{- end }}
+          resources: {{- toYaml .scale.resources | nindent 12 }}
+          {{- include "common.mounts" $app | nindent 10 }}
+      {{- include "common.volumes" $app | nindent 6 }}
+  {{- if $app.storage }}
+  volumeClaimTemplates:
+    - apiVersion: v1
+      kind: PersistentVolumeClaim
+      metadata:
+        name: data
+        labels: {{- include "common.selector" $pod | nindent 10 }}
+      spec:
+        accessModes: [ReadWriteOnce]
+        {{- with $values.storage.className }}
+        storageClassName: {{ . }}
+        {{- end }}
+        resources:
+          requests: {storage: {{ $values.storage.size }}}
+  {{- end }}
+{{- end }}
+
+{{- /*
+Pods of one kind and one revision apart: never two on a host while another one is free, if possible in several zones.
+A node that is gone or drained does not count, so that its pods may join the others.
+*/ -}}
+{{- define "common.spread" -}}
+{{- $common := dict "maxSkew" 1 "labelSelector" (dict "matchLabels" (include "common.selector" .pod | fromYaml))
+  "matchLabelKeys" (list "pod-template-hash") "nodeTaintsPolicy" "Honor" -}}
+topologySpreadConstraints:
+  {{- list (merge (dict "topologyKey" "kubernetes.io/hostname" "whenUnsatisfiable" .hosts) $common)
+      (merge (dict "topologyKey" "topology.kubernetes.io/zone" "whenUnsatisfiable" "ScheduleAnyway") $common)
+      | toYaml | nindent 2 }}
+{{- end }}
+
+{{- /*
+The spec of a pod that runs to its end. Takes an app, whose `command` and `task` (the container's name) count, and whose
+`account` is the app that it belongs to.
+*/ -}}
+{{- define "common.task" -}}
+{{ include "common.pod" . }}
+restartPolicy: Never
+containers:
+  - name: {{ .task }}
+    {{- include "common.container" . | nindent 4 }}
+    {{- with .command }}
+    command: {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- with .args }}
+    args: {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- include "common.env" . | nindent 4 }}
+    resources: {{- toYaml .values.resources | nindent 6 }}
+    {{- include "common.mounts" . | nindent 4 }}
+{{ include "common.volumes" . }}
+{{- end }}

@@ -1,0 +1,73 @@
+"""Places an order through the edge as a guest, and waits until it is CONFIRMED. Python alone, so any image will do."""
+
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+from urllib.request import Request, urlopen
+
+SHOP = os.environ.get("SHOP_URL", "http://localhost:8080")
+SECONDS = float(os.environ.get("SMOKE_SECONDS", "120"))
+
+
+def main() -> None:
+    began = time.monotonic()
+    deadline = began + SECONDS
+    order = retried(place, deadline)
+    status = retried(lambda: settled(order), deadline)
+    print(f"order {order['id']} is {status} after {time.monotonic() - began:.1f} s")
+    sys.exit(status != "CONFIRMED")
+
+
+def place() -> dict[str, Any]:
+    """A new order of one piece; it has the token that it was placed with."""
+    token = call("POST", "/api/identity/guests")["access_token"]
+    products = call("GET", "/api/catalog/products?limit=20")["items"]
+    product = next((each for each in products if each["available"]), None)
+    if product is None:
+        raise NotYet("nothing is on the shelves")
+    cart = call("PUT", f"/api/cart/items/{product['sku']}", token, {"quantity": 1})
+    order = {
+        "cart_version": cart["version"],
+        "payment_method": "tok_visa",
+        "shipping_address": {"name": "Smoke", "line1": "1", "city": "Bergen", "postal_code": "5003", "country": "NO"},
+        "expected_total": product["price"],
+    }
+    return call("POST", "/api/orders", token, order, {"Idempotency-Key": str(uuid.uuid4())}) | {"token": token}
+
+
+def settled(order: dict[str, Any]) -> str:
+    status: str = call("GET", f"/api/orders/{order['id']}", order["token"])["status"]
+    if status in ("PENDING", "RESERVED"):
+        raise NotYet(f"order {order['id']} is {status}")
+    return status
+
+
+class NotYet(Exception):
+    """What time may mend."""
+
+
+def retried[T](attempt: Callable[[], T], deadline: float) -> T:
+    while True:
+        try:
+            return attempt()
+        except (OSError, NotYet) as error:  # HTTP's errors are OSErrors
+            if time.monotonic() > deadline:
+                sys.exit(f"gave up after {SECONDS:g} s: {error}")
+            time.sleep(0.5)
+
+
+def call(
+    method: str, path: str, token: str = "", body: object = None, headers: dict[str, str] | None = None
+) -> dict[str, Any]:
+    sent = {"Content-Type": "application/json", **(headers or {})} | ({"Authorization": f"Bearer {token}"} if token else {})
+    request = Request(SHOP + path, json.dumps(body).encode() if body else None, sent, method=method)
+    with urlopen(request, timeout=10) as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
+main()
