@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -16,6 +18,7 @@ import redis
 
 from chassis.db import migrations
 from chassis.testing import stores
+from chassis.testing.processes import StartError
 
 T = TypeVar("T")
 
@@ -36,6 +39,11 @@ class Broker:
         return f"amqp://{user}:{user}@{urlsplit(self.administrator).netloc.rpartition('@')[2]}/{path}"
 
 
+def pytest_configure() -> None:
+    """A session that is told to end stops what it started, as one that is interrupted does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def rabbitmq_definitions() -> str:
     """JSON text of RabbitMQ's definitions; a project with a topology overrides this in its conftest."""
@@ -45,15 +53,13 @@ def rabbitmq_definitions() -> str:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a superuser's connection; most tests want `database`."""
-    with stores.postgres() as url:
-        yield url
+    yield from started(stores.postgres())
 
 
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
     """The URL of a Valkey that tests share; most tests want `valkey`."""
-    with stores.valkey() as url:
-        yield url
+    yield from started(stores.valkey())
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +68,7 @@ def rabbitmq_server(rabbitmq_definitions: str) -> Iterator[Broker]:
     definitions = json.loads(rabbitmq_definitions)
     vhost = definitions["vhosts"][0]["name"]
     queues = tuple(queue["name"] for queue in definitions.get("queues", ()) if queue["vhost"] == vhost)
-    with stores.rabbitmq(definitions) as url:
+    for url in started(stores.rabbitmq(definitions)):
         yield Broker(url, vhost, queues)
 
 
@@ -112,6 +118,16 @@ def rabbitmq(rabbitmq_server: Broker) -> Broker:
     """A broker with empty queues."""
     apart(asyncio.run, purge(rabbitmq_server))
     return rabbitmq_server
+
+
+def started(store: AbstractContextManager[str]) -> Iterator[str]:
+    """The store's URL while the session lasts; a store that does not start ends the session with its reason."""
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(store)
+        except StartError as error:
+            pytest.exit(str(error), returncode=1)
+        yield url
 
 
 async def purge(broker: Broker) -> None:

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -76,15 +76,12 @@ def rabbitmq(definitions: dict[str, Any]) -> Iterator[str]:
     if given := os.environ.get("TEST_RABBITMQ_URL"):
         yield given.removesuffix(urlsplit(given).path)
     elif containers():
-        with _home() as home:
-            (home / "definitions.json").write_text(text)
-            (home / "definitions.conf").write_text("load_definitions = /etc/rabbitmq/definitions.json\n")
-            files = {
-                home / "definitions.json": "/etc/rabbitmq/definitions.json",
-                home / "definitions.conf": "/etc/rabbitmq/conf.d/90-definitions.conf",
-            }
-            with _container(RABBITMQ_IMAGE, 5672, {}, files=files) as address:
-                yield f"amqp://{ADMINISTRATOR}:{PASSWORD}@{address}"
+        files = {
+            "/etc/rabbitmq/definitions.json": text,
+            "/etc/rabbitmq/conf.d/90-definitions.conf": "load_definitions = /etc/rabbitmq/definitions.json\n",
+        }
+        with _container(RABBITMQ_IMAGE, 5672, {}, files=files) as address:
+            yield f"amqp://{ADMINISTRATOR}:{PASSWORD}@{address}"
     else:
         with _home() as home:
             port, dist_port, epmd_port = free_ports(3)
@@ -128,16 +125,28 @@ def _container(
     environment: dict[str, str],
     arguments: str | None = None,
     *,
-    files: dict[Path, str] | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
+    """Host and port of a server that answers; `files` are texts by their paths inside. Raises StartError."""
+    import docker
     from testcontainers.core.container import DockerContainer
 
-    container = DockerContainer(image, env=environment).with_exposed_ports(port)
-    if arguments:
-        container.with_command(arguments)
-    for source, target in (files or {}).items():
-        container.with_volume_mapping(str(source), target, "ro")
-    with container:
+    with contextlib.ExitStack() as stack:
+        try:
+            container = DockerContainer(image, env=environment).with_exposed_ports(port)
+        except docker.errors.DockerException:
+            raise StartError("No Docker Engine answers: start it, or set TEST_STORES=native") from None
+        if arguments:
+            container.with_command(arguments)
+        for path, text in (files or {}).items():
+            container.with_copy_into_container(text.encode(), path)
+        try:
+            stack.enter_context(container)
+        except docker.errors.DockerException as error:
+            reason = getattr(error, "explanation", None) or error
+            raise StartError(
+                f"{image} does not start ({reason}); see `docker pull {image}`, or set TEST_STORES=native"
+            ) from None
         host, outside = container.get_container_host_ip(), int(container.get_exposed_port(port))
         deadline = time.monotonic() + 90
         # Docker's own proxy accepts before the server listens, so only an answer counts.
