@@ -1,0 +1,205 @@
+"""The shop by Compose: replicas behind the edge, each secret where it is needed alone, data that outlive containers."""
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+from urllib.request import urlopen
+
+import httpx2
+import pytest
+
+from chassis.testing.processes import StartError
+from shopctl.compose import ComposeShop
+
+pytestmark = pytest.mark.timeout(180)
+
+SERVED = re.compile(r'^http_server_request_duration_seconds_count\{.*http_route="/api/.*\} (\d+)', re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def config(shop: ComposeShop) -> dict[str, Any]:
+    """What compose.yaml comes to."""
+    found: dict[str, Any] = json.loads(compose(shop, "config", "--format", "json"))
+    return found
+
+
+def test_orders_are_served_by_every_replica(shop, new_shopper, admin, audit) -> None:
+    sku = admin.product(stock=1000)
+    with scaled(shop, catalog=3, order=2):
+        before = {name: served(shop, name) for name in ("catalog", "order")}
+        shoppers = [new_shopper() for _ in range(4)]
+        ids = [(shopper, shopper.buy(sku)) for _ in range(5) for shopper in shoppers]
+        assert {shopper.waits_for(id) for shopper, id in ids} == {"CONFIRMED"}
+        for name, counts in before.items():
+            after = served(shop, name)
+            assert all(after[replica] > counts[replica] for replica in counts), (name, counts, after)
+    audit()
+
+
+def test_round_robin_gives_each_replica_its_turn(shop) -> None:
+    with scaled(shop, catalog=3):
+        counts = counted(shop, requests=90, clients=1)
+        assert max(counts) - min(counts) <= 6, counts
+
+
+def test_least_connections_spares_a_slow_replica(shop) -> None:
+    with scaled(shop, catalog=3), policy(shop, "least-connections"):
+        slow = shop.containers("catalog")[0]
+        docker("update", "--cpus", "0.05", slow)
+        counts = dict(zip(replicas(shop, "catalog"), counted(shop, requests=300, clients=9), strict=True))
+        assert counts.pop(slow) < min(counts.values()) / 2, counts
+
+
+def test_source_ip_hash_keeps_a_client_with_one_replica(shop) -> None:
+    with scaled(shop, catalog=3), policy(shop, "source-ip-hash"):
+        assert sorted(counted(shop, requests=60, clients=1)) == [0, 0, 60]
+
+
+def test_data_outlive_the_containers(shop, shopper, admin, audit) -> None:
+    sku = admin.product(stock=5)
+    id = shopper.buy(sku, 2)
+    assert shopper.waits_for(id) == "CONFIRMED"
+    assert shopper.has_empty_cart()
+    shopper.put(sku)
+    shop.down()
+    assert shop.processes() == {}
+    shop.up()
+    assert shopper.status(id) == "CONFIRMED"
+    assert shopper.http.get("/api/cart").json()["items"][0]["sku"] == sku
+    assert admin.available(sku) == 3
+    audit()
+
+
+def test_a_container_that_ends_by_itself_comes_back(shop) -> None:
+    (process,) = shop.processes()["cart"]
+    docker("exec", *shop.containers("cart"), "python", "-c", "import os; os.kill(1, 15)")
+    assert until(lambda: shop.processes().get("cart", [process])[0] != process)
+    assert until(lambda: row(shop, "cart").state == "ready")
+
+
+def test_a_container_that_cannot_start_says_why(shop, monkeypatch) -> None:
+    monkeypatch.setenv("CURRENCY", "euros")
+    with pytest.raises(StartError, match=r"(?s)catalog:\n.*CURRENCY"):
+        shop.up()
+    monkeypatch.undo()
+    shop.up()
+
+
+def test_nothing_is_published_but_to_this_machine(config: dict[str, Any]) -> None:
+    published = {
+        name: {port.get("host_ip") for port in service.get("ports", ())} for name, service in config["services"].items()
+    }
+    assert {name for name, hosts in published.items() if hosts} == {"edge", "postgres", "psp", "rabbitmq"}
+    assert set().union(*published.values()) == {"127.0.0.1"}
+
+
+def test_a_container_holds_its_own_secrets_alone(config: dict[str, Any]) -> None:
+    for name, service in config["services"].items():
+        given = {secret["source"] for secret in service.get("secrets", ())}
+        allowed = {
+            "postgres": {"postgres-password"},
+            "databases": {"database-passwords"},
+            "valkey": {"valkey-password"},
+            "rabbitmq": {"rabbitmq-definitions"},
+            "payment": {"payment-database-url", "payment-broker-url", "psp-webhook-secret"},
+            "psp": {"psp-webhook-secret"},
+            "identity-migrate": {"identity-database-url", "admin-password"},
+        }.get(name, {secret for secret in given if secret.startswith(f"{name.removesuffix('-migrate')}-")})
+        assert given == allowed, name
+        assert "password" not in json.dumps(service.get("environment", {})).lower().replace("_password_file", "")
+
+
+def test_our_containers_are_hardened_and_every_one_is_bounded(config: dict[str, Any]) -> None:
+    for name, service in config["services"].items():
+        if service["image"].startswith("quayside/") or name == "edge":
+            assert service["read_only"], name
+            assert service["cap_drop"] == ["ALL"], name
+            assert service["security_opt"] == ["no-new-privileges:true"], name
+        if name != "databases":
+            assert int(service["mem_limit"]) <= 384 * 2**20, name
+
+
+def replicas(shop: ComposeShop, name: str) -> list[str]:
+    return shop.containers(name)
+
+
+def served(shop: ComposeShop, name: str) -> dict[str, int]:
+    """API requests that each replica has answered."""
+    return {id: answered(id) for id in replicas(shop, name)}
+
+
+def answered(container: str) -> int:
+    (network,) = json.loads(docker("inspect", container))[0]["NetworkSettings"]["Networks"].values()
+    with urlopen(f"http://{network['IPAddress']}:8000/metrics", timeout=10) as answer:
+        return sum(map(int, SERVED.findall(answer.read().decode().replace(".0\n", "\n"))))
+
+
+def counted(shop: ComposeShop, *, requests: int, clients: int) -> list[int]:
+    """How many of so many reads of the catalogue each replica answers."""
+    before = served(shop, "catalog")
+
+    def read(count: int) -> None:
+        with httpx2.Client(base_url=shop.place.address, timeout=30) as http:
+            for _ in range(count):
+                http.get("/api/catalog/products?limit=1").raise_for_status()
+
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(read, [requests // clients] * clients))
+    return [count - before[id] for id, count in served(shop, "catalog").items()]
+
+
+@contextmanager
+def scaled(shop: ComposeShop, **counts: int) -> Iterator[None]:
+    def scale(counts: dict[str, int]) -> None:
+        options = [f"--scale={name}={count}" for name, count in counts.items()]
+        compose(shop, "up", "--detach", "--no-build", "--no-recreate", "--wait", *options, *counts)
+        time.sleep(2.5)  # the edge looks names up every 2 s
+
+    scale(counts)
+    try:
+        yield
+    finally:
+        scale(dict.fromkeys(counts, 1))
+
+
+@contextmanager
+def policy(shop: ComposeShop, name: str) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LB_POLICY", name)
+        shop.start("edge")
+    try:
+        yield
+    finally:
+        shop.start("edge")
+
+
+def row(shop: ComposeShop, name: str) -> Any:
+    return next(row for row in shop.rows() if row.name == name)
+
+
+def until(holds: Any, seconds: float = 30) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if holds():
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def compose(shop: ComposeShop, *arguments: str) -> str:
+    return run(*shop.command, *arguments, env=shop.environment)
+
+
+def docker(*arguments: str) -> str:
+    return run("docker", *arguments)
+
+
+def run(*argv: str, **options: Any) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
