@@ -3,12 +3,15 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 import sqlalchemy as sa
 
 from chassis.db import Database, compiled, is_environment_failure, leaves_messages
+from chassis.db.pool import DatabaseDown
 from chassis.errors import Unavailable
 
 metadata = sa.MetaData()
@@ -106,6 +109,72 @@ async def test_a_lost_connection_is_replaced(db: Database):
         await connection.close()
 
     await db.ping()
+
+
+@asynccontextmanager
+async def mute_server() -> AsyncIterator[int]:
+    """A port that takes connections and never says a word."""
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def down(url: str) -> DatabaseDown:
+    """What one gets who asks this database."""
+    async with Database(url, name="lamps", acquire_timeout=0.5) as db:
+        with pytest.raises(DatabaseDown) as failed:
+            await db.ping()
+    assert "9d2f" not in str(failed.value)
+    assert is_environment_failure(failed.value)
+    return failed.value
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("127.0.0.1:1", "connection refused"),
+        ("localhost:1", "connection refused"),
+        ("nowhere.invalid:5432", "the name does not resolve"),
+    ],
+)
+async def test_a_database_that_does_not_answer_is_named_and_may_come_back(address: str, reason: str):
+    error = await down(f"postgresql://lamps:9d2f@{address}/lamps")
+
+    assert str(error) == f"PostgreSQL at {address} does not answer: {reason}; is DATABASE_URL right?"
+    assert error.passing
+
+
+async def test_a_database_that_says_nothing_is_named_too():
+    async with mute_server() as port:
+        error = await down(f"postgresql://lamps:9d2f@127.0.0.1:{port}/lamps")
+
+    assert f"PostgreSQL at 127.0.0.1:{port} does not answer: nothing within 0.5 s" in str(error)
+    assert error.passing
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"password": "9d2f"}, 'refuses: password authentication failed for user "postgres"; correct DATABASE_URL'),
+        ({"user": "nobody"}, 'refuses: password authentication failed for user "nobody"; correct DATABASE_URL'),
+        ({"path": "/chairs"}, 'refuses: database "chairs" does not exist; make it, or correct DATABASE_URL'),
+    ],
+)
+async def test_a_database_that_refuses_is_named_and_waiting_is_in_vain(
+    database: Callable[..., str], change: dict[str, str], reason: str
+):
+    url = urlsplit(database(None))
+    user, password = change.get("user", url.username), change.get("password", url.password)
+    changed = url._replace(netloc=f"{user}:{password}@{url.hostname}:{url.port}", path=change.get("path", url.path))
+
+    error = await down(changed.geturl())
+
+    assert str(error) == f"PostgreSQL at {url.hostname}:{url.port} {reason}"
+    assert not error.passing
 
 
 async def slow(db: Database) -> None:

@@ -53,9 +53,10 @@ class Health:
                 await self._check()
                 break
             except Exception as error:
-                if str(error) != self.waiting_for:
-                    log.warning("not ready: %s", error)
-                self.waiting_for = str(error)
+                reason = " ".join(str(error).split()) or type(error).__name__
+                if reason != self.waiting_for:
+                    log.warning("not ready: %s", reason)
+                self.waiting_for = reason
                 await asyncio.sleep(0.3)
         self.waiting_for = None
 

@@ -1,22 +1,30 @@
 """Alembic, run from our own command, and the check of a schema's revision that needs no Alembic.
 
-    DATABASE_URL=postgresql://… python -m chassis.db.migrations SERVICE [SERVICE …]
+    DATABASE_URL=postgresql://… python -m chassis.db.migrations SERVICE
+    DATABASE_URL=postgresql://… python -m chassis.db.migrations --check SERVICE --wait 60
 
 A service that starts on a schema it does not know fails at its first query, in front of a shopper: `check` keeps it
 from becoming ready. A revision that is *newer* than what the code knows is fine, so that a rollback starts.
 `test_migrations.py` shows both. A revision is a file `<revision>_<what>.py` under `<service>/migrations/versions`.
 """
 
+import argparse
 import asyncio
+import contextlib
 import importlib.resources
-import os
-import sys
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, NoReturn
+
+import asyncpg
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
+
+from chassis.db.pool import Database, DatabaseDown, is_environment_failure
+from chassis.settings import DatabaseUrl, ServiceSettings, problems
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection as SyncConnection
-
-    from chassis.db.pool import Database
 
 __all__ = ["SchemaBehind", "check", "head", "upgrade"]
 
@@ -37,17 +45,35 @@ def head(package: str) -> str:
     return revisions(package)[-1]
 
 
-async def check(db: "Database", package: str) -> None:
-    """Raises SchemaBehind when the database is at an older revision of ours, or at none."""
-    async with db.connection() as connection:
-        exists = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
-        current = await connection.fetchval("SELECT version_num FROM alembic_version") if exists else None
+async def check(db: Database, package: str) -> None:
+    """Raises SchemaBehind when the database is at an older revision of ours, or at none; DatabaseDown."""
+    with _named(package):
+        async with db.connection() as connection:
+            exists = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
+            current = await connection.fetchval("SELECT version_num FROM alembic_version") if exists else None
     known = revisions(package)
     if current is None or current in known[:-1]:
         raise SchemaBehind(
             f"{package}: the schema is at {current or 'no revision'}, this code needs {known[-1]}; "
             f"run `python -m chassis.db.migrations {package}`"
         )
+
+
+async def reach(db: Database, package: str) -> None:
+    """Raises DatabaseDown."""
+    with _named(package):
+        await db.ping()
+
+
+@contextlib.contextmanager
+def _named(package: str) -> Iterator[None]:
+    """What goes wrong with a database, in a line that begins with the service's name."""
+    try:
+        yield
+    except (OSError, asyncpg.PostgresError) as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        passing = getattr(error, "passing", is_environment_failure(error))
+        raise DatabaseDown(f"{package}: {why}", passing=passing) from error
 
 
 def upgrade(package: str, url: str) -> None:
@@ -92,12 +118,76 @@ def upgrade(package: str, url: str) -> None:
     asyncio.run(main())
 
 
-def main() -> None:
-    if not sys.argv[1:] or "DATABASE_URL" not in os.environ:
-        sys.exit("usage: DATABASE_URL=postgresql://… python -m chassis.db.migrations SERVICE [SERVICE …]")
-    for package in sys.argv[1:]:
-        upgrade(package, os.environ["DATABASE_URL"])
-        print(f"{package}: at {head(package)}")
+class Settings(ServiceSettings):
+    """What the command itself takes from its environment."""
+
+    database_url: DatabaseUrl
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells of a mistake in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SystemExit(f"{message}; {' '.join(self.format_usage().split())}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command. What an operator can mend ends it with status 1 and a line that says how; a bug, with its stack."""
+    parser = Parser(prog="python -m chassis.db.migrations", description="Brings a schema to its newest revision.")
+    parser.add_argument("service", metavar="SERVICE")
+    parser.add_argument("--check", action="store_true", help="only see whether the schema is new enough for this code")
+    parser.add_argument(
+        "--wait",
+        type=float,
+        metavar="SECONDS",
+        help="how long to wait for the database (default 60), or with --check for the schema too (default 0)",
+    )
+    given = parser.parse_args(arguments)
+    service: str = given.service
+    try:
+        revisions(service)
+    except (ImportError, FileNotFoundError, TypeError, ValueError):
+        raise SystemExit(f"{service}: no service of this name is installed here, or it has no schema") from None
+    url = Settings.load(service).database_url.get_secret_value()
+    if given.check:
+        asyncio.run(_wait(check, url, service, given.wait or 0))
+    else:
+        asyncio.run(_wait(reach, url, service, 60 if given.wait is None else given.wait))
+        _migrate(service, url)
+
+
+async def _wait(until: Callable[[Database, str], Awaitable[None]], url: str, service: str, seconds: float) -> None:
+    """Returns once `until` does. Ends the process after `seconds`, or at once where waiting does not help."""
+    deadline = time.monotonic() + seconds
+    waiting = False
+    async with Database(url, name=f"{service}-migration", size=1) as db:
+        while True:
+            try:
+                return await until(db, service)
+            except (DatabaseDown, SchemaBehind) as error:
+                in_vain = isinstance(error, DatabaseDown) and not error.passing
+                if in_vain or time.monotonic() >= deadline:
+                    raise SystemExit(str(error)) from None
+                if not waiting:
+                    print(f"{error} (waiting up to {seconds:g} s)", flush=True)
+                waiting = True
+            await asyncio.sleep(0.5)
+
+
+def _migrate(service: str, url: str) -> None:
+    try:
+        upgrade(service, url)
+    except ValidationError as error:  # what a migration takes from its environment
+        raise SystemExit("\n".join(f"{service}: {problem}" for problem in problems(error))) from None
+    except (OSError, DBAPIError) as error:
+        cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else error
+        why = str(cause).partition("\n")[0]
+        if isinstance(cause, asyncpg.InsufficientPrivilegeError):
+            raise SystemExit(f"{service}: {why}; DATABASE_URL's role must own the database") from None
+        if cause and is_environment_failure(cause):
+            raise SystemExit(f"{service}: the migration was cut off: {why}; run it again") from None
+        raise
+    print(f"{service}: at {head(service)}")
 
 
 if __name__ == "__main__":

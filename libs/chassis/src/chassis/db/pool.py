@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import errno
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -11,13 +14,18 @@ from pydantic import SecretStr
 
 from chassis.errors import Unavailable
 
-__all__ = ["Connection", "Database", "is_environment_failure", "leaves_messages"]
+__all__ = ["Connection", "Database", "DatabaseDown", "is_environment_failure", "leaves_messages"]
 
 if TYPE_CHECKING:
     Connection = PoolConnectionProxy[asyncpg.Record]
 else:
     Connection = PoolConnectionProxy
 
+NEEDS_CORRECTION = (
+    asyncpg.InvalidAuthorizationSpecificationError,  # no such role, a wrong password, an address that is not let in
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
 ENVIRONMENT_FAILURES = (
     OSError,  # TimeoutError too
     asyncpg.PostgresConnectionError,
@@ -41,6 +49,33 @@ def is_environment_failure(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):  # one class for a lost connection and for wrong arguments
         return not isinstance(error, ValueError) and "argument" not in str(error)
     return isinstance(error, ENVIRONMENT_FAILURES)
+
+
+class DatabaseDown(ConnectionError):
+    """PostgreSQL gives no connection; says in a line where, why and what to do. `passing`: time alone may mend it."""
+
+    def __init__(self, message: str, *, passing: bool = True) -> None:
+        super().__init__(message)
+        self.passing = passing
+
+
+def _down(url: str, error: OSError | asyncpg.PostgresError) -> DatabaseDown:
+    parts = urlsplit(url)
+    server = f"PostgreSQL at {parts.hostname}:{parts.port or 5432}"
+    if isinstance(error, asyncpg.PostgresError):
+        why = str(error).partition("\n")[0]
+        if isinstance(error, asyncpg.InvalidCatalogNameError):
+            return DatabaseDown(f"{server} refuses: {why}; make it, or correct DATABASE_URL", passing=False)
+        if isinstance(error, NEEDS_CORRECTION):
+            return DatabaseDown(f"{server} refuses: {why}; correct DATABASE_URL", passing=False)
+        return DatabaseDown(f"{server} refuses: {why}")
+    if isinstance(error, socket.gaierror):
+        why = "the name does not resolve"
+    elif isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(error):
+        why = "connection refused"  # the text is for a name with several addresses
+    else:
+        why = error.strerror or str(error) or type(error).__name__
+    return DatabaseDown(f"{server} does not answer: {why}; is DATABASE_URL right?")
 
 
 async def _no_reset(_: object) -> None:
@@ -110,16 +145,21 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        if self._pool is None:
+        pool = self._pool
+        if pool is None:
             raise Unavailable("shutting-down", "This process is stopping", "Try again: another one will answer.")
         try:
-            connection = await self._pool.acquire(timeout=self._acquire_timeout)
+            connection = await pool.acquire(timeout=self._acquire_timeout)
         except TimeoutError as error:
+            if not pool.get_size():  # there is no other connection that might be busy
+                raise _down(self.url, TimeoutError(f"nothing within {self._acquire_timeout:g} s")) from error
             raise Unavailable("database-busy", "No database connection is free", "Try again in a second.") from error
+        except (OSError, asyncpg.PostgresError) as error:
+            raise _down(self.url, error) from error
         try:
             yield connection
         finally:
-            await self._pool.release(connection)
+            await pool.release(connection)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
