@@ -1,5 +1,7 @@
 """Composition root: `uvicorn --factory cart.main:create`."""
 
+from urllib.parse import urlsplit
+
 from fastapi import FastAPI
 
 from cart import routes
@@ -8,12 +10,13 @@ from cart.repository import Carts
 from cart.settings import Settings
 from chassis.app import create_app
 from chassis.auth import TokenVerifier
+from chassis.errors import Unavailable
 
 __all__ = ["create"]
 
 
 def create(settings: Settings | None = None) -> FastAPI:
-    settings = settings or Settings()
+    settings = settings or Settings.load("cart")
     carts = Carts(
         settings.valkey_url.get_secret_value(),
         days=settings.cart_days,
@@ -21,6 +24,16 @@ def create(settings: Settings | None = None) -> FastAPI:
         timeout=settings.valkey_timeout,
     )
     verifier = TokenVerifier(settings.jwks_url, issuer=settings.issuer, audience=settings.audience)
+
+    async def started() -> None:
+        try:
+            await carts.ping()
+        except Unavailable as error:
+            at = urlsplit(settings.valkey_url.get_secret_value())
+            why = str(error.__cause__).rstrip(".").rpartition(". ")[2]  # of "Error 111 connecting to … . Connection …"
+            line = f"cart: Valkey at {at.hostname}:{at.port or 6379} cannot be used: {why}; is VALKEY_URL right?"
+            raise ConnectionError(line) from error
+
     return create_app(
         settings,
         "cart",
@@ -29,5 +42,5 @@ def create(settings: Settings | None = None) -> FastAPI:
         resources=[carts, verifier],
         workers=[consumer(carts, settings.broker_url)],
         state={"carts": carts, "verifier": verifier},
-        started=carts.ping,
+        started=started,
     )
