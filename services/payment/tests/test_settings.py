@@ -1,0 +1,15 @@
+"""The payment service ends on bad settings with a line for each."""
+
+import subprocess
+import sys
+
+
+def test_without_settings_the_process_ends_with_a_line_for_each() -> None:
+    command = [sys.executable, "-m", "uvicorn", "--factory", "payment.main:create", "--port", "0"]
+    ended = subprocess.run(command, env={}, capture_output=True, text=True, timeout=60)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.splitlines() == [
+        f"payment: {variable} is not set; set it, or {variable}_FILE"
+        for variable in ("DATABASE_URL", "BROKER_URL", "PSP_URL", "PSP_WEBHOOK_SECRET")
+    ]
