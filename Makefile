@@ -58,7 +58,7 @@ test: $(INSTALLED)  ## Run every test against real stores
 
 test-containers: $(INSTALLED)  ## Run them on containers: stores of the newest versions, and the shop by Compose
 	@RUNTIME=compose TEST_STORES=containers TESTCONTAINERS_RYUK_DISABLED=true \
-	  $(BIN)/pytest libs services tests/e2e tests/faults tests/containers
+	  $(BIN)/pytest libs services tests/containers tests/e2e/test_orders.py tests/faults
 
 audit: $(INSTALLED)  ## Check what must hold once the shop is quiet
 	@$(SHOPCTL) audit
@@ -76,6 +76,7 @@ lint: $(INSTALLED)  ## Check style, types, architecture, scripts
 	@$(BIN)/lint-imports
 	@git ls-files '*.sh' .ci/run | xargs -r $(BIN)/shellcheck
 	@$(BIN)/yamllint --strict .
+	@git ls-files '*Dockerfile' | xargs $(BIN)/hadolint
 
 format: $(INSTALLED)  ## Put the code into its form
 	@$(BIN)/ruff check --fix

@@ -12,14 +12,14 @@ from shopctl.compose import ComposeShop
 pytestmark = pytest.mark.timeout(240)
 
 
-@pytest.mark.parametrize("name", ["order", "payment", "catalog", "postgres", "rabbitmq"])
+@pytest.mark.parametrize("name", ["order", "catalog", "postgres", "rabbitmq"])
 def test_a_container_is_frozen_for_five_seconds(shop, flow, audit, name: str) -> None:
     with flow() as orders, frozen(shop, name):
         time.sleep(5)
     audit("--attempts", str(orders.attempts))
 
 
-@pytest.mark.parametrize("name", ["order", "cart", "payment", "postgres", "rabbitmq"])
+@pytest.mark.parametrize("name", ["cart", "payment", "postgres", "rabbitmq"])
 def test_a_container_is_cut_off_for_five_seconds(shop, flow, audit, name: str) -> None:
     with flow() as orders, cut_off(shop, name):
         time.sleep(5)
