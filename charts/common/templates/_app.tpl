@@ -9,6 +9,7 @@ app, whoever installs it:
   args        list of arguments to the image's entry point
   env         dict of environment variables, beside the values' `config` and `extraEnv`
   secrets     list of keys; each is a file in /run/secrets, which `<KEY>_FILE` in the environment names
+  given       the Secrets are none of the chart's own
   secretEnv   dict of environment variable → Secret that has a key of its name
   files       dict of directory → glob of the chart's own files, which are mounted there
   writable    list of directories that are empty at first and writable, beside /tmp
@@ -63,6 +64,7 @@ but the edge and its own kind.
   "port" 8000
   "portName" "http"
   "priority" "services"
+  "given" true
   "env" (dict "FORWARDED_ALLOW_IPS" "*")
   "probes" (dict
     "startup" (merge (dict "httpGet" (dict "path" "/health/startup" "port" "http") "periodSeconds" 1 "failureThreshold" 600) $probe)

@@ -20,6 +20,7 @@ another image is another Job, and the same one is left alone.
   "chart" .chart
   "name" .name
   "user" .user
+  "given" .given
   "task" "migrate"
   "priority" .priority
   "values" (merge (dict "config" (pick .values.config "ENVIRONMENT")) .values)

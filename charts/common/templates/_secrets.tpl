@@ -1,6 +1,7 @@
 {{- /*
 Where a secret is: its key in `existingSecret`, unless the values' `secrets` say otherwise. Takes a dict of app and key.
-What Helm can look up it does, so that a Secret that is missing is told of at once, not by pods that wait for it.
+Where a chart is installed alone its Secrets are there before (`given`): one that is missing is told of at once, not by
+pods that wait for it.
 */ -}}
 {{- define "common.secret" -}}
 {{- $app := .app -}}
@@ -10,7 +11,7 @@ What Helm can look up it does, so that a Secret that is missing is told of at on
 {{- if not $name -}}
 {{- printf "%s: set existingSecret, the name of a Secret in the namespace %s with the key %s" $app.name $app.chart.Release.Namespace .key | fail -}}
 {{- end -}}
-{{- if $app.chart.Chart.IsRoot -}}
+{{- if and $app.given $app.chart.Chart.IsRoot -}}
 {{- $known := (lookup "v1" "Secret" $app.chart.Release.Namespace "").items -}}
 {{- $data := dict -}}
 {{- range $known }}{{ if eq .metadata.name $name }}{{ $data = .data }}{{ end }}{{ end -}}

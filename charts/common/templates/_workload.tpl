@@ -25,13 +25,12 @@ spec:
   template:
     metadata:
       labels: {{- include "common.pod.labels" $pod | nindent 8 }}
-      {{- if or $app.files $values.podAnnotations }}
       annotations:
+        kubectl.kubernetes.io/default-container: {{ $app.name }}
         {{- if $app.files }}
         quayside.example/files: {{ include "common.configmap" $app | sha256sum }}
         {{- end }}
         {{- with $values.podAnnotations }}{{ toYaml . | nindent 8 }}{{ end }}
-      {{- end }}
     spec:
       {{- include "common.pod" $app | nindent 6 }}
       terminationGracePeriodSeconds: {{ $app.seconds }}

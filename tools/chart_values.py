@@ -1,0 +1,167 @@
+"""Writes what follows from a chart's values.yaml: its strict values.schema.json, and the table in its README.md.
+
+    tools/chart_values.py [--check]
+
+The comment above a value says what it is; one behind it may say what is allowed: `# one of: a, b`, or `# open` for a
+mapping that may hold anything, as an empty one may. What a chart imports from the library counts as its own. With
+`--check` nothing is written, and a file that is not up to date ends it with status 1.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHARTS = Path(__file__).resolve().parent.parent / "charts"
+BEGIN, END = "<!-- values: from values.yaml, by `make charts` -->\n", "<!-- end -->\n"
+
+
+@dataclass
+class Value:
+    """One value, or a mapping of values. `flow`: written as one `{…}`, and shown as one row."""
+
+    default: Any = None
+    about: str = ""
+    allowed: list[str] = field(default_factory=list)
+    open: bool = False
+    flow: bool = False
+    below: dict[str, "Value"] = field(default_factory=dict)
+
+
+def read(path: Path) -> Value:
+    """A file of values with its comments."""
+    text = path.read_text()
+    root = yaml.compose(text, yaml.SafeLoader)
+    assert isinstance(root, yaml.MappingNode), f"{path}: not a mapping"
+    return _value(root, text.splitlines(), yaml.safe_load(text))
+
+
+def _value(node: yaml.Node, lines: list[str], default: Any) -> Value:
+    value = Value(default)
+    if isinstance(node, yaml.MappingNode):
+        value.flow, value.open = bool(node.flow_style), not node.value
+        for key, child in node.value:
+            below = _value(child, lines, default[key.value])
+            if not value.flow:
+                below.about = _above(lines, key.start_mark.line)
+                behind = lines[key.start_mark.line].partition(" # ")[2].strip()
+                below.open = below.open or behind == "open"
+                if behind.startswith("one of: "):
+                    below.allowed = [word.strip() for word in behind.removeprefix("one of: ").split(",")]
+            value.below[key.value] = below
+    return value
+
+
+def _above(lines: list[str], line: int) -> str:
+    found: list[str] = []
+    while line and lines[line - 1].strip().startswith("#"):
+        line -= 1
+        found.insert(0, lines[line].strip().removeprefix("#").strip())
+    return " ".join(found)
+
+
+def merge(value: Value, imported: Value) -> None:
+    """Adds to `value` what it does not say itself."""
+    value.about = value.about or imported.about
+    value.allowed = value.allowed or imported.allowed
+    value.open = value.open or imported.open
+    for key, other in imported.below.items():
+        if key in value.below:
+            merge(value.below[key], other)
+        else:
+            value.below[key] = other
+
+
+def of_chart(chart: Path, library: Value) -> tuple[Value, list[str]]:
+    """A chart's values with those that it imports, and the names of the charts that it holds."""
+    facts = yaml.safe_load((chart / "Chart.yaml").read_text())
+    values, inner = read(chart / "values.yaml"), []
+    for dependency in facts.get("dependencies", []):
+        inner.append(dependency["name"])
+        for each in dependency.get("import-values", []):
+            group, parent = (each, None) if isinstance(each, str) else (each["child"], each["parent"])
+            imported = library.below["exports"].below[group.removeprefix("exports.")]
+            merge(values.below[parent] if parent else values, imported)
+    return values, inner
+
+
+def schema(value: Value) -> dict[str, Any]:
+    """JSON Schema of a value; mappings take no other keys, unless they are open."""
+    about = {"description": value.about} if value.about else {}
+    if value.open:
+        return {**about, "type": "object"}
+    if isinstance(value.default, dict) or value.below:
+        properties = {key: schema(below) for key, below in value.below.items()}
+        return {**about, "type": "object", "properties": properties, "additionalProperties": False}
+    if value.allowed:
+        return {**about, "enum": value.allowed}
+    if isinstance(value.default, list):
+        return {**about, "type": "array"}
+    if isinstance(value.default, bool):
+        return {**about, "type": "boolean"}
+    if isinstance(value.default, int):
+        return {**about, "type": "integer", "minimum": 0}
+    return {**about, "type": "number" if isinstance(value.default, float) else "string"}
+
+
+def chart_schema(values: Value, inner: list[str]) -> str:
+    """The schema of a chart. A chart inside another one is checked by its own."""
+    found = schema(values)
+    for name in inner:
+        found["properties"][name] = {"type": "object"}
+    if "global" not in found["properties"]:
+        found["properties"] |= {"global": {"type": "object"}, "enabled": {"type": "boolean"}}
+    found = {"$schema": "https://json-schema.org/draft-07/schema#", **found}
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+def rows(value: Value, path: str = "") -> Iterator[str]:
+    """Lines of a table in Markdown, one for each value."""
+    for key, below in value.below.items():
+        name = f"{path}{key}"
+        if below.below and not below.flow:
+            if below.about:
+                yield f"| `{name}` | | {below.about} |"
+            yield from rows(below, f"{name}.")
+        else:
+            default = json.dumps(below.default, ensure_ascii=False) if below.default not in ("", None) else ""
+            allowed = " or ".join(f"`{each}`" for each in below.allowed if each)
+            about = " ".join(filter(None, [below.about, f"({allowed})" if allowed else ""]))
+            yield f"| `{name}` | {f'`{default.strip(chr(34))}`' if default else ''} | {about} |"
+
+
+def readme(text: str, values: Value) -> str:
+    """README.md with the table in its place. Raises ValueError where that is not marked."""
+    before, _, rest = text.partition(BEGIN)
+    _, marked, after = rest.partition(END)
+    if not marked:
+        raise ValueError(f"no place for the table: {BEGIN!r} and {END!r}")
+    table = ["| value | default | what |", "| --- | --- | --- |", *rows(values)]
+    return before + BEGIN + "\n" + "\n".join(table) + "\n\n" + END + after
+
+
+def main() -> None:
+    library = read(CHARTS / "common" / "values.yaml")
+    stale = []
+    for chart in sorted(path.parent for path in CHARTS.glob("*/Chart.yaml") if path.parent.name != "common"):
+        values, inner = of_chart(chart, library)
+        wanted = {
+            chart / "values.schema.json": chart_schema(values, inner),
+            chart / "README.md": readme((chart / "README.md").read_text(), values),
+        }
+        for path, text in wanted.items():
+            if not path.exists() or path.read_text() != text:
+                stale.append(path.relative_to(CHARTS.parent))
+                if "--check" not in sys.argv:
+                    path.write_text(text)
+    if stale:
+        print(*(f"{path}: {'not up to date' if '--check' in sys.argv else 'written'}" for path in stale), sep="\n")
+    sys.exit(bool(stale) and "--check" in sys.argv)
+
+
+if __name__ == "__main__":
+    main()
