@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 
@@ -40,17 +41,17 @@ async def send(
 ) -> list[Answer]:
     """The answers, in the order of the requests if each is sent once. Raises LoadFailed if one is not `expect`."""
     job = Job(*address, list(requests), connections, rate, seconds, keep_bodies)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "shopctl.bench.load", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    # Not asyncio's own subprocess: on a busy machine its `communicate` was seen to end before the output did.
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "shopctl.bench.load"],
+        input=msgspec.json.encode(job),
+        stdout=subprocess.PIPE,
+        check=False,
     )
-    try:
-        output, _ = await process.communicate(msgspec.json.encode(job))
-    finally:
-        if process.returncode is None:
-            process.kill()
-    if process.returncode:
-        raise LoadFailed(f"the load generator ended with status {process.returncode}")
-    answers = msgspec.json.decode(output, type=list[Answer])
+    if done.returncode:
+        raise LoadFailed(f"the load generator ended with status {done.returncode}")
+    answers = msgspec.json.decode(done.stdout, type=list[Answer])
     if seconds is None:
         answers.sort(key=lambda answer: answer.request)
     for answer in answers:

@@ -73,7 +73,7 @@ async def _sell_out(shop: Shop, db: Database, stock: int) -> list[Figure]:
 
     async with db.connection() as connection:
         level = await connection.fetchrow("SELECT available, held FROM stock")
-        held = await connection.fetchval("SELECT coalesce(sum(quantity), 0) FROM reservation_lines")
+        held = await connection.fetchval("SELECT coalesce(sum(quantity), 0)::bigint FROM reservation_lines")
     if level is None or (level["available"], level["held"], held) != (0, stock, stock):
         raise LoadFailed(f"of {stock} units {held} were reserved, and stock says {level}")
     before, after = sum(map(len, batches[: last - 1])), sum(map(len, batches[last - 1 :]))
