@@ -1,0 +1,118 @@
+"""The images of this clone, under a tag of the tests' own, and containers that end with their test."""
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import httpx2
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TAG = "tests"
+DOCKERFILES = {path.parent.name: path for path in sorted(ROOT.glob("*/*/Dockerfile"))}
+HARDENED = ("--read-only", "--user", "65532", "--cap-drop", "ALL", "--tmpfs", "/tmp")
+PSP = {"WEBHOOK_URL": "http://127.0.0.1:9/", "PSP_WEBHOOK_SECRET": "only-for-these-tests", "SLOW_SECONDS": "2"}
+
+Docker = Callable[..., str]
+Attempt = Callable[..., subprocess.CompletedProcess[str]]
+Serve = Callable[..., contextlib.AbstractContextManager[tuple[str, httpx2.Client]]]
+
+
+@pytest.fixture(scope="session")
+def attempt() -> Attempt:
+    """`attempt("run", …)` runs docker, in the clone, and gives what became of it."""
+
+    def attempt(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["docker", *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, **options
+        )
+
+    return attempt
+
+
+@pytest.fixture(scope="session")
+def docker(attempt: Attempt) -> Docker:
+    """`docker("run", …)` is what docker prints; it must succeed."""
+
+    def docker(*arguments: str, **options: object) -> str:
+        done = attempt(*arguments, **options)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return docker
+
+
+@pytest.fixture(scope="session")
+def dockerfiles() -> Mapping[str, Path]:
+    """The Dockerfile of each image, by its name."""
+    return DOCKERFILES
+
+
+@pytest.fixture(scope="session")
+def images(docker: Docker) -> Iterator[Mapping[str, str]]:
+    """What `docker run` takes for each image, by its name: `images["catalog"]`."""
+    docker("buildx", "bake", "--progress", "plain", env=os.environ | {"IMAGES": "quayside", "TAG": TAG})
+    images = {name: f"quayside/{name}:{TAG}" for name in DOCKERFILES}
+    yield images
+    docker("rmi", *images.values())
+
+
+@pytest.fixture(params=DOCKERFILES)
+def name(request: pytest.FixtureRequest) -> str:
+    """The name of each image in turn."""
+    given: str = request.param
+    return given
+
+
+@pytest.fixture(params=[name for name in DOCKERFILES if name != "shopctl"])
+def service(request: pytest.FixtureRequest) -> str:
+    """Each but the operator's tool in turn."""
+    given: str = request.param
+    return given
+
+
+@pytest.fixture
+def image(images: Mapping[str, str], name: str) -> str:
+    """Each image in turn."""
+    return images[name]
+
+
+@pytest.fixture(scope="session")
+def hardened() -> tuple[str, ...]:
+    """The options of `docker run` that every image has to bear."""
+    return HARDENED
+
+
+@pytest.fixture(scope="session")
+def serve_psp(docker: Docker) -> Serve:
+    """`serve_psp(image)` runs the provider, hardened, and gives its container and a client of it.
+
+    It is the one service that needs no other.
+    """
+
+    @contextlib.contextmanager
+    def serving(image: str) -> Iterator[tuple[str, httpx2.Client]]:
+        environment = [f"--env={name}={value}" for name, value in PSP.items()]
+        container = docker("run", "--detach", "--publish", "127.0.0.1::8000", *HARDENED, *environment, image)
+        try:
+            address = docker("port", container, "8000")
+            with httpx2.Client(base_url=f"http://{address}", timeout=10) as client:
+                wait_until_ready(client)
+                yield container, client
+        finally:
+            docker("rm", "--force", "--volumes", container)
+
+    return serving
+
+
+def wait_until_ready(client: httpx2.Client, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(httpx2.TransportError):
+            if client.get("/health/ready").status_code == 200:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"{client.base_url} was not ready within {seconds} s")

@@ -1,0 +1,218 @@
+"""Each image is small, hardened, the same whenever it is built, and one process that ends as it should."""
+
+import io
+import json
+import re
+import subprocess
+import tarfile
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.timeout(180)
+
+BASE = "python:3.13-slim-trixie"
+MEGABYTE = 1_000_000
+ONE_IMAGE = 230 * MEGABYTE
+ALL_IMAGES = 300 * MEGABYTE
+
+# Every file and directory of ours: path, owner, mode.
+LISTING = r"find /app /venv -not -type l -printf '%p\t%u:%g\t%m\n'"
+
+
+# --- size, and what is shared ------------------------------------------------------------------------
+
+
+def test_an_image_is_small(docker, image: str) -> None:
+    assert size(docker, image) - size(docker, BASE) <= ONE_IMAGE
+
+
+def test_all_images_together_are_small(docker, images: Mapping[str, str]) -> None:
+    base, shared = size(docker, BASE), dependencies(docker, images["psp"])
+    own = {name: size(docker, image) - base - shared for name, image in images.items()}
+
+    assert shared + sum(own.values()) <= ALL_IMAGES
+    assert max(own.values()) < 2 * MEGABYTE, "nothing but its code"
+
+
+def test_images_share_every_layer_but_their_own_code(docker, images: Mapping[str, str]) -> None:
+    base = layers(docker, BASE)
+    found = {name: layers(docker, image) for name, image in images.items()}
+
+    shared = len(base) + 2  # bytecode of the standard library, and the virtual environment
+    assert all(each[: len(base)] == base for each in found.values())
+    assert len({tuple(each[:shared]) for each in found.values()}) == 1
+    # psp has a directory for its ledger, the operator's tool the configuration of what is not ours.
+    assert {name for name, each in found.items() if len(each) > shared + 1} == {"psp", "shopctl"}
+
+
+def test_dockerfiles_are_the_same_text_where_layers_are_shared(dockerfiles: Mapping[str, Path]) -> None:
+    texts = {name: path.read_text() for name, path in dockerfiles.items()}
+
+    first = {text[text.index("# The same lines") : text.index("FROM requirements AS code")] for text in texts.values()}
+    assert len(first) == 1
+    final = {name: text[text.index("\nENV PATH=") : text.index("COPY --from=code")] for name, text in texts.items()}
+    assert "UVICORN" not in final.pop("shopctl"), "the one image that serves nothing"
+    assert len(set(final.values())) == 1
+
+
+# --- what is in it -----------------------------------------------------------------------------------
+
+
+def test_an_image_says_what_it_is_and_whose_it_runs_as(docker, image: str, name: str) -> None:
+    config = inspect(docker, image)["Config"]
+
+    labels = {key.removeprefix("org.opencontainers.image."): value for key, value in config["Labels"].items()}
+    assert labels == {"title": f"Quayside {name}", "description": labels["description"], "licenses": "Apache-2.0"}
+    assert labels["description"]
+    assert config["User"] == "65532:65532"
+    command = (config.get("Entrypoint") or []) + (config.get("Cmd") or [])
+    assert command[0] in ("uvicorn", "python"), "in exec form: no shell between the engine and the process"
+    assert not [entry for entry in config["Env"] if re.search("PASSWORD|SECRET|TOKEN|_URL", entry)]
+
+
+def test_code_and_libraries_belong_to_root_alone(docker, image: str) -> None:
+    entries = [entry.split("\t") for entry in run(docker, image, "sh", "-c", LISTING).splitlines()]
+
+    assert len(entries) > 1000
+    assert {owner for _, owner, _ in entries} == {"root:root"}
+    assert [path for path, _, mode in entries if int(mode, 8) & 0o022] == []
+
+
+def test_an_image_holds_its_own_code_and_nothing_else(docker, image: str, name: str) -> None:
+    paths = run(docker, image, "sh", "-c", "cd /app && find . -type f -printf '%P\n'").splitlines()
+
+    rooms = {"psp": {"psp"}, "shopctl": {"chassis", "shopctl", "deploy"}}.get(name, {"chassis", name})
+    assert {path.partition("/")[0] for path in paths} == rooms
+    code = {PurePosixPath(path) for path in paths if not path.startswith(("deploy/", "shopctl/demo/"))}
+    assert {path.suffix for path in code} <= {".py", ".pyc", ".typed"}
+    assert not [path for path in code if "tests" in path.parts or path.name.startswith((".", "test_"))]
+
+
+def test_the_build_context_is_what_dockerfiles_copy(dockerfiles: Mapping[str, Path]) -> None:
+    root = dockerfiles["psp"].parents[2]
+    build = ["docker", "buildx", "build", "--quiet", "--output", "type=tar,dest=-", "--file", "-", str(root)]
+    done = subprocess.run(build, input=b"FROM scratch\nCOPY . /\n", capture_output=True, check=True)
+
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as context:
+        files = [member for member in context if member.isfile()]
+    places = {re.sub(r"^(libs|services|tools)/\w+/", "*/", member.name).partition("/")[0] for member in files}
+    assert places == {"*", "deploy", "requirements"}
+    assert all("/src/" in member.name for member in files if member.name.startswith(("libs", "services", "tools")))
+    assert not [member.name for member in files if PurePosixPath(member.name).name.startswith(".")]
+    assert sum(member.size for member in files) < 2 * MEGABYTE
+
+
+def test_a_build_without_a_cache_gives_the_same_files(docker, images: Mapping[str, str], dockerfiles) -> None:
+    again = "quayside/psp:tests-again"
+    docker("buildx", "build", "--quiet", "--no-cache", "--tag", again, "--file", str(dockerfiles["psp"]), ".")
+    try:
+        first, second = (hashes(docker, image) for image in (images["psp"], again))
+    finally:
+        docker("rmi", again)
+
+    assert len(first) > 1000
+    assert {path for path in first.keys() | second.keys() if first.get(path) != second.get(path)} == set()
+
+
+# --- how it runs -------------------------------------------------------------------------------------
+
+
+def test_a_service_runs_hardened_as_far_as_its_settings(attempt, images, service: str, hardened) -> None:
+    done = attempt("run", "--rm", "--network", "none", *hardened, images[service], timeout=60)
+
+    assert done.returncode == 1
+    problems = done.stderr.splitlines()
+    assert problems
+    assert all(re.match(rf"{service}: [A-Z_]+ is not set", line) for line in problems), done.stderr
+
+
+def test_the_operators_tool_runs_hardened(docker, images: Mapping[str, str], hardened) -> None:
+    assert "audit" in docker("run", "--rm", "--network", "none", *hardened, images["shopctl"], "--help")
+
+
+def test_every_module_starts_from_its_bytecode_and_running_writes_nothing(docker, image: str, name: str) -> None:
+    # As root, with nothing in its way.
+    flags = ("--user", "0", "--network", "none", "--entrypoint", "python", "--env", "PYTHONVERBOSE=1")
+    container = docker("create", *flags, image, "-c", f"import {name}.main")
+    try:
+        done = subprocess.run(["docker", "start", "--attach", container], capture_output=True, text=True)
+        written = docker("diff", container)
+    finally:
+        docker("rm", "--force", "--volumes", container)
+
+    assert done.returncode == 0, done.stderr[-500:]
+    assert f"code object from '/app/{name}/__pycache__/" in done.stderr
+    assert re.findall("code object from /.*", done.stderr) == [], "compiled as it started"
+    assert written == ""
+
+
+def test_a_service_is_one_process_that_serves_hardened(docker, images: Mapping[str, str], serve_psp) -> None:
+    with serve_psp(images["psp"]) as (container, client):
+        paid = charge(client, "tok_visa")
+
+        assert (paid.status_code, paid.json()["status"]) == (200, "succeeded")
+        processes = docker("top", container, "-o", "pid,uid,args").splitlines()[1:]
+        assert len(processes) == 1
+        assert processes[0].split()[1] == "65532"
+
+
+def test_sigterm_lets_the_last_request_have_its_answer(docker, images: Mapping[str, str], serve_psp) -> None:
+    with serve_psp(images["psp"]) as (container, client), ThreadPoolExecutor() as pool:
+        answer = pool.submit(charge, client, "tok_slow")
+        time.sleep(0.5)
+        docker("stop", container)
+
+        assert answer.result().json()["status"] == "succeeded"
+        assert docker("inspect", "--format", "{{.State.ExitCode}}", container) == "0"
+
+
+# --- what docker knows -------------------------------------------------------------------------------
+
+
+def inspect(docker, image: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(docker("image", "inspect", image))[0]
+    return found
+
+
+def size(docker, image: str) -> int:
+    """Bytes, unpacked, of all its layers."""
+    return int(inspect(docker, image)["Size"])
+
+
+def layers(docker, image: str) -> list[str]:
+    """Their digests, the base's first."""
+    return list(inspect(docker, image)["RootFS"]["Layers"])
+
+
+def dependencies(docker, image: str) -> int:
+    """Bytes of the layers over the base up to the virtual environment."""
+    history = json.loads(f"[{','.join(lines(docker, image))}]")[: -len(lines(docker, BASE))]  # the last layer first
+    (venv,) = (n for n, each in enumerate(history) if each["CreatedBy"].startswith("COPY /venv "))
+    return sum(int(each["Size"]) for each in history[venv:])
+
+
+def lines(docker, image: str) -> list[str]:
+    """A JSON object for each layer, the last one first."""
+    return list(docker("history", "--no-trunc", "--human=false", "--format", "json", image).splitlines())
+
+
+def run(docker, image: str, program: str, *arguments: str) -> str:
+    """What a program prints in a container of the image's."""
+    found: str = docker("run", "--rm", "--network", "none", "--entrypoint", program, image, *arguments)
+    return found
+
+
+def hashes(docker, image: str) -> dict[str, str]:
+    """The content of each file of ours, by its path."""
+    lines = run(docker, image, "sh", "-c", "find /app /venv -type f -exec sha256sum {} +").splitlines()
+    return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
+
+
+def charge(client, method: str) -> Any:
+    body = {"order_id": method, "amount": 100, "currency": "EUR", "payment_method": method}
+    return client.post("/charges", json=body, headers={"Idempotency-Key": method})
