@@ -83,7 +83,8 @@ class Admin(Shopper):
 
     def __init__(self, shop: Shop) -> None:
         with httpx2.Client(base_url=shop.place.address, timeout=15) as http:
-            form = {"grant_type": "password", "username": "admin@quayside.example", "password": "quayside-admin"}
+            username, password = shop.place.admin
+            form = {"grant_type": "password", "username": username, "password": password}
             token = http.post("/api/identity/token", data=form).raise_for_status().json()["access_token"]
         super().__init__(shop, token=token)
 

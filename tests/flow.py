@@ -24,7 +24,7 @@ AMOUNT = 100
 class Flow:
     """Shoppers who order again and again; a request without a definite answer is sent again, a POST with its key.
 
-    `seen` has, for each try of a request, when it ended (monotonic seconds), whether its answer was definite, and the
+    `pause` is how long each of them rests after an order, in seconds. `seen` has, for each try of a request, when it ended (monotonic seconds), whether its answer was definite, and the
     how manieth try it was.
     """
 
@@ -33,6 +33,7 @@ class Flow:
     skus: Sequence[str]
     methods: Sequence[str] = METHODS
     shoppers: int = 6
+    pause: float = 0.0
     acknowledged: int = 0
     refused: dict[int, int] = field(default_factory=dict)
     seen: list[tuple[float, bool, int]] = field(default_factory=list)
@@ -85,6 +86,7 @@ class Flow:
                 http.headers["Authorization"] = f"Bearer {token}"
                 while not self._stop.is_set():
                     self._order(http)
+                    time.sleep(self.pause)
         except BaseException as error:
             self.failures.append(error)
 

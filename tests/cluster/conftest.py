@@ -1,0 +1,96 @@
+"""The shop on a cluster: installed once, on an empty namespace, and broken by each test in turn."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from flow import AMOUNT, Flow
+from release import Release, run
+
+NEXT = Path(__file__).parent / "next"
+
+
+@dataclass
+class Outcome:
+    """What a fault was to its clients."""
+
+    what: str
+    requests: int
+    retried: int
+    failed: int
+    outage: float
+    seconds: float
+
+    def __str__(self) -> str:
+        counts = f"{self.requests} | {self.retried} | {self.failed}"
+        return f"| {self.what} | {counts} | {self.outage:.1f} | {self.seconds:.0f} |"
+
+
+OUTCOMES: list[Outcome] = []
+FIGURES: list[str] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    write = terminalreporter.write_line
+    for figure in FIGURES:
+        write(figure)
+    if OUTCOMES:
+        write("| fault | requests | tried again | failed after that | longest outage, s | took, s |")
+        write("| --- | --- | --- | --- | --- | --- |")
+        for outcome in OUTCOMES:
+            write(str(outcome))
+
+
+@pytest.fixture(scope="session")
+def figures() -> list[str]:
+    """Lines for the end of the session."""
+    return FIGURES
+
+
+@pytest.fixture(scope="session")
+def shop() -> Iterator[Release]:
+    """The release, not yet installed; it and its namespace are gone at the end."""
+    release = Release(os.environ.get("REGISTRY") or "localhost:5000")
+    images = f"{release.registry}/quayside"
+    run("docker", "buildx", "bake", "--push", IMAGES=images, TAG="test-1", timeout=900)
+    # The next release: the same code with a label of its own, and a column more in order's schema.
+    for service in ("catalog", "order"):
+        lines = [f"FROM {images}/{service}:test-1", "LABEL org.opencontainers.image.version=test-2"]
+        if service == "order":
+            lines.append("COPY --chmod=644 0002_note.py /app/order/migrations/versions/")
+        image = f"{images}/{service}:test-2"
+        run("docker", "build", "--quiet", "--tag", image, "--file", "-", str(NEXT), stdin="\n".join(lines))
+        run("docker", "push", "--quiet", image)
+    removed(release)
+    try:
+        yield release
+    finally:
+        if not os.environ.get("KEEP"):
+            removed(release)
+
+
+def removed(release: Release) -> None:
+    release.helm("uninstall", release.name, "--ignore-not-found", "--wait", "--timeout", "120s", check=False)
+    run("kubectl", "delete", "namespace", release.namespace, "--ignore-not-found", "--timeout=180s")
+
+
+@pytest.fixture
+def traffic(shop: Release, admin, tmp_path: Path) -> Callable[..., object]:
+    """`with traffic("a node is drained") as flow:` orders meanwhile, notes how it went, and audits at the end."""
+
+    @contextmanager
+    def start(what: str) -> Iterator[Flow]:
+        skus = [admin.product(stock=100_000, amount=AMOUNT) for _ in range(5)] + [admin.product(stock=3, amount=AMOUNT)]
+        began = time.monotonic()
+        flow = Flow(shop.place.address, tmp_path / "attempts.jsonl", skus, shoppers=3, pause=0.2)
+        with flow.running():
+            yield flow
+        tries = sum(tries == 1 for _, _, tries in flow.seen)
+        OUTCOMES.append(Outcome(what, tries, flow.retried, flow.failed, flow.outage, time.monotonic() - began))
+        shop.audit(flow.attempts)
+
+    return start

@@ -1,0 +1,10 @@
+"""What the next release adds: a column that this one neither reads nor writes."""
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE orders ADD COLUMN note text")

@@ -1,0 +1,156 @@
+"""A release of the shop on the cluster that KUBECONFIG names, and what tests do to it: kubectl, helm, docker for nodes."""
+
+import base64
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+NODE_PORT = 30080
+SERVICES = ("catalog", "cart", "order", "payment", "identity", "edge")
+STORES = ("postgres", "rabbitmq", "valkey", "psp")
+
+
+def run(*argv: str, stdin: str | None = None, timeout: float = 300, check: bool = True, **env: str) -> str:
+    """A command's stdout. Raises AssertionError with its stderr."""
+    done = subprocess.run(
+        argv, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT, env=os.environ | env
+    )
+    if check:
+        assert done.returncode == 0, f"{' '.join(argv)}\n{done.stdout}{done.stderr}"
+    return done.stdout if check else done.stdout + done.stderr
+
+
+@dataclass
+class Release:
+    """`home` is the node that holds the stores' volumes, `other` the one that is taken away."""
+
+    registry: str
+    namespace: str = "quayside-test"
+    name: str = "shop"
+    values: dict[str, str] = field(default_factory=dict)
+
+    def kubectl(self, *arguments: str, **options: Any) -> str:
+        return run("kubectl", "--namespace", self.namespace, *arguments, **options)
+
+    def helm(self, *arguments: str, **options: Any) -> str:
+        return run(os.environ.get("HELM", "helm"), "--namespace", self.namespace, *arguments, **options)
+
+    def get(self, *what: str) -> Any:
+        return json.loads(self.kubectl("get", *what, "--output", "json"))
+
+    def upgrade(self, *arguments: str, **values: str) -> None:
+        """Install, or change these values (`order_replicas` is `order.replicas`) and keep the others."""
+        self.values |= {name.replace("_", "."): value for name, value in values.items()}
+        options = [f"--set={name}={value}" for name, value in self.values.items()]
+        chart = str(ROOT / "charts" / "shop")
+        self.helm("upgrade", "--install", self.name, chart, "--create-namespace", *options, *arguments)
+
+    def settled(self, timeout: int = 240) -> None:
+        """Waits until every Deployment and StatefulSet has what it should have, and nothing of what it had."""
+        names = self.kubectl("get", "deployment,statefulset", "--output", "name").split()
+        for name in names:
+            self.kubectl("rollout", "status", name, f"--timeout={timeout}s", timeout=timeout + 10)
+
+    def pods(self, name: str) -> list[dict[str, Any]]:
+        """Of an app, those that are not on their way out."""
+        found = self.get(
+            "pods", "--selector", f"app.kubernetes.io/name={name},app.kubernetes.io/component in (api,worker)"
+        )
+        return [pod for pod in found["items"] if "deletionTimestamp" not in pod["metadata"]]
+
+    @cached_property
+    def nodes(self) -> list[str]:
+        """Those that run pods."""
+        nodes = json.loads(run("kubectl", "get", "nodes", "--output", "json"))["items"]
+        free = [node for node in nodes if not any(t["effect"] == "NoSchedule" for t in node["spec"].get("taints", ()))]
+        return sorted(node["metadata"]["name"] for node in free)
+
+    @property
+    def home(self) -> str:
+        return self.nodes[0]
+
+    @property
+    def other(self) -> str:
+        return self.nodes[1]
+
+    @cached_property
+    def place(self) -> SimpleNamespace:
+        """The addresses that a shopper and an administrator use."""
+        node = json.loads(run("kubectl", "get", "node", self.home, "--output", "json"))
+        ip = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
+        password = base64.b64decode(self.get("secret", "shop")["data"]["admin-password"]).decode()
+        return SimpleNamespace(address=f"http://{ip}:{NODE_PORT}", admin=("admin@quayside.example", password))
+
+    def audit(self, attempts: Path | None = None) -> str:
+        """What `shopctl audit` says in the cluster; raises AssertionError unless every invariant holds."""
+        self._auditor()
+        given = ["--attempts", "/tmp/attempts.jsonl"] if attempts else []
+        into = ["exec", "--stdin", "pod/auditor", "--"]
+        if attempts:
+            self.kubectl(*into, "sh", "-c", "cat > /tmp/attempts.jsonl", stdin=attempts.read_text())
+        return self.kubectl(*into, "python", "-m", "shopctl", "audit", "--wait", "120", *given)
+
+    def _auditor(self) -> None:
+        """A pod like the audit's own that waits for commands."""
+        if self.kubectl("get", "pod", "auditor", "--ignore-not-found"):
+            return
+        template = self.get("cronjob", "shop-audit")["spec"]["jobTemplate"]["spec"]["template"]
+        pod = template["spec"] | {"nodeName": self.home}
+        pod["containers"][0] |= {"command": ["sleep"], "args": ["infinity"]}
+        meta = {"name": "auditor", "labels": template["metadata"]["labels"]}
+        document = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": pod}
+        self.kubectl("apply", "--filename", "-", stdin=json.dumps(document))
+        self.kubectl("wait", "--for=condition=Ready", "pod/auditor", "--timeout=60s")
+
+    def memory(self) -> dict[str, int]:
+        """Bytes of each pod's working set, as the cluster's metrics have it."""
+        lines = self.kubectl("top", "pods", "--no-headers").splitlines()
+        return {name: int(memory.removesuffix("Mi")) * 2**20 for name, _, memory in map(str.split, lines)}
+
+    @contextmanager
+    def node_stopped(self, node: str) -> Iterator[None]:
+        """Inside, the node is gone as if its power were cut; Ready again at the end."""
+        run("docker", "stop", "--time", "2", node)
+        try:
+            yield
+        finally:
+            run("docker", "start", node)
+            self.node_is(node, "True")
+
+    @contextmanager
+    def node_cut_off(self, node: str) -> Iterator[None]:
+        """Inside, the node runs and reaches nobody; Ready again at the end."""
+        networks = json.loads(run("docker", "inspect", node))[0]["NetworkSettings"]["Networks"]
+        network, address = next((name, each["IPAddress"]) for name, each in networks.items())
+        run("docker", "network", "disconnect", network, node)
+        try:
+            yield
+        finally:
+            run("docker", "network", "connect", "--ip", address, network, node)
+            self.node_is(node, "True")
+
+    def node_is(self, node: str, ready: str, seconds: float = 120) -> None:
+        """Waits until the node's condition Ready is `True`, `False` or `Unknown`."""
+
+        def holds() -> bool:
+            conditions = json.loads(run("kubectl", "get", "node", node, "--output", "json"))["status"]["conditions"]
+            return any(each["type"] == "Ready" and each["status"] == ready for each in conditions)
+
+        until(holds, seconds, f"{node} is not Ready={ready}")
+
+
+def until(holds: Callable[[], object], seconds: float, otherwise: str) -> None:
+    """Waits until it holds; raises AssertionError after so many seconds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"{otherwise} after {seconds} s"
+        time.sleep(0.5)

@@ -1,0 +1,279 @@
+"""The shop on a real cluster, from an empty namespace to an empty namespace. The tests build on one another in order."""
+
+import json
+import time
+
+import pytest
+from release import NODE_PORT, SERVICES, STORES, Release, run, until
+
+pytestmark = pytest.mark.timeout(420)
+
+
+def test_one_command_installs_it_and_an_order_is_confirmed(shop: Release, figures: list[str]) -> None:
+    shop.values |= {
+        "global.registry": shop.registry,
+        "global.tag": "test-1",
+        "edge.service.type": "NodePort",
+        "edge.service.nodePort": str(NODE_PORT),
+        # One client's address is then as good as another's, but every node serves.
+        "edge.service.externalTrafficPolicy": "Cluster",
+    }
+    # The volumes are where their pods were first: one node is to keep them all.
+    for store in STORES:
+        key = store if store == "psp" else f"infra.{store}"
+        shop.values[f"{key}.nodeSelector.kubernetes\\.io/hostname"] = shop.home
+    began = time.monotonic()
+    shop.upgrade()
+    said = shop.helm("test", shop.name, "--timeout", "240s", "--logs", timeout=260)
+    assert "is CONFIRMED" in said
+    figures.append(f"helm install to the first confirmed order: {time.monotonic() - began:.0f} s")
+    shop.settled()
+    shop.audit()
+
+
+def test_it_fits_in_a_gigabyte(shop: Release, figures: list[str]) -> None:
+    until(lambda: len(shop.memory()) >= len(SERVICES) + len(STORES), 90, "the metrics do not know every pod")
+    ours = {name: size for name, size in shop.memory().items() if not name.startswith(("auditor", "seed", "smoke"))}
+    figures.append(f"memory of the release, one pod of each: {sum(ours.values()) / 1e6:.0f} MB")
+    assert sum(ours.values()) < 1e9, ours
+
+
+def test_every_pod_is_restricted(shop: Release) -> None:
+    run("kubectl", "label", "namespace", shop.namespace, "pod-security.kubernetes.io/enforce=restricted", "--overwrite")
+    said = run("kubectl", "label", "--dry-run=server", "--overwrite", "namespace", shop.namespace,
+               "pod-security.kubernetes.io/enforce=restricted", check=False)  # fmt: skip
+    assert "violate" not in said
+    for pod in shop.get("pods")["items"]:
+        assert pod["spec"]["automountServiceAccountToken"] is False, pod["metadata"]["name"]
+        for container in pod["spec"]["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True, pod["metadata"]["name"]
+
+
+@pytest.mark.parametrize(
+    ("app", "address", "reached"),
+    [
+        ("order", "postgres:5432", True),
+        ("cart", "valkey:6379", True),
+        ("cart", "postgres:5432", False),
+        ("cart", "order:8000", False),
+        ("order", "valkey:6379", False),
+        ("order", "psp:8000", False),
+        ("psp", "postgres:5432", False),
+        ("payment", "psp:8000", True),
+    ],
+)
+def test_a_pod_reaches_what_it_needs_and_nothing_else(shop: Release, app: str, address: str, reached: bool) -> None:
+    host, port = address.split(":")
+    connect = f"import socket; socket.create_connection(({host!r}, {port}), timeout=2)"
+    (pod, *_) = shop.pods(app)
+    said = shop.kubectl("exec", pod["metadata"]["name"], "--", "python", "-c", connect, check=False)
+    assert ("Error" not in said) is reached, said
+
+
+def test_catalog_and_order_go_from_one_to_three_and_back(shop: Release, traffic) -> None:
+    with traffic("catalog and order scaled 1 → 3 → 1") as flow:
+        for count in (3, 1):
+            shop.kubectl("scale", f"--replicas={count}", "deployment/catalog", "deployment/order")
+            shop.settled()
+            time.sleep(3)
+        gone_by = time.monotonic() + 20
+        while len(shop.pods("catalog")) > 1 and time.monotonic() < gone_by:
+            time.sleep(1)
+    assert flow.failed == 0
+
+
+def test_the_cpu_scales_it_out_and_back(shop: Release, traffic) -> None:
+    shop.upgrade(
+        catalog_autoscaling_enabled="true",
+        catalog_autoscaling_minReplicas="1",
+        catalog_autoscaling_maxReplicas="2",
+        catalog_autoscaling_cpu="100",
+        catalog_autoscaling_scaleDownAfter="10",
+    )
+
+    def replicas() -> int:
+        return int(shop.get("deployment", "catalog")["spec"].get("replicas", 1))
+
+    with traffic("catalog scaled by its CPU 1 → 2"):
+        until(lambda: replicas() == 2, 150, "the autoscaler did not add a pod")
+    until(lambda: replicas() == 1, 180, "the autoscaler did not take the pod away")
+    shop.upgrade(catalog_autoscaling_enabled="false")
+
+
+def test_with_two_of_each_a_pod_of_every_service_is_deleted(shop: Release, traffic) -> None:
+    shop.upgrade("--values", "charts/shop/values-ha.yaml")
+    shop.settled()
+    for service in SERVICES:
+        assert {pod["spec"]["nodeName"] for pod in shop.pods(service)} == set(shop.nodes), service
+    with traffic("a pod of each service deleted") as flow:
+        for service in SERVICES:
+            shop.kubectl("delete", "pod", "--wait=false", shop.pods(service)[0]["metadata"]["name"])
+        shop.settled()
+    assert flow.failed == 0
+
+
+def test_messages_and_requests_are_scaled_apart(shop: Release, traffic) -> None:
+    with traffic("order's worker split off, and joined again") as flow:
+        shop.upgrade(order_worker_enabled="true")
+        shop.settled()
+        assert len(shop.pods("order")) == 3
+        assert {role(pod) for pod in shop.pods("order")} == {"api", "worker"}
+        shop.upgrade(order_worker_enabled="false")
+        shop.settled()
+    assert flow.failed == 0
+
+
+def test_an_upgrade_and_its_rollback_are_not_noticed(shop: Release, traffic) -> None:
+    with traffic("upgrade to a new image and schema, and rollback") as flow:
+        before = shop.get("deployment", "order")["spec"]["template"]["spec"]["containers"][0]["image"]
+        shop.upgrade(order_image_tag="test-2", catalog_image_tag="test-2")
+        shop.settled()
+        assert revision(shop) == "0002"
+        shop.helm("rollback", shop.name)
+        del shop.values["order.image.tag"], shop.values["catalog.image.tag"]
+        shop.settled()
+        assert revision(shop) == "0002"  # an older release runs on a newer schema
+        assert shop.get("deployment", "order")["spec"]["template"]["spec"]["containers"][0]["image"] == before
+    assert flow.failed == 0
+
+
+def test_a_node_is_drained(shop: Release, traffic) -> None:
+    with traffic(f"a node drained ({shop.other})") as flow:
+        try:
+            options = ["--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s"]
+            run("kubectl", "drain", shop.other, *options, f"--pod-selector=app.kubernetes.io/instance={shop.name}")
+            shop.settled()
+        finally:
+            run("kubectl", "uncordon", shop.other)
+    assert flow.failed == 0
+
+
+def test_a_node_dies_and_comes_back(shop: Release, traffic) -> None:
+    spread_again(shop)
+    with traffic("a node stopped, and started"), shop.node_stopped(shop.other):
+        shop.node_is(shop.other, "Unknown")
+        until(lambda: all(ready_pods(shop, service) for service in SERVICES), 60, "a service has no ready pod")
+        time.sleep(10)
+    shop.settled()
+
+
+def test_a_node_is_cut_off_for_thirty_seconds(shop: Release, traffic) -> None:
+    spread_again(shop)
+    with traffic("a node cut off for 30 s"), shop.node_cut_off(shop.other):
+        time.sleep(30)
+    shop.settled()
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_store_is_deleted(shop: Release, traffic, store: str) -> None:
+    with traffic(f"{store}'s pod deleted"):
+        shop.kubectl("delete", "pod", f"{store}-0", "--wait=false")
+        time.sleep(3)
+        shop.kubectl("rollout", "status", f"statefulset/{store}", "--timeout=120s")
+        time.sleep(3)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ("order.replica=2", "replica"),
+        ("edge.lbPolicy=random", "lbPolicy"),
+        ("order.replicas=two", "replicas"),
+        ("infra.enabled=false,order.existingSecret=nowhere", "no Secret nowhere"),
+    ],
+)
+def test_a_wrong_value_is_told_before_anything_changes(shop: Release, values: str, said: str) -> None:
+    before = shop.helm("history", shop.name, "--output", "json")
+    answer = shop.helm("upgrade", shop.name, "charts/shop", "--reuse-values", "--set", values, check=False)
+    assert said in answer
+    assert shop.helm("history", shop.name, "--output", "json") == before
+
+
+def test_an_image_that_is_not_there_harms_nobody(shop: Release, traffic) -> None:
+    with traffic("an upgrade to an image that is not there") as flow:
+        shop.upgrade(catalog_image_tag="nowhere")
+        until(lambda: "ImagePull" in json.dumps(shop.get("pods")), 60, "no pod says that its image is missing")
+        del shop.values["catalog.image.tag"]
+        shop.helm("rollback", shop.name)
+        shop.settled()
+    assert flow.failed == 0
+
+
+def test_a_database_that_does_not_answer_is_told_in_one_line(shop: Release) -> None:
+    url = "postgresql://order:x1x1x1@postgres:5433/order"
+    shop.kubectl("create", "secret", "generic", "elsewhere", f"--from-literal=database-url={url}")
+    shop.upgrade(order_secrets_database__url_name="elsewhere") if False else None
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "elsewhere"},
+        "spec": {"backoffLimit": 0, "template": migration_of_order(shop)},
+    }
+    shop.kubectl("apply", "--filename", "-", stdin=json.dumps(job))
+    shop.kubectl("wait", "--for=condition=Failed", "job/elsewhere", "--timeout=90s")
+    said = shop.kubectl("logs", "job/elsewhere").strip().splitlines()
+    assert len(said) == 1
+    assert "postgres:5433" in said[0]
+    assert "x1x1x1" not in said[0]
+
+
+def test_uninstalled_it_leaves_what_it_says(shop: Release) -> None:
+    shop.kubectl("delete", "pod", "auditor", "--ignore-not-found", "--wait=false")
+    shop.kubectl("delete", "job/elsewhere", "secret/elsewhere", "--ignore-not-found")
+    shop.helm("uninstall", shop.name, "--wait", "--timeout", "120s")
+    kinds = "deployments,statefulsets,pods,services,jobs,cronjobs,networkpolicies,hpa,pdb,configmaps,serviceaccounts"
+    until(lambda: not left(shop, kinds), 60, f"{left(shop, kinds)} are left")
+    assert {name.split("/")[0] for name in left(shop, "pvc,secrets")} <= {"persistentvolumeclaim", "secret"}
+    assert sorted(left(shop, "secrets")) == ["secret/shop", "secret/stores"]
+    assert len(left(shop, "pvc")) == len(STORES)
+
+
+def left(shop: Release, kinds: str) -> list[str]:
+    names = shop.kubectl("get", kinds, "--output", "name").split()
+    return [name for name in names if name not in ("configmap/kube-root-ca.crt", "serviceaccount/default")]
+
+
+def ready_pods(shop: Release, name: str) -> list[str]:
+    return [
+        pod["metadata"]["name"]
+        for pod in shop.pods(name)
+        if any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", ()))
+    ]
+
+
+def role(pod: dict) -> str:
+    return str(pod["metadata"]["labels"]["app.kubernetes.io/component"])
+
+
+def revision(shop: Release) -> str:
+    query = "SELECT version_num FROM alembic_version"
+    return shop.kubectl(
+        "exec", "postgres-0", "--", "psql", "-h", "/var/run/postgresql", "-U", "postgres", "-Atc", query, "order"
+    ).strip()
+
+
+def migration_of_order(shop: Release) -> dict:
+    """The pod of order's migration, for a database that is not there."""
+    (job, *_) = [job for job in shop.get("jobs")["items"] if job["metadata"]["name"].startswith("order-migrate")]
+    template = job["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    container["command"] = ["python", "-m", "chassis.db.migrations", "order", "--wait", "3"]
+    for source in next(v for v in template["spec"]["volumes"] if v["name"] == "secrets")["projected"]["sources"]:
+        source["secret"]["name"] = "elsewhere"
+        source["secret"]["items"] = [{"key": "database-url", "path": "database-url"}]
+    return {
+        "metadata": {
+            "labels": {
+                k: v for k, v in template["metadata"]["labels"].items() if "quayside" in v or k.startswith("app.")
+            }
+        },
+        "spec": template["spec"],
+    }
+
+
+def spread_again(shop: Release) -> None:
+    """Both nodes get a pod of each service again: those that a drain or a death has moved do not go back by themselves."""
+    together = [s for s in SERVICES if len({pod["spec"]["nodeName"] for pod in shop.pods(s)}) < 2]
+    if together:
+        shop.kubectl("rollout", "restart", *(f"deployment/{service}" for service in together))
+        shop.settled()
