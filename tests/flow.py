@@ -24,8 +24,8 @@ AMOUNT = 100
 class Flow:
     """Shoppers who order again and again; a request without a definite answer is sent again, a POST with its key.
 
-    `pause` is how long each of them rests after an order, in seconds. `seen` has, for each try of a request, when it ended (monotonic seconds), whether its answer was definite, and the
-    how manieth try it was.
+    `pause` is how long each of them rests after an order, in seconds. `seen` has, for each try of a request, when it
+    ended (monotonic seconds), whether its answer was definite, and the how manieth try it was.
     """
 
     url: str

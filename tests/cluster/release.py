@@ -1,4 +1,4 @@
-"""A release of the shop on the cluster that KUBECONFIG names, and what tests do to it: kubectl, helm, docker for nodes."""
+"""A release of the shop on the cluster that KUBECONFIG names, and what tests do to it, its pods and its nodes."""
 
 import base64
 import json
@@ -37,6 +37,7 @@ class Release:
     namespace: str = "quayside-test"
     name: str = "shop"
     values: dict[str, str] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
 
     def kubectl(self, *arguments: str, **options: Any) -> str:
         return run("kubectl", "--namespace", self.namespace, *arguments, **options)
@@ -47,12 +48,12 @@ class Release:
     def get(self, *what: str) -> Any:
         return json.loads(self.kubectl("get", *what, "--output", "json"))
 
-    def upgrade(self, *arguments: str, **values: str) -> None:
+    def upgrade(self, **values: str) -> None:
         """Install, or change these values (`order_replicas` is `order.replicas`) and keep the others."""
         self.values |= {name.replace("_", "."): value for name, value in values.items()}
         options = [f"--set={name}={value}" for name, value in self.values.items()]
-        chart = str(ROOT / "charts" / "shop")
-        self.helm("upgrade", "--install", self.name, chart, "--create-namespace", *options, *arguments)
+        options += [f"--values={file}" for file in self.files]
+        self.helm("upgrade", "--install", self.name, "charts/shop", "--create-namespace", *options)
 
     def settled(self, timeout: int = 240) -> None:
         """Waits until every Deployment and StatefulSet has what it should have, and nothing of what it had."""
@@ -62,9 +63,8 @@ class Release:
 
     def pods(self, name: str) -> list[dict[str, Any]]:
         """Of an app, those that are not on their way out."""
-        found = self.get(
-            "pods", "--selector", f"app.kubernetes.io/name={name},app.kubernetes.io/component in (api,worker)"
-        )
+        which = f"app.kubernetes.io/name={name},app.kubernetes.io/component in (api,worker)"
+        found = self.get("pods", "--selector", which)
         return [pod for pod in found["items"] if "deletionTimestamp" not in pod["metadata"]]
 
     @cached_property
