@@ -70,7 +70,7 @@ spec:
       kind: PersistentVolumeClaim
       metadata:
         name: data
-        labels: {{- include "common.selector" $pod | nindent 10 }}
+        labels: {app.kubernetes.io/name: {{ $app.name }}, app.kubernetes.io/part-of: quayside}
       spec:
         accessModes: [ReadWriteOnce]
         {{- with $values.storage.className }}
