@@ -8,13 +8,15 @@ PACKAGES := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/p
 
 # Images are IMAGES/<service>:TAG; REGISTRY stands for IMAGES=REGISTRY/quayside.
 ifdef REGISTRY
+export REGISTRY
 export IMAGES := $(REGISTRY)/quayside
 endif
 ifdef TAG
 export TAG
 endif
 
-.PHONY: help setup up down reset status logs seed images push pull test test-containers lint format bench audit lock
+.PHONY: help setup up down reset status logs seed images push pull charts cluster-up cluster-down test \
+  test-containers cluster-test lint format bench audit lock
 
 help:  ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -44,12 +46,30 @@ reset: $(INSTALLED)  ## Stop the shop and remove its data
 images:  ## Build every image
 	@docker buildx bake
 
-push: export TAG := $(or $(TAG),$(shell git describe --tags --always --dirty))
+# A working tree with changes of its own gets a name of its own each time: a node keeps what it has pulled.
+VERSION = $(or $(TAG),$(shell git describe --tags --always --dirty=-$$(date +%s)))
+
+push: export TAG := $(VERSION)
 push:  ## Build every image and push it: REGISTRY=registry.example:5000, TAG as git describes this commit
 	@REVISION=$$(git rev-parse HEAD) SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) docker buildx bake --push $(BAKE)
 
 pull:  ## Fetch what was pushed: REGISTRY=… TAG=…; `make up` with the same runs it
 	@docker compose pull $(notdir $(wildcard services/*))
+
+##@ On the Kubernetes cluster that KUBECONFIG names
+charts: $(INSTALLED)  ## Fetch the charts' dependencies and check the charts
+	@tools/charts.sh check
+
+cluster-up: export TAG := $(VERSION)
+cluster-up:  ## Push the images to REGISTRY and install the shop in the namespace quayside
+	@test -n "$(REGISTRY)" || { echo "Name a registry that the nodes pull from: make cluster-up REGISTRY=localhost:5000" >&2; exit 2; }
+	@$(MAKE) push
+	@tools/charts.sh build
+	@helm upgrade --install shop charts/shop --namespace quayside --create-namespace --wait --wait-for-jobs --timeout 10m \
+	  --set global.registry=$(REGISTRY),global.tag=$(TAG)
+
+cluster-down:  ## Remove it; the volumes and the passwords stay
+	@helm uninstall shop --namespace quayside --wait --timeout 5m
 
 ##@ Prove it
 test: $(INSTALLED)  ## Run every test against real stores
@@ -59,6 +79,10 @@ test: $(INSTALLED)  ## Run every test against real stores
 test-containers: $(INSTALLED)  ## Run them on containers: stores of the newest versions, and the shop by Compose
 	@RUNTIME=compose TEST_STORES=containers TESTCONTAINERS_RYUK_DISABLED=true \
 	  $(BIN)/pytest libs services tests/containers tests/e2e/test_orders.py tests/faults
+
+cluster-test: $(INSTALLED)  ## Install the shop on that cluster, in the namespace quayside-test, and break it; REGISTRY=localhost:5000
+	@tools/charts.sh build
+	@$(BIN)/pytest tests/cluster
 
 audit: $(INSTALLED)  ## Check what must hold once the shop is quiet
 	@$(SHOPCTL) audit
