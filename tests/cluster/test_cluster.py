@@ -1,12 +1,19 @@
 """The shop on a real cluster, from an empty namespace to an empty one. The tests build on one another, in order."""
 
 import json
+import re
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
+import httpx2
 import pytest
 from release import NODE_PORT, SERVICES, STORES, Release, run, until
 
 pytestmark = pytest.mark.timeout(420)
+
+SERVED = re.compile(r'^http_server_request_duration_seconds_count\{.*http_route="/api/.*\} ([\d.]+)', re.MULTILINE)
 
 
 def test_one_command_installs_it_and_an_order_is_confirmed(shop: Release, figures: list[str]) -> None:
@@ -79,6 +86,33 @@ def test_catalog_and_order_go_from_one_to_three_and_back(shop: Release, traffic)
         while len(shop.pods("catalog")) > 1 and time.monotonic() < gone_by:
             time.sleep(1)
     assert flow.failed == 0
+
+
+def test_each_policy_shares_requests_as_it_says(shop: Release, figures: list[str]) -> None:
+    shop.kubectl("scale", "--replicas=2", "deployment/catalog")
+    shop.settled()
+    with slow_pod(shop, "catalog") as slow:
+        time.sleep(3)  # the edge looks names up every 2 s
+
+        shop.upgrade(catalog_replicas="2", edge_lbPolicy="round-robin")
+        shop.settled()
+        counts = counted(shop, requests=90, clients=1)
+        figures.append(f"round-robin, requests by pod: {sorted(counts.values())}")
+        assert max(counts.values()) - min(counts.values()) <= 6, counts
+
+        shop.upgrade(edge_lbPolicy="least-connections")
+        shop.settled()
+        counts = counted(shop, requests=900, clients=9)
+        figures.append(f"least-connections, a slow pod: {counts.pop(slow)}, the others: {sorted(counts.values())}")
+        assert int(figures[-1].split(",")[1].split(": ")[1]) < min(counts.values()) / 2, figures[-1]
+
+        shop.upgrade(edge_lbPolicy="source-ip-hash")
+        shop.settled()
+        counts = counted(shop, requests=60, clients=1)
+        figures.append(f"source-ip-hash, one client: {sorted(counts.values())}")
+        assert sorted(counts.values()) == [0, 0, 60]
+    shop.upgrade(catalog_replicas="1", edge_lbPolicy="round-robin")
+    shop.settled()
 
 
 def test_the_cpu_scales_it_out_and_back(shop: Release, traffic) -> None:
@@ -238,6 +272,43 @@ def ready_pods(shop: Release, name: str) -> list[str]:
         for pod in shop.pods(name)
         if any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", ()))
     ]
+
+
+@contextmanager
+def slow_pod(shop: Release, name: str) -> Iterator[str]:
+    """One pod more of a service, with a seventh of a core."""
+    (pod, *_) = shop.pods(name)
+    labels = {key: text for key, text in pod["metadata"]["labels"].items() if key != "pod-template-hash"}
+    spec = {key: value for key, value in pod["spec"].items() if key not in ("nodeName", "topologySpreadConstraints")}
+    spec["containers"][0]["resources"]["limits"]["cpu"] = "150m"
+    slow = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-slow", "labels": labels}, "spec": spec}
+    shop.kubectl("apply", "--filename", "-", stdin=json.dumps(slow))
+    try:
+        shop.kubectl("wait", "--for=condition=Ready", f"pod/{name}-slow", "--timeout=120s")
+        yield f"{name}-slow"
+    finally:
+        shop.kubectl("delete", "pod", f"{name}-slow")
+
+
+def counted(shop: Release, *, requests: int, clients: int) -> dict[str, int]:
+    """How many of so many reads of the catalogue each of its pods answers."""
+    before = served(shop)
+
+    def read(count: int) -> None:
+        with httpx2.Client(base_url=shop.place.address, timeout=30) as http:
+            for _ in range(count):
+                http.get("/api/catalog/products?limit=1").raise_for_status()
+
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(read, [requests // clients] * clients))
+    return {pod: count - before[pod] for pod, count in served(shop).items()}
+
+
+def served(shop: Release) -> dict[str, int]:
+    look = "import urllib.request as r; print(r.urlopen('http://localhost:8000/metrics').read().decode())"
+    names = [pod["metadata"]["name"] for pod in shop.pods("catalog")]
+    texts = {name: shop.kubectl("exec", name, "--", "python", "-c", look) for name in names}
+    return {name: round(sum(map(float, SERVED.findall(text)))) for name, text in texts.items()}
 
 
 def role(pod: dict) -> str:
