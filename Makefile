@@ -101,6 +101,7 @@ lint: $(INSTALLED)  ## Check style, types, architecture, scripts
 	@git ls-files '*.sh' .ci/run | xargs -r $(BIN)/shellcheck
 	@$(BIN)/yamllint --strict .
 	@git ls-files '*Dockerfile' | xargs $(BIN)/hadolint
+	@$(BIN)/zizmor --quiet --offline .github
 
 format: $(INSTALLED)  ## Put the code into its form
 	@$(BIN)/ruff check --fix

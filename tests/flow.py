@@ -5,8 +5,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,7 +26,8 @@ class Flow:
     """Shoppers who order again and again; a request without a definite answer is sent again, a POST with its key.
 
     `pause` is how long each of them rests after an order, in seconds. `seen` has, for each try of a request, when it
-    ended (monotonic seconds), whether its answer was definite, and the how manieth try it was.
+    ended (monotonic seconds), whether its answer was definite, and the how manieth try it was; `trouble` tells of those
+    that were not.
     """
 
     url: str
@@ -37,6 +39,7 @@ class Flow:
     acknowledged: int = 0
     refused: dict[int, int] = field(default_factory=dict)
     seen: list[tuple[float, bool, int]] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
     failures: list[BaseException] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -123,12 +126,18 @@ class Flow:
     def _until_answered(self, call: Callable[[], httpx2.Response]) -> httpx2.Response:
         """Repeats a call that may be repeated, as a patient client does, until its answer is definite."""
         for tries, pause in enumerate(PAUSES, 1):
-            answer = None
-            with suppress(httpx2.TransportError):
+            answer, began = None, time.monotonic()
+            try:
                 answer = call()
+                said = f"{answer.status_code} {answer.request.method} {answer.request.url.path}"
+            except httpx2.TransportError as error:
+                said = repr(error)
             ok = answer is not None and answer.status_code < 500
+            now = time.monotonic()
             with self._lock:
-                self.seen.append((time.monotonic(), ok, tries))
+                self.seen.append((now, ok, tries))
+                if not ok:
+                    self.trouble.append(f"{datetime.now():%T.%f} try {tries}, after {now - began:.2f} s: {said}")
             if answer is not None:
                 if ok:
                     return answer
