@@ -34,9 +34,9 @@ tolerations:
 {{- define "common.container" -}}
 {{- $image := .values.image -}}
 {{- $global := and (not .foreign) .chart.Values.global | default dict -}}
-{{- $tag := $image.tag | default $global.tag | default .chart.Chart.AppVersion -}}
+{{- $tag := $image.tag | default $global.tag | default (empty $image.digest | ternary .chart.Chart.AppVersion "") -}}
 image: {{ with $image.registry | default $global.registry }}{{ . }}/{{ end }}{{ $image.repository }}
-  {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $tag }}{{ end }}
+  {{- with $tag }}:{{ . }}{{ end }}{{ with $image.digest }}@{{ . }}{{ end }}
 imagePullPolicy: {{ $image.pullPolicy }}
 securityContext:
   allowPrivilegeEscalation: false
