@@ -18,7 +18,14 @@ PSP = {"WEBHOOK_URL": "http://127.0.0.1:9/", "PSP_WEBHOOK_SECRET": "only-for-the
 
 Docker = Callable[..., str]
 Attempt = Callable[..., subprocess.CompletedProcess[str]]
+Answers = Callable[[httpx2.Client, str], None]
 Serve = Callable[..., contextlib.AbstractContextManager[tuple[str, httpx2.Client]]]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The clone."""
+    return ROOT
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +94,23 @@ def hardened() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def serve_psp(docker: Docker) -> Serve:
+def wait_for() -> Answers:
+    """`wait_for(client, "/path")` returns when that is answered with 200."""
+
+    def wait_for(client: httpx2.Client, path: str, seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with contextlib.suppress(httpx2.TransportError):
+                if client.get(path).status_code == 200:
+                    return
+            time.sleep(0.1)
+        raise AssertionError(f"{client.base_url} did not answer within {seconds} s")
+
+    return wait_for
+
+
+@pytest.fixture(scope="session")
+def serve_psp(docker: Docker, wait_for: Answers) -> Serve:
     """`serve_psp(image)` runs the provider, hardened, and gives its container and a client of it.
 
     It is the one service that needs no other.
@@ -100,19 +123,9 @@ def serve_psp(docker: Docker) -> Serve:
         try:
             address = docker("port", container, "8000")
             with httpx2.Client(base_url=f"http://{address}", timeout=10) as client:
-                wait_until_ready(client)
+                wait_for(client, "/health/ready")
                 yield container, client
         finally:
             docker("rm", "--force", "--volumes", container)
 
     return serving
-
-
-def wait_until_ready(client: httpx2.Client, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(httpx2.TransportError):
-            if client.get("/health/ready").status_code == 200:
-                return
-        time.sleep(0.1)
-    raise AssertionError(f"{client.base_url} was not ready within {seconds} s")
