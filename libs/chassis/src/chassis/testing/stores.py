@@ -28,7 +28,7 @@ ADMINISTRATOR = "tester"
 _GREETINGS = {
     # StartupMessage: a request for a password; while it starts, an error.
     5432: (b"\x00\x00\x00\x17\x00\x03\x00\x00user\x00postgres\x00\x00", b"R"),
-    6379: (b"PING\r\n", b"+PONG"),
+    6379: (b"PING\r\n", b"-NOAUTH"),
     5672: (b"AMQP\x00\x00\x09\x01", b"\x01"),  # a method frame: Connection.Start
 }
 
@@ -57,8 +57,9 @@ def valkey() -> Iterator[str]:
     if given := os.environ.get("TEST_VALKEY_URL"):
         yield given
     elif containers():
-        with _container(VALKEY_IMAGE, 6379, {}, "valkey-server --appendonly yes") as address:
-            yield f"redis://{address}/0"
+        arguments = f"valkey-server --appendonly yes --requirepass {PASSWORD}"
+        with _container(VALKEY_IMAGE, 6379, {}, arguments) as address:
+            yield f"redis://:{PASSWORD}@{address}/0"
     else:
         with _home() as home:
             server = Valkey(home / "valkey", free_ports(1)[0], PASSWORD)

@@ -1,0 +1,87 @@
+"""The stores of a test session, as containers: gone with it however it ends, and one line when they cannot start."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from chassis.testing import stores
+
+SESSION = """
+import pathlib, time
+pytest_plugins = ["chassis.testing.fixtures"]
+
+def test_that_asks_for_a_store(valkey_url):
+    pathlib.Path("started").touch()
+    {then}
+"""
+
+
+@pytest.fixture
+def session(tmp_path: Path):
+    """`session("assert False")` starts a test session of one test, which has a Valkey and then does that."""
+
+    def start(then: str, **environment: str) -> subprocess.Popen[str]:
+        (tmp_path / "test_one.py").write_text(SESSION.format(then=then))
+        return subprocess.Popen(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_one.py"],
+            cwd=tmp_path,
+            env=os.environ | {"TEST_STORES": "containers", "TESTCONTAINERS_RYUK_DISABLED": "true", **environment},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.fixture
+def left_behind(docker):
+    """The containers of Valkey that were not there before the test."""
+    command = ("ps", "--all", "--quiet", "--filter", f"ancestor={stores.VALKEY_IMAGE}")
+    before = set(docker(*command).split())
+    return lambda: set(docker(*command).split()) - before
+
+
+def test_a_session_that_fails_leaves_no_container(session, left_behind) -> None:
+    process = session("assert False")
+
+    output, _ = process.communicate(timeout=60)
+    assert (process.returncode, "1 failed" in output) == (1, True)
+    assert left_behind() == set()
+
+
+def test_a_session_that_is_told_to_end_leaves_no_container(session, left_behind, tmp_path: Path) -> None:
+    process = session("time.sleep(60)")
+    while not (tmp_path / "started").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    assert len(left_behind()) == 1
+
+    process.send_signal(signal.SIGTERM)
+
+    process.communicate(timeout=30)
+    assert left_behind() == set()
+
+
+def test_an_engine_that_does_not_answer_is_told_in_one_line(session) -> None:
+    output, _ = session("pass", DOCKER_HOST="unix:///nowhere/docker.sock").communicate(timeout=60)
+
+    assert (
+        output.splitlines()[-1].strip("! ").endswith("No Docker Engine answers: start it, or set TEST_STORES=native")
+    ), output
+
+
+def test_an_image_that_is_missing_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "containers", lambda: True)
+    monkeypatch.setattr(stores, "VALKEY_IMAGE", "localhost:1/valkey:none")
+
+    with pytest.raises(stores.StartError) as raised, stores.valkey():
+        pass
+
+    assert str(raised.value).startswith("localhost:1/valkey:none does not start (")
+    assert str(raised.value).endswith("); see `docker pull localhost:1/valkey:none`, or set TEST_STORES=native")
+    assert "\n" not in str(raised.value)
