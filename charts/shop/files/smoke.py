@@ -36,7 +36,7 @@ def place() -> dict[str, Any]:
         "shipping_address": {"name": "Smoke", "line1": "1", "city": "Bergen", "postal_code": "5003", "country": "NO"},
         "expected_total": product["price"],
     }
-    return call("POST", "/api/orders", token, order, {"Idempotency-Key": str(uuid.uuid4())}) | {"token": token}
+    return call("POST", "/api/orders", token, order, key=str(uuid.uuid4())) | {"token": token}
 
 
 def settled(order: dict[str, Any]) -> str:
@@ -50,7 +50,7 @@ class NotYet(Exception):
     """What time may mend."""
 
 
-def retried[T](attempt: Callable[[], T], deadline: float) -> T:
+def retried(attempt: Callable[[], Any], deadline: float) -> Any:
     while True:
         try:
             return attempt()
@@ -60,12 +60,12 @@ def retried[T](attempt: Callable[[], T], deadline: float) -> T:
             time.sleep(0.5)
 
 
-def call(
-    method: str, path: str, token: str = "", body: object = None, headers: dict[str, str] | None = None
-) -> dict[str, Any]:
-    sent = {"Content-Type": "application/json", **(headers or {})} | ({"Authorization": f"Bearer {token}"} if token else {})
-    request = Request(SHOP + path, json.dumps(body).encode() if body else None, sent, method=method)
-    with urlopen(request, timeout=10) as answer:
+def call(method: str, path: str, token: str = "", body: object = None, key: str = "") -> dict[str, Any]:
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}", "Idempotency-Key": key}
+    sent = {name: value for name, value in headers.items() if value and value != "Bearer "}
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(SHOP + path, data, sent, method=method)  # noqa: S310
+    with urlopen(request, timeout=10) as answer:  # noqa: S310
         found: dict[str, Any] = json.load(answer)
         return found
 
