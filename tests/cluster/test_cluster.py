@@ -103,15 +103,17 @@ def test_each_policy_shares_requests_as_it_says(shop: Release, figures: list[str
         shop.upgrade(edge_lbPolicy="least-connections")
         shop.settled()
         counts = counted(shop, requests=900, clients=9)
-        figures.append(f"least-connections, a slow pod: {counts.pop(slow)}, the others: {sorted(counts.values())}")
-        assert int(figures[-1].split(",")[1].split(": ")[1]) < min(counts.values()) / 2, figures[-1]
+        spared = counts.pop(slow)
+        figures.append(f"least-connections, a slow pod: {spared}, the others: {sorted(counts.values())}")
+        assert spared < min(counts.values()) * 2 / 3, figures[-1]
 
         shop.upgrade(edge_lbPolicy="source-ip-hash")
         shop.settled()
         counts = counted(shop, requests=60, clients=1)
         figures.append(f"source-ip-hash, one client: {sorted(counts.values())}")
         assert sorted(counts.values()) == [0, 0, 60]
-    shop.upgrade(catalog_replicas="1", edge_lbPolicy="round-robin")
+    del shop.values["catalog.replicas"], shop.values["edge.lbPolicy"]
+    shop.upgrade()
     shop.settled()
 
 
@@ -278,11 +280,11 @@ def ready_pods(shop: Release, name: str) -> list[str]:
 
 @contextmanager
 def slow_pod(shop: Release, name: str) -> Iterator[str]:
-    """One pod more of a service, with a seventh of a core."""
+    """One pod more of a service, with a fraction of a core."""
     (pod, *_) = shop.pods(name)
     labels = {key: text for key, text in pod["metadata"]["labels"].items() if key != "pod-template-hash"}
     spec = {key: value for key, value in pod["spec"].items() if key not in ("nodeName", "topologySpreadConstraints")}
-    spec["containers"][0]["resources"]["limits"]["cpu"] = "150m"
+    spec["containers"][0]["resources"]["limits"]["cpu"] = "75m"
     slow = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-slow", "labels": labels}, "spec": spec}
     shop.kubectl("apply", "--filename", "-", stdin=json.dumps(slow))
     try:

@@ -24,7 +24,7 @@ class Settings(ServiceSettings):
     valkey_connections: Annotated[int, Field(ge=1, le=200)] = 16
     """Connections a process holds at the most."""
 
-    valkey_timeout: Annotated[float, Field(gt=0, le=5)] = 0.3
+    valkey_timeout: Annotated[float, Field(gt=0, le=5)] = 1.0
     """Seconds to wait for a connection, and for an answer."""
 
     cart_days: Annotated[int, Field(ge=1, le=365)] = 30
