@@ -191,13 +191,25 @@ async def test_without_keys_a_service_starts_and_answers_unavailable():
             await verifier.verify(token())
 
 
-async def test_an_issuer_that_stays_down_is_logged_once(caplog, monkeypatch):
-    async with verifying("http://127.0.0.1:1/.well-known/jwks.json") as verifier:
+async def test_an_issuer_that_stays_down_is_told_once_with_its_address(caplog, monkeypatch):
+    url = "http://127.0.0.1:1/.well-known/jwks.json"
+    async with verifying(url) as verifier:
         for _ in range(3):
             monkeypatch.setattr(verifier, "_fetched", float("-inf"))
             with pytest.raises(Unavailable):
                 await verifier.verify(token())
-    assert caplog.text.count("fetching the signing keys failed") == 1
+    (line,) = [record.message for record in caplog.records if record.name == "chassis.auth"]
+    assert line.startswith(f"signing keys from {url}: Cannot connect to host 127.0.0.1:1 ")
+    assert "; is JWKS_URL right?" in line
+
+
+async def test_an_address_without_keys_is_told(issuer: Issuer, caplog):
+    issuer.status = 404
+    async with verifying(issuer.url) as verifier:
+        with pytest.raises(Unavailable):
+            await verifier.verify(token())
+    (line,) = [record.message for record in caplog.records if record.name == "chassis.auth"]
+    assert line.startswith(f"signing keys from {issuer.url}: it answered 404; is JWKS_URL right?")
 
 
 async def test_keys_that_come_late_are_used(issuer: Issuer, eventually):

@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -310,6 +311,40 @@ async def test_a_consumer_waits_for_a_broker_that_is_down(topology, cable, event
         await asyncio.sleep(0.3)
         await cable.mend()
         await eventually(lambda: handled.done == [1])
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"netloc": "lamps:9d2f@127.0.0.1:1"}, "connection refused"),
+        ({"password": "9d2f"}, "it refuses the user or the password"),
+        ({"path": "/chairs"}, "it has no such virtual host, or does not let the user in"),
+    ],
+)
+async def test_a_broker_that_cannot_be_used_is_told_once(topology, caplog, change: dict[str, str], why: str):
+    url = urlsplit(topology.url)
+    netloc = change.get("netloc") or f"{url.username}:{change.get('password', url.password)}@{url.hostname}:{url.port}"
+    changed = url._replace(netloc=netloc, path=change.get("path", url.path))
+
+    async with consuming(topology, Handled(), url=changed.geturl()):
+        await asyncio.sleep(1.5)  # three tries
+
+    lines = [record.message for record in caplog.records if record.name.startswith("chassis")]
+    assert lines == [
+        f"consuming {topology.queue}: RabbitMQ at {netloc.rpartition('@')[2]} cannot be used: {why};"
+        " is BROKER_URL right? (trying until it succeeds)"
+    ]
+
+
+async def test_a_queue_that_does_not_exist_is_told_once(topology, caplog):
+    async with Consumer(topology.url, "chairs", [handles(Lit, Handled())]):
+        await asyncio.sleep(1.5)
+
+    lines = [record.message for record in caplog.records if record.name.startswith("chassis")]
+    assert lines == [
+        "consuming chairs: the queue does not exist: load deploy/rabbitmq's definitions into the broker"
+        " (trying until it succeeds)"
+    ]
 
 
 async def test_a_published_message_is_in_the_queue_when_the_call_returns(topology):

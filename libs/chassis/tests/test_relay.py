@@ -131,6 +131,17 @@ async def test_what_is_committed_while_the_broker_is_down_is_published_when_it_i
     assert set(await published(topology)) == {*first, *second}
 
 
+async def test_a_broker_that_stays_down_is_told_once(db: Database, topology, caplog):
+    async with relay(db, topology, "amqp://lamps:9d2f@127.0.0.1:1/lamps"):
+        await put(db, Lit(watts=1))
+        await asyncio.sleep(1.5)  # three tries
+
+    assert [record.message for record in caplog.records if record.name == "chassis.relay"] == [
+        "relay: RabbitMQ at 127.0.0.1:1 cannot be used: connection refused; is BROKER_URL right?"
+        " (trying until it succeeds)"
+    ]
+
+
 async def test_the_backlog_is_the_age_of_the_oldest_row(db: Database, topology, cable, eventually):
     await cable.cut()
     async with relay(db, topology, cable.url) as running:

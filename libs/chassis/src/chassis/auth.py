@@ -18,6 +18,7 @@ from joserfc.jwk import KeySet
 
 from chassis.errors import Forbidden, Unauthenticated, Unavailable
 from chassis.http import HttpClient
+from chassis.outage import Outage
 
 __all__ = ["Caller", "Claims", "Principal", "TokenVerifier", "principal", "requires"]
 
@@ -79,7 +80,7 @@ class TokenVerifier:
         self._path = f"/.well-known/{path}"
         self._keys: KeySet | None = None
         self._fetched = float("-inf")
-        self._failing = False
+        self._outage = Outage(log, f"signing keys from {url}")
         self._fetching = asyncio.Lock()
         self._claims = Claims(issuer, audience)
         self._cache: dict[str, tuple[float, Principal]] = {}
@@ -142,11 +143,13 @@ class TokenVerifier:
                 response = await self._client.get(self._path)
                 if response.status == 200:
                     self._keys = KeySet.import_key_set(response.json())
-                    self._failing = False
-            except (Unavailable, JoseError, ValueError) as error:
-                if not self._failing:
-                    log.warning("fetching the signing keys failed, and is tried until it succeeds: %s", error)
-                self._failing = True
+                    self._outage.over()
+                else:
+                    self._outage.failed(f"it answered {response.status}; is JWKS_URL right?")
+            except Unavailable as error:
+                self._outage.failed(f"{error.detail.partition(';')[0]}; is JWKS_URL right?")
+            except (JoseError, ValueError) as error:
+                self._outage.failed(f"it answered what is no key set ({type(error).__name__}); is JWKS_URL right?")
 
     async def _refresh(self) -> None:
         while True:

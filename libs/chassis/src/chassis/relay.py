@@ -21,6 +21,7 @@ from chassis.db import Connection, Database, is_environment_failure
 from chassis.ids import created_at
 from chassis.messaging.envelope import Envelope, pack
 from chassis.messaging.publisher import Publisher, Refused
+from chassis.outage import Outage
 
 __all__ = ["Relay"]
 
@@ -51,6 +52,7 @@ class Relay:
         self._publisher = Publisher(url, name=f"{service}:relay")
         self._wake = asyncio.Event()
         self._stopping = False
+        self._outage = Outage(log, "relay")
         self._task: asyncio.Task[None] | None = None
         self._oldest: float | None = None
         self._blocked: dict[str, tuple[float, float]] = {}  # routing key → (not before, delay)
@@ -82,11 +84,12 @@ class Relay:
                     while await self.publish_once() == TAKE:
                         pass
                 delay = BACKOFF[0]
+                self._outage.over()
             except Exception as error:
                 if not is_environment_failure(error):
                     log.exception("the relay failed; it goes on")
                 else:
-                    log.warning("relay: %s; again in %.1f s", error, delay)
+                    self._outage.failed(error)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5)
                 self._wake.set()

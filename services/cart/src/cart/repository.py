@@ -90,8 +90,11 @@ class Carts:
         await self._redis.aclose(close_connection_pool=True)
 
     async def ping(self) -> None:
-        with _unavailable():
+        """Says nothing by itself: it is asked again and again until Valkey answers."""
+        try:
             await self._redis.ping()
+        except RedisError as error:
+            raise _down() from error
 
     async def get(self, sub: str) -> Cart:
         with _unavailable():
@@ -163,4 +166,8 @@ def _unavailable() -> Iterator[None]:
         yield
     except RedisError as error:
         log.warning("valkey: %s: %s", type(error).__name__, error)
-        raise Unavailable("cart-unavailable", "Carts cannot be reached", "Try again in a second.") from error
+        raise _down() from error
+
+
+def _down() -> Unavailable:
+    return Unavailable("cart-unavailable", "Carts cannot be reached", "Try again in a second.")

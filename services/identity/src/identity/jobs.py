@@ -65,7 +65,7 @@ class Housekeeping:
 
 
 async def main() -> None:
-    settings = Settings()
+    settings = Settings.load("identity")
     async with Database(settings.database_url, name="identity-rotate", size=1) as db:
         await rotate_keys(db, settings, now=True)
 

@@ -5,6 +5,7 @@ import logging
 from typing import Self
 
 from chassis.db import Database, is_environment_failure
+from chassis.outage import Outage
 from order.usecases import saga
 
 __all__ = ["Sweeper"]
@@ -16,6 +17,7 @@ class Sweeper:
     def __init__(self, db: Database, seconds: float) -> None:
         self._db = db
         self._seconds = seconds
+        self._outage = Outage(log, "sweep")
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -33,8 +35,9 @@ class Sweeper:
             try:
                 while await saga.expire(self._db) or await saga.resend_undo(self._db):
                     pass
+                self._outage.over()
             except Exception as error:
                 if is_environment_failure(error):
-                    log.warning("sweep: %s; again in %.0f s", error, self._seconds)
+                    self._outage.failed(error)
                 else:
                     log.exception("the sweep failed; it goes on")

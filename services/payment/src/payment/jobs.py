@@ -9,6 +9,7 @@ from typing import Self
 
 from chassis.batching import Batcher
 from chassis.db import Database, is_environment_failure
+from chassis.outage import Outage
 from payment import usecases
 from payment.models import Answer, Outcome, Payment
 from payment.usecases import Provider, Result
@@ -34,6 +35,7 @@ class Driver:
         self._calls: set[asyncio.Task[None]] = set()
         self._due = asyncio.Event()
         self._full = False
+        self._outage = Outage(log, "leasing payments")
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
@@ -61,8 +63,12 @@ class Driver:
             try:
                 await self._start_due()
                 delay = POLL
+                self._outage.over()
             except Exception as error:
-                log.warning("leasing payments: %s", error, exc_info=None if is_environment_failure(error) else error)
+                if is_environment_failure(error):
+                    self._outage.failed(error)
+                else:
+                    log.exception("leasing payments failed; it goes on")
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5)
             await self._woken()

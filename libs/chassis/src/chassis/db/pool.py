@@ -2,17 +2,15 @@
 
 import asyncio
 import contextlib
-import errno
-import socket
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from pydantic import SecretStr
 
 from chassis.errors import Unavailable
+from chassis.outage import address, reason
 
 __all__ = ["Connection", "Database", "DatabaseDown", "is_environment_failure", "leaves_messages"]
 
@@ -60,8 +58,7 @@ class DatabaseDown(ConnectionError):
 
 
 def _down(url: str, error: OSError | asyncpg.PostgresError) -> DatabaseDown:
-    parts = urlsplit(url)
-    server = f"PostgreSQL at {parts.hostname}:{parts.port or 5432}"
+    server = f"PostgreSQL at {address(url, 5432)}"
     if isinstance(error, asyncpg.PostgresError):
         why = str(error).partition("\n")[0]
         if isinstance(error, asyncpg.InvalidCatalogNameError):
@@ -69,13 +66,7 @@ def _down(url: str, error: OSError | asyncpg.PostgresError) -> DatabaseDown:
         if isinstance(error, NEEDS_CORRECTION):
             return DatabaseDown(f"{server} refuses: {why}; correct DATABASE_URL", passing=False)
         return DatabaseDown(f"{server} refuses: {why}")
-    if isinstance(error, socket.gaierror):
-        why = "the name does not resolve"
-    elif isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(error):
-        why = "connection refused"  # the text is for a name with several addresses
-    else:
-        why = error.strerror or str(error) or type(error).__name__
-    return DatabaseDown(f"{server} does not answer: {why}; is DATABASE_URL right?")
+    return DatabaseDown(f"{server} does not answer: {reason(error)}; is DATABASE_URL right?")
 
 
 async def _no_reset(_: object) -> None:

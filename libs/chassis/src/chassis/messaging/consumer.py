@@ -16,6 +16,7 @@ from chassis.db import is_environment_failure
 from chassis.messaging.envelope import Envelope, Event, Malformed, unpack
 from chassis.messaging.ladder import Ladder, attempts_of, pause
 from chassis.messaging.publisher import close, connect
+from chassis.outage import Outage
 from chassis.outbox import Message
 
 __all__ = ["Consumer", "handles"]
@@ -60,6 +61,7 @@ class Consumer:
         self._head: AbstractIncomingMessage | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._outage = Outage(log, f"consuming {queue}")
         self._ladder = Ladder(url, queue, exchange_dead, self._stopping)
 
     async def __aenter__(self) -> Self:
@@ -88,13 +90,14 @@ class Consumer:
                 self._arrived, self._head = asyncio.Queue(), None
                 queue = await channel.declare_queue(self._queue, passive=True)
                 await queue.consume(self._on_message)
+                self._outage.over()
                 log.info("consuming %s", self._queue)
                 delay = 0.2
                 await self._consume(channel)
             except aio_pika.exceptions.ChannelNotFoundEntity:
-                log.error("queue %s does not exist: load deploy/rabbitmq's definitions into the broker", self._queue)
+                self._outage.failed("the queue does not exist: load deploy/rabbitmq's definitions into the broker")
             except (OSError, RuntimeError, aio_pika.exceptions.AMQPError) as error:
-                log.warning("%s: %s; connecting again in %.1f s", self._queue, error, delay)
+                self._outage.failed(error)
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
@@ -202,12 +205,15 @@ class Consumer:
         self, handler: Handler, items: list[tuple[Envelope, int, Event[Any]]], channel: AbstractChannel
     ) -> bool:
         delay = 0.1
+        told = None
         while True:
             try:
                 await handler([event for _, _, event in items])
             except Exception as error:
                 if is_environment_failure(error):
-                    log.warning("%s: %s; the same batch again in %.1f s", self._queue, error, delay)
+                    if str(error) != told:
+                        log.warning("%s: %s; the same batch again until it succeeds", self._queue, error)
+                    told = str(error)
                     await pause(self._stopping, delay * random.uniform(0.5, 1))  # noqa: S311
                     delay = min(delay * 2, 5)
                     if channel.is_closed or self._stopping.is_set():

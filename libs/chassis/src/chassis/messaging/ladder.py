@@ -54,11 +54,14 @@ class Ladder:
 
     async def _send(self, exchange: str, body: bytes, attempts: int, channel: AbstractChannel) -> bool:
         delay = 0.1
+        told = None
         while not (channel.is_closed or self._stopping.is_set()):
             try:
                 await self._publisher.publish(exchange, self._queue, body, headers={ATTEMPTS: attempts})
             except (BrokerDown, Refused) as error:
-                log.warning("%s: %s; again in %.1f s", self._queue, error, delay)
+                if str(error) != told:
+                    log.warning("%s: %s; again until it succeeds", self._queue, error)
+                told = str(error)
                 await pause(self._stopping, delay)
                 delay = min(delay * 2, 5)
             else:

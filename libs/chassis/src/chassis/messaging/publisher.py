@@ -7,11 +7,12 @@ from typing import Any, Self
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from aio_pika.exceptions import DeliveryError
-from aiormq.exceptions import PublishError
+from aiormq.exceptions import InvalidFrameError, PublishError
 from pydantic import SecretStr
 
 from chassis.ids import uuid7
 from chassis.messaging.envelope import CONTENT_TYPE
+from chassis.outage import address, reason
 
 __all__ = ["BrokerDown", "Publisher", "Refused", "close", "connect"]
 
@@ -33,8 +34,18 @@ async def connect(url: SecretStr | str, name: str) -> AbstractConnection:
         return await asyncio.wait_for(
             aio_pika.connect(plain, client_properties={"connection_name": name}, heartbeat=HEARTBEAT), 5
         )
-    except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
-        raise BrokerDown(f"no connection {name} to RabbitMQ: {error or type(error).__name__}") from error
+    except TimeoutError as error:
+        raise _down(plain, "nothing within 5 s") from error
+    except aio_pika.exceptions.ProbableAuthenticationError as error:
+        raise _down(plain, "it refuses the user or the password") from error
+    except InvalidFrameError as error:  # the answer to a virtual host is a close
+        raise _down(plain, "it has no such virtual host, or does not let the user in") from error
+    except (OSError, aio_pika.exceptions.AMQPError) as error:
+        raise _down(plain, reason(error)) from error
+
+
+def _down(url: str, why: str) -> BrokerDown:
+    return BrokerDown(f"RabbitMQ at {address(url, 5672)} cannot be used: {why}; is BROKER_URL right?")
 
 
 async def close(connection: AbstractConnection) -> None:
@@ -84,6 +95,9 @@ class Publisher:
                 await target.publish(message, routing_key, mandatory=True, timeout=self._timeout)
         except (DeliveryError, PublishError) as error:
             raise Refused(f"{exchange}/{routing_key}: {error}") from error
+        except BrokerDown:
+            await self._discard()
+            raise
         except (OSError, TimeoutError, RuntimeError, aio_pika.exceptions.AMQPError) as error:
             await self._discard()
             raise BrokerDown(f"publishing to {exchange}/{routing_key}: {error or type(error).__name__}") from error

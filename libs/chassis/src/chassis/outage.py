@@ -1,0 +1,47 @@
+"""What does not answer, said in words, and said once: when it begins, when its reason changes, when it is over.
+
+A loop that logs each of its tries buries, within minutes, the one line that says what to do. `test_outage.py` shows it.
+"""
+
+import errno
+import logging
+import socket
+from urllib.parse import urlsplit
+
+__all__ = ["Outage", "address", "reason"]
+
+
+class Outage:
+    """Told of each failure of one thing that is tried until it succeeds, it logs a line where there is news."""
+
+    def __init__(self, log: logging.Logger, what: str) -> None:
+        self._log = log
+        self._what = what
+        self._told: str | None = None
+
+    def failed(self, why: object) -> None:
+        line = str(why) or type(why).__name__
+        if line != self._told:
+            self._told = line
+            self._log.warning("%s: %s (trying until it succeeds)", self._what, line)
+
+    def over(self) -> None:
+        if self._told is not None:
+            self._told = None
+            self._log.info("%s: works again", self._what)
+
+
+def address(url: str, port: int) -> str:
+    """`host:port` of a URL, with its scheme's port where it names none; no password."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or port}"
+
+
+def reason(error: Exception) -> str:
+    """Why there is no connection, in a few words, whatever event loop and driver report it."""
+    if isinstance(error, socket.gaierror):
+        return "the name does not resolve"
+    if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(error):
+        return "connection refused"  # the text is for a name with several addresses
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())
