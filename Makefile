@@ -98,7 +98,7 @@ lint: $(INSTALLED)  ## Check style, types, architecture, scripts
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@git ls-files '*.sh' .ci/run | xargs -r $(BIN)/shellcheck
+	@git ls-files '*.sh' .ci/run .devcontainer/join-docker | xargs -r $(BIN)/shellcheck
 	@$(BIN)/yamllint --strict .
 	@git ls-files '*Dockerfile' | xargs $(BIN)/hadolint
 	@$(BIN)/zizmor --quiet --offline .github

@@ -140,7 +140,14 @@ async def reverse(url: str, queue: str, messages: int) -> None:
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
         waiting = await channel.get_queue(queue, ensure=False)
-        taken = [await waiting.get(timeout=10) for _ in range(messages)]
+        taken: list[aio_pika.abc.AbstractIncomingMessage] = []
+        deadline = time.monotonic() + 10
+        while len(taken) < messages and time.monotonic() < deadline:
+            if message := await waiting.get(fail=False):
+                taken.append(message)
+            else:
+                await asyncio.sleep(0.05)
+        assert len(taken) == messages
         for message in reversed(taken):
             copy = aio_pika.Message(message.body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
             await channel.default_exchange.publish(copy, queue)

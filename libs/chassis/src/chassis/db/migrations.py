@@ -36,9 +36,12 @@ class SchemaBehind(Exception):
 
 
 def revisions(package: str) -> list[str]:
-    """The revisions that this code knows, oldest first."""
+    """The revisions that this code knows, oldest first. Raises FileNotFoundError if there are none."""
     folder = importlib.resources.files(package) / "migrations" / "versions"
-    return sorted(f.name.split("_")[0] for f in folder.iterdir() if f.name[:1].isdigit() and f.name.endswith(".py"))
+    found = sorted(f.name.split("_")[0] for f in folder.iterdir() if f.name[:1].isdigit() and f.name.endswith(".py"))
+    if not found:
+        raise FileNotFoundError(f"{package} has no migrations")
+    return found
 
 
 def head(package: str) -> str:
