@@ -17,6 +17,8 @@ spec:
   replicas: {{ .scale.replicas }}
   {{- end }}
   revisionHistoryLimit: 3
+  # The edge looks names up every 2 s: it knows a new pod before an old one goes.
+  minReadySeconds: 3
   strategy:
     rollingUpdate: {maxUnavailable: 0, maxSurge: 1}
   {{- end }}
