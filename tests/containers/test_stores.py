@@ -16,7 +16,8 @@ import pathlib, time
 pytest_plugins = ["chassis.testing.fixtures"]
 
 def test_that_asks_for_a_store(valkey_url):
-    pathlib.Path("started").touch()
+    pathlib.Path("starting").write_text(valkey_url)
+    pathlib.Path("starting").rename("started")
     {then}
 """
 
@@ -39,32 +40,35 @@ def session(tmp_path: Path):
 
 
 @pytest.fixture
-def left_behind(docker):
-    """The containers of Valkey that were not there before the test."""
-    command = ("ps", "--all", "--quiet", "--filter", f"ancestor={stores.VALKEY_IMAGE}")
-    before = set(docker(*command).split())
-    return lambda: set(docker(*command).split()) - before
+def container(docker, tmp_path: Path):
+    """The session's container, stopped or not; empty without one."""
+
+    def find() -> str:
+        port = (tmp_path / "started").read_text().rpartition(":")[2].partition("/")[0]
+        return docker("ps", "--all", "--quiet", "--filter", f"publish={port}")
+
+    return find
 
 
-def test_a_session_that_fails_leaves_no_container(session, left_behind) -> None:
+def test_a_session_that_fails_leaves_no_container(session, container) -> None:
     process = session("assert False")
 
     output, _ = process.communicate(timeout=60)
     assert (process.returncode, "1 failed" in output) == (1, True)
-    assert left_behind() == set()
+    assert container() == ""
 
 
-def test_a_session_that_is_told_to_end_leaves_no_container(session, left_behind, tmp_path: Path) -> None:
+def test_a_session_that_is_told_to_end_leaves_no_container(session, container, tmp_path: Path) -> None:
     process = session("time.sleep(60)")
     while not (tmp_path / "started").exists():
         assert process.poll() is None
         time.sleep(0.05)
-    assert len(left_behind()) == 1
+    assert container() != ""
 
     process.send_signal(signal.SIGTERM)
 
     process.communicate(timeout=30)
-    assert left_behind() == set()
+    assert container() == ""
 
 
 def test_an_engine_that_does_not_answer_is_told_in_one_line(session) -> None:
