@@ -11,13 +11,13 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from flow import ADDRESS
 
 from shopctl.place import Place
 from shopctl.runtime import RUNTIMES
 from shopctl.shop import Shop
 
 OFFSET = 10_000
-ADDRESS = {"name": "Ann Lee", "line1": "Quay 1", "city": "Bergen", "postal_code": "5003", "country": "NO"}
 FINAL = {"CONFIRMED", "REJECTED", "PAYMENT_FAILED", "CANCELLED", "EXPIRED", "REFUNDED"}
 
 

@@ -87,8 +87,8 @@ def test_a_container_that_ends_by_itself_comes_back(shop) -> None:
 
 
 def test_a_container_that_cannot_start_says_why(shop, monkeypatch) -> None:
-    monkeypatch.setenv("CURRENCY", "euros")
-    with pytest.raises(StartError, match=r"(?s)catalog:\n.*CURRENCY"):
+    monkeypatch.setenv("ORDER_TTL_SECONDS", "soon")  # which order alone reads
+    with pytest.raises(StartError, match=r"(?s)order:\n.*ORDER_TTL_SECONDS"):
         shop.up()
     monkeypatch.undo()
     shop.up()

@@ -60,7 +60,7 @@ class ComposeShop:
         return self.place.run / "compose"
 
     def up(self, report: Report = lambda name, seconds: None) -> list[str]:
-        began, before = time.monotonic(), {each["ID"] for each in self._containers() if each["State"] == "running"}
+        began, before = time.monotonic(), {each["ID"] for each in self._running()}
         self.write_secrets()
         if not os.environ.get("TAG"):
             self._build()
@@ -69,12 +69,11 @@ class ComposeShop:
         done = self._compose(*UP, "--remove-orphans")
         if done.returncode:
             raise StartError(self._why(done.stderr))
-        started = [each for each in self._containers() if each["State"] == "running" and each["ID"] not in before]
         report("containers", time.monotonic() - began)
-        return [_name(each) for each in started]
+        return [_name(each) for each in self._running() if each["ID"] not in before]
 
     def down(self) -> list[str]:
-        running = [_name(each) for each in self._containers() if each["State"] == "running"]
+        running = [_name(each) for each in self._running()]
         self._checked("down", "--remove-orphans", "--timeout", "30")
         return running
 
@@ -93,7 +92,8 @@ class ComposeShop:
         self._checked("kill", name)
 
     def rows(self) -> list[Row]:
-        found = {name: [each for each in self._containers() if each["Service"] == name] for name in NAMES}
+        containers = self._containers()
+        found = {name: [each for each in containers if each["Service"] == name] for name in NAMES}
         return [row for name, each in found.items() for row in ([*map(_row, each)] or [_row({"Service": name})])]
 
     def processes(self) -> Mapping[str, Sequence[Process]]:
@@ -125,7 +125,7 @@ class ComposeShop:
         return f"{self.project}_default"
 
     def write_secrets(self) -> None:
-        """A file for each secret of compose.yaml; what was there stays, as passwords do."""
+        """A file for each secret of compose.yaml, anew each time: the broker's holds its topology, which changes."""
         place, passwords = self.place, self.place.passwords
         template = (place.root / "deploy" / "rabbitmq" / "definitions.json.template").read_text()
         files = {
@@ -151,10 +151,9 @@ class ComposeShop:
         self.secrets.mkdir(parents=True, exist_ok=True)
         self.secrets.chmod(0o700)
         for name, text in files.items():
-            path = self.secrets / name
-            if not path.exists():
-                # Whoever may enter the directory may read them, which is us, and the container that has it mounted.
-                write(path, text, user=None, mode=0o444)
+            # Whoever may enter the directory may read them, which is us, and the container that has it mounted.
+            write(self.secrets / name, text, user=None)
+            (self.secrets / name).chmod(0o444)  # whatever the umask
 
     def _build(self) -> None:
         done = _run("docker", "buildx", "bake", "--progress", "plain", cwd=self.place.root)
@@ -185,10 +184,13 @@ class ComposeShop:
         """What `docker compose ps` says of each, stopped ones too."""
         return [json.loads(line) for line in self._checked("ps", "--all", "--format", "json").splitlines()]
 
+    def _running(self) -> list[dict[str, Any]]:
+        return [each for each in self._containers() if each["State"] == "running"]
+
     def _why(self, said: str) -> str:
         """What did not start, and the last lines of its log."""
         containers = self._containers()
-        broken = [each for each in containers if each["ExitCode"]] or [
+        broken = [each for each in containers if each["ExitCode"] or each["State"] == "restarting"] or [
             each for each in containers if each["State"] == "running" and each["Health"] not in ("", "healthy")
         ]
         lines = ["The shop did not start.", _end(said, 3)]
