@@ -57,7 +57,7 @@ pull:  ## Fetch what was pushed: REGISTRY=… TAG=…; `make up` with the same r
 	@docker compose pull $(notdir $(wildcard services/*))
 
 ##@ On the Kubernetes cluster that KUBECONFIG names
-charts: $(INSTALLED)  ## Fetch the charts' dependencies and check the charts
+charts:  ## Fetch the charts' dependencies and check the charts
 	@tools/charts.sh check
 
 cluster-up: export TAG := $(VERSION)
@@ -102,10 +102,12 @@ lint: $(INSTALLED)  ## Check style, types, architecture, scripts
 	@$(BIN)/yamllint --strict .
 	@git ls-files '*Dockerfile' | xargs $(BIN)/hadolint
 	@$(BIN)/zizmor --quiet --offline .github
+	@$(BIN)/python tools/chart_values.py --check
 
-format: $(INSTALLED)  ## Put the code into its form
+format: $(INSTALLED)  ## Put the code into its form, and write what follows from the charts' values
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+	@$(BIN)/python tools/chart_values.py
 
 lock: $(INSTALLED)  ## Renew requirements/*.txt
 	@tools/lock.sh

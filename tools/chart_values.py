@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 CHARTS = Path(__file__).resolve().parent.parent / "charts"
-BEGIN, END = "<!-- values: from values.yaml, by `make charts` -->\n", "<!-- end -->\n"
+BEGIN, END = "<!-- values: from values.yaml, by `make format` -->\n", "<!-- end -->\n"
 
 
 @dataclass

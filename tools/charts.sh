@@ -22,7 +22,6 @@ required() {
 }
 
 check() {
-  ../.venv/bin/python ../tools/chart_values.py --check
   rendered=$(mktemp -d)
   trap 'rm -rf "$rendered"' EXIT
   for chart in "${services[@]}" shop; do
