@@ -1,16 +1,13 @@
 """CPU time and memory of the shop's processes, as the kernel counts them."""
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from shopctl.shop import Shop
 
 __all__ = ["Usage", "measured", "memory"]
 
-TICK = 1 / os.sysconf("SC_CLK_TCK")
 NOT_OURS = frozenset({"psp"})  # an outside party
 
 
@@ -44,16 +41,4 @@ def memory(shop: Shop) -> Mapping[str, int]:
 
 
 def _seconds(shop: Shop) -> dict[str, float]:
-    return {
-        name: sum(_cpu(pid) for process in found for pid in process.family())
-        for name, found in shop.processes().items()
-    }
-
-
-def _cpu(pid: int) -> float:
-    """With the time of children that ended and were waited for: PostgreSQL's sessions come and go."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0  # gone, and counted with its parent
-    return sum(map(int, fields[11:15])) * TICK
+    return {name: sum(process.cpu() for process in found) for name, found in shop.processes().items()}

@@ -1,0 +1,118 @@
+"""People who use a shop as anybody would: by HTTP, through the edge."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+from flow import ADDRESS
+
+from shopctl.place import Place
+
+FINAL = {"CONFIRMED", "REJECTED", "PAYMENT_FAILED", "CANCELLED", "EXPIRED", "REFUNDED"}
+
+
+class Shopper:
+    """A guest with a token. Amounts are minor units; each order gets a key of its own unless one is given."""
+
+    def __init__(self, place: Place, *, token: str | None = None) -> None:
+        self.http = httpx2.Client(base_url=place.address, timeout=15)
+        token = token or self.http.post("/api/identity/guests").raise_for_status().json()["access_token"]
+        self.http.headers["Authorization"] = f"Bearer {token}"
+        self.total = 0
+        self.version = ""
+
+    def put(self, sku: str, quantity: int = 1) -> None:
+        """Fills the cart, and notes its version and what it is worth."""
+        answer = self.http.put(f"/api/cart/items/{sku}", json={"quantity": quantity})
+        cart = answer.raise_for_status().json()
+        self.version = cart["version"]
+        skus = [("sku", item["sku"]) for item in cart["items"]]
+        found = self.http.get("/api/catalog/products", params=skus).raise_for_status().json()["items"]
+        prices = {product["sku"]: product["price"]["amount"] for product in found}
+        self.total = sum(prices.get(item["sku"], 0) * item["quantity"] for item in cart["items"])
+
+    def body(self, method: str = "tok_visa", **changes: Any) -> dict[str, Any]:
+        """What is POSTed to order the cart."""
+        return {
+            "cart_version": self.version,
+            "payment_method": method,
+            "shipping_address": ADDRESS,
+            "expected_total": {"amount": self.total, "currency": "EUR"},
+            **changes,
+        }
+
+    def order(self, method: str = "tok_visa", key: str | None = None, **changes: Any) -> httpx2.Response:
+        headers = {"Idempotency-Key": key or str(uuid4())}
+        return self.http.post("/api/orders", json=self.body(method, **changes), headers=headers)
+
+    def has_empty_cart(self, seconds: float = 20) -> bool:
+        """Whether the cart becomes empty: it follows a confirmed order by a message."""
+        return any(self.http.get("/api/cart").raise_for_status().json()["items"] == [] for _ in until(seconds))
+
+    def buy(self, sku: str, quantity: int = 1, method: str = "tok_visa") -> str:
+        """Orders; the order's id."""
+        self.put(sku, quantity)
+        return str(self.order(method).raise_for_status().json()["id"])
+
+    def status(self, id: str) -> str:
+        return str(self.http.get(f"/api/orders/{id}").raise_for_status().json()["status"])
+
+    def waits_for(self, id: str, *statuses: str, seconds: float = 20) -> str:
+        """The order's status as soon as it is one of these (by default: a final one)."""
+        wanted = set(statuses) or FINAL
+        status = ""
+        for _ in until(seconds):
+            status = self.status(id)
+            if status in wanted:
+                return status
+        raise AssertionError(f"order {id} is still {status}, not {' or '.join(sorted(wanted))}, after {seconds} s")
+
+
+class Admin(Shopper):
+    """The back office."""
+
+    def __init__(self, place: Place) -> None:
+        with httpx2.Client(base_url=place.address, timeout=15) as http:
+            username, password = place.admin
+            form = {"grant_type": "password", "username": username, "password": password}
+            token = http.post("/api/identity/token", data=form).raise_for_status().json()["access_token"]
+        super().__init__(place, token=token)
+
+    def product(self, stock: int, amount: int = 500) -> str:
+        """A product that no other test knows; its SKU."""
+        sku = f"TEST-{uuid4().hex[:12].upper()}"
+        body = {
+            "sku": sku,
+            "name": f"Test product {sku}",
+            "description": "Made for one test.",
+            "category": "tests",
+            "price": {"amount": amount, "currency": "EUR"},
+        }
+        self.http.post("/api/catalog/products", json=body).raise_for_status()
+        if stock:
+            url = f"/api/catalog/products/{sku}/restocks/{uuid4()}"
+            self.http.put(url, json={"quantity": stock}).raise_for_status()
+        return sku
+
+    def available(self, sku: str) -> int:
+        return int(self.http.get(f"/api/catalog/products/{sku}").raise_for_status().json()["available"])
+
+    def sees(self, sku: str, available: int, seconds: float = 20) -> bool:
+        """Whether so many become available: stock follows an order's state by a message."""
+        return any(self.available(sku) == available for _ in until(seconds))
+
+    def set_price(self, sku: str, amount: int) -> None:
+        path = f"/api/catalog/products/{sku}"
+        etag = self.http.get(path).headers["ETag"]
+        body = {"price": {"amount": amount, "currency": "EUR"}}
+        self.http.patch(path, json=body, headers={"If-Match": etag}).raise_for_status()
+
+
+def until(seconds: float, pause: float = 0.05) -> Iterator[float]:
+    """Ticks until so many seconds have passed."""
+    end = time.monotonic() + seconds
+    while (now := time.monotonic()) < end:
+        yield now
+        time.sleep(pause)
