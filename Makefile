@@ -16,7 +16,7 @@ export TAG
 endif
 
 .PHONY: help setup up down reset status logs seed images push pull charts cluster-up cluster-down test \
-  test-containers cluster-test lint format bench audit lock
+  test-containers cluster-test cluster-bench lint format bench audit lock
 
 help:  ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -65,7 +65,8 @@ cluster-up:  ## Push the images to REGISTRY and install the shop in the namespac
 	@test -n "$(REGISTRY)" || { echo "Name a registry that the nodes pull from: make cluster-up REGISTRY=localhost:5000" >&2; exit 2; }
 	@$(MAKE) push
 	@tools/charts.sh build
-	@helm upgrade --install shop charts/shop --namespace quayside --create-namespace --wait --wait-for-jobs --timeout 10m \
+	@kubectl apply --filename charts/namespace.yaml
+	@helm upgrade --install shop charts/shop --namespace quayside --wait --wait-for-jobs --timeout 10m \
 	  --set global.registry=$(REGISTRY),global.tag=$(TAG)
 
 cluster-down:  ## Remove it; the volumes and the passwords stay
@@ -80,7 +81,7 @@ test-containers: $(INSTALLED)  ## Run them on containers: stores of the newest v
 	@RUNTIME=compose TEST_STORES=containers TESTCONTAINERS_RYUK_DISABLED=true \
 	  $(BIN)/pytest libs services tests/containers tests/e2e/test_orders.py tests/faults
 
-cluster-test: $(INSTALLED)  ## Install the shop on that cluster, in the namespace quayside-test, and break it; REGISTRY=localhost:5000
+cluster-test: $(INSTALLED)  ## Install the shop there, in namespaces of the tests' own, and break it
 	@tools/charts.sh build
 	@$(BIN)/pytest tests/cluster
 
@@ -89,6 +90,10 @@ audit: $(INSTALLED)  ## Check what must hold once the shop is quiet
 
 bench: $(INSTALLED)  ## Measure the shop: throughput, latency, CPU, memory
 	@$(SHOPCTL) bench
+
+cluster-bench: $(INSTALLED)  ## Orders per CPU-second on that cluster, against Compose here, in one run
+	@tools/charts.sh build
+	@$(BIN)/python tests/cluster/bench.py
 
 ##@ Work on it
 setup: $(INSTALLED)  ## Make the virtual environment

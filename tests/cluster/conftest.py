@@ -52,10 +52,10 @@ def figures() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def shop() -> Iterator[Release]:
-    """The release, not yet installed; it and its namespace are gone at the end."""
-    release = Release(os.environ.get("REGISTRY") or "localhost:5000")
-    images = f"{release.registry}/quayside"
+def registry() -> str:
+    """Where the nodes find the images of this release, `test-1`, and those of the next one, `test-2`."""
+    registry = os.environ.get("REGISTRY") or "localhost:5000"
+    images = f"{registry}/quayside"
     run("docker", "buildx", "bake", "--push", IMAGES=images, TAG="test-1", timeout=900)
     # The next release: the same code with a label of its own, and a column more in order's schema.
     for service in ("catalog", "order"):
@@ -65,28 +65,33 @@ def shop() -> Iterator[Release]:
         image = f"{images}/{service}:test-2"
         run("docker", "build", "--quiet", "--tag", image, "--file", "-", str(NEXT), stdin="\n".join(lines))
         run("docker", "push", "--quiet", image)
-    removed(release)
+    return registry
+
+
+@pytest.fixture(scope="session")
+def shop(registry: str) -> Iterator[Release]:
+    """The release, not yet installed; it and its namespace are gone at the end."""
+    release = Release(registry)
+    release.create()
     try:
         yield release
     finally:
         if not os.environ.get("KEEP"):
-            removed(release)
-
-
-def removed(release: Release) -> None:
-    release.helm("uninstall", release.name, "--ignore-not-found", "--wait", "--timeout", "120s", check=False)
-    run("kubectl", "delete", "namespace", release.namespace, "--ignore-not-found", "--timeout=180s")
+            release.remove()
 
 
 @pytest.fixture
 def traffic(shop: Release, admin, tmp_path: Path) -> Callable[..., object]:
-    """`with traffic("a node is drained") as flow:` orders meanwhile, notes how it went, and audits at the end."""
+    """`with traffic("a node is drained") as flow:` orders meanwhile, notes how it went, and audits at the end.
+
+    Shoppers come in by the node that holds the stores, unless `through` names another one.
+    """
 
     @contextmanager
-    def start(what: str) -> Iterator[Flow]:
+    def start(what: str, through: str = "") -> Iterator[Flow]:
         skus = [admin.product(stock=100_000, amount=AMOUNT) for _ in range(5)] + [admin.product(stock=3, amount=AMOUNT)]
         began = time.monotonic()
-        flow = Flow(shop.place.address, tmp_path / "attempts.jsonl", skus, shoppers=3, pause=0.2)
+        flow = Flow(shop.address(through or shop.home), tmp_path / "attempts.jsonl", skus, shoppers=3, pause=0.2)
         with flow.running():
             yield flow
         tries = sum(tries == 1 for _, _, tries in flow.seen)

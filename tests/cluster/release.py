@@ -14,15 +14,16 @@ from types import SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-NODE_PORT = 30080
 SERVICES = ("catalog", "cart", "order", "payment", "identity", "edge")
 STORES = ("postgres", "rabbitmq", "valkey", "psp")
 
 
-def run(*argv: str, stdin: str | None = None, timeout: float = 300, check: bool = True, **env: str) -> str:
+def run(
+    *argv: str, stdin: str | None = None, timeout: float = 300, check: bool = True, cwd: Path = ROOT, **env: str
+) -> str:
     """A command's stdout. Raises AssertionError with its stderr."""
     done = subprocess.run(
-        argv, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT, env=os.environ | env
+        argv, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, cwd=cwd, env=os.environ | env
     )
     if check:
         assert done.returncode == 0, f"{' '.join(argv)}\n{done.stdout}{done.stderr}"
@@ -35,6 +36,7 @@ class Release:
 
     registry: str
     namespace: str = "quayside-test"
+    node_port: int = 30080
     name: str = "shop"
     values: dict[str, str] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
@@ -48,12 +50,23 @@ class Release:
     def get(self, *what: str) -> Any:
         return json.loads(self.kubectl("get", *what, "--output", "json"))
 
+    def create(self) -> None:
+        """An empty namespace that takes no pod but restricted ones."""
+        self.remove()
+        made = (ROOT / "charts" / "namespace.yaml").read_text().replace("name: quayside", f"name: {self.namespace}")
+        run("kubectl", "apply", "--filename", "-", stdin=made)
+
+    def remove(self) -> None:
+        for name in self.helm("list", "--all", "--short").split():
+            self.helm("uninstall", name, "--wait", "--timeout", "120s", check=False)
+        run("kubectl", "delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=180s")
+
     def upgrade(self, **values: str) -> None:
         """Install, or change these values (`order_replicas` is `order.replicas`) and keep the others."""
         self.values |= {name.replace("_", "."): value for name, value in values.items()}
         options = [f"--set={name}={value}" for name, value in self.values.items()]
         options += [f"--values={file}" for file in self.files]
-        self.helm("upgrade", "--install", self.name, "charts/shop", "--create-namespace", *options)
+        self.helm("upgrade", "--install", self.name, "charts/shop", *options)
 
     def settled(self, timeout: int = 240) -> None:
         """Waits until every Deployment and StatefulSet has what it should have, and nothing of what it had."""
@@ -84,11 +97,15 @@ class Release:
 
     @cached_property
     def place(self) -> SimpleNamespace:
-        """The addresses that a shopper and an administrator use."""
-        node = json.loads(run("kubectl", "get", "node", self.home, "--output", "json"))
-        ip = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
+        """What a shopper and an administrator need to know."""
         password = base64.b64decode(self.get("secret", "shop")["data"]["admin-password"]).decode()
-        return SimpleNamespace(address=f"http://{ip}:{NODE_PORT}", admin=("admin@quayside.example", password))
+        return SimpleNamespace(address=self.address(self.home), admin=("admin@quayside.example", password))
+
+    def address(self, node: str) -> str:
+        """The edge's, at a node."""
+        addresses = json.loads(run("kubectl", "get", "node", node, "--output", "json"))["status"]["addresses"]
+        ip = next(each["address"] for each in addresses if each["type"] == "InternalIP")
+        return f"http://{ip}:{self.node_port}"
 
     def audit(self, attempts: Path | None = None) -> str:
         """What `shopctl audit` says in the cluster; raises AssertionError unless every invariant holds."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import httpx2
 import pytest
-from release import NODE_PORT, SERVICES, STORES, Release, run, until
+from release import SERVICES, STORES, Release, run, until
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -21,7 +21,7 @@ def test_one_command_installs_it_and_an_order_is_confirmed(shop: Release, figure
         "global.registry": shop.registry,
         "global.tag": "test-1",
         "edge.service.type": "NodePort",
-        "edge.service.nodePort": str(NODE_PORT),
+        "edge.service.nodePort": str(shop.node_port),
         # One client's address is then as good as another's, but every node serves.
         "edge.service.externalTrafficPolicy": "Cluster",
     }
@@ -44,11 +44,9 @@ def test_it_fits_in_a_gigabyte(shop: Release, figures: list[str]) -> None:
     assert sum(ours.values()) < 1e9, ours
 
 
-def test_every_pod_is_restricted(shop: Release) -> None:
-    run("kubectl", "label", "namespace", shop.namespace, "pod-security.kubernetes.io/enforce=restricted", "--overwrite")
-    said = run("kubectl", "label", "--dry-run=server", "--overwrite", "namespace", shop.namespace,
-               "pod-security.kubernetes.io/enforce=restricted", check=False)  # fmt: skip
-    assert "violate" not in said
+def test_every_pod_is_restricted_and_no_other_gets_in(shop: Release) -> None:
+    said = shop.kubectl("run", "root", "--image=postgres:17-trixie", "--dry-run=server", check=False)
+    assert "violates PodSecurity" in said
     for pod in shop.get("pods")["items"]:
         assert pod["spec"]["automountServiceAccountToken"] is False, pod["metadata"]["name"]
         for container in pod["spec"]["containers"]:
@@ -161,6 +159,12 @@ def test_messages_and_requests_are_scaled_apart(shop: Release, traffic) -> None:
     assert flow.failed == 0, flow.trouble
 
 
+def test_a_schema_that_is_behind_is_told_in_one_line(shop: Release) -> None:
+    said = logs_of_order(shop, "behind", f"{shop.registry}/quayside/order:test-2", "--check", "order", "--wait", "3")
+    assert len(said) <= 2  # what it waits for, and that it gave up
+    assert said[-1].startswith("order: the schema is at 0001, this code needs 0002")
+
+
 def test_an_upgrade_and_its_rollback_are_not_noticed(shop: Release, traffic) -> None:
     with traffic("upgrade to a new image and schema, and rollback") as flow:
         before = shop.get("deployment", "order")["spec"]["template"]["spec"]["containers"][0]["image"]
@@ -178,8 +182,7 @@ def test_an_upgrade_and_its_rollback_are_not_noticed(shop: Release, traffic) -> 
 def test_a_node_is_drained(shop: Release, traffic) -> None:
     with traffic(f"a node drained ({shop.other})") as flow:
         try:
-            options = ["--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s"]
-            run("kubectl", "drain", shop.other, *options, f"--pod-selector=app.kubernetes.io/instance={shop.name}")
+            run("kubectl", "drain", shop.other, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s")
             shop.settled()
         finally:
             run("kubectl", "uncordon", shop.other)
@@ -193,6 +196,17 @@ def test_a_node_dies_and_comes_back(shop: Release, traffic) -> None:
         until(lambda: all(ready_pods(shop, service) for service in SERVICES), 60, "a service has no ready pod")
         time.sleep(10)
     shop.settled()
+
+
+def test_the_node_of_the_stores_dies_and_nothing_is_lost(shop: Release, traffic) -> None:
+    spread_again(shop)
+    with traffic("the stores' node stopped, and started", through=shop.other) as flow:
+        with shop.node_stopped(shop.home):
+            shop.node_is(shop.home, "Unknown")
+            until(lambda: refusal(shop, shop.other) == (503, "application/problem+json"), 60, "no 503")
+            time.sleep(10)
+        shop.settled()
+    assert flow.failed
 
 
 def test_a_node_is_cut_off_for_thirty_seconds(shop: Release, traffic) -> None:
@@ -240,23 +254,16 @@ def test_an_image_that_is_not_there_harms_nobody(shop: Release, traffic) -> None
 def test_a_database_that_does_not_answer_is_told_in_one_line(shop: Release) -> None:
     url = "postgresql://order:x1x1x1@postgres:5433/order"
     shop.kubectl("create", "secret", "generic", "elsewhere", f"--from-literal=database-url={url}")
-    job = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": "elsewhere"},
-        "spec": {"backoffLimit": 0, "template": migration_of_order(shop)},
-    }
-    shop.kubectl("apply", "--filename", "-", stdin=json.dumps(job))
-    shop.kubectl("wait", "--for=condition=Failed", "job/elsewhere", "--timeout=90s")
-    said = shop.kubectl("logs", "job/elsewhere").strip().splitlines()
-    assert len(said) <= 2  # what it waits for, and that it gave up
+    image = f"{shop.registry}/quayside/order:test-1"
+    said = logs_of_order(shop, "elsewhere", image, "order", "--wait", "3", secret="elsewhere")
+    shop.kubectl("delete", "secret", "elsewhere")
+    assert len(said) <= 2
     assert said[-1].startswith("order: PostgreSQL at postgres:5433 does not answer")
     assert "x1x1x1" not in "".join(said)
 
 
 def test_uninstalled_it_leaves_what_it_says(shop: Release) -> None:
     shop.kubectl("delete", "pod", "auditor", "--ignore-not-found", "--wait=false")
-    shop.kubectl("delete", "job/elsewhere", "secret/elsewhere", "--ignore-not-found")
     shop.helm("uninstall", shop.name, "--wait", "--timeout", "120s")
     kinds = "deployments,statefulsets,pods,services,jobs,cronjobs,networkpolicies,hpa,pdb,configmaps,serviceaccounts"
     until(lambda: not left(shop, kinds), 60, f"{left(shop, kinds)} are left")
@@ -325,16 +332,31 @@ def revision(shop: Release) -> str:
     return shop.kubectl("exec", "postgres-0", "--", *psql).strip()
 
 
-def migration_of_order(shop: Release) -> dict:
-    """The pod of order's migration, for the database that the Secret `elsewhere` names."""
+def logs_of_order(shop: Release, name: str, image: str, *arguments: str, secret: str = "order-stores") -> list[str]:
+    """What order's migration says before it fails, as a Job of this name with its arguments and database changed."""
     (job, *_) = [job for job in shop.get("jobs")["items"] if job["metadata"]["name"].startswith("order-migrate")]
     template = job["spec"]["template"]
-    labels = {name: value for name, value in template["metadata"]["labels"].items() if name.startswith("app.")}
+    labels = {key: text for key, text in template["metadata"]["labels"].items() if key.startswith("app.")}
     (container,) = template["spec"]["containers"]
-    container["command"] = ["python", "-m", "chassis.db.migrations", "order", "--wait", "3"]
+    container |= {"image": image, "command": ["python", "-m", "chassis.db.migrations", *arguments]}
     (volume,) = [volume for volume in template["spec"]["volumes"] if volume["name"] == "secrets"]
-    volume["projected"]["sources"] = [{"secret": {"name": "elsewhere"}}]
-    return {"metadata": {"labels": labels}, "spec": template["spec"]}
+    volume["projected"]["sources"] = [{"secret": {"name": secret}}]
+    spec = {"backoffLimit": 0, "template": {"metadata": {"labels": labels}, "spec": template["spec"]}}
+    document = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+    shop.kubectl("apply", "--filename", "-", stdin=json.dumps(document))
+    shop.kubectl("wait", "--for=condition=Failed", f"job/{name}", "--timeout=90s")
+    said = shop.kubectl("logs", f"job/{name}").strip().splitlines()
+    shop.kubectl("delete", "job", name)
+    return said
+
+
+def refusal(shop: Release, node: str) -> tuple[int, str]:
+    """Status and media type of what the catalogue answers there; 0 of no answer."""
+    try:
+        answer = httpx2.get(f"{shop.address(node)}/api/catalog/products", timeout=15)
+    except httpx2.TransportError:
+        return 0, ""
+    return answer.status_code, answer.headers["content-type"]
 
 
 def spread_again(shop: Release) -> None:

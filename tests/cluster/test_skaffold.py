@@ -1,0 +1,84 @@
+"""Skaffold builds, deploys and verifies the shop, and copies code that changes into its pods."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from release import ROOT, Release, run, until
+
+pytestmark = [
+    pytest.mark.timeout(420),
+    pytest.mark.skipif(not shutil.which("skaffold"), reason="skaffold is not installed"),
+]
+
+NAMESPACE = "quayside-skaffold"
+LOCAL = (".git", ".venv", ".run", "*_cache", "__pycache__")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A copy of this tree, to be changed, whose shop has a namespace of its own."""
+    clone = tmp_path / "clone"
+    shutil.copytree(ROOT, clone, symlinks=True, ignore=shutil.ignore_patterns(*LOCAL))
+    for name in ("skaffold.yaml", "charts/verify.yaml", "charts/namespace.yaml"):
+        file = clone / name
+        text = file.read_text()
+        for key in ("namespace", "name"):
+            text = text.replace(f"{key}: quayside\n", f"{key}: {NAMESPACE}\n")
+            text = text.replace(f"{key}: quayside,", f"{key}: {NAMESPACE},")
+            text = text.replace(f"{key}: quayside}}", f"{key}: {NAMESPACE}}}")
+        file.write_text(text)
+    return clone
+
+
+@pytest.fixture
+def deployed(registry: str) -> Iterator[Release]:
+    release = Release(registry, namespace=NAMESPACE)
+    release.remove()
+    try:
+        yield release
+    finally:
+        release.remove()
+
+
+def test_dev_deploys_verifies_and_reloads_what_changes(clone: Path, deployed: Release, figures: list[str]) -> None:
+    log = clone.parent / "log"
+    options = ["--default-repo", deployed.registry]
+    with log.open("w") as output:
+        command = ["skaffold", "dev", "--port-forward=off", *options]
+        dev = subprocess.Popen(command, cwd=clone, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        until(lambda: "Watching for changes" in log.read_text() or dev.poll() is not None, 300, "skaffold dev")
+        assert dev.poll() is None, log.read_text()
+
+        run("skaffold", "build", *options, "--file-output", "builds.json", cwd=clone)
+        said = run("skaffold", "verify", "--build-artifacts", "builds.json", cwd=clone)
+        assert "is CONFIRMED" in said
+        built = json.loads((clone / "builds.json").read_text())["builds"]
+        assert all("@sha256:" in each["tag"] for each in built)
+
+        before = {pod["metadata"]["name"] for pod in deployed.pods("catalog")}
+        main = clone / "services/catalog/src/catalog/main.py"
+        main.write_text(main.read_text().replace('title="', 'title="Changed '))
+        began = time.monotonic()
+        until(lambda: "Changed" in title(deployed), 30, "catalog runs the code as it was")
+        figures.append(f"skaffold dev: a change is loaded after {time.monotonic() - began:.1f} s")
+        assert {pod["metadata"]["name"] for pod in deployed.pods("catalog")} == before
+    finally:
+        dev.send_signal(signal.SIGINT)
+        dev.wait(120)
+    assert deployed.helm("list", "--all", "--short") == "", "what dev deployed is gone when it ends"
+
+
+def title(release: Release) -> str:
+    """Of the catalogue's API, as its own pod tells it."""
+    look = (
+        "import urllib.request as r; print(r.urlopen('http://localhost:8000/api/catalog/openapi.json').read().decode())"
+    )
+    said = release.kubectl("exec", "deployment/catalog", "--", "python", "-c", look, check=False)
+    return json.loads(said)["info"]["title"] if said.startswith("{") else ""
