@@ -1,6 +1,7 @@
 """Skaffold builds, deploys and verifies the shop, and copies code that changes into its pods."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -27,12 +28,7 @@ def clone(tmp_path: Path) -> Path:
     shutil.copytree(ROOT, clone, symlinks=True, ignore=shutil.ignore_patterns(*LOCAL))
     for name in ("skaffold.yaml", "charts/verify.yaml", "charts/namespace.yaml"):
         file = clone / name
-        text = file.read_text()
-        for key in ("namespace", "name"):
-            text = text.replace(f"{key}: quayside\n", f"{key}: {NAMESPACE}\n")
-            text = text.replace(f"{key}: quayside,", f"{key}: {NAMESPACE},")
-            text = text.replace(f"{key}: quayside}}", f"{key}: {NAMESPACE}}}")
-        file.write_text(text)
+        file.write_text(re.sub(r"(name(?:space)?: )quayside\b", rf"\1{NAMESPACE}", file.read_text()))
     return clone
 
 
