@@ -81,6 +81,13 @@ def shop(registry: str) -> Iterator[Release]:
 
 
 @pytest.fixture
+def mortal_nodes(shop: Release) -> None:
+    """For a test that stops a node, or cuts it off."""
+    if not shop.nodes_are_containers:
+        pytest.skip("the nodes are no containers of this machine's Docker Engine")
+
+
+@pytest.fixture
 def traffic(shop: Release, admin, tmp_path: Path) -> Callable[..., object]:
     """`with traffic("a node is drained") as flow:` orders meanwhile, notes how it went, and audits at the end.
 

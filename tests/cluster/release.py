@@ -85,7 +85,13 @@ class Release:
         """Those that run pods."""
         nodes = json.loads(run("kubectl", "get", "nodes", "--output", "json"))["items"]
         free = [node for node in nodes if not any(t["effect"] == "NoSchedule" for t in node["spec"].get("taints", ()))]
+        assert len(free) > 1, "these tests need two nodes that run pods"
         return sorted(node["metadata"]["name"] for node in free)
+
+    @cached_property
+    def nodes_are_containers(self) -> bool:
+        """Of this machine's Docker Engine, as kind and k3d have it."""
+        return set(self.nodes) <= set(run("docker", "ps", "--all", "--format", "{{.Names}}").split())
 
     @property
     def home(self) -> str:
@@ -125,9 +131,11 @@ class Release:
             time.sleep(1)  # what a fault has left is still being cleared away
 
     def _auditor(self) -> None:
-        """A pod like the audit's own that waits for commands."""
-        if self.kubectl("get", "pod", "auditor", "--ignore-not-found"):
+        """A pod like the audit's own that waits for commands; it does not outlive its node."""
+        state = "jsonpath={.status.phase} {.metadata.deletionTimestamp}"
+        if self.kubectl("get", "pod", "auditor", "--ignore-not-found", "--output", state).strip() == "Running":
             return
+        self.kubectl("delete", "pod", "auditor", "--ignore-not-found")
         template = self.get("cronjob", "shop-audit")["spec"]["jobTemplate"]["spec"]["template"]
         pod = template["spec"] | {"nodeName": self.home}
         pod["containers"][0] |= {"command": ["sleep"], "args": ["infinity"]}
