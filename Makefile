@@ -67,7 +67,7 @@ cluster-up:  ## Push the images to REGISTRY and install the shop in the namespac
 	@tools/charts.sh build
 	@kubectl apply --filename charts/namespace.yaml
 	@helm upgrade --install shop charts/shop --namespace quayside --wait --wait-for-jobs --timeout 10m \
-	  --set global.registry=$(REGISTRY),global.tag=$(TAG)
+	  --set-string global.registry=$(REGISTRY),global.tag=$(TAG)
 
 cluster-down:  ## Remove it; the volumes and the passwords stay
 	@helm uninstall shop --namespace quayside --wait --timeout 5m

@@ -2,9 +2,16 @@
 
     tools/chart_values.py [--check]
 
-The comment above a value says what it is; one behind it may say what is allowed: `# one of: a, b`, or `# open` for a
-mapping that may hold anything, as an empty one may. What a chart imports from the library counts as its own. With
-`--check` nothing is written, and a file that is not up to date ends it with status 1.
+The comment above a value says what it is; one behind it may say what is allowed. What a chart imports from the library
+counts as its own. With `--check` nothing is written, and a file that is not up to date ends it with status 1.
+
+| behind a value | allows |
+| --- | --- |
+| `# one of: a, b` | these |
+| `# from 1`, `# from 0 to 1` | numbers; without it, whole ones from 0 |
+| `# like: ^[A-Z]{3}$` | text that matches |
+| `# each: string`, `# each like: ^[a-z]+$` | lists of such |
+| `# open` | mappings that hold anything, as an empty one may |
 """
 
 import json
@@ -26,7 +33,7 @@ class Value:
 
     default: Any = None
     about: str = ""
-    allowed: list[str] = field(default_factory=list)
+    rule: dict[str, Any] = field(default_factory=dict)
     open: bool = False
     flow: bool = False
     below: dict[str, "Value"] = field(default_factory=dict)
@@ -50,10 +57,27 @@ def _value(node: yaml.Node, lines: list[str], default: Any) -> Value:
                 below.about = _above(lines, key.start_mark.line)
                 behind = lines[key.start_mark.line].partition(" # ")[2].strip()
                 below.open = below.open or behind == "open"
-                if behind.startswith("one of: "):
-                    below.allowed = [word.strip() for word in behind.removeprefix("one of: ").split(",")]
+                below.rule = rule(behind)
             value.below[key.value] = below
     return value
+
+
+def rule(remark: str) -> dict[str, Any]:
+    """The part of a schema that a remark stands for."""
+    kind, _, rest = remark.partition(": ")
+    match kind:
+        case "one of":
+            return {"enum": [word.strip() for word in rest.split(",")]}
+        case "like":
+            return {"pattern": rest}
+        case "each":
+            return {"items": {"type": rest}}
+        case "each like":
+            return {"items": {"type": "string", "pattern": rest}}
+    if kind.startswith("from "):
+        bounds = map(int, kind.removeprefix("from ").split(" to "))
+        return dict(zip(("minimum", "maximum"), bounds, strict=False))
+    return {}
 
 
 def _above(lines: list[str], line: int) -> str:
@@ -67,7 +91,7 @@ def _above(lines: list[str], line: int) -> str:
 def merge(value: Value, imported: Value) -> None:
     """Adds to `value` what it does not say itself."""
     value.about = value.about or imported.about
-    value.allowed = value.allowed or imported.allowed
+    value.rule = value.rule or imported.rule
     value.open = value.open or imported.open
     for key, other in imported.below.items():
         if key in value.below:
@@ -97,15 +121,14 @@ def schema(value: Value) -> dict[str, Any]:
     if isinstance(value.default, dict) or value.below:
         properties = {key: schema(below) for key, below in value.below.items()}
         return {**about, "type": "object", "properties": properties, "additionalProperties": False}
-    if value.allowed:
-        return {**about, "enum": value.allowed}
-    if isinstance(value.default, list):
-        return {**about, "type": "array"}
+    if "enum" in value.rule:
+        return {**about, **value.rule}
     if isinstance(value.default, bool):
         return {**about, "type": "boolean"}
     if isinstance(value.default, int):
-        return {**about, "type": "integer", "minimum": 0}
-    return {**about, "type": "number" if isinstance(value.default, float) else "string"}
+        return {**about, "type": "integer", "minimum": 0, **value.rule}
+    kind = {list: "array", float: "number"}.get(type(value.default), "string")
+    return {**about, "type": kind, **value.rule}
 
 
 def chart_schema(values: Value, inner: list[str]) -> str:
@@ -129,9 +152,17 @@ def rows(value: Value, path: str = "") -> Iterator[str]:
             yield from rows(below, f"{name}.")
         else:
             default = json.dumps(below.default, ensure_ascii=False) if below.default not in ("", None) else ""
-            allowed = " or ".join(f"`{each}`" for each in below.allowed if each)
-            about = " ".join(filter(None, [below.about, f"({allowed})" if allowed else ""]))
+            about = " ".join(filter(None, [below.about, allowed(below.rule)]))
             yield f"| `{name}` | {f'`{default.strip(chr(34))}`' if default else ''} | {about} |"
+
+
+def allowed(rule: dict[str, Any]) -> str:
+    """A rule in words."""
+    if "enum" in rule:
+        return "({})".format(" or ".join(f"`{each}`" for each in rule["enum"] if each))
+    if "maximum" in rule:
+        return f"({rule['minimum']} to {rule['maximum']})"
+    return f"({rule['minimum']} or more)" if rule.get("minimum") else ""
 
 
 def readme(text: str, values: Value) -> str:

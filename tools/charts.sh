@@ -6,6 +6,8 @@ cd "$(dirname "$0")/../charts"
 helm=${HELM:-helm}
 kubernetes=1.33.0 # the release that templates are rendered and checked for
 services=(catalog cart order payment identity psp edge infra)
+parts=infra.enabled=false,secret.enabled=false,edge.enabled=false,psp.enabled=false,seed.enabled
+split=order.worker.enabled=true,order.worker.autoscaling.enabled=true,order.autoscaling.enabled
 command -v "$helm" >/dev/null || { echo "Helm is not installed: https://helm.sh/docs/intro/install/" >&2; exit 1; }
 
 # Not recursive by itself: the parts come before the whole. Each is packed anew, as its version does not tell of changes.
@@ -31,6 +33,8 @@ check() {
     render "$chart" $(required "$chart") --output-dir "$rendered/$chart"
   done
   render shop -f shop/values-ha.yaml --output-dir "$rendered/ha"
+  render shop --set "$parts=false,identity.admin.email=" --output-dir "$rendered/bare"
+  render shop --set "$split=true" --output-dir "$rendered/split"
   validate
   score
   echo "charts: ${services[*]} shop are well"

@@ -99,6 +99,7 @@ def by_compose() -> Iterator[ComposeShop]:
 
 
 async def main() -> None:
+    orders_per_cpu_second: dict[str, list[float]] = {"Compose": [], "cluster": []}
     registry = os.environ.get("REGISTRY") or "localhost:5000"
     with by_compose() as compose, on_the_cluster(registry) as pods:
         for shop in (compose, pods):
@@ -106,7 +107,11 @@ async def main() -> None:
         for shop, name in ((compose, "Compose"), (pods, "cluster")) * ROUNDS:
             orders = await checkout.prepared(shop, ORDERS + 100)
             await checkout.saturated(shop, orders[:100])
-            out.print(f"\n[bold]{name}[/bold]", table(await checkout.saturated(shop, orders[100:])))
+            figures = await checkout.saturated(shop, orders[100:])
+            orders_per_cpu_second[name] += [each.value for each in figures if each.name == "confirmed per CPU-second"]
+            out.print(f"\n[bold]{name}[/bold]", table(figures))
+    compose, cluster = map(sum, orders_per_cpu_second.values())
+    out.print(f"\norders per CPU-second, cluster against Compose: {cluster / compose:.2f}")
 
 
 if __name__ == "__main__":

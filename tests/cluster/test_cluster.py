@@ -235,7 +235,10 @@ def test_a_store_is_deleted(shop: Release, traffic, store: str) -> None:
         ("order.replica=2", "replica"),
         ("edge.lbPolicy=random", "lbPolicy"),
         ("order.replicas=two", "replicas"),
-        ("infra.enabled=false,order.existingSecret=nowhere", "no Secret nowhere"),
+        ("order.autoscaling.enabled=true,order.autoscaling.minReplicas=9", "more than maxReplicas"),
+        ("edge.trustedProxies={everybody}", "trustedProxies"),
+        ("order.existingSecret=nowhere", "there is no Secret nowhere with the key broker-url"),
+        ("infra.enabled=false", "there is no Secret catalog-stores with the key"),
     ],
 )
 def test_a_wrong_value_is_told_before_anything_changes(shop: Release, values: str, said: str) -> None:
@@ -245,11 +248,11 @@ def test_a_wrong_value_is_told_before_anything_changes(shop: Release, values: st
     assert shop.helm("history", shop.name, "--output", "json") == before
 
 
-def test_an_image_that_is_not_there_harms_nobody(shop: Release, traffic) -> None:
-    with traffic("an upgrade to an image that is not there") as flow:
-        shop.upgrade(catalog_image_tag="nowhere")
+def test_images_that_are_not_there_harm_nobody(shop: Release, traffic) -> None:
+    with traffic("an upgrade to images that are not there, and rollback") as flow:
+        shop.upgrade(global_tag="nowhere")
         until(lambda: "ImagePull" in json.dumps(shop.get("pods")), 60, "no pod says that its image is missing")
-        del shop.values["catalog.image.tag"]
+        shop.values["global.tag"] = "test-1"
         shop.helm("rollback", shop.name)
         shop.settled()
     assert flow.failed == 0, flow.trouble

@@ -1,11 +1,14 @@
+{{- /* Of the configuration only what a migration reads: a change of the rest is no reason to run it again. */ -}}
+{{- define "common.migration.values" -}}
+{{ set (deepCopy .values) "config" (pick .values.config "ENVIRONMENT") | toYaml }}
+{{- end }}
+
 {{- /* Waits until the schema is at this code's revision or at a newer one, and otherwise says why in one line. */ -}}
 {{- define "common.schema" -}}
 - name: schema
   {{- include "common.container" . | nindent 2 }}
   command: [python, -m, chassis.db.migrations, --check, {{ .name }}, --wait, {{ .values.migration.waitSeconds | quote }}]
-  env:
-    - {name: DATABASE_URL_FILE, value: /run/secrets/database-url}
-    - {name: ENVIRONMENT, value: {{ .values.config.ENVIRONMENT }}}
+  {{- include "common.env" (dict "chart" .chart "values" (include "common.migration.values" . | fromYaml) "secrets" (list "database-url")) | nindent 2 }}
   resources: {{- toYaml .values.resources | nindent 4 }}
   {{- include "common.mounts" (pick . "secrets") | nindent 2 }}
 {{- end }}
@@ -23,7 +26,7 @@ another image is another Job, and the same one is left alone.
   "given" .given
   "task" "migrate"
   "priority" .priority
-  "values" (merge (dict "config" (pick .values.config "ENVIRONMENT")) .values)
+  "values" (include "common.migration.values" . | fromYaml)
   "command" (list "python" "-m" "chassis.db.migrations" .name "--wait" "120")
   "env" .migration.env
   "secrets" (concat (list "database-url") (.migration.secrets | default list))) }}
@@ -38,7 +41,6 @@ spec:
   activeDeadlineSeconds: {{ .values.migration.deadlineSeconds }}
   ttlSecondsAfterFinished: 3600
   template:
-    metadata:
-      labels: {{- include "common.pod.labels" (dict "chart" .chart "name" .name "component" "migrate") | nindent 8 }}
+    metadata: {{- include "common.pod.metadata" (dict "chart" .chart "name" .name "component" "migrate" "values" .values) | nindent 6 }}
     spec: {{- $spec | nindent 6 }}
 {{- end }}

@@ -1,15 +1,23 @@
 {{- /* A Service; with `headless` a second one, by which a proxy sees each pod that is ready. */ -}}
 {{- define "common.services" }}
 {{- $service := .values.service | default dict }}
+{{- $open := and $service.type (ne $service.type "ClusterIP") }}
 {{- $selector := include "common.selector" (dict "name" .name "component" "api") }}
 ---
 apiVersion: v1
 kind: Service
-metadata: {{- include "common.metadata" (pick . "chart" "name") | nindent 2 }}
+metadata:
+  {{- include "common.metadata" (pick . "chart" "name") | nindent 2 }}
+  {{- with $service.annotations }}
+  annotations: {{- toYaml . | nindent 4 }}
+  {{- end }}
 spec:
   type: {{ $service.type | default "ClusterIP" }}
-  {{- if and $service.type (ne $service.type "ClusterIP") }}
+  {{- if $open }}
   externalTrafficPolicy: {{ $service.externalTrafficPolicy }}
+  {{- end }}
+  {{- with $service.loadBalancerClass }}
+  loadBalancerClass: {{ . }}
   {{- end }}
   {{- if .affinity }}
   sessionAffinity: ClientIP
@@ -17,10 +25,10 @@ spec:
   selector: {{- $selector | nindent 4 }}
   ports:
     - name: {{ .portName }}
-      port: {{ .port }}
+      port: {{ $service.port | default .port }}
       targetPort: {{ .portName }}
-      {{- with $service.nodePort }}
-      nodePort: {{ . }}
+      {{- if and $open $service.nodePort }}
+      nodePort: {{ $service.nodePort }}
       {{- end }}
 {{- if .headless }}
 ---
@@ -37,7 +45,7 @@ spec:
 
 {{- /* Denies all, then allows what is needed by name. It covers the app's pods of every kind, the migration's too. */ -}}
 {{- define "common.networkpolicy" }}
-{{- $scrapers := (.chart.Values.global | default dict).scrapers }}
+{{- $global := .chart.Values.global | default dict }}
 {{- $own := .values.networkPolicy }}
 {{- if $own.enabled }}
 ---
@@ -57,7 +65,7 @@ spec:
         {{- range .from }}
         - podSelector: {matchLabels: {app.kubernetes.io/name: {{ . }}}}
         {{- end }}
-        {{- if eq .portName "http" }}{{ with $scrapers }}{{ toYaml . | nindent 8 }}{{ end }}{{ end }}
+        {{- if eq .portName "http" }}{{ with $global.scrapers }}{{ toYaml . | nindent 8 }}{{ end }}{{ end }}
     {{- end }}
     {{- with $own.ingress }}{{ toYaml . | nindent 4 }}{{ end }}
   egress:
@@ -68,5 +76,6 @@ spec:
       to: [{podSelector: {matchLabels: {app.kubernetes.io/name: {{ $name }}}}}]
     {{- end }}
     {{- with $own.egress }}{{ toYaml . | nindent 4 }}{{ end }}
+    {{- with $global.egress }}{{ toYaml . | nindent 4 }}{{ end }}
 {{- end }}
 {{- end }}

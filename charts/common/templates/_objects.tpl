@@ -22,6 +22,9 @@ data:
 {{- define "common.hpa" }}
 {{- with .scale.autoscaling }}
 {{- if .enabled }}
+{{- if gt (int .minReplicas) (int .maxReplicas) }}
+{{- printf "%s: autoscaling.minReplicas is %v, more than maxReplicas, %v" $.name .minReplicas .maxReplicas | fail }}
+{{- end }}
 ---
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler

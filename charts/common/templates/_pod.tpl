@@ -6,7 +6,7 @@ enableServiceLinks: false
 {{- with .values.imagePullSecrets | default (.chart.Values.global | default dict).imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ quote . }}
   {{- end }}
 {{- end }}
 securityContext:
@@ -18,7 +18,7 @@ securityContext:
   seccompProfile: {type: RuntimeDefault}
 {{- $global := .chart.Values.global | default dict }}
 {{- with .values.priorityClassName | default (and .priority $global.priorityClasses (printf "%s-%s" .chart.Release.Namespace .priority)) }}
-priorityClassName: {{ . }}
+priorityClassName: {{ quote . }}
 {{- end }}
 {{- with .values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
@@ -44,7 +44,7 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end }}
 
-{{- /* A container's environment: `env`, the values' `config`, the secrets' files, the values' `extraEnv`. */ -}}
+{{- /* A container's environment: the values' `config`, `env`, the secrets' files, the values' `extraEnv`, which overrides them. */ -}}
 {{- define "common.env" -}}
 {{- $global := (.chart.Values.global | default dict).config | default dict -}}
 {{- $all := dict -}}
@@ -54,6 +54,7 @@ securityContext:
 {{- end -}}
 {{- range $name, $value := .env }}{{ $_ := set $all $name (include "common.text" $value) }}{{ end -}}
 {{- range .secrets }}{{ $_ := set $all (. | upper | replace "-" "_" | printf "%s_FILE") (printf "/run/secrets/%s" .) }}{{ end -}}
+{{- range .values.extraEnv }}{{ $_ := unset $all .name }}{{ end -}}
 env:
 {{- range $name, $text := $all }}
   - {name: {{ $name }}, value: {{ $text | quote }}}

@@ -12,9 +12,16 @@ spec:
   {{- if $app.storage }}
   replicas: 1
   serviceName: {{ $app.name }}
+  # Otherwise a pod that cannot start, its image being missing, say, would never be replaced by one that can.
+  podManagementPolicy: Parallel
   {{- else }}
   {{- if not .scale.autoscaling.enabled }}
   replicas: {{ .scale.replicas }}
+  {{- else }}
+  # As many as there are: without a number it would be one, until the autoscaler has looked.
+  {{- with (lookup "apps/v1" "Deployment" $app.chart.Release.Namespace .name).spec }}
+  replicas: {{ .replicas }}
+  {{- end }}
   {{- end }}
   revisionHistoryLimit: 3
   # The edge looks names up every 2 s: it knows a new pod before an old one goes.
@@ -76,7 +83,7 @@ spec:
       spec:
         accessModes: [ReadWriteOnce]
         {{- with $values.storage.className }}
-        storageClassName: {{ . }}
+        storageClassName: {{ quote . }}
         {{- end }}
         resources:
           requests: {storage: {{ $values.storage.size }}}
