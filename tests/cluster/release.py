@@ -57,9 +57,13 @@ class Release:
         run("kubectl", "apply", "--filename", "-", stdin=made)
 
     def remove(self) -> None:
-        for name in self.helm("list", "--all", "--short").split():
+        for name in self.releases():
             self.helm("uninstall", name, "--wait", "--timeout", "120s", check=False)
         run("kubectl", "delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=180s")
+
+    def releases(self) -> list[str]:
+        """The names of those in the namespace, whatever became of them."""
+        return self.helm("list", "--deployed", "--failed", "--pending", "--short").split()
 
     def upgrade(self, **values: str) -> None:
         """Install, or change these values (`order_replicas` is `order.replicas`) and keep the others."""

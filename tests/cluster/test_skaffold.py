@@ -68,7 +68,7 @@ def test_dev_deploys_verifies_and_reloads_what_changes(clone: Path, deployed: Re
     finally:
         dev.send_signal(signal.SIGINT)
         dev.wait(120)
-    assert deployed.helm("list", "--all", "--short") == "", "what dev deployed is gone when it ends"
+    assert deployed.releases() == [], "what dev deployed is gone when it ends"
 
 
 def title(release: Release) -> str:
