@@ -70,7 +70,15 @@ class Release:
         self.values |= {name.replace("_", "."): value for name, value in values.items()}
         options = [f"--set={name}={value}" for name, value in self.values.items()]
         options += [f"--values={file}" for file in self.files]
-        self.helm("upgrade", "--install", self.name, "charts/shop", *options)
+        self.helm("upgrade", "--install", self.name, "charts/shop", *options, *self._insisting)
+
+    def rollback(self) -> None:
+        self.helm("rollback", self.name, *self._insisting)
+
+    @cached_property
+    def _insisting(self) -> list[str]:
+        """Helm 4 leaves alone what somebody else has changed, as `kubectl scale` does."""
+        return ["--force-conflicts"] if self.helm("version", "--short").startswith("v4") else []
 
     def settled(self, timeout: int = 240) -> None:
         """Waits until every Deployment and StatefulSet has what it should have, and nothing of what it had."""

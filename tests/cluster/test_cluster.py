@@ -172,7 +172,7 @@ def test_an_upgrade_and_its_rollback_are_not_noticed(shop: Release, traffic) -> 
         shop.upgrade(order_image_tag="test-2", catalog_image_tag="test-2")
         shop.settled()
         assert revision(shop) == "0002"
-        shop.helm("rollback", shop.name)
+        shop.rollback()
         del shop.values["order.image.tag"], shop.values["catalog.image.tag"]
         shop.settled()
         assert revision(shop) == "0002"  # an older release runs on a newer schema
@@ -253,7 +253,7 @@ def test_images_that_are_not_there_harm_nobody(shop: Release, traffic) -> None:
         shop.upgrade(global_tag="nowhere")
         until(lambda: "ImagePull" in json.dumps(shop.get("pods")), 60, "no pod says that its image is missing")
         shop.values["global.tag"] = "test-1"
-        shop.helm("rollback", shop.name)
+        shop.rollback()
         shop.settled()
     assert flow.failed == 0, flow.trouble
 
