@@ -70,7 +70,7 @@ cluster-up:  ## Push the images to REGISTRY and install the shop in the namespac
 	  --set-string global.registry=$(REGISTRY),global.tag=$(TAG)
 
 cluster-down:  ## Remove it; the volumes and the passwords stay
-	@helm uninstall shop --namespace quayside --wait --timeout 5m
+	@helm uninstall shop --namespace quayside --wait --cascade foreground --timeout 5m
 
 ##@ Prove it
 test: $(INSTALLED)  ## Run every test against real stores

@@ -42,6 +42,8 @@ class Release:
     files: list[str] = field(default_factory=list)
 
     def kubectl(self, *arguments: str, **options: Any) -> str:
+        # Over web sockets the end of what a command prints was seen to get lost.
+        options = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false", **options}
         return run("kubectl", "--namespace", self.namespace, *arguments, **options)
 
     def helm(self, *arguments: str, **options: Any) -> str:
@@ -58,7 +60,8 @@ class Release:
 
     def remove(self) -> None:
         for name in self.releases():
-            self.helm("uninstall", name, "--wait", "--timeout", "120s", check=False)
+            self.helm("uninstall", name, "--timeout", "120s", check=False)
+        self.kubectl("delete", "pods", "--all", "--now", "--wait=false")
         run("kubectl", "delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=180s")
 
     def releases(self) -> list[str]:
@@ -71,6 +74,9 @@ class Release:
         options = [f"--set={name}={value}" for name, value in self.values.items()]
         options += [f"--values={file}" for file in self.files]
         self.helm("upgrade", "--install", self.name, "charts/shop", *options, *self._insisting)
+
+    def uninstall(self) -> None:
+        self.helm("uninstall", self.name, "--wait", "--cascade", "foreground", "--timeout", "120s")
 
     def rollback(self) -> None:
         self.helm("rollback", self.name, *self._insisting)
@@ -136,18 +142,19 @@ class Release:
         deadline = time.monotonic() + 60
         while True:
             said = self.kubectl(*into, *command, check=False)
-            if "cannot be read" not in said or time.monotonic() > deadline:
-                assert "A10 ok" in said, said
-                assert "FAIL" not in said, said
+            if "A10 ok" in said and "FAIL" not in said:
                 return said
-            time.sleep(1)  # what a fault has left is still being cleared away
+            # What a fault has left may still be being cleared away.
+            assert "cannot be read" in said, said
+            assert time.monotonic() < deadline, said
+            time.sleep(1)
 
     def _auditor(self) -> None:
         """A pod like the audit's own that waits for commands; it does not outlive its node."""
         state = "jsonpath={.status.phase} {.metadata.deletionTimestamp}"
         if self.kubectl("get", "pod", "auditor", "--ignore-not-found", "--output", state).strip() == "Running":
             return
-        self.kubectl("delete", "pod", "auditor", "--ignore-not-found")
+        self.kubectl("delete", "pod", "auditor", "--ignore-not-found", "--now")
         template = self.get("cronjob", "shop-audit")["spec"]["jobTemplate"]["spec"]["template"]
         pod = template["spec"] | {"nodeName": self.home}
         pod["containers"][0] |= {"command": ["sleep"], "args": ["infinity"]}
