@@ -1,20 +1,15 @@
 """The shop on a real cluster, from an empty namespace to an empty one. The tests build on one another, in order."""
 
 import json
-import re
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import httpx2
 import pytest
+from balancing import counted, slow_pod
 from release import SERVICES, STORES, Release, run, until
 from shopper import Admin
 
 pytestmark = pytest.mark.timeout(420)
-
-SERVED = re.compile(r'^http_server_request_duration_seconds_count\{.*http_route="/api/.*\} ([\d.]+)', re.MULTILINE)
 
 
 def test_one_command_installs_it_and_an_order_is_confirmed(shop: Release, figures: list[str]) -> None:
@@ -300,43 +295,6 @@ def ready_pods(shop: Release, name: str) -> list[str]:
         for pod in shop.pods(name)
         if any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", ()))
     ]
-
-
-@contextmanager
-def slow_pod(shop: Release, name: str) -> Iterator[str]:
-    """One pod more of a service, with a fraction of a core."""
-    (pod, *_) = shop.pods(name)
-    labels = {key: text for key, text in pod["metadata"]["labels"].items() if key != "pod-template-hash"}
-    spec = {key: value for key, value in pod["spec"].items() if key not in ("nodeName", "topologySpreadConstraints")}
-    spec["containers"][0]["resources"]["limits"]["cpu"] = "75m"
-    slow = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-slow", "labels": labels}, "spec": spec}
-    shop.kubectl("apply", "--filename", "-", stdin=json.dumps(slow))
-    try:
-        shop.kubectl("wait", "--for=condition=Ready", f"pod/{name}-slow", "--timeout=120s")
-        yield f"{name}-slow"
-    finally:
-        shop.kubectl("delete", "pod", f"{name}-slow")
-
-
-def counted(shop: Release, *, requests: int, clients: int) -> dict[str, int]:
-    """How many of so many reads of the catalogue each of its pods answers."""
-    before = served(shop)
-
-    def read(count: int) -> None:
-        with httpx2.Client(base_url=shop.place.address, timeout=30) as http:
-            for _ in range(count):
-                http.get("/api/catalog/products?limit=1").raise_for_status()
-
-    with ThreadPoolExecutor(clients) as pool:
-        list(pool.map(read, [requests // clients] * clients))
-    return {pod: count - before[pod] for pod, count in served(shop).items()}
-
-
-def served(shop: Release) -> dict[str, int]:
-    look = "import urllib.request as r; print(r.urlopen('http://localhost:8000/metrics').read().decode())"
-    names = [pod["metadata"]["name"] for pod in shop.pods("catalog")]
-    texts = {name: shop.kubectl("exec", name, "--", "python", "-c", look) for name in names}
-    return {name: round(sum(map(float, SERVED.findall(text)))) for name, text in texts.items()}
 
 
 def role(pod: dict) -> str:

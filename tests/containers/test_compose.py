@@ -1,17 +1,15 @@
 """The shop by Compose: replicas behind the edge, each secret where it is needed alone, data that outlive containers."""
 
 import json
-import re
 import subprocess
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 from urllib.request import urlopen
 
-import httpx2
 import pytest
+from counts import answered, read_catalogue
 
 from chassis.testing.processes import StartError
 from shopctl.compose import ComposeShop
@@ -19,7 +17,6 @@ from shopctl.compose import ComposeShop
 pytestmark = pytest.mark.timeout(180)
 
 SECRETS = ("PASSWORD", "SECRET", "DATABASE_URL", "BROKER_URL", "VALKEY_URL")
-SERVED = re.compile(r'^http_server_request_duration_seconds_count\{.*http_route="/api/.*\} (\d+)', re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -134,26 +131,19 @@ def replicas(shop: ComposeShop, name: str) -> list[str]:
 
 def served(shop: ComposeShop, name: str) -> dict[str, int]:
     """API requests that each replica has answered."""
-    return {id: answered(id) for id in replicas(shop, name)}
+    return {id: answered(metrics(id)) for id in replicas(shop, name)}
 
 
-def answered(container: str) -> int:
+def metrics(container: str) -> str:
     (network,) = json.loads(docker("inspect", container))[0]["NetworkSettings"]["Networks"].values()
     with urlopen(f"http://{network['IPAddress']}:8000/metrics", timeout=10) as answer:
-        return sum(map(int, SERVED.findall(answer.read().decode().replace(".0\n", "\n"))))
+        return answer.read().decode()
 
 
 def counted(shop: ComposeShop, *, requests: int, clients: int) -> list[int]:
     """How many of so many reads of the catalogue each replica answers."""
     before = served(shop, "catalog")
-
-    def read(count: int) -> None:
-        with httpx2.Client(base_url=shop.place.address, timeout=30) as http:
-            for _ in range(count):
-                http.get("/api/catalog/products?limit=1").raise_for_status()
-
-    with ThreadPoolExecutor(clients) as pool:
-        list(pool.map(read, [requests // clients] * clients))
+    read_catalogue(shop.place.address, requests=requests, clients=clients)
     return [count - before[id] for id, count in served(shop, "catalog").items()]
 
 

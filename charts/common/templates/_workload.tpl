@@ -18,8 +18,8 @@ spec:
   {{- if not .scale.autoscaling.enabled }}
   replicas: {{ .scale.replicas }}
   {{- else }}
-  # As many as there are: without a number it would be one, until the autoscaler has looked.
   {{- with (lookup "apps/v1" "Deployment" $app.chart.Release.Namespace .name).spec }}
+  # As many as there are: without a number it would be one, until the autoscaler has looked.
   replicas: {{ .replicas }}
   {{- end }}
   {{- end }}

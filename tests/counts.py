@@ -1,0 +1,25 @@
+"""Many reads of the catalogue, and how many requests a process says that it has answered."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+
+SERVED = re.compile(r'^http_server_request_duration_seconds_count\{.*http_route="/api/.*\} ([\d.]+)', re.MULTILINE)
+
+
+def read_catalogue(address: str, *, requests: int, clients: int) -> None:
+    """So many requests through the edge at `address`, shared by so many clients at once; each must succeed."""
+
+    def read(count: int) -> None:
+        with httpx2.Client(base_url=address, timeout=30) as http:
+            for _ in range(count):
+                http.get("/api/catalog/products?limit=1").raise_for_status()
+
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(read, [requests // clients] * clients))
+
+
+def answered(metrics: str) -> int:
+    """API requests, by the text of /metrics."""
+    return round(sum(map(float, SERVED.findall(metrics))))
