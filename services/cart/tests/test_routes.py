@@ -188,11 +188,11 @@ async def test_without_valkey_every_call_is_a_503(settings: Settings, token: Cal
 
 
 async def test_a_valkey_that_hangs_is_a_503_within_the_time_out(client: httpx2.AsyncClient, carts: Carts) -> None:
-    await carts._redis.client_pause(1600, all=True)
+    await carts._redis.client_pause(2200, all=True)
     started = time.monotonic()
     assert (await client.get("/api/cart")).status_code == 503
-    assert time.monotonic() - started < 1.5
-    await asyncio.sleep(1.6)
+    assert time.monotonic() - started < 2
+    await asyncio.sleep(2.2)
     assert (await client.get("/api/cart")).status_code == 200
 
 

@@ -24,8 +24,8 @@ class Settings(ServiceSettings):
     valkey_connections: Annotated[int, Field(ge=1, le=200)] = 16
     """Connections a process holds at the most."""
 
-    valkey_timeout: Annotated[float, Field(gt=0, le=5)] = 1.0
-    """Seconds to wait for a connection, and for an answer."""
+    valkey_timeout: Annotated[float, Field(gt=0, le=5)] = 1.5
+    """Seconds to wait for a connection, and for an answer: more than one, after which TCP sends a lost SYN again."""
 
     cart_days: Annotated[int, Field(ge=1, le=365)] = 30
     """How long a cart is kept after its last change."""
