@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from chassis.testing.processes import Process, StartError
 from chassis.testing.system import write
@@ -20,6 +22,7 @@ __all__ = ["ComposeShop", "unavailable"]
 
 OLDEST = (2, 26)
 NAMES = ("postgres", "valkey", "rabbitmq", "identity", "catalog", "cart", "order", "payment", "psp", "edge")
+ROUTES = ("/api/catalog/categories", "/api/cart", "/api/orders", "/api/payments", "/.well-known/jwks.json")
 UP = ("up", "--detach", "--no-build", "--wait", "--wait-timeout", "180")
 
 
@@ -69,6 +72,7 @@ class ComposeShop:
         done = self._compose(*UP, "--remove-orphans")
         if done.returncode:
             raise StartError(self._why(done.stderr))
+        self._wait_for_edge()
         report("containers", time.monotonic() - began)
         return [_name(each) for each in self._running() if each["ID"] not in before]
 
@@ -155,6 +159,16 @@ class ComposeShop:
             write(self.secrets / name, text, user=None)
             (self.secrets / name).chmod(0o444)  # whatever the umask
 
+    def _wait_for_edge(self) -> None:
+        """Until it has found every service: it looks names up by itself, a moment later than they are there."""
+        end = time.monotonic() + 30
+        host, port = self.address("edge")
+        for path in ROUTES:
+            while not _passed_on(f"http://{host}:{port}{path}"):
+                if time.monotonic() > end:
+                    raise StartError(f"The edge does not reach the service of {path}. `make logs` has more.")
+                time.sleep(0.1)
+
     def _build(self) -> None:
         done = _run("docker", "buildx", "bake", "--progress", "plain", cwd=self.place.root)
         if done.returncode:
@@ -225,6 +239,17 @@ def _process(container: Mapping[str, Any]) -> Process | None:
     """The container's first process, when the engine is on this machine."""
     pid = _inspect(container["ID"])["State"]["Pid"]
     return Process.of(pid) if pid else None
+
+
+def _passed_on(url: str) -> bool:
+    """Whether a service answers: with a refusal, perhaps, but not the edge in its stead."""
+    try:
+        with urlopen(url, timeout=5):  # noqa: S310
+            return True
+    except HTTPError as error:
+        return error.code < 500
+    except OSError:
+        return False
 
 
 def _inspect(container: str) -> dict[str, Any]:
