@@ -22,8 +22,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A running shop on RUNTIME (native unless told otherwise), stopped and removed at the end of the session."""
     run = tmp_path_factory.mktemp("shop")
     shop = RUNTIMES[os.environ.get("RUNTIME") or "native"](Place(Path(__file__).parents[1], run, OFFSET))
-    shop.up()
     try:
+        shop.up()
         yield shop
     finally:
         shop.reset()

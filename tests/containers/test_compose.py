@@ -76,6 +76,16 @@ def test_data_outlive_the_containers(shop, shopper, admin, audit) -> None:
     audit()
 
 
+def test_a_service_that_comes_back_at_another_address_is_found_there(shop, shopper, admin) -> None:
+    sku = admin.product(stock=1)
+    before = shop.address("order")
+    shop.stop("order")
+    with another_container(shop):  # which takes the address that is free now
+        shop.start("order")
+        assert shop.address("order") != before
+        assert shopper.waits_for(shopper.buy(sku)) == "CONFIRMED"
+
+
 def test_a_container_that_ends_by_itself_comes_back(shop) -> None:
     (process,) = shop.processes()["cart"]
     docker("exec", *shop.containers("cart"), "python", "-c", "import os; os.kill(1, 15)")
@@ -170,6 +180,16 @@ def policy(shop: ComposeShop, name: str) -> Iterator[None]:
         yield
     finally:
         shop.start("edge")
+
+
+@contextmanager
+def another_container(shop: ComposeShop) -> Iterator[None]:
+    options = ["--detach", "--rm", "--network", shop.network, "--entrypoint", "sleep"]
+    container = docker("run", *options, "postgres:17-trixie", "60").strip()
+    try:
+        yield
+    finally:
+        docker("kill", container)
 
 
 def row(shop: ComposeShop, name: str) -> Any:

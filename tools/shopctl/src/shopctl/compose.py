@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 from chassis.testing.processes import Process, StartError
 from chassis.testing.system import write
+from shopctl import edge
 from shopctl.native.definitions import render
 from shopctl.place import ADMIN_PASSWORD, BROKER_USERS, CONSUMERS, DATABASES, Place
 from shopctl.shop import Report, Row
@@ -22,7 +21,6 @@ __all__ = ["ComposeShop", "unavailable"]
 
 OLDEST = (2, 26)
 NAMES = ("postgres", "valkey", "rabbitmq", "identity", "catalog", "cart", "order", "payment", "psp", "edge")
-ROUTES = ("/api/catalog/categories", "/api/cart", "/api/orders", "/api/payments", "/.well-known/jwks.json")
 UP = ("up", "--detach", "--no-build", "--wait", "--wait-timeout", "180")
 
 
@@ -72,7 +70,7 @@ class ComposeShop:
         done = self._compose(*UP, "--remove-orphans")
         if done.returncode:
             raise StartError(self._why(done.stderr))
-        self._wait_for_edge()
+        edge.wait_for(self.address("edge"), edge.ROUTES)
         report("containers", time.monotonic() - began)
         return [_name(each) for each in self._running() if each["ID"] not in before]
 
@@ -87,6 +85,7 @@ class ComposeShop:
 
     def start(self, name: str) -> None:
         self._checked(*UP, "--no-deps", name)
+        edge.wait_for(self.address("edge"), edge.ROUTES if name == "edge" else edge.ROUTES.keys() & {name})
 
     def stop(self, *names: str) -> None:
         if names:
@@ -109,7 +108,7 @@ class ComposeShop:
 
     def address(self, name: str) -> tuple[str, int]:
         if name == "edge":
-            return "127.0.0.1", self.place.port("edge")
+            return os.environ.get("EDGE_BIND") or "127.0.0.1", self.place.port("edge")
         for each in self._containers():
             if each["Service"] == name:
                 (network,) = _inspect(each["ID"])["NetworkSettings"]["Networks"].values()
@@ -158,16 +157,6 @@ class ComposeShop:
             # Whoever may enter the directory may read them, which is us, and the container that has it mounted.
             write(self.secrets / name, text, user=None)
             (self.secrets / name).chmod(0o444)  # whatever the umask
-
-    def _wait_for_edge(self) -> None:
-        """Until it has found every service: it looks names up by itself, a moment later than they are there."""
-        end = time.monotonic() + 30
-        host, port = self.address("edge")
-        for path in ROUTES:
-            while not _passed_on(f"http://{host}:{port}{path}"):
-                if time.monotonic() > end:
-                    raise StartError(f"The edge does not reach the service of {path}. `make logs` has more.")
-                time.sleep(0.1)
 
     def _build(self) -> None:
         done = _run("docker", "buildx", "bake", "--progress", "plain", cwd=self.place.root)
@@ -239,17 +228,6 @@ def _process(container: Mapping[str, Any]) -> Process | None:
     """The container's first process, when the engine is on this machine."""
     pid = _inspect(container["ID"])["State"]["Pid"]
     return Process.of(pid) if pid else None
-
-
-def _passed_on(url: str) -> bool:
-    """Whether a service answers: with a refusal, perhaps, but not the edge in its stead."""
-    try:
-        with urlopen(url, timeout=5):  # noqa: S310
-            return True
-    except HTTPError as error:
-        return error.code < 500
-    except OSError:
-        return False
 
 
 def _inspect(container: str) -> dict[str, Any]:

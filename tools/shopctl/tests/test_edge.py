@@ -1,0 +1,68 @@
+"""When the edge has found a service: `up` and `start` end no sooner."""
+
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from chassis.testing.processes import StartError
+from shopctl import edge
+
+
+class Edge(ThreadingHTTPServer):
+    """Gives each path's answers in turn, and the last one from then on; 200 to any other."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.answers: dict[str, list[int]] = {}
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return "127.0.0.1", self.server_address[1]
+
+
+class Answers(BaseHTTPRequestHandler):
+    server: Edge
+
+    def do_GET(self) -> None:
+        left = self.server.answers.get(self.path, [200])
+        self.send_response(left.pop(0) if len(left) > 1 else left[0])
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@pytest.fixture
+def server() -> Iterator[Edge]:
+    with Edge() as server:
+        thread = Thread(target=server.serve_forever, args=[0.05])
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("other", [503, 504, 404], ids=["nobody", "an old address", "another service's address"])
+def test_it_waits_while_another_than_the_service_answers(server: Edge, other: int) -> None:
+    server.answers = {"/api/orders": [other, other, 401]}
+    edge.wait_for(server.address, edge.ROUTES)
+    assert server.answers == {"/api/orders": [401]}
+
+
+def test_what_is_not_found_is_named(server: Edge) -> None:
+    server.answers = {"/api/cart": [503]}
+    with pytest.raises(StartError, match="The edge does not reach cart"):
+        edge.wait_for(server.address, edge.ROUTES, seconds=0.3)
+
+
+def test_a_service_that_is_not_asked_for_may_be_away(server: Edge) -> None:
+    server.answers = {"/api/cart": [503]}
+    edge.wait_for(server.address, ["order"], seconds=0.3)
+
+
+def test_an_edge_that_does_not_answer_at_all_reaches_nobody() -> None:
+    with Edge() as server:
+        address = server.address
+    with pytest.raises(StartError, match="The edge does not reach catalog"):
+        edge.wait_for(address, edge.ROUTES, seconds=0.3)
