@@ -10,6 +10,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
 from cart.main import create
 from cart.repository import Carts
@@ -194,6 +195,17 @@ async def test_a_valkey_that_hangs_is_a_503_within_the_time_out(client: httpx2.A
     assert time.monotonic() - started < 2
     await asyncio.sleep(2.2)
     assert (await client.get("/api/cart")).status_code == 200
+
+
+async def test_connections_that_valkey_has_closed_meanwhile_are_made_anew(
+    client: httpx2.AsyncClient, valkey: str
+) -> None:
+    await asyncio.gather(*(client.get("/api/cart") for _ in range(4)))
+    async with Redis.from_url(valkey) as other:
+        assert await other.execute_command("CLIENT", "KILL", "TYPE", "normal") >= 1  # as when it starts again
+    await asyncio.sleep(0.05)
+    answers = await asyncio.gather(*(client.get("/api/cart") for _ in range(4)))
+    assert [answer.status_code for answer in answers] == [200] * 4
 
 
 async def test_the_openapi_document_has_the_cart(client: httpx2.AsyncClient) -> None:

@@ -14,6 +14,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from cart.models import EMPTY, MAX_LINES, Cart, Line
 from chassis.errors import Invalid, PreconditionFailed, Unavailable
@@ -79,6 +80,8 @@ class Carts:
                 socket_timeout=timeout,
                 socket_connect_timeout=timeout,
                 retry=Retry(NoBackoff(), 0),
+                # With them redis-py 8.1 hands out connections that the server has closed (redis-py issue 4252).
+                maint_notifications_config=MaintNotificationsConfig(enabled=False),
             )
         )
         self._execute: Callable[..., Awaitable[Any]] = self._redis.execute_command
