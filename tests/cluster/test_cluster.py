@@ -72,6 +72,12 @@ def test_a_pod_reaches_what_it_needs_and_nothing_else(shop: Release, app: str, a
     assert "gaierror" not in said
 
 
+def test_a_lost_query_for_a_name_costs_a_second(shop: Release) -> None:
+    (pod, *_) = shop.pods("order")
+    options = shop.kubectl("exec", pod["metadata"]["name"], "--", "grep", "^options", "/etc/resolv.conf").split()
+    assert {"timeout:1", "attempts:3"} <= set(options)
+
+
 def test_catalog_and_order_go_from_one_to_three_and_back(shop: Release, traffic) -> None:
     with traffic("catalog and order scaled 1 → 3 → 1") as flow:
         for count in (3, 1):

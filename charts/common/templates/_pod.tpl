@@ -3,6 +3,9 @@
 serviceAccountName: {{ .account | default .name }}
 automountServiceAccountToken: false
 enableServiceLinks: false
+# A lost query for a name is sent again after a second; the usual five are more than a service waits for another.
+dnsConfig:
+  options: [{name: timeout, value: "1"}, {name: attempts, value: "3"}]
 {{- with .values.imagePullSecrets | default (.chart.Values.global | default dict).imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
