@@ -1,12 +1,10 @@
 """A database with an outbox, and a broker with a topology of each test's own."""
 
 import asyncio
-import contextlib
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import aio_pika
 import pytest
@@ -17,6 +15,7 @@ from sqlalchemy.schema import CreateTable
 
 from chassis import outbox
 from chassis.db import Database
+from chassis.testing.cable import Cable
 from chassis.testing.fixtures import Broker, execute
 
 LADDER = ("retry.5s", "retry.30s", "retry.5m")
@@ -63,42 +62,6 @@ class Topology:
         return declared.declaration_result.message_count or 0
 
 
-class Cable:
-    """A TCP forwarder to the broker, which can be cut and mended."""
-
-    def __init__(self, url: str) -> None:
-        self._to = urlsplit(url)
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._port = 0
-        self.url = ""
-
-    async def mend(self) -> None:
-        self._server = await asyncio.start_server(self._forward, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
-        user = self._to.netloc.rpartition("@")[0]
-        self.url = self._to._replace(netloc=f"{user}@127.0.0.1:{self._port}").geturl()
-
-    async def cut(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(self._to.hostname, self._to.port)
-        self._writers |= {writer, far_writer}
-        with contextlib.suppress(OSError):
-            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
-
-
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    writer.close()
-
-
 @pytest.fixture
 async def topology(rabbitmq: Broker) -> AsyncIterator[Topology]:
     async with await aio_pika.connect(rabbitmq.url()) as connection:
@@ -110,10 +73,8 @@ async def topology(rabbitmq: Broker) -> AsyncIterator[Topology]:
 
 @pytest.fixture
 async def cable(topology: Topology) -> AsyncIterator[Cable]:
-    cable = Cable(topology.url)
-    await cable.mend()
-    yield cable
-    await cable.cut()
+    async with Cable(topology.url) as cable:
+        yield cable
 
 
 @pytest.fixture

@@ -15,9 +15,8 @@ import pytest
 from chassis.db import Database
 from chassis.db.migrations import SchemaBehind, check, head, main, revisions, upgrade
 from chassis.db.pool import DatabaseDown
+from chassis.testing.cable import Cable
 from chassis.testing.fixtures import execute
-
-from .conftest import Cable
 
 ENV = "from alembic import context\n\ncontext.run_migrations()\n"
 FIRST = """

@@ -7,14 +7,17 @@ from typing import Any
 
 import httpx2
 import pytest
+import uvloop
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from cart.main import create
+from cart.models import Line
 from cart.repository import Carts
 from cart.settings import Settings
+from chassis.testing.cable import Cable
 from chassis.testing.processes import free_ports
 
 MUG = "/api/cart/items/MUG-1"
@@ -206,6 +209,18 @@ async def test_connections_that_valkey_has_closed_meanwhile_are_made_anew(
     await asyncio.sleep(0.05)
     answers = await asyncio.gather(*(client.get("/api/cart") for _ in range(4)))
     assert [answer.status_code for answer in answers] == [200] * 4
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_connection_that_was_reset_is_made_anew(valkey: str, run: Callable[[Any], None]) -> None:
+    async def scenario() -> None:
+        async with Cable(valkey) as cable, Carts(cable.url) as carts:
+            await carts.change("shopper", {"MUG-1": 2})
+            cable.reset()
+            await asyncio.sleep(0.05)
+            assert (await carts.get("shopper")).items == [Line("MUG-1", 2)]
+
+    run(scenario())
 
 
 async def test_the_openapi_document_has_the_cart(client: httpx2.AsyncClient) -> None:

@@ -73,7 +73,7 @@ class Carts:
     def __init__(self, url: str, *, days: int = 30, connections: int = 16, timeout: float = 0.3) -> None:
         self._ttl = days * 86_400
         self._redis = Redis(
-            connection_pool=BlockingConnectionPool.from_url(
+            connection_pool=Pool.from_url(
                 url,
                 max_connections=connections,
                 timeout=timeout,
@@ -139,6 +139,15 @@ class Carts:
                 return await self._execute("EVALSHA", DIGESTS[script], len(keys), *keys, *arguments)
             except NoScriptError:  # a Valkey that has started anew; EVAL keeps the script as well
                 return await self._execute("EVAL", script, len(keys), *keys, *arguments)
+
+
+class Pool(BlockingConnectionPool):
+    """redis-py's, which by itself hands out a connection that was reset; uvloop raises RuntimeError when it is used."""
+
+    async def ensure_connection(self, connection: Any) -> None:
+        if connection.is_connected and connection._writer.is_closing():
+            await connection.disconnect()
+        await super().ensure_connection(connection)
 
 
 DIGESTS = {script: sha1(script.encode(), usedforsecurity=False).hexdigest() for script in (CHANGE, EMPTY_IF)}
