@@ -164,9 +164,9 @@ class Release:
         self.kubectl("wait", "--for=condition=Ready", "pod/auditor", "--timeout=60s")
 
     def memory(self) -> dict[str, int]:
-        """Bytes of each pod's working set, as the cluster's metrics have it."""
-        lines = self.kubectl("top", "pods", "--no-headers").splitlines()
-        return {name: int(memory.removesuffix("Mi")) * 2**20 for name, _, memory in map(str.split, lines)}
+        """Bytes of each pod's working set, of the pods that the cluster's metrics know: none at first."""
+        lines = map(str.split, self.kubectl("top", "pods", "--no-headers", check=False).splitlines())
+        return {line[0]: int(line[2].removesuffix("Mi")) * 2**20 for line in lines if len(line) == 3}
 
     @contextmanager
     def node_stopped(self, node: str) -> Iterator[None]:
