@@ -70,7 +70,7 @@ class Carts:
     of versions would then fail against itself.
     """
 
-    def __init__(self, url: str, *, days: int = 30, connections: int = 16, timeout: float = 0.3) -> None:
+    def __init__(self, url: str, *, days: int = 30, connections: int = 16, timeout: float = 1.5) -> None:
         self._ttl = days * 86_400
         self._redis = Redis(
             connection_pool=Pool.from_url(
