@@ -2,14 +2,17 @@
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aio_pika
+import prometheus_client
 import pytest
 import sqlalchemy as sa
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from opentelemetry import metrics
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
@@ -22,27 +25,34 @@ LADDER = ("retry.5s", "retry.30s", "retry.5m")
 
 
 class Topology:
-    """A queue bound to an exchange, and a queue that sees what is retried or dead-lettered for it."""
+    """The queue `lamps` as the shop's definitions make one, and for each retry step and the dead a queue to look at."""
 
     def __init__(self, channel: AbstractChannel, url: str) -> None:
         self.channel = channel
         self.url = url
-        self.queue = self.exchange = f"lamps.{uuid.uuid4().hex[:8]}"
+        self.queue = "lamps"
+        self.exchange = f"{self.queue}.in"
         self.observers = {name: f"{self.queue}.{name}" for name in (*LADDER, "dead")}
 
     async def declare(self) -> None:
-        exchange = await self.channel.declare_exchange(self.exchange, "topic", durable=True)
-        queue = await self.channel.declare_queue(self.queue, durable=True)
-        await queue.bind(exchange, "lamps.#")
+        await self.channel.declare_exchange(self.exchange, "topic", durable=True)
+        await self.declare_queue()
+        failed = await self.channel.declare_exchange(f"{self.queue}.failed", "direct", durable=True)
         for name, observer in self.observers.items():
-            kind = aio_pika.ExchangeType.DIRECT if name == "dead" else aio_pika.ExchangeType.FANOUT
-            source = await self.channel.declare_exchange(name, kind, durable=True)
-            await (await self.channel.declare_queue(observer)).bind(source, self.queue)
+            await (await self.channel.declare_queue(observer)).bind(failed, name)
+
+    async def declare_queue(self) -> None:
+        queue = await self.channel.declare_queue(self.queue, durable=True)
+        await queue.bind(self.exchange, "lamps.#")
+
+    async def delete_queue(self) -> None:
+        await self.channel.queue_delete(self.queue)
 
     async def delete(self) -> None:
         for queue in (self.queue, *self.observers.values()):
             await self.channel.queue_delete(queue)
-        await self.channel.exchange_delete(self.exchange)
+        for exchange in (self.exchange, f"{self.queue}.failed"):
+            await self.channel.exchange_delete(exchange)
 
     async def send(self, body: bytes, **headers: Any) -> None:
         message = aio_pika.Message(body, headers={name.replace("_", "-"): value for name, value in headers.items()})
@@ -69,6 +79,19 @@ async def topology(rabbitmq: Broker) -> AsyncIterator[Topology]:
         await topology.declare()
         yield topology
         await topology.delete()
+
+
+@pytest.fixture
+def sample() -> Callable[..., float | None]:
+    """`sample("name", label="value")`: a metric as Prometheus reads it."""
+    if not isinstance(metrics.get_meter_provider(), MeterProvider):
+        metrics.set_meter_provider(MeterProvider([PrometheusMetricReader()]))
+
+    def read(name: str, **labels: str) -> float | None:
+        found = (each for metric in prometheus_client.REGISTRY.collect() for each in metric.samples)
+        return next((each.value for each in found if each.name == name and labels.items() <= each.labels.items()), None)
+
+    return read
 
 
 @pytest.fixture

@@ -167,9 +167,7 @@ async def test_a_poisonous_event_is_found_and_the_others_are_handled(topology, e
     assert await topology.left() == 0
 
 
-@pytest.mark.parametrize(
-    ("attempts", "place"), [(None, "retry.5s"), (1, "retry.30s"), (2, "retry.5m"), (3, "dead"), (4, "dead")]
-)
+@pytest.mark.parametrize(("attempts", "place"), [(None, "retry.5s"), (1, "retry.30s"), (2, "retry.5m"), (3, "dead")])
 async def test_an_event_that_fails_climbs_the_ladder_to_its_end(topology, eventually, attempts, place):
     async def choke(_: list[int]) -> None:
         raise ZeroDivisionError("a bug")
@@ -180,7 +178,7 @@ async def test_an_event_that_fails_climbs_the_ladder_to_its_end(topology, eventu
         (found,) = await eventually(lambda: topology.arrived(place))
 
     assert found.headers["x-attempts"] == (attempts or 0) + 1
-    assert found.routing_key == topology.queue
+    assert found.routing_key == place
     assert found.delivery_mode == 2
     assert [e.id for e in unpack(found.body)] == [sent.id]
     assert await nothing_failed(topology)
@@ -334,6 +332,59 @@ async def test_a_broker_that_cannot_be_used_is_told_once(topology, caplog, chang
         f"consuming {topology.queue}: RabbitMQ at {netloc.rpartition('@')[2]} cannot be used: {why};"
         " is BROKER_URL right? (trying until it succeeds)"
     ]
+
+
+UP = {"name": "quayside_messaging_consumer_up", "messaging_destination_name": "lamps"}
+
+
+async def test_a_consumer_subscribes_again_when_its_queue_was_deleted_and_is_there_again(
+    topology, eventually, caplog, sample
+):
+    handled = Handled()
+    async with consuming(topology, handled) as consumer:
+        await topology.send(body(event(1)))
+        await eventually(lambda: handled.done == [1])
+
+        await topology.delete_queue()
+        await eventually(lambda: "the broker has cancelled the subscription" in caplog.text)
+        await eventually(lambda: "the queue does not exist" in caplog.text)
+        assert sample(**UP) == 0
+
+        await topology.declare_queue()
+        await topology.send(body(event(2)))
+        await eventually(lambda: handled.done == [1, 2])
+        assert sample(**UP) == 1
+        assert consumer.trouble() is None
+
+
+async def test_a_consumer_subscribes_again_whatever_ends_its_subscription(topology, eventually, monkeypatch, caplog):
+    failures = iter([KeyError("a bug"), ZeroDivisionError("another one"), asyncio.CancelledError()])
+    consume = Consumer._consume
+
+    async def failing(self, channel):
+        if failure := next(failures, None):
+            raise failure
+        await consume(self, channel)
+
+    monkeypatch.setattr(Consumer, "_consume", failing)
+    handled = Handled()
+    async with consuming(topology, handled):
+        await topology.send(body(event(1)))
+        await eventually(lambda: handled.done == [1])
+
+    assert "KeyError: 'a bug'" in caplog.text
+    assert "ZeroDivisionError: another one" in caplog.text
+
+
+async def test_a_consumer_that_is_down_for_a_minute_is_in_trouble(topology, cable, monkeypatch, eventually, sample):
+    async with consuming(topology, Handled(), cable.url) as consumer:
+        await eventually(lambda: sample(**UP) == 1)
+        await cable.cut()
+        await eventually(lambda: sample(**UP) == 0)
+        assert consumer.trouble() is None
+
+        monkeypatch.setattr("chassis.messaging.consumer.PATIENCE", 0)
+        assert consumer.trouble().startswith("the queue lamps has not been consumed for")
 
 
 async def test_a_queue_that_does_not_exist_is_told_once(topology, caplog):

@@ -19,16 +19,26 @@ from chassis.relay import Relay
 
 class Lit(outbox.Message):
     type = "lamps.lit.v1"
+    consumers = ("lamps",)
     watts: int
 
 
 class Unheard(outbox.Message):
-    type = "chairs.moved.v1"
     """No queue is bound to it."""
+
+    type = "chairs.moved.v1"
+    consumers = ("lamps",)
+
+
+class Switched(outbox.Message):
+    """Two services consume it."""
+
+    type = "lamps.switched.v1"
+    consumers = ("lamps", "meters")
 
 
 def relay(db: Database, topology, url: str | None = None) -> Relay:
-    return Relay(db, url or topology.url, "lamps", exchange=topology.exchange)
+    return Relay(db, url or topology.url, "lamps", [Lit, Unheard, Switched])
 
 
 async def put(db: Database, *messages: outbox.Message) -> list[UUID]:
@@ -114,6 +124,56 @@ async def test_an_unroutable_key_is_published_once_a_queue_is_bound(db: Database
     assert await published(topology) == [id]
 
 
+async def test_a_row_is_archived_once_every_consumer_has_it(db: Database, topology, eventually, caplog):
+    """The broker tells of a message that reaches no queue, and not of one that reaches only one queue of two."""
+    meters = await topology.channel.declare_exchange("meters.in", "topic")
+    (id,) = await put(db, Switched())
+    try:
+        async with relay(db, topology):
+            await eventually(lambda: "meters.in/lamps.switched.v1: no queue is bound to it" in caplog.text)
+            assert await ids(db, "outbox") == [id]
+
+            queue = await topology.channel.declare_queue("meters", exclusive=True)
+            await queue.bind(meters, "lamps.switched.v1")
+            await eventually(lambda: emptied(db))
+
+            (message,) = [await queue.get(no_ack=True)]
+            assert [event.id for event in unpack(message.body)] == [id]
+            assert id in await published(topology)
+    finally:
+        await topology.channel.exchange_delete("meters.in")
+
+
+async def test_an_exchange_that_is_missing_holds_up_no_other(db: Database, topology, eventually):
+    (switched,) = await put(db, Switched())
+    (lit,) = await put(db, Lit(watts=7))
+    async with relay(db, topology):
+        await eventually(lambda: ids(db, "outbox_archive"))
+
+    assert await ids(db, "outbox") == [switched]
+    assert lit in await published(topology)
+
+
+async def test_what_a_deleted_queue_took_with_it_is_published_again(db: Database, topology, eventually):
+    async with relay(db, topology):
+        lost = await put(db, *(Lit(watts=watts) for watts in range(300)))
+        await eventually(lambda: emptied(db))
+
+        await topology.delete_queue()
+        (kept,) = await put(db, Lit(watts=7))
+        await asyncio.sleep(0.3)
+        assert await ids(db, "outbox") == [kept]
+
+        await topology.declare_queue()
+        again: set[UUID] = set()
+
+        async def all_there() -> bool:
+            again.update(await published(topology))
+            return again >= {*lost, kept}
+
+        await eventually(all_there)
+
+
 async def test_what_is_committed_while_the_broker_is_down_is_published_when_it_is_up(
     db: Database, topology, cable, eventually
 ):
@@ -167,14 +227,19 @@ async def test_an_unroutable_row_counts_as_backlog(db: Database, topology):
 CRASH = """
 import asyncio, os, signal, sys
 from chassis.db import Database
+from chassis.outbox import Message
 from chassis.relay import Relay
+
+class Lit(Message):
+    type = "lamps.lit.v1"
+    consumers = ("lamps",)
 
 class Crashing(Relay):
     async def _archive(self, connection, ids):
         os.kill(os.getpid(), signal.SIGKILL)
 
-async def main(database, broker, exchange):
-    async with Database(database, name="lamps") as db, Crashing(db, broker, "lamps", exchange=exchange):
+async def main(database, broker):
+    async with Database(database, name="lamps") as db, Crashing(db, broker, "lamps", [Lit]):
         await asyncio.sleep(60)
 
 asyncio.run(main(*sys.argv[1:]))
@@ -185,7 +250,7 @@ async def test_after_a_crash_between_publish_and_archive_the_same_ids_are_publis
     db: Database, outbox_url: str, topology, eventually
 ):
     rows = await put(db, *(Lit(watts=7) for _ in range(10)))
-    command = (sys.executable, "-c", CRASH, outbox_url, topology.url, topology.exchange)
+    command = (sys.executable, "-c", CRASH, outbox_url, topology.url)
 
     process = await asyncio.create_subprocess_exec(*command, env=os.environ)
     assert await process.wait() == -signal.SIGKILL

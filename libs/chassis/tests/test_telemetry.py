@@ -24,6 +24,7 @@ from chassis.settings import ServiceSettings
 
 class Lit(outbox.Message):
     type = "lamps.lit.v1"
+    consumers = ("lamps",)
     watts: int
 
 
@@ -56,7 +57,7 @@ async def test_a_consumers_span_is_linked_to_the_request_that_caused_its_event(
         async with db.transaction() as tx:
             await outbox.put(tx, [(uuid7(), Lit(watts=7))])
     async with (
-        Relay(db, topology.url, "lamps", exchange=topology.exchange),
+        Relay(db, topology.url, "lamps", [Lit]),
         Consumer(topology.url, topology.queue, [handles(Lit, handler)]),
     ):
         await eventually(lambda: "process lamps.lit.v1" in {span.name for span in spans.get_finished_spans()})

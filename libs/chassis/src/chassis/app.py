@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import errors, telemetry
 from chassis.db import is_environment_failure
-from chassis.health import Health
+from chassis.health import Health, Worker
 from chassis.http import DEADLINE_HEADER, deadline
 from chassis.openapi import document
 from chassis.settings import ServiceSettings
@@ -62,7 +62,8 @@ def create_app(
     `started` is awaited until it succeeds; until then the process is not ready.
     """
     telemetry.setup(settings, name)
-    health = Health(started)
+    judged = workers if settings.role == "worker" else ()  # where there is an API too, it goes on
+    health = Health(started, [each for each in judged if isinstance(each, Worker)])
     entered: list[Resource] = [health, *resources, *([] if settings.role == "api" else workers)]
 
     @contextlib.asynccontextmanager

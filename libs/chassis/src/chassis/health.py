@@ -1,30 +1,43 @@
 """Health for an orchestrator: live (the loop turns), startup (schema known), ready (started and not draining).
 
 A readiness that asks the database makes a whole fleet vanish when the database blinks; here that is a 503 a request.
+A worker answers no request, so there readiness tells whether it does its work.
 `test_app.py` shows it.
 """
 
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import FrameType
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import PlainTextResponse, Response
 
-__all__ = ["Health"]
+__all__ = ["Health", "Worker"]
 
 log = logging.getLogger(__name__)
 
 
-class Health:
-    """The state of this process. `check` is awaited until it succeeds; only then has the process started."""
+@runtime_checkable
+class Worker(Protocol):
+    """What can tell that it does not do its work."""
 
-    def __init__(self, check: Callable[[], Awaitable[None]] | None = None) -> None:
+    def trouble(self) -> str | None:
+        """What has kept it from its work for so long that somebody should look; None while all is well."""
+
+
+class Health:
+    """The state of this process. `check` is awaited until it succeeds; only then has the process started.
+
+    It is not ready while one of `workers` is in trouble.
+    """
+
+    def __init__(self, check: Callable[[], Awaitable[None]] | None = None, workers: Sequence[Worker] = ()) -> None:
         self._check = check
+        self._workers = workers
         self._task: asyncio.Task[None] | None = None
         self.waiting_for: str | None = "start-up"
         self.draining = asyncio.Event()
@@ -88,6 +101,8 @@ class Health:
     async def ready(self) -> Response:
         if self.draining.is_set():
             return PlainTextResponse("draining", 503)
+        if trouble := next(filter(None, (worker.trouble() for worker in self._workers)), None):
+            return PlainTextResponse(trouble, 503)
         return await self.startup()
 
     async def metrics(self) -> Response:

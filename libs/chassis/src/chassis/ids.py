@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime
 from uuid import UUID
 
-__all__ = ["created_at", "uuid7"]
+__all__ = ["created_at", "floor", "uuid7"]
 
 
 def uuid7() -> UUID:
@@ -22,3 +22,8 @@ def uuid7() -> UUID:
 def created_at(id: UUID) -> datetime:
     """When a version 7 id was made, to the millisecond, in UTC."""
     return datetime.fromtimestamp((id.int >> 80) / 1000, UTC)
+
+
+def floor(at: datetime) -> UUID:
+    """What sorts before every version 7 id made at that time or later."""
+    return UUID(int=int(at.timestamp() * 1000) << 80)

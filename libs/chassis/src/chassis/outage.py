@@ -19,11 +19,12 @@ class Outage:
         self._what = what
         self._told: str | None = None
 
-    def failed(self, why: object) -> None:
+    def failed(self, why: object, bug: Exception | None = None) -> None:
+        """`bug` is an exception that nobody foresaw: it is logged with its stack."""
         line = str(why) or type(why).__name__
         if line != self._told:
             self._told = line
-            self._log.warning("%s: %s (trying until it succeeds)", self._what, line)
+            self._log.warning("%s: %s (trying until it succeeds)", self._what, line, exc_info=bug)
 
     def over(self) -> None:
         if self._told is not None:

@@ -19,9 +19,13 @@ __all__ = ["Message", "put", "tables"]
 
 
 class Message(msgspec.Struct):
-    """What an event carries as `data`. `type` is its CloudEvents type and its routing key: `<service>.<what>.v1`."""
+    """What an event carries as `data`. `type` is its CloudEvents type and its routing key: `<service>.<what>.v1`.
+
+    `consumers` are the services that must get it; a service's own copy of what it consumes leaves them out.
+    """
 
     type: ClassVar[str]
+    consumers: ClassVar[tuple[str, ...]] = ()
 
 
 def tables(metadata: sa.MetaData) -> None:

@@ -9,6 +9,8 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Self
 from uuid import UUID
 
@@ -18,10 +20,11 @@ from pydantic import SecretStr
 
 from chassis import telemetry
 from chassis.db import Connection, Database, is_environment_failure
-from chassis.ids import created_at
+from chassis.ids import created_at, floor
 from chassis.messaging.envelope import Envelope, pack
 from chassis.messaging.publisher import Publisher, Refused
 from chassis.outage import Outage
+from chassis.outbox import Message
 
 __all__ = ["Relay"]
 
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 POLL = 0.2
 TAKE = 256
 BACKOFF = (0.1, 30.0)
+LOOK_BACK = timedelta(minutes=15)
+"""An order's life: what is older has expired meanwhile and was undone."""
 
 SELECT = (
     "SELECT id, routing_key, subject, data, traceparent FROM outbox"
@@ -40,15 +45,25 @@ ARCHIVE = (
     " INSERT INTO outbox_archive (id, routing_key, subject, data, traceparent)"
     " SELECT id, routing_key, subject, data, traceparent FROM gone"
 )
+ARCHIVED = (
+    "SELECT id, routing_key, subject, data, traceparent FROM outbox_archive"
+    " WHERE id > $1 AND id < $2 AND routing_key = $3 ORDER BY id LIMIT $4"
+)
 
 
 class Relay:
-    """Started and stopped with its process; `backlog_seconds` is the age of the oldest row it knows of."""
+    """Started and stopped with its process; `backlog_seconds` is the age of the oldest row it knows of.
 
-    def __init__(self, db: Database, url: SecretStr | str, service: str, *, exchange: str = "quayside") -> None:
+    `messages` are those that the service publishes: they tell who consumes them.
+
+    Where a queue or a binding is missing, its events stay in the outbox until it is back. A queue that was deleted took
+    with it what was in it, so what was published lately is then published again; consumers drop what they know.
+    """
+
+    def __init__(self, db: Database, url: SecretStr | str, service: str, messages: Iterable[type[Message]]) -> None:
         self._db = db
         self._service = service
-        self._exchange = exchange
+        self._consumers = {message.type: message.consumers for message in messages}
         self._publisher = Publisher(url, name=f"{service}:relay")
         self._wake = asyncio.Event()
         self._stopping = False
@@ -56,6 +71,7 @@ class Relay:
         self._task: asyncio.Task[None] | None = None
         self._oldest: float | None = None
         self._blocked: dict[str, tuple[float, float]] = {}  # routing key → (not before, delay)
+        self._lost: dict[str, UUID] = {}  # routing key that led to no queue → the first event that met this
         db.after_messages.append(self._wake.set)
 
     async def __aenter__(self) -> Self:
@@ -80,9 +96,11 @@ class Relay:
         while not self._stopping:
             woken = await self._woken()
             try:
-                if woken or await self._waiting():
+                if woken or self._lost or await self._waiting():
                     while await self.publish_once() == TAKE:
                         pass
+                for key in self._lost.keys() - self._resting():
+                    await self._publish_again(key)
                 delay = BACKOFF[0]
                 self._outage.over()
             except Exception as error:
@@ -93,6 +111,8 @@ class Relay:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5)
                 self._wake.set()
+
+            telemetry.outbox_age.set(self.backlog_seconds)
 
     async def _woken(self) -> bool:
         try:
@@ -112,8 +132,7 @@ class Relay:
 
     async def publish_once(self) -> int:
         """Publishes up to 256 rows in one transaction; returns how many the broker confirmed."""
-        now = time.monotonic()
-        blocked = [key for key, (not_before, _) in self._blocked.items() if not_before > now]
+        blocked = sorted(self._resting())
         async with self._db.connection() as connection, connection.transaction():
             rows = await connection.fetch(SELECT, blocked, TAKE)
             if not rows:
@@ -131,9 +150,24 @@ class Relay:
     async def _archive(self, connection: Connection, ids: list[UUID]) -> None:
         if ids:
             await connection.execute(ARCHIVE, ids)
-            telemetry.sent.add(len(ids), {"messaging.destination.name": self._exchange})
+            telemetry.sent.add(len(ids))
+
+    async def _publish_again(self, key: str) -> None:
+        """What was published not long before a routing key led to no queue, now that it may lead to all again."""
+        last, count = floor(datetime.now(UTC) - LOOK_BACK), 0
+        while True:
+            async with self._db.connection() as connection:
+                rows = await connection.fetch(ARCHIVED, last, self._lost[key], key, TAKE)
+            if not rows:
+                break
+            if len(await self._publish(rows)) < len(rows):
+                return  # lost again, or full: later
+            last, count = rows[-1]["id"], count + len(rows)
+        del self._lost[key]
+        log.warning("relay: %s leads to its queues again; the %d events before were published once more", key, count)
 
     async def _publish(self, rows: list[asyncpg.Record]) -> list[UUID]:
+        """Publishes them, and gives the ids of those that all their consumers' queues have."""
         by_key: dict[str, list[Envelope]] = defaultdict(list)
         for row in rows:
             by_key[row["routing_key"]].append(
@@ -148,26 +182,46 @@ class Relay:
                 )
             )
         messages = [(key, ids, body) for key, envelopes in by_key.items() for ids, body in pack(envelopes)]
-        results = await asyncio.gather(
-            *(self._publisher.publish(self._exchange, key, body) for key, _, body in messages),
-            return_exceptions=True,
-        )
+        results = await asyncio.gather(*(self._send(key, body) for key, _, body in messages))
         confirmed: list[UUID] = []
-        down: BaseException | None = None
-        for (key, ids, _), result in zip(messages, results, strict=True):
-            if result is None:
+        down: Exception | None = None
+        for (key, ids, _), failure in zip(messages, results, strict=True):
+            if failure is None:
                 confirmed += ids
                 self._blocked.pop(key, None)
-            elif isinstance(result, Refused):
-                self._block(key, result)
+            elif isinstance(failure, Refused):
+                telemetry.refused.add(len(ids), {"messaging.destination.name": key})
+                self._block(key, failure, ids[0])
             else:
-                down = result
+                down = failure
         if down is not None and not confirmed:
             raise down
         return confirmed
 
-    def _block(self, key: str, reason: Exception) -> None:
+    async def _send(self, key: str, body: bytes) -> Exception | None:
+        """One message for each consumer; why not all of them have it."""
+        consumers = self._consumers.get(key)
+        if not consumers:
+            return Refused(f"{key}: this version knows no consumer of it", unroutable=False)
+        sent = await asyncio.gather(
+            *(self._publisher.publish(f"{consumer}.in", key, body) for consumer in consumers), return_exceptions=True
+        )
+        for failure in sent:
+            if isinstance(failure, Exception):
+                return failure
+            if failure is not None:
+                raise failure
+        return None
+
+    def _resting(self) -> set[str]:
+        """The routing keys whose time has not come."""
+        now = time.monotonic()
+        return {key for key, (not_before, _) in self._blocked.items() if not_before > now}
+
+    def _block(self, key: str, reason: Refused, event: UUID) -> None:
         """Leaves a key out for a while, so that it holds up no other."""
+        if reason.unroutable:
+            self._lost.setdefault(key, event)
         _, delay = self._blocked.get(key, (0.0, BACKOFF[0] / 2))
         delay = min(delay * 2, BACKOFF[1])
         self._blocked[key] = (time.monotonic() + delay, delay)

@@ -30,6 +30,10 @@ __all__ = ["RequestTelemetry", "consume_span", "setup", "traceparent"]
 REQUEST_DURATION = "http.server.request.duration"  # OpenTelemetry semantic conventions
 MESSAGES_CONSUMED = "messaging.client.consumed.messages"
 MESSAGES_SENT = "messaging.client.sent.messages"
+MESSAGES_REFUSED = "quayside.messaging.refused"  # ours from here: the conventions have no name for these
+SUBSCRIPTIONS = "quayside.messaging.subscriptions"
+CONSUMER_UP = "quayside.messaging.consumer.up"
+OUTBOX_AGE = "quayside.outbox.age"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 _meter = metrics.get_meter("quayside")
@@ -42,6 +46,14 @@ request_duration = _meter.create_histogram(
 )
 consumed = _meter.create_counter(MESSAGES_CONSUMED, unit="{event}", description="Events handled")
 sent = _meter.create_counter(MESSAGES_SENT, unit="{event}", description="Events published and confirmed")
+refused = _meter.create_counter(
+    MESSAGES_REFUSED,
+    unit="{event}",
+    description="Events that no queue took, or one that is full",
+)
+subscribed = _meter.create_counter(SUBSCRIPTIONS, unit="{subscription}", description="Subscriptions of a consumer")
+consumer_up = _meter.create_gauge(CONSUMER_UP, description="1 while this process consumes the queue, else 0")
+outbox_age = _meter.create_gauge(OUTBOX_AGE, unit="s", description="Age of the oldest event that is not published")
 access = logging.getLogger("access")
 
 _tracing = False

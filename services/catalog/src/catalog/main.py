@@ -3,6 +3,7 @@
 from fastapi import FastAPI
 
 from catalog.consumers import consumer
+from catalog.messages import PUBLISHED
 from catalog.routes import router
 from catalog.settings import Settings
 from chassis.app import create_app
@@ -23,7 +24,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         "catalog",
         title="Quayside catalogue",
         routers=[router],
-        resources=[db, verifier, Relay(db, settings.broker_url, "catalog")],
+        resources=[db, verifier, Relay(db, settings.broker_url, "catalog", PUBLISHED)],
         workers=[consumer(db, settings.broker_url)],
         state={"db": db, "verifier": verifier, "currency": settings.currency},
         started=lambda: migrations.check(db, "catalog"),

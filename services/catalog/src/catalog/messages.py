@@ -8,6 +8,7 @@ import msgspec
 from chassis.outbox import Message
 
 __all__ = [
+    "PUBLISHED",
     "Line",
     "OrderConfirmed",
     "Reason",
@@ -53,6 +54,7 @@ class StockReserved(Message):
     """All lines are held."""
 
     type: ClassVar[str] = "catalog.stock-reserved.v1"
+    consumers = ("order",)
     order_id: UUID
 
 
@@ -60,6 +62,10 @@ class StockRejected(Message):
     """Nothing is held; `skus` are those that fell short (none when the order was released before)."""
 
     type: ClassVar[str] = "catalog.stock-rejected.v1"
+    consumers = ("order",)
     order_id: UUID
     skus: tuple[str, ...]
     reason: Reason
+
+
+PUBLISHED = (StockReserved, StockRejected)

@@ -13,6 +13,7 @@ from order import routes
 from order.clients import CartClient, CatalogClient
 from order.consumers import consumer
 from order.jobs import Sweeper
+from order.messages import PUBLISHED
 from order.settings import Settings
 from order.usecases.feed import Feed
 from order.usecases.placement import Placement
@@ -24,7 +25,7 @@ def create(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings.load("order")
     db = Database(settings.database_url, name="order", size=settings.database_pool_size)
     verifier = TokenVerifier(settings.jwks_url, issuer=settings.issuer, audience=settings.audience)
-    relay = Relay(db, settings.broker_url, "order")
+    relay = Relay(db, settings.broker_url, "order", PUBLISHED)
     cart = HttpClient(settings.cart_url, name="cart")
     catalog = HttpClient(settings.catalog_url, name="catalog")
     feed = Feed(db)

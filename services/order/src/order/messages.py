@@ -1,4 +1,4 @@
-"""What order sends and what it takes, by type. Unknown fields are ignored."""
+"""What order publishes (with consumers) and what it consumes, by type. Unknown fields are ignored."""
 
 from typing import ClassVar
 from uuid import UUID
@@ -8,6 +8,7 @@ import msgspec
 from chassis.outbox import Message
 
 __all__ = [
+    "PUBLISHED",
     "CancelPayment",
     "Charge",
     "Line",
@@ -29,6 +30,7 @@ class Line(msgspec.Struct, frozen=True):
 
 class ReserveStock(Message):
     type: ClassVar[str] = "catalog.reserve-stock.v1"
+    consumers = ("catalog",)
     order_id: UUID
     lines: list[Line]
 
@@ -37,11 +39,13 @@ class ReleaseStock(Message):
     """Undo: end with nothing held or sold for this order."""
 
     type: ClassVar[str] = "catalog.release-stock.v1"
+    consumers = ("catalog",)
     order_id: UUID
 
 
 class Charge(Message):
     type: ClassVar[str] = "payment.charge.v1"
+    consumers = ("payment",)
     order_id: UUID
     amount: int
     currency: str
@@ -52,15 +56,20 @@ class CancelPayment(Message):
     """Undo: end with no money taken."""
 
     type: ClassVar[str] = "payment.cancel.v1"
+    consumers = ("payment",)
     order_id: UUID
 
 
 class OrderConfirmed(Message):
     type: ClassVar[str] = "order.confirmed.v1"
+    consumers = ("catalog", "cart")
     order_id: UUID
     sub: str
     cart_version: str
     lines: list[Line]
+
+
+PUBLISHED = (ReserveStock, ReleaseStock, Charge, CancelPayment, OrderConfirmed)
 
 
 class StockReserved(Message):

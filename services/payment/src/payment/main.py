@@ -9,6 +9,7 @@ from payment import routes
 from payment.clients import SandboxProvider
 from payment.consumers import consumer
 from payment.jobs import Driver
+from payment.messages import PUBLISHED
 from payment.settings import Settings
 
 
@@ -27,7 +28,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         "payment",
         title="Payments",
         routers=[routes.router],
-        resources=[db, psp, Relay(db, settings.broker_url, "payment")],
+        resources=[db, psp, Relay(db, settings.broker_url, "payment", PUBLISHED)],
         workers=[driver, consumer(db, driver.wake, settings.broker_url)],
         state={"webhooks": routes.Webhooks(db, {"psp": psp}, driver.wake)},
         started=lambda: migrations.check(db, "payment"),

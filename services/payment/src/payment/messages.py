@@ -29,6 +29,7 @@ class Captured(Message):
     """The provider has the money."""
 
     type: ClassVar[str] = "payment.captured.v1"
+    consumers = ("order",)
     order_id: UUID
 
 
@@ -36,6 +37,7 @@ class Failed(Message):
     """The provider refused: no money was taken, nor will be."""
 
     type: ClassVar[str] = "payment.failed.v1"
+    consumers = ("order",)
     order_id: UUID
     reason: str
 
@@ -44,5 +46,9 @@ class Cancelled(Message):
     """No money is taken; `refunded` tells whether it was and went back."""
 
     type: ClassVar[str] = "payment.cancelled.v1"
+    consumers = ("order",)
     order_id: UUID
     refunded: bool
+
+
+PUBLISHED = (Captured, Failed, Cancelled)

@@ -11,8 +11,7 @@ import asyncpg
 from msgspec import Raw
 
 from chassis.ids import created_at
-from chassis.messaging.envelope import Envelope, pack
-from chassis.messaging.publisher import BrokerDown, Publisher, Refused
+from chassis.messaging import BrokerDown, Envelope, Publisher, Refused, pack
 
 EXCHANGE = "quayside"
 PAGE = 1000

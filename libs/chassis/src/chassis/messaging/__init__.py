@@ -8,9 +8,11 @@ transaction a message makes the broker the bottleneck. `test_messaging.py` shows
     Event       one event as a handler sees it
 """
 
-from chassis.messaging.consumer import Consumer, handles
+from chassis.messaging.connection import BrokerDown
+from chassis.messaging.consumer import Consumer
 from chassis.messaging.envelope import Envelope, Event, Malformed, pack, unpack
-from chassis.messaging.publisher import BrokerDown, Publisher, Refused
+from chassis.messaging.handling import handles
+from chassis.messaging.publisher import Publisher, Refused
 
 __all__ = [
     "BrokerDown",

@@ -75,5 +75,5 @@ def unpack(body: bytes) -> list[Envelope]:
     """The events of a body, unknown members ignored. Raises Malformed."""
     try:
         return _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(str(error)) from error
+    except Exception as error:  # RecursionError, and whatever else bytes of anybody's bring about
+        raise Malformed(f"{error}" or type(error).__name__) from error

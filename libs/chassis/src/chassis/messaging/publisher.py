@@ -1,66 +1,35 @@
 """Publish and know: a call returns once the broker has the message on disk, or raises."""
 
 import asyncio
-import contextlib
 from typing import Any, Self
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
-from aio_pika.exceptions import DeliveryError
-from aiormq.exceptions import InvalidFrameError, PublishError
+from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
+from aiormq.exceptions import ChannelAccessRefused, PublishError
 from pydantic import SecretStr
 
 from chassis.ids import uuid7
+from chassis.messaging.connection import BrokerDown, close, connect
 from chassis.messaging.envelope import CONTENT_TYPE
-from chassis.outage import address, reason
 
-__all__ = ["BrokerDown", "Publisher", "Refused", "close", "connect"]
-
-HEARTBEAT = 10
-
-
-class BrokerDown(ConnectionError):
-    """No connection, or no confirm in time: whether the message arrived is unknown."""
+__all__ = ["Publisher", "Refused"]
 
 
 class Refused(Exception):
-    """The broker answered: no queue is bound to the routing key, or the queue is full. Nothing was stored."""
+    """The broker stored nothing: the queue is full or, where `unroutable`, nothing leads to a queue."""
 
-
-async def connect(url: SecretStr | str, name: str) -> AbstractConnection:
-    """A connection with a time-out of 5 s. Raises BrokerDown."""
-    plain = url.get_secret_value() if isinstance(url, SecretStr) else url
-    try:
-        return await asyncio.wait_for(
-            aio_pika.connect(plain, client_properties={"connection_name": name}, heartbeat=HEARTBEAT), 5
-        )
-    except TimeoutError as error:
-        raise _down(plain, "nothing within 5 s") from error
-    except aio_pika.exceptions.ProbableAuthenticationError as error:
-        raise _down(plain, "it refuses the user or the password") from error
-    except InvalidFrameError as error:  # the answer to a virtual host is a close
-        raise _down(plain, "it has no such virtual host, or does not let the user in") from error
-    except (OSError, aio_pika.exceptions.AMQPError) as error:
-        raise _down(plain, reason(error)) from error
-
-
-def _down(url: str, why: str) -> BrokerDown:
-    return BrokerDown(f"RabbitMQ at {address(url, 5672)} cannot be used: {why}; is BROKER_URL right?")
-
-
-async def close(connection: AbstractConnection) -> None:
-    """Closes what may be broken already, within a second."""
-    with contextlib.suppress(
-        OSError, TimeoutError, RuntimeError, asyncio.CancelledError, aio_pika.exceptions.AMQPError
-    ):
-        await asyncio.wait_for(connection.close(), 1)
+    def __init__(self, message: str, *, unroutable: bool) -> None:
+        super().__init__(message)
+        self.unroutable = unroutable
 
 
 class Publisher:
-    """One connection and channel for confirmed, mandatory, persistent messages; made when first needed.
+    """One connection for confirmed, mandatory, persistent messages, with a channel for each exchange; made when needed.
 
-    After any doubt (time-out, lost connection) the channel is thrown away, since a late confirm on it would be
-    taken for the next message's.
+    A channel of its own, since the broker closes it where an exchange is missing or closed to us: that holds up no
+    other exchange. After any doubt (time-out, lost connection) all are thrown away, since a late confirm would be taken
+    for the next message's.
     """
 
     def __init__(self, url: SecretStr | str, *, name: str, timeout: float = 5.0) -> None:
@@ -68,8 +37,7 @@ class Publisher:
         self._name = name
         self._timeout = timeout
         self._connection: AbstractConnection | None = None
-        self._channel: AbstractChannel | None = None
-        self._exchanges: dict[str, AbstractExchange] = {}
+        self._exchanges: dict[str, tuple[AbstractChannel, AbstractExchange]] = {}
         self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -93,8 +61,12 @@ class Publisher:
             async with asyncio.timeout(self._timeout):
                 target = await self._exchange(exchange)
                 await target.publish(message, routing_key, mandatory=True, timeout=self._timeout)
-        except (DeliveryError, PublishError) as error:
-            raise Refused(f"{exchange}/{routing_key}: {error}") from error
+        except PublishError as error:
+            raise Refused(f"{exchange}/{routing_key}: no queue is bound to it", unroutable=True) from error
+        except DeliveryError as error:
+            raise Refused(f"{exchange}/{routing_key}: its queue is full", unroutable=False) from error
+        except (ChannelNotFoundEntity, ChannelAccessRefused) as error:
+            raise Refused(f"{exchange}/{routing_key}: {error}", unroutable=True) from error
         except BrokerDown:
             await self._discard()
             raise
@@ -110,17 +82,17 @@ class Publisher:
 
     async def _exchange(self, name: str) -> AbstractExchange:
         async with self._opening:
-            if self._channel is None or self._channel.is_closed:
+            if self._connection is None or self._connection.is_closed:
                 await self._discard()
                 self._connection = await connect(self._url, f"{self._name}:publish")
-                self._channel = self._connection.channel(publisher_confirms=True, on_return_raises=True)
-                await self._channel.initialize()
-            if name not in self._exchanges:
-                self._exchanges[name] = await self._channel.get_exchange(name, ensure=False)
-            return self._exchanges[name]
+            channel, exchange = self._exchanges.get(name, (None, None))
+            if channel is None or exchange is None or channel.is_closed:
+                channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+                exchange = await channel.get_exchange(name, ensure=False)
+                self._exchanges[name] = channel, exchange
+            return exchange
 
     async def _discard(self) -> None:
-        connection, self._connection, self._channel = self._connection, None, None
-        self._exchanges = {}
+        connection, self._connection, self._exchanges = self._connection, None, {}
         if connection is not None:
             await close(connection)

@@ -1,0 +1,152 @@
+"""From a batch of messages to the handlers of its events, and for each that fails to the retry ladder.
+
+Whatever a decoder or a handler raises is the event's fault, unless it is known to be the environment's: a single
+exception that nobody foresaw would otherwise stop the queue. `test_poison.py` fuzzes it.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+
+from chassis import telemetry
+from chassis.db import is_environment_failure
+from chassis.messaging.envelope import Envelope, Event, Malformed, unpack
+from chassis.messaging.ladder import Ladder, attempts_of, pause
+from chassis.outbox import Message
+
+__all__ = ["Arrival", "Handler", "Handles", "Handling", "handles", "read"]
+
+log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Message)
+Handler = Callable[[list[Event[Any]]], Awaitable[None]]
+Handles = tuple[type[Message], Handler]
+
+
+def handles(message: type[M], handler: Callable[[list[Event[M]]], Awaitable[None]]) -> Handles:
+    """One of a consumer's handlers: `Consumer(url, queue, [handles(ReserveStock, reserve), …])`."""
+    return message, handler
+
+
+class Arrival(NamedTuple):
+    """A message and its events; where it cannot be read there are none, and `wrong` tells why."""
+
+    message: AbstractIncomingMessage
+    events: list[Envelope]
+    wrong: str | None = None
+
+
+def read(message: AbstractIncomingMessage) -> Arrival:
+    """The message's events, unless it was sent as another type than it holds.
+
+    A sender's rights are by routing key. What comes through the default exchange has the queue's name for a key; only
+    the operator and the service's own ladder can send there.
+    """
+    try:
+        events = unpack(message.body)
+    except Malformed as error:
+        return Arrival(message, [], f"it is no CloudEvents batch: {error}")
+    if message.exchange and (forged := {event.type for event in events} - {message.routing_key}):
+        return Arrival(message, [], f"it was sent as {message.routing_key} and holds {', '.join(sorted(forged))}")
+    return Arrival(message, events)
+
+
+class Item(NamedTuple):
+    """One event on its way to a handler; `attempts` is how often it has failed before."""
+
+    envelope: Envelope
+    attempts: int
+
+
+class Handling:
+    """Hands each type's events to its handler. `queue` is for logs and metrics."""
+
+    def __init__(self, queue: str, handlers: Sequence[Handles], ladder: Ladder, stopping: asyncio.Event) -> None:
+        self._queue = queue
+        self._decoders = {message.type: msgspec.json.Decoder(message) for message, _ in handlers}
+        self._handlers = {message.type: handler for message, handler in handlers}
+        self._ladder = ladder
+        self._stopping = stopping
+
+    async def handle(self, batch: Sequence[Arrival], channel: AbstractChannel) -> bool:
+        """Whether every event of the batch is handled, or on its way up the ladder. If not, the channel is gone."""
+        items: list[Item] = []
+        for message, events, wrong in batch:
+            if wrong is not None and not await self._ladder.bury(message.body, wrong, channel):
+                return False
+            items += [Item(event, attempts_of(message)) for event in events]
+        for wave in waves(items):
+            by_type: dict[str, list[Item]] = {}
+            for item in wave:
+                by_type.setdefault(item.envelope.type, []).append(item)
+            for type, of_type in by_type.items():
+                if not await self._handle_type(type, of_type, channel):
+                    return False
+        return True
+
+    async def _handle_type(self, type: str, items: list[Item], channel: AbstractChannel) -> bool:
+        good: list[Item] = []
+        events: list[Event[Any]] = []
+        for item in items:
+            try:
+                events.append(self._decoded(item.envelope))
+                good.append(item)
+            except Exception as error:
+                if not await self._ladder.climb(*item, error, channel):
+                    return False
+        if not good:
+            return True
+        with telemetry.consume_span(type, [event.traceparent for event in events]):
+            return await self._bisect(self._handlers[type], good, events, channel)
+
+    def _decoded(self, envelope: Envelope) -> Event[Any]:
+        decoder = self._decoders.get(envelope.type)
+        if decoder is None:
+            raise LookupError(f"no handler for {envelope.type}")
+        return Event(envelope.id, envelope.subject, decoder.decode(envelope.data), envelope.traceparent)
+
+    async def _bisect(
+        self, handler: Handler, items: list[Item], events: list[Event[Any]], channel: AbstractChannel
+    ) -> bool:
+        delay = 0.1
+        told = None
+        while True:
+            try:
+                await handler(events)
+            except Exception as error:
+                if is_environment_failure(error):
+                    if str(error) != told:
+                        log.warning("%s: %s; the same batch again until it succeeds", self._queue, error)
+                    told = str(error)
+                    await pause(self._stopping, delay * random.uniform(0.5, 1))  # noqa: S311
+                    delay = min(delay * 2, 5)
+                    if channel.is_closed or self._stopping.is_set():
+                        return False
+                    continue
+                if len(items) == 1:
+                    return await self._ladder.climb(*items[0], error, channel)
+                half = len(items) // 2
+                return await self._bisect(handler, items[:half], events[:half], channel) and await self._bisect(
+                    handler, items[half:], events[half:], channel
+                )
+            else:
+                telemetry.consumed.add(len(items), {"messaging.destination.name": self._queue})
+                return True
+
+
+def waves(items: list[Item]) -> list[list[Item]]:
+    """The events in lists that each hold a subject at most once; a subject's own events keep their order."""
+    result: list[list[Item]] = []
+    seen: dict[str, int] = {}
+    for item in items:
+        index = seen.get(item.envelope.subject, -1) + 1
+        seen[item.envelope.subject] = index
+        if index == len(result):
+            result.append([])
+        result[index].append(item)
+    return result

@@ -1,0 +1,230 @@
+"""Whatever arrives, nothing stops the queue: a message is handled, on the ladder, or with the dead letters."""
+
+import asyncio
+import contextlib
+import struct
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import aio_pika
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pamqp.commands import Basic
+
+from chassis.ids import uuid7
+from chassis.messaging import Consumer, Envelope, Event, handles, pack
+from chassis.messaging.envelope import Malformed, unpack
+from chassis.messaging.ladder import attempts_of
+from chassis.outbox import Message
+
+DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000
+
+
+class Lit(Message):
+    type = "lamps.lit.v1"
+    watts: int
+    more: Any = None
+
+
+def event(data: bytes = b'{"watts": 7}', type: str = Lit.type, subject: str = "lamp", **more: Any) -> bytes:
+    envelope = Envelope(uuid7(), "/lamps", type, datetime.now(UTC), subject, msgspec.Raw(data), **more)
+    ((_, body),) = pack([envelope])
+    return body
+
+
+class Lamps:
+    """A consumer whose handler takes anything but a blown lamp, and which a good event tells from a stopped one."""
+
+    def __init__(self, topology, eventually) -> None:
+        self.topology = topology
+        self.eventually = eventually
+        self.handled: list[UUID] = []
+
+    async def handle(self, events: list[Event[Lit]]) -> None:
+        if any(event.data.watts < 0 for event in events):
+            raise RecursionError("a lamp that is blown")
+        self.handled += [event.id for event in events]
+
+    async def goes_on(self) -> bool:
+        good = event()
+        await self.topology.send(good)
+        return bool(await self.eventually(lambda: unpack(good)[0].id in self.handled, seconds=20))
+
+    async def failed(self) -> dict[str, list[bytes]]:
+        """Bodies by the place in which they ended."""
+        found = {place: [m.body for m in await self.topology.arrived(place)] for place in self.topology.observers}
+        return {place: bodies for place, bodies in found.items() if bodies}
+
+
+@pytest.fixture
+async def lamps(topology, eventually):
+    lamps = Lamps(topology, eventually)
+    async with Consumer(topology.url, topology.queue, [handles(Lit, lamps.handle)]):
+        yield lamps
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        pytest.param(DEEP, "dead", id="a body 5,000 deep"),
+        pytest.param(b"[" * 100_000, "dead", id="100,000 brackets"),
+        pytest.param(event(DEEP), "dead", id="an event whose data is 5,000 deep"),
+        pytest.param(event(b'{"watts": -1}'), "retry.5s", id="a handler's RecursionError"),
+        pytest.param(event(b'{"watts": 1e400}'), "retry.5s", id="a number without end"),
+        pytest.param(event(b'{"watts": "\\ud800"}'), "dead", id="half a surrogate pair"),
+        pytest.param(event().decode().encode("utf-16"), "dead", id="UTF-16"),
+        pytest.param(event().replace(b"lamp", b"l\xffmp"), "dead", id="broken UTF-8"),
+        pytest.param(event().replace(b'"time":"2', b'"time":"-2'), "dead", id="a time before Christ"),
+        pytest.param(b"null", "dead", id="null"),
+        pytest.param(b"[null]", "dead", id="a list of nothing"),
+    ],
+)
+async def test_a_body_that_nobody_foresaw_is_put_aside(lamps: Lamps, body: bytes, place: str):
+    await lamps.topology.send(body)
+
+    assert await lamps.goes_on()
+    assert list(await lamps.failed()) == [place]
+    assert len(lamps.handled) == 1
+
+
+@pytest.mark.parametrize("body", [b"[]", event(traceparent="00-\x00" * 50), event(subject="\x00\n" * 1000)])
+async def test_an_odd_body_that_can_be_read_is_handled(lamps: Lamps, body: bytes):
+    await lamps.topology.send(body)
+
+    assert await lamps.goes_on()
+    assert await lamps.failed() == {}
+
+
+@pytest.mark.parametrize(
+    ("attempts", "place"),
+    [
+        (-10, "retry.5s"),
+        (-(2**63), "retry.5s"),
+        (4, "dead"),
+        (2**62, "dead"),
+        (True, "retry.30s"),
+        ("3", "retry.5s"),
+        (1.5, "retry.5s"),
+        (None, "retry.5s"),
+        ([1], "retry.5s"),
+        ({"x": bytearray(b"\xff")}, "retry.5s"),
+        (datetime(1970, 1, 1, tzinfo=UTC), "retry.5s"),
+    ],
+    ids=repr,
+)
+async def test_an_attempts_header_that_somebody_made_up_is_put_right(lamps: Lamps, attempts: Any, place: str):
+    await lamps.topology.send(event(b'{"watts": -1}'), x_attempts=attempts)
+
+    assert await lamps.goes_on()
+    assert list(await lamps.failed()) == [place]
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        pytest.param(b"\x80\x00" + b"\x02\xff\xfe", id="a content type that is not UTF-8"),
+        pytest.param(b"\x20\x00" + b"\x00\x00\x00\x0b\x01tT" + b"\x7f" * 8, id="a header in the year 290 million"),
+        pytest.param(b"\x00\x40" + b"\x7f" * 8, id="a time stamp in the year 290 million"),
+        pytest.param(b"\x20\x00" + struct.pack(">I", 3) + b"\x01\xffV", id="a header's name that is not UTF-8"),
+    ],
+)
+async def test_properties_that_cannot_be_decoded_cost_no_connection(
+    lamps: Lamps, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, properties: bytes
+):
+    """They are sent as bytes, since no client would encode them."""
+    body = event()
+    async with await aio_pika.connect(lamps.topology.url) as connection:
+        channel = await connection.channel(publisher_confirms=False)
+        with monkeypatch.context() as patch:
+            patch.setattr(Basic.Properties, "marshal", lambda _: properties)
+            await channel.default_exchange.publish(aio_pika.Message(body), lamps.topology.queue)
+
+    assert await lamps.goes_on()
+    assert unpack(body)[0].id in lamps.handled
+    assert "trying until it succeeds" not in caplog.text
+
+
+async def test_what_is_sent_under_one_key_and_holds_another_type_is_forged(lamps: Lamps):
+    """A sender's rights are by routing key; what an operator or the ladder sends has the queue's name for one."""
+    exchange = await lamps.topology.channel.get_exchange(lamps.topology.exchange)
+    forged, honest = event(), event()
+    await exchange.publish(aio_pika.Message(forged), "lamps.dimmed.v1")
+    await exchange.publish(aio_pika.Message(honest), "lamps.lit.v1")
+
+    assert await lamps.goes_on()
+    assert await lamps.failed() == {"dead": [forged]}
+    assert unpack(honest)[0].id in lamps.handled
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+members = st.sampled_from(["id", "source", "type", "time", "subject", "data", "traceparent", "specversion"])
+GOOD = {
+    "id": str(uuid7()),
+    "source": "/lamps",
+    "type": Lit.type,
+    "time": "2026-11-25T12:00:00Z",
+    "subject": "lamp",
+    "data": {"watts": 7},
+}
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> bytes:
+    """Bytes, JSON, and batches of good events with a few members replaced or cut."""
+    kind = draw(st.integers(0, 3))
+    if kind == 0:
+        return draw(st.binary(max_size=60))
+    if kind == 1:
+        return msgspec.json.encode(draw(json_values))
+    events = [
+        {**GOOD, **draw(st.dictionaries(members, json_values, max_size=2))} for _ in range(draw(st.integers(1, 3)))
+    ]
+    body = msgspec.json.encode(events)
+    return body if kind == 2 else body[: draw(st.integers(0, len(body)))]
+
+
+headers = st.dictionaries(
+    st.sampled_from(["x-attempts", "x-death", "x-delivery-count", "traceparent", ""]),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=5) | st.binary(max_size=5).map(bytearray)
+    | st.lists(st.integers(0, 9), max_size=2),
+    max_size=3,
+)  # fmt: skip
+
+
+@given(body=bodies())
+def test_any_body_is_read_or_malformed(body: bytes):
+    with contextlib.suppress(Malformed):
+        assert isinstance(unpack(body), list)
+
+
+@given(headers=headers)
+def test_any_attempts_are_a_step_of_the_ladder(headers: dict[str, Any]):
+    message = type("Incoming", (), {"headers": headers})
+    assert 0 <= attempts_of(message) <= 3
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(poison=st.lists(st.tuples(bodies(), headers), min_size=1, max_size=6))
+async def test_a_queue_of_poison_is_worked_off(topology, poison: list[tuple[bytes, dict[str, Any]]]):
+    lamps = Lamps(topology, until)
+    for body, given_headers in poison:
+        message = aio_pika.Message(body, headers=given_headers)
+        await topology.channel.default_exchange.publish(message, topology.queue)
+    async with Consumer(topology.url, topology.queue, [handles(Lit, lamps.handle)]):
+        assert await lamps.goes_on()
+    assert await topology.left() == 0
+
+
+async def until(condition, seconds: float) -> bool:
+    for _ in range(int(seconds * 100)):
+        if condition():
+            return True
+        await asyncio.sleep(0.01)
+    return False
