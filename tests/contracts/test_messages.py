@@ -75,5 +75,11 @@ def test_no_message_is_without_a_contract(service: str) -> None:
 
 def test_the_broker_routes_each_message_to_its_takers_and_to_nobody_else() -> None:
     bindings = json.loads(TOPOLOGY.read_text())["bindings"]
-    routed = {(b["routing_key"], b["destination"]) for b in bindings if b["source"] == "quayside"}
-    assert routed == {(type, taker) for type, c in CONTRACTS.items() for taker in c["to"]}
+    routed = {(b["source"], b["routing_key"], b["destination"]) for b in bindings if b["source"].endswith(".in")}
+    assert routed == {(f"{taker}.in", type, taker) for type, c in CONTRACTS.items() for taker in c["to"]}
+
+
+@pytest.mark.parametrize("service", ["catalog", "order", "payment"])
+def test_what_a_service_publishes_goes_to_each_of_its_takers(service: str) -> None:
+    sent = {message.type: list(message.consumers) for message in messages_of(service).PUBLISHED}
+    assert sent == {type: c["to"] for type, c in CONTRACTS.items() if c["from"] == service}

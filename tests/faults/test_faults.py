@@ -13,6 +13,7 @@ import pytest
 
 from shopctl import archive
 from shopctl.shop import Shop
+from shopctl.topology import consumers
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -87,7 +88,7 @@ def replay(shop: Shop, since: datetime) -> None:
     """Publishes all that was published since then once more, under the same ids."""
     for service in ("catalog", "order", "payment"):
         database, broker = shop.place.database_url("auditor", service), shop.place.broker_url(service)
-        asyncio.run(archive.replay(service, database, broker, since))
+        asyncio.run(archive.replay(service, database, broker, since, consumers(shop.place.root)))
 
 
 def test_undo_comes_before_do_at_catalog(shop, shopper, admin, audit) -> None:

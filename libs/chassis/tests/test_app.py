@@ -230,6 +230,28 @@ async def test_a_process_is_live_at_once_and_ready_when_its_check_succeeds():
         assert (await client.get("/health/ready")).status_code == 200
 
 
+class Idle:
+    """A worker that does nothing, and says so."""
+
+    async def __aenter__(self) -> None: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    def trouble(self) -> str | None:
+        return "the queue lamps has not been consumed for 61 s"
+
+
+@pytest.mark.parametrize(("role", "status"), [("worker", 503), ("all", 200), ("api", 200)])
+async def test_a_worker_that_does_not_do_its_work_is_not_ready_unless_it_serves_an_api(role: str, status: int):
+    app = create_app(ServiceSettings(role=role), "lamps", title="Lamps", routers=[], workers=[Idle()])
+    async with serve(app) as client:
+        await asyncio.sleep(0.05)
+        answer = await client.get("/health/ready")
+        assert answer.status_code == status
+        assert ("has not been consumed" in answer.text) == (status == 503)
+        assert (await client.get("/health/live")).status_code == 200
+
+
 async def test_a_draining_process_is_live_but_not_ready():
     app = lamps()
     async with serve(app) as client:

@@ -47,7 +47,7 @@ async def test_commands_and_events_move_stock(db: Database, add, rabbitmq) -> No
     async with Publisher(rabbitmq.url("order"), name="test") as publisher, consumer(db, rabbitmq.url("catalog")):
 
         async def send(type: str, **data: object) -> None:
-            await publisher.publish("quayside", type, envelope(type, {"order_id": order, **data}))
+            await publisher.publish("catalog.in", type, envelope(type, {"order_id": order, **data}))
 
         await send(ReserveStock.type, lines=[{"sku": "A", "quantity": 2, "name": "a field of tomorrow"}])
         await settled(db, "A", (1, 2, 0))

@@ -250,7 +250,7 @@ async def send(publisher: Publisher, events: Iterable[Any]) -> None:
             data=encoded(event.data),
         )
         ((_, body),) = pack([envelope])
-        await publisher.publish("quayside", event.data.type, body)
+        await publisher.publish("payment.in", event.data.type, body)
 
 
 def encoded(data: Any) -> Any:

@@ -377,7 +377,7 @@ async def test_an_event_that_died_need_not_be_handled(shop: Shop) -> None:
 
 
 async def test_a_message_that_waits_fails_the_queues(shop: Shop) -> None:
-    await shop.publish("retry.5m", event(uuid4()))
+    await shop.publish("order.retry.5m", event(uuid4()))
 
     assert await shop.failing() == {"A7"}
 

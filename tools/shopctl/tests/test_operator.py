@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import aio_pika
@@ -13,16 +14,18 @@ from chassis.ids import uuid7
 from chassis.messaging.envelope import Envelope, pack, unpack
 from chassis.testing.fixtures import Broker
 from shopctl import archive, broker
+from shopctl.topology import consumers
 
+ROOT = Path(__file__).parents[3]
 NOW = datetime.now(UTC)
 
 
 async def die(rabbitmq: Broker, *bodies: bytes) -> None:
     """The order service gives up on these."""
     async with await aio_pika.connect(rabbitmq.url("order")) as connection:
-        dead = await (await connection.channel(on_return_raises=True)).get_exchange("dead")
+        dead = await (await connection.channel(on_return_raises=True)).get_exchange("order.failed")
         for body in bodies:
-            await dead.publish(aio_pika.Message(body, headers={"x-attempts": 4}), routing_key="order")
+            await dead.publish(aio_pika.Message(body, headers={"x-attempts": 4}), routing_key="dead")
 
 
 def batch(event_id: UUID) -> bytes:
@@ -52,8 +55,8 @@ async def test_a_replayed_dead_letter_is_new_to_its_service_and_no_longer_dead(r
     chosen, other = uuid7(), uuid7()
     await die(rabbitmq, batch(chosen), batch(other))
     assert await broker.replay(rabbitmq.url("operator"), "order", {str(chosen)}) == 1
-    depths = await broker.depths(rabbitmq.url("operator"))
-    assert (depths["order"], depths["order.dead"]) == (1, 1)
+    queues = await broker.queues(rabbitmq.url("operator"))
+    assert (queues["order"].messages, queues["order.dead"].messages) == (1, 1)
     async with await aio_pika.connect(rabbitmq.url("order")) as connection:
         message = await (await (await connection.channel()).get_queue("order")).get(no_ack=True)
     assert unpack(message.body)[0].id == chosen
@@ -77,7 +80,7 @@ async def test_what_was_published_since_then_is_published_again_under_its_ids(
     old, *new = [uuid7() for _ in range(1 + 2 * archive.PAGE)]
     # Many of one instant: a page may end anywhere among them.
     await archived(url, (old, NOW - timedelta(hours=2)), *((id, NOW) for id in new))
-    count = await archive.replay("order", url, rabbitmq.url("order"), NOW - timedelta(hours=1))
+    count = await archive.replay("order", url, rabbitmq.url("order"), NOW - timedelta(hours=1), consumers(ROOT))
     events = await published(rabbitmq, "payment")
     assert count == len(events) == len(new)
     assert {event.id for event in events} == set(new)

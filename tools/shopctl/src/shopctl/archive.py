@@ -3,7 +3,7 @@
 Imported where it is used, as it loads slowly.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -13,14 +13,16 @@ from msgspec import Raw
 from chassis.ids import created_at
 from chassis.messaging import BrokerDown, Envelope, Publisher, Refused, pack
 
-EXCHANGE = "quayside"
 PAGE = 1000
 FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, BrokerDown, Refused)
 
 
-async def replay(service: str, database_url: str, broker_url: str, since: datetime) -> int:
+async def replay(
+    service: str, database_url: str, broker_url: str, since: datetime, consumers: Mapping[str, Sequence[str]]
+) -> int:
     """Publish again what `service` published since then, under the same ids; gives how many events.
 
+    `consumers` are those of each routing key.
     Raises one of FAILURES; calling it again is harmless, as consumers drop what they know.
     """
     connection = await asyncpg.connect(database_url, timeout=5)
@@ -34,7 +36,7 @@ async def replay(service: str, database_url: str, broker_url: str, since: dateti
                 *last,
                 PAGE,
             ):
-                await _publish(publisher, service, rows)
+                await _publish(publisher, service, rows, consumers)
                 count += len(rows)
                 last = (rows[-1]["published_at"], rows[-1]["id"])
     finally:
@@ -42,7 +44,9 @@ async def replay(service: str, database_url: str, broker_url: str, since: dateti
     return count
 
 
-async def _publish(publisher: Publisher, service: str, rows: list[asyncpg.Record]) -> None:
+async def _publish(
+    publisher: Publisher, service: str, rows: list[asyncpg.Record], consumers: Mapping[str, Sequence[str]]
+) -> None:
     by_key: dict[str, list[Envelope]] = {}
     for row in rows:
         event = Envelope(
@@ -57,7 +61,8 @@ async def _publish(publisher: Publisher, service: str, rows: list[asyncpg.Record
         by_key.setdefault(event.type, []).append(event)
     for key, events in by_key.items():
         for _, body in pack(events):
-            await publisher.publish(EXCHANGE, key, body)
+            for consumer in consumers.get(key, ()):
+                await publisher.publish(f"{consumer}.in", key, body)
 
 
 async def prune(urls: Sequence[str], before: datetime) -> tuple[int, int]:

@@ -6,15 +6,16 @@ Imported where it is used, as it loads slowly.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from aio_pika.exceptions import AMQPError
+from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 
 from chassis.messaging.envelope import Envelope, Malformed, unpack
 from shopctl.place import CONSUMERS
+from shopctl.topology import RETRIES
 
-LADDER = ("retry.5s", "retry.30s", "retry.5m")
 UNREACHABLE = (OSError, TimeoutError, AMQPError)
 
 
@@ -30,12 +31,25 @@ class DeadLetter:
     body: str
 
 
-async def depths(url: str) -> dict[str, int]:
-    """Messages ready in each queue of the shop. Raises one of UNREACHABLE."""
-    async with _channel(url) as channel:
-        names = [*CONSUMERS, *(f"{name}.dead" for name in CONSUMERS), *LADDER]
-        queues = [await channel.declare_queue(name, passive=True) for name in names]
-        return {queue.name: queue.declaration_result.message_count or 0 for queue in queues}
+class Queue(NamedTuple):
+    """Messages that are ready in a queue, and subscriptions to it."""
+
+    messages: int
+    consumers: int
+
+
+async def queues(url: str) -> dict[str, Queue]:
+    """Each queue of the shop, but for those that are missing. Raises one of UNREACHABLE."""
+    found: dict[str, Queue] = {}
+    async with await aio_pika.connect(url, timeout=5) as connection:
+        for name in (*CONSUMERS, *(f"{name}.dead" for name in CONSUMERS), *RETRIES):
+            try:
+                async with connection.channel() as channel:
+                    declared = (await channel.declare_queue(name, passive=True)).declaration_result
+            except ChannelNotFoundEntity:
+                continue
+            found[name] = Queue(declared.message_count or 0, declared.consumer_count or 0)
+    return found
 
 
 async def dead_letters(url: str, service: str | None = None) -> list[DeadLetter]:

@@ -8,6 +8,7 @@ import typer
 
 from shopctl.console import fail, out
 from shopctl.place import OUTBOXES, Place
+from shopctl.topology import consumers
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -34,7 +35,7 @@ def replay(
     for name in OUTBOXES if service is None else (service,):
         database, broker = place.database_url("auditor", name), place.broker_url(name)
         try:
-            count = asyncio.run(archive.replay(name, database, broker, since))
+            count = asyncio.run(archive.replay(name, database, broker, since, consumers(place.root)))
         except archive.FAILURES as error:
             fail(f"{name}: {error}")
         out.print(f"{name}: {count} events published again.")

@@ -13,34 +13,37 @@ from rich.table import Table
 from chassis.testing.processes import StartError
 from shopctl import runtime
 from shopctl.console import fail, out
-from shopctl.place import OUTBOXES, Place
+from shopctl.place import CONSUMERS, OUTBOXES, Place
 from shopctl.shop import Row
 
 
 @dataclass(frozen=True)
 class Backlog:
-    """What waits: messages in each queue, rows in each outbox, refunds that the provider has not made."""
+    """What waits: messages in each queue, rows in each outbox, refunds that the provider has not made.
+
+    `unconsumed` are the services whose queue is missing or has no consumer.
+    """
 
     queues: dict[str, int]
     outboxes: dict[str, int]
     refunds: int | None
+    unconsumed: list[str]
 
     def of(self, name: str) -> str:
         """What waits at one process, in words."""
-        if name == "rabbitmq":
-            climbing = sum(count for queue, count in self.queues.items() if queue.startswith("retry."))
-            return f"{climbing} to retry later" if climbing else ""
         parts = {
             "queued": self.queues.get(name, 0),
+            "to retry later": sum(count for queue, count in self.queues.items() if queue.startswith(f"{name}.retry.")),
             "dead": self.queues.get(f"{name}.dead", 0),
             "to publish": self.outboxes.get(name, 0),
             "refunds open": (self.refunds or 0) if name == "payment" else 0,
         }
-        return ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+        words = [f"{count} {what}" for what, count in parts.items() if count]
+        return ", ".join([*(["nobody consumes its queue"] if name in self.unconsumed else []), *words])
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
-    """Show each process and store. Ends with 1 unless all are ready."""
+    """Show each process and store. Ends with 1 unless all are ready and every queue is consumed."""
     try:
         shop = runtime.current()
         rows = shop.rows()
@@ -51,7 +54,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")]
         print(json.dumps({"processes": [asdict(row) for row in rows], "backlog": asdict(backlog)}, indent=2))
     else:
         out.print(_table(rows, backlog))
-    if any(row.state != "ready" for row in rows):
+    if backlog.unconsumed or any(row.state != "ready" for row in rows):
         raise typer.Exit(1)
 
 
@@ -60,8 +63,11 @@ async def look_into(place: Place) -> Backlog:
     from shopctl import broker
 
     queues: dict[str, int] = {}
+    unconsumed: list[str] = []
     with contextlib.suppress(*broker.UNREACHABLE):
-        queues = await broker.depths(place.broker_url("operator"))
+        found = await broker.queues(place.broker_url("operator"))
+        queues = {name: queue.messages for name, queue in found.items()}
+        unconsumed = [name for name in CONSUMERS if name not in found or not found[name].consumers]
     outboxes: dict[str, int] = {}
     refunds: int | None = None
     for service in OUTBOXES:
@@ -77,7 +83,7 @@ async def look_into(place: Place) -> Backlog:
             pass  # not migrated yet
         finally:
             await connection.close()
-    return Backlog(queues, outboxes, refunds)
+    return Backlog(queues, outboxes, refunds, unconsumed)
 
 
 def _table(rows: list[Row], backlog: Backlog) -> Table:

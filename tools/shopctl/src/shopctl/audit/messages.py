@@ -1,7 +1,6 @@
 """A6 and A7: every message was published, handled once by all who should, or is dead on purpose."""
 
 import hashlib
-import json
 from collections.abc import Collection
 from pathlib import Path
 from uuid import UUID
@@ -11,22 +10,12 @@ from aio_pika.abc import AbstractIncomingMessage
 from chassis.messaging.envelope import Malformed, unpack
 from shopctl.audit.finding import Finding
 from shopctl.audit.sources import Sources
-from shopctl.broker import LADDER
 from shopctl.place import CONSUMERS
+from shopctl.topology import RETRIES, bindings
 
-__all__ = ["a6", "a7", "bindings", "dead_letters"]
+__all__ = ["a6", "a7", "dead_letters"]
 
 WITH_INBOX = ("catalog", "order", "payment")  # cart's handler is idempotent by itself
-
-
-def bindings(root: Path) -> dict[str, set[str]]:
-    """Consuming service → routing keys, from the topology's own definitions."""
-    definitions = json.loads((root / "deploy" / "rabbitmq" / "definitions.json.template").read_text())
-    keys: dict[str, set[str]] = {name: set() for name in CONSUMERS}
-    for binding in definitions["bindings"]:
-        if binding["source"] == "quayside":
-            keys[binding["destination"]].add(binding["routing_key"])
-    return keys
 
 
 async def dead_letters(sources: Sources) -> dict[str, set[str]]:
@@ -79,7 +68,7 @@ async def a6(sources: Sources, root: Path, dead: dict[str, set[str]]) -> Finding
 async def a7(sources: Sources, dead: dict[str, set[str]], poisoned: Collection[str]) -> Finding:
     finding = Finding("A7", "queues: empty, consumed, and dead is what was poisoned")
     async with sources.channel() as channel:
-        for name in (*CONSUMERS, *LADDER):
+        for name in (*CONSUMERS, *RETRIES):
             declared = (await channel.declare_queue(name, passive=True)).declaration_result
             waiting = declared.message_count or 0
             finding.counts["messages"] = finding.counts.get("messages", 0) + waiting

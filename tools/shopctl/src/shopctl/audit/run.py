@@ -11,8 +11,8 @@ from shopctl.audit.money import a3, a9
 from shopctl.audit.orders import Attempt, a4, a5, a8, a10
 from shopctl.audit.sources import Addresses, Sources, opened
 from shopctl.audit.stock import a1, a2
-from shopctl.broker import LADDER
 from shopctl.place import CONSUMERS
+from shopctl.topology import RETRIES
 
 __all__ = ["check"]
 
@@ -67,5 +67,5 @@ async def quiet(sources: Sources) -> bool:
     ):
         return False
     async with sources.channel() as channel:
-        queues = [await channel.declare_queue(name, passive=True) for name in (*CONSUMERS, *LADDER)]
+        queues = [await channel.declare_queue(name, passive=True) for name in (*CONSUMERS, *RETRIES)]
         return not any(queue.declaration_result.message_count for queue in queues)

@@ -1,0 +1,70 @@
+"""The broker loses a binding, then a queue with what is in it; without anybody's help everything agrees again."""
+
+import asyncio
+import os
+import subprocess
+import time
+
+import aio_pika
+import pytest
+
+from chassis.testing.servers import RabbitMQ
+from chassis.testing.system import rabbitmq_program
+from shopctl.native.shop import NativeShop
+from shopctl.shop import Shop
+from shopctl.status import look_into
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def test_one_of_two_bindings_is_lost_for_twenty_seconds(shop, flow, audit) -> None:
+    """What goes to the other queue must not look as if it had reached both."""
+    with flow() as orders:
+        asyncio.run(rebind(shop, "unbind", "catalog", "order.confirmed.v1"))
+        time.sleep(20)
+        asyncio.run(rebind(shop, "bind", "catalog", "order.confirmed.v1"))
+    audit("--attempts", str(orders.attempts), wait=90)
+
+
+def test_queues_are_deleted_with_what_is_in_them(shop, flow, audit) -> None:
+    with flow() as orders:
+        for queue in ("catalog", "order"):
+            rabbitmqctl(shop, "delete_queue", "--vhost", "quayside", queue)
+        assert unconsumed(shop) == ["catalog", "order"]
+        rabbitmqctl(shop, "import_definitions", definitions(shop))
+    audit("--attempts", str(orders.attempts), wait=90)
+    assert unconsumed(shop) == []
+
+
+async def rebind(shop: Shop, way: str, queue: str, key: str) -> None:
+    async with await aio_pika.connect(shop.place.broker_url("operator")) as connection:
+        channel = await connection.channel()
+        await getattr(await channel.get_queue(queue, ensure=False), way)(f"{queue}.in", key)
+
+
+def unconsumed(shop: Shop) -> list[str]:
+    """As `make status` tells it."""
+    return asyncio.run(look_into(shop.place)).unconsumed
+
+
+def definitions(shop: Shop) -> str:
+    """Where the broker finds its own definitions."""
+    if isinstance(shop, NativeShop):
+        return str(shop.place.data / "rabbitmq" / "definitions.json")
+    return "/etc/rabbitmq/definitions.json"
+
+
+def rabbitmqctl(shop: Shop, *arguments: str) -> None:
+    """The broker's own tool, where the broker runs."""
+    if isinstance(shop, NativeShop):
+        server = shop.servers["rabbitmq"]
+        assert isinstance(server, RabbitMQ)
+        command = server.command()
+        argv = [rabbitmq_program("rabbitmqctl"), "--node", "rabbit@localhost", *arguments]
+        environment = {**command.env, "RABBITMQ_DIST_PORT": ""}  # the broker has that port
+        options = {"env": environment, "cwd": command.cwd, "user": command.user, "group": command.user}
+    else:
+        (container,) = shop.containers("rabbitmq")
+        argv, options = ["docker", "exec", container, "rabbitmqctl", *arguments], {"env": os.environ}
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, **options)
+    assert done.returncode == 0, done.stdout + done.stderr

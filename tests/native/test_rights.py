@@ -1,0 +1,197 @@
+"""With its own credentials a service can cause nothing at another's queue that its own messages could not.
+
+Each attack is tried with each service's user against a real broker that holds the shop's definitions.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import pytest
+import yaml
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.exceptions import AMQPError, DeliveryError
+
+from chassis.messaging.ladder import STEPS
+from chassis.testing.fixtures import Broker
+from shopctl.place import CONSUMERS
+from shopctl.topology import RETRIES
+
+ROOT = Path(__file__).parents[2]
+DEFINITIONS = json.loads((ROOT / "deploy" / "rabbitmq" / "definitions.json.template").read_text())
+CONTRACTS = yaml.safe_load((ROOT / "tests" / "contracts" / "messages.yaml").read_text())
+CONTRACTS.pop("$defs")
+
+TYPES = tuple(CONTRACTS)
+QUEUES = tuple(queue["name"] for queue in DEFINITIONS["queues"])
+EXCHANGES = tuple(exchange["name"] for exchange in DEFINITIONS["exchanges"])
+DEFAULTS = ("", "amq.direct", "amq.topic", "amq.fanout", "amq.headers")
+
+
+def own(service: str) -> set[str]:
+    """The queues that hold a service's own failures."""
+    return {queue for queue in QUEUES if queue.startswith(f"{service}.")}
+
+
+def rights(service: str) -> set[tuple[str, str]]:
+    """(queue, routing key) of the messages that the contracts let a service send."""
+    return {(taker, type) for type, c in CONTRACTS.items() if c["from"] == service for taker in c["to"]}
+
+
+@asynccontextmanager
+async def channel_of(connection: AbstractConnection) -> AsyncIterator[AbstractChannel]:
+    """A channel that the broker may close."""
+    channel = await connection.channel(on_return_raises=True)
+    try:
+        yield channel
+    finally:
+        if not channel.is_closed:
+            await channel.close()
+
+
+async def publish(connection: AbstractConnection, exchange: str, key: str, **headers: Any) -> bool:
+    """Whether the broker took the message and some queue has it."""
+    try:
+        async with channel_of(connection) as channel:
+            target = channel.default_exchange if not exchange else await channel.get_exchange(exchange, ensure=False)
+            message = aio_pika.Message(f"{exchange} {key} {headers}".encode(), headers=headers)
+            await target.publish(message, key)
+    except (AMQPError, DeliveryError):
+        return False
+    return True
+
+
+@asynccontextmanager
+async def watching(broker: Broker) -> AsyncIterator[Callable[[], Any]]:
+    """`await taken()` empties every queue and gives (queue, body) of what was in them."""
+    async with await aio_pika.connect(broker.url()) as connection:
+        channel = await connection.channel()
+
+        async def taken() -> set[tuple[str, str]]:
+            found = set()
+            for name in QUEUES:
+                queue = await channel.get_queue(name, ensure=False)
+                while message := await queue.get(no_ack=True, fail=False):
+                    found.add((name, message.body.decode()))
+            return found
+
+        yield taken
+
+
+@pytest.mark.parametrize("service", CONSUMERS)
+async def test_a_service_publishes_its_own_messages_and_to_its_own_ladder(rabbitmq: Broker, service: str) -> None:
+    """Every exchange with every routing key that means something."""
+    keys = (*TYPES, *QUEUES, *STEPS, "dead", "#")
+    async with await aio_pika.connect(rabbitmq.url(service)) as connection, watching(rabbitmq) as taken:
+        for exchange in (*EXCHANGES, *DEFAULTS):
+            for key in keys:
+                await publish(connection, exchange, key)
+        arrived = {(queue, body.split()[1]) for queue, body in await taken()}
+
+    steps = {(f"{service}.{step}", step) for step in (*STEPS, "dead")}
+    assert arrived == rights(service) | steps
+
+
+@pytest.mark.parametrize("header", ["CC", "BCC"])
+@pytest.mark.parametrize("service", CONSUMERS)
+async def test_further_routing_keys_reach_no_further_queue(rabbitmq: Broker, service: str, header: str) -> None:
+    """RabbitMQ routes by the keys in these headers too, and asks no topic permission for them."""
+    further = [*TYPES, *QUEUES, *STEPS, "dead"]
+    allowed = {queue for queue, _ in rights(service)} | own(service)
+    async with await aio_pika.connect(rabbitmq.url(service)) as connection, watching(rabbitmq) as taken:
+        for exchange in EXCHANGES:
+            for key in (*(key for _, key in rights(service)), *STEPS, "dead"):
+                await publish(connection, exchange, key, **{header: further})
+        assert {queue for queue, _ in await taken()} <= allowed
+
+
+@pytest.mark.parametrize("service", CONSUMERS)
+async def test_what_climbs_the_ladder_comes_back_to_its_own_queue_alone(rabbitmq: Broker, service: str) -> None:
+    async with await aio_pika.connect(rabbitmq.url(service)) as connection, watching(rabbitmq) as taken:
+        assert await publish(connection, f"{service}.failed", "retry.5s", CC=list(CONSUMERS), BCC=list(CONSUMERS))
+        await asyncio.sleep(6)
+        assert {queue for queue, _ in await taken()} == {service}
+
+
+def attacks(victim: str) -> Iterator[tuple[str, Callable[[AbstractChannel], Any]]]:
+    """What a client may ask for besides publishing, against another service's queues and exchanges."""
+
+    async def queue(channel: AbstractChannel, name: str) -> Any:
+        return await channel.get_queue(name, ensure=False)
+
+    async def ignore(message: AbstractIncomingMessage) -> None: ...
+
+    async def consume(channel: AbstractChannel) -> None:
+        await (await queue(channel, victim)).consume(ignore)
+
+    async def get(channel: AbstractChannel) -> None:
+        await (await queue(channel, victim)).get(fail=False)
+
+    async def get_dead(channel: AbstractChannel) -> None:
+        await (await queue(channel, f"{victim}.dead")).get(fail=False)
+
+    async def purge(channel: AbstractChannel) -> None:
+        await (await queue(channel, victim)).purge()
+
+    async def delete(channel: AbstractChannel) -> None:
+        await channel.queue_delete(victim)
+
+    async def delete_exchange(channel: AbstractChannel) -> None:
+        await channel.exchange_delete(f"{victim}.in")
+
+    async def declare(channel: AbstractChannel) -> None:
+        await channel.declare_queue(f"{victim}.more", durable=True)
+
+    async def declare_exclusive(channel: AbstractChannel) -> None:
+        await channel.declare_queue("", exclusive=True)
+
+    async def declare_exchange(channel: AbstractChannel) -> None:
+        await channel.declare_exchange("more", durable=True)
+
+    for attack in (
+        consume,
+        get,
+        get_dead,
+        purge,
+        delete,
+        delete_exchange,
+        declare,
+        declare_exclusive,
+        declare_exchange,
+    ):
+        yield attack.__name__, attack
+    for source in (*EXCHANGES, "amq.topic"):
+        for way in ("bind", "unbind"):
+
+            async def rebind(channel: AbstractChannel, way: str = way, source: str = source) -> None:
+                await getattr(await queue(channel, victim), way)(source, "payment.captured.v1")
+
+            async def chain(channel: AbstractChannel, way: str = way, source: str = source) -> None:
+                exchange = await channel.get_exchange(f"{victim}.in", ensure=False)
+                await getattr(exchange, way)(source, "payment.captured.v1")
+
+            yield f"{way} the queue to {source}", rebind
+            yield f"{way} the exchange to {source}", chain
+
+
+@pytest.mark.parametrize("service", CONSUMERS)
+async def test_a_service_may_neither_read_nor_change_what_is_another_s(rabbitmq: Broker, service: str) -> None:
+    succeeded = []
+    async with await aio_pika.connect(rabbitmq.url(service)) as connection:
+        for victim in set(CONSUMERS) - {service}:
+            for name, attack in attacks(victim):
+                async with channel_of(connection) as channel:
+                    try:
+                        await attack(channel)
+                    except AMQPError:
+                        continue
+                    succeeded.append(f"{name} of {victim}")
+    assert succeeded == []
+
+
+async def test_the_ladders_are_there_for_each_service(rabbitmq: Broker) -> None:
+    assert set(RETRIES) <= set(QUEUES)
