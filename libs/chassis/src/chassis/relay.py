@@ -21,8 +21,7 @@ from pydantic import SecretStr
 from chassis import telemetry
 from chassis.db import Connection, Database, is_environment_failure
 from chassis.ids import created_at, floor
-from chassis.messaging.envelope import Envelope, pack
-from chassis.messaging.publisher import Publisher, Refused
+from chassis.messaging import BrokerDown, Envelope, Publisher, Refused, pack
 from chassis.outage import Outage
 from chassis.outbox import Message
 
@@ -206,12 +205,10 @@ class Relay:
         sent = await asyncio.gather(
             *(self._publisher.publish(f"{consumer}.in", key, body) for consumer in consumers), return_exceptions=True
         )
-        for failure in sent:
-            if isinstance(failure, Exception):
-                return failure
-            if failure is not None:
-                raise failure
-        return None
+        failure = next(filter(None, sent), None)
+        if failure is None or isinstance(failure, Exception):
+            return failure
+        return BrokerDown("the connection was lost while publishing")  # aiormq cancels its waiters
 
     def _resting(self) -> set[str]:
         """The routing keys whose time has not come."""
