@@ -8,6 +8,7 @@ from uuid import UUID
 
 import aio_pika
 import asyncpg
+import pytest
 from msgspec import Raw
 
 from chassis.ids import uuid7
@@ -49,6 +50,23 @@ async def test_dead_letters_are_listed_and_stay(rabbitmq: Broker) -> None:
         first, second = await broker.dead_letters(rabbitmq.url("operator"))
         assert (first.service, first.id, first.types) == ("order", str(event), ["payment.captured.v1"])
         assert (second.types, second.body) == ([], "not a batch")
+
+
+POISON = [
+    pytest.param(b'{"a":' * 5000 + b"1" + b"}" * 5000, id="5,000 deep"),
+    pytest.param(b"[" * 100_000, id="100,000 brackets"),
+    pytest.param(b"\xff\xfe\x00", id="not UTF-8"),
+    pytest.param(b"[]", id="no event"),
+    pytest.param(b"", id="nothing"),
+]
+
+
+@pytest.mark.parametrize("body", POISON)
+async def test_poison_can_be_listed_and_sent_again(rabbitmq: Broker, body: bytes) -> None:
+    await die(rabbitmq, body)
+    (letter,) = await broker.dead_letters(rabbitmq.url("operator"))
+    assert letter.types == []
+    assert await broker.replay(rabbitmq.url("operator"), "order", {letter.id}) == 1
 
 
 async def test_a_replayed_dead_letter_is_new_to_its_service_and_no_longer_dead(rabbitmq: Broker) -> None:

@@ -3,6 +3,7 @@
 Imported where it is used, as it loads slowly.
 """
 
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ UNREACHABLE = (OSError, TimeoutError, AMQPError)
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One dead AMQP message. `id` is its first event's, or, if it is no CloudEvents batch, the message's own."""
+    """One dead AMQP message; `id` is the first of its `ids`."""
 
     service: str
     id: str
@@ -61,7 +62,7 @@ async def dead_letters(url: str, service: str | None = None) -> list[DeadLetter]
     return letters  # leaving the channel has put every unacknowledged message back
 
 
-async def replay(url: str, service: str, ids: set[str]) -> int:
+async def replay(url: str, service: str, wanted: set[str]) -> int:
     """Send a service its dead letters again, these or all; gives how many. Raises one of UNREACHABLE.
 
     One leaves the dead letters when the service's queue has it: a crash in between doubles it, which the inbox bears.
@@ -69,7 +70,7 @@ async def replay(url: str, service: str, ids: set[str]) -> int:
     count = 0
     async with _channel(url) as channel:
         async for message in _messages(channel, service):
-            if ids and _describe(service, message).id not in ids:
+            if wanted and ids(message.body)[0] not in wanted:
                 continue
             again = aio_pika.Message(
                 message.body,
@@ -93,14 +94,24 @@ async def _messages(channel: AbstractChannel, service: str) -> AsyncIterator[Abs
         yield message
 
 
-def _describe(service: str, message: AbstractIncomingMessage) -> DeadLetter:
+def events_of(body: bytes) -> list[Envelope]:
+    """The events of a message; none if it is no CloudEvents batch."""
     try:
-        events: list[Envelope] = unpack(message.body)
+        return unpack(body)
     except Malformed:
-        events = []
+        return []
+
+
+def ids(body: bytes) -> list[str]:
+    """What a message is known by: its events' ids; without any, `sha256:` and the digest of the body."""
+    return [str(event.id) for event in events_of(body)] or [f"sha256:{hashlib.sha256(body).hexdigest()}"]
+
+
+def _describe(service: str, message: AbstractIncomingMessage) -> DeadLetter:
+    events = events_of(message.body)
     return DeadLetter(
         service=service,
-        id=str(events[0].id) if events else message.message_id or "",
+        id=ids(message.body)[0],
         types=[event.type for event in events],
         subjects=[event.subject for event in events],
         time=events[0].time.isoformat() if events else None,

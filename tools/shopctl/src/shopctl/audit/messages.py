@@ -1,15 +1,12 @@
 """A6 and A7: every message was published, handled once by all who should, or is dead on purpose."""
 
-import hashlib
 from collections.abc import Collection
 from pathlib import Path
 from uuid import UUID
 
-from aio_pika.abc import AbstractIncomingMessage
-
-from chassis.messaging.envelope import Malformed, unpack
 from shopctl.audit.finding import Finding
 from shopctl.audit.sources import Sources
+from shopctl.broker import ids
 from shopctl.place import CONSUMERS
 from shopctl.topology import RETRIES, bindings
 
@@ -29,15 +26,8 @@ async def dead_letters(sources: Sources) -> dict[str, set[str]]:
             queue = await channel.declare_queue(f"{name}.dead", passive=True)
             found[name] = set()
             while (message := await queue.get(no_ack=False, fail=False)) is not None:
-                found[name] |= _ids(message)
+                found[name] |= set(ids(message.body))
         return found
-
-
-def _ids(message: AbstractIncomingMessage) -> set[str]:
-    try:
-        return {str(event.id) for event in unpack(message.body)}
-    except Malformed:
-        return {f"sha256:{hashlib.sha256(message.body).hexdigest()}"}
 
 
 async def a6(sources: Sources, root: Path, dead: dict[str, set[str]]) -> Finding:
