@@ -61,6 +61,24 @@ def test_a_service_answers_as_it_says(shop, admin, service: str) -> None:
     assert conforms(f"{address}/api/{service}/openapi.json", address, token=token)
 
 
+def test_head_answers_wherever_get_does(shop, admin) -> None:
+    """With the same status and headers; each id is one that is there, or none is."""
+    sku = admin.product(stock=1)
+    id = admin.buy(sku)
+    asked = ["/", "/api/docs", f"/api/orders/{id}/events"]
+    for service in ("catalog", "cart", "orders", "payments", "identity"):
+        document = f"/api/{service}/openapi.json"
+        paths = admin.http.get(document).raise_for_status().json()["paths"]
+        found = [path for path, methods in paths.items() if "get" in methods and not path.endswith("/events")]
+        asked += [document, *(path.format(sku=sku, order_id=id) for path in found)]
+    for path in asked:
+        head = admin.http.head(path)
+        with admin.http.stream("GET", path) as get:
+            for header in ("Content-Type", "Cache-Control", "ETag"):
+                assert head.headers.get(header) == get.headers.get(header), path
+            assert (head.status_code, head.content) == (get.status_code, b"") == (200, b""), path
+
+
 @pytest.fixture
 def own_provider(tmp_path: Path) -> Iterator[str]:
     """A provider apart from the shop's, whose ledger the auditor reads."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import pwd
 import re
@@ -22,7 +23,7 @@ SERVICES = ("catalog", "cart", "order", "payment", "identity")
 
 @dataclass
 class Upstream:
-    """Answers every request with what it saw; `/…/events` is a stream, `?status=` and `?wait=` steer it.
+    """Answers every request with what it saw; `/…/events` is a stream, `?status=`, `?wait=` and `?headers=` steer it.
 
     `delay`, in seconds, is how long an answer takes without `?wait=`.
     """
@@ -45,7 +46,8 @@ class Upstream:
             "connection": peer,
             "body": len(await request.read()),
         }
-        return web.json_response(seen, status=int(request.query.get("status", 200)))
+        headers = json.loads(request.query.get("headers", "{}"))
+        return web.json_response(seen, status=int(request.query.get("status", 200)), headers=headers)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})

@@ -92,13 +92,52 @@ async def test_a_services_own_errors_pass_untouched(edge: Edge, status: int) -> 
     assert (answer.status_code, answer.json()["service"]) == (status, "order")
 
 
+@pytest.mark.parametrize(
+    ("status", "own", "seen"),
+    [(503, "30", ["30"]), (429, "7", ["7"]), (503, "1", ["1"]), (503, None, ["1"]), (429, None, []), (200, None, [])],
+)
+async def test_a_services_own_retry_after_stands_alone(
+    edge: Edge, status: int, own: str | None, seen: list[str]
+) -> None:
+    headers = json.dumps({"Retry-After": own} if own else {})
+    answer = await edge.client.get("/api/orders", params={"status": status, "headers": headers})
+    assert answer.headers.get_list("Retry-After") == seen
+
+
+async def test_a_services_own_allow_stands_alone(edge: Edge) -> None:
+    headers = json.dumps({"Allow": "GET, HEAD, POST"})
+    answer = await edge.client.delete("/api/orders", params={"status": 405, "headers": headers})
+    assert answer.headers.get_list("Allow") == ["GET, HEAD, POST"]
+
+
+async def test_no_header_comes_twice(edge: Edge) -> None:
+    """Whatever the edge adds, the service may have said already."""
+    added = {"X-Request-Id": "x", "Retry-After": "2", "X-Content-Type-Options": "nosniff", "Allow": "GET"}
+    for status in (200, 405, 429, 503):
+        params = {"status": status, "headers": json.dumps(added)}
+        names = [name.lower() for name, _ in (await edge.client.get("/api/cart", params=params)).headers.raw]
+        assert len(names) == len(set(names)), status
+
+
+@pytest.mark.parametrize("target", ["/", "/api/docs", "/nothing", "/api/cart", "/api/orders/1?status=503"])
+async def test_head_is_get_without_the_body(edge: Edge, target: str) -> None:
+    get, head = await edge.client.get(target), await edge.client.head(target)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["Content-Type"] == get.headers["Content-Type"]
+    if target in ("/", "/api/docs", "/nothing"):  # the upstreams tell of each request
+        assert head.headers["Content-Length"] == get.headers["Content-Length"]
+
+
 @pytest.mark.parametrize("target", ["/nothing", "/api", "/api/psp", "/health/live", "/metrics", "/problem"])
 async def test_what_is_not_served_is_404(edge: Edge, target: str) -> None:
     assert problem(await edge.client.get(target)) == (404, "not-found")
 
 
 async def test_pages_are_read_only(edge: Edge) -> None:
-    assert problem(await edge.client.post("/api/docs")) == (405, "method-not-allowed")
+    for page in ("/", "/api/docs", "/api/docs?x=1"):
+        refused = await edge.client.post(page)
+        assert problem(refused) == (405, "method-not-allowed")
+        assert refused.headers["Allow"] == "GET, HEAD"
     assert problem(await edge.client.request("TRACE", "/api/cart")) == (405, "method-not-allowed")
 
 

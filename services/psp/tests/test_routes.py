@@ -265,3 +265,28 @@ async def test_the_ledger_outlives_a_restart(serve: Serve) -> None:
 @pytest.mark.parametrize("probe", ["live", "ready", "startup"])
 async def test_health(client: httpx2.AsyncClient, probe: str) -> None:
     assert (await client.get(f"/health/{probe}")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/charges?order_id=o1", "/charges", "/ledger", "/sandbox/faults", "/openapi.json", "/nothing"),
+        *("/health/live", "/health/ready", "/health/startup"),
+    ],
+)
+async def test_head_is_get_without_the_body(client: httpx2.AsyncClient, path: str) -> None:
+    get, head = await client.get(path), await client.head(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    for header in ("Content-Length", "Content-Type"):
+        assert head.headers[header] == get.headers[header]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [("DELETE", "/charges", "GET, HEAD, POST"), ("GET", "/refunds", "POST"), ("HEAD", "/refunds", "POST")],
+)
+async def test_405_names_all_that_an_address_allows(
+    client: httpx2.AsyncClient, method: str, path: str, allow: str
+) -> None:
+    answer = await client.request(method, path)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, allow)

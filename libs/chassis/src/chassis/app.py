@@ -24,6 +24,7 @@ from chassis import errors, telemetry
 from chassis.db import is_environment_failure
 from chassis.health import Health, Worker
 from chassis.http import DEADLINE_HEADER, deadline
+from chassis.methods import Head, allowed
 from chassis.openapi import document
 from chassis.settings import ServiceSettings
 
@@ -85,6 +86,7 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
         middleware=[
             Middleware(telemetry.RequestTelemetry, sample_ratio=settings.log_sample_ratio),
+            Middleware(Head),
             Middleware(Deadline),
             Middleware(BodyLimit),
         ],
@@ -197,10 +199,13 @@ DETAILS = {
 }
 
 
-async def on_http_exception(_: Request, error: Exception) -> Response:
+async def on_http_exception(request: Request, error: Exception) -> Response:
     """What the framework itself raises: no such route, wrong method, body too large, unreadable body."""
     assert isinstance(error, HTTPException)
-    return http_problem(error.status_code, error.detail, error.headers)
+    headers = error.headers
+    if error.status_code == 405:
+        headers = {"Allow": ", ".join(allowed(request.app.routes, request.scope))}
+    return http_problem(error.status_code, error.detail, headers)
 
 
 def http_problem(status: int, title: str, headers: Mapping[str, str] | None = None) -> Response:

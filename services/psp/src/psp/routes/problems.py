@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from psp.models import Refusal
 from psp.routes.wire import MAX_BODY
@@ -81,10 +82,23 @@ def _field(location: tuple[str | int, ...]) -> str:
     return ".".join(str(part) for part in location).encode(errors="replace").decode()
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     slug, detail = HTTP_ERRORS.get(error.status_code, SERVER_ERROR)
-    return problem(slug, detail, headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed(request))
+    return problem(slug, detail, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of this address; the framework names those of one route of those that share it."""
+
+    def served(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return (["GET", "HEAD"] if served("GET") else []) + (["POST"] if served("POST") else [])
 
 
 async def _server_error(_: Request, __: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""What happens below HTTP's words: a limit on bodies, and replies that are lost."""
+"""What happens below HTTP's words: HEAD as GET, a limit on bodies, and replies that are lost."""
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,7 +11,7 @@ class LostReply(Exception):
 
 
 class Wire:
-    """The outermost layer: counts a body's bytes, and drops the connection on `LostReply`."""
+    """The outermost layer: HEAD as GET, bodies counted, and the connection dropped on `LostReply`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -20,6 +20,8 @@ class Wire:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # the server, which has its own scope, leaves the body out
         size = 0
 
         async def counted() -> Message:

@@ -1,0 +1,54 @@
+"""HEAD wherever GET is, and what an address allows.
+
+The framework answers HEAD with 405, which monitors, caches and link checkers read as a fault; and its `Allow` names the
+methods of one route of those that share an address. `test_methods.py` shows both.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["Head", "allowed"]
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+class Head:
+    """Pure ASGI middleware: answers HEAD as GET, headers and all, without the body (RFC 9110, 9.3.2).
+
+    What has no known length, a stream, is left as soon as it has begun: its end may be minutes away.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def bodiless(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b""})
+                if not any(name.lower() == b"content-length" for name, _ in message["headers"]):
+                    rest.reschedule(asyncio.get_running_loop().time())
+
+        as_get = {**scope, "method": "GET"}
+        try:
+            async with asyncio.timeout(None) as rest:
+                await self.app(as_get, receive, bodiless)
+        except TimeoutError:
+            if not rest.expired():
+                raise
+        finally:
+            scope["route"] = as_get.get("route")  # for telemetry, which is further out
+
+
+def allowed(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
+    """The methods that this address has, for `Allow`."""
+    routes = list(routes)
+    found = [m for m in METHODS if any(r.matches({**scope, "method": m})[0] is Match.FULL for r in routes)]
+    return ["GET", "HEAD", *found[1:]] if found[:1] == ["GET"] else found
