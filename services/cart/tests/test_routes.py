@@ -76,6 +76,65 @@ async def test_a_change_to_another_version_is_refused(client: httpx2.AsyncClient
     assert (await client.delete("/api/cart", headers={"If-Match": quoted.format(new)})).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (["*"], 200),
+        (['"{}"'], 200),
+        (['"other", "{}"'], 200),
+        (['"other"', '"{}"'], 200),
+        (['"{}","{}"'], 200),
+        (['""'], 412),
+        (['"other"'], 412),
+        (['W/"{}"'], 412),
+        (['"x,{},y"'], 412),
+        (['"any"'], 412),
+        (['"*"'], 412),
+        ([""], 400),
+        (['"{}'], 400),
+        (["other"], 400),
+        (["{}, {}"], 400),
+        (['*, "{}"'], 400),
+    ],
+)
+async def test_if_match_is_what_the_rfc_says(client: httpx2.AsyncClient, lines: list[str], status: int) -> None:
+    version = (await put(client, "MUG-1", 1)).json()["version"]
+
+    async def send(method: str, path: str, **more: Any) -> httpx2.Response:
+        headers = [("If-Match", line.replace("{}", version)) for line in lines]
+        return await client.request(method, path, headers=headers, **more)
+
+    answers = [  # each keeps the version, but for the last
+        await send("PUT", MUG, json={"quantity": 1}),
+        await send("DELETE", "/api/cart/items/NOT-IN-IT"),
+        await send("DELETE", "/api/cart"),
+    ]
+    assert [answer.status_code for answer in answers] == [status] * 3
+    if status != 200:
+        slugs = {answer.json()["type"].rpartition("/")[2] for answer in answers}
+        assert slugs == {"cart-changed" if status == 412 else "malformed-if-match"}
+        assert (await client.get("/api/cart")).json()["version"] == version
+
+
+@pytest.mark.parametrize("if_match", ["*", '""', '"{}"'.format("0" * 36), '"other"', 'W/""'])
+async def test_an_empty_cart_has_no_version_to_match(client: httpx2.AsyncClient, if_match: str) -> None:
+    headers = {"If-Match": if_match}
+    assert (await put(client, "MUG-1", 1, **headers)).status_code == 412
+    assert (await client.delete(MUG, headers=headers)).status_code == 412
+    assert (await client.delete("/api/cart", headers=headers)).status_code == 412
+    assert (await client.get("/api/cart")).json()["items"] == []
+
+
+async def test_a_cart_that_the_caller_has_is_not_sent_again(client: httpx2.AsyncClient) -> None:
+    assert (await client.get("/api/cart", headers={"If-None-Match": "*"})).status_code == 200
+    etag = (await put(client, "MUG-1", 1)).headers["ETag"]
+    for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+        answer = await client.get("/api/cart", headers={"If-None-Match": known})
+        assert (answer.status_code, answer.content, answer.headers["ETag"]) == (304, b"", etag)
+    for other in ('"other"', '""', "other"):
+        assert (await client.get("/api/cart", headers={"If-None-Match": other})).status_code == 200
+
+
 async def test_of_two_changes_to_one_version_one_wins(client: httpx2.AsyncClient) -> None:
     version = (await put(client, "MUG-1", 1)).json()["version"]
     answers = await asyncio.gather(*(put(client, "MUG-1", n, **{"If-Match": version}) for n in range(2, 10)))

@@ -77,6 +77,43 @@ async def test_a_change_needs_the_etag_which_a_sale_does_not_spoil(http, db, eve
     assert await skus(http, category="kitchen") == ["MUG-1"]
 
 
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (["*"], 200),
+        (['"1-0"'], 200),
+        (['"9-9", "1-0"'], 200),
+        (['"9-9"', '"1-0"'], 200),
+        (['"1-7"'], 200),  # the version alone counts
+        (['""'], 412),
+        (['W/"1-0"'], 412),
+        (['"x"1-0"'], 400),
+        (['"x", 1-0"'], 400),
+        (["1-0"], 400),
+        ([""], 400),
+    ],
+)
+async def test_if_match_is_what_the_rfc_says(http, lines, status) -> None:
+    await http.post(PRODUCTS, json=MUG)
+
+    headers = [("If-Match", line) for line in lines]
+    changed = await http.patch(f"{PRODUCTS}/MUG-1", json={"name": "Cup"}, headers=headers)
+
+    assert changed.status_code == status
+    if status != 200:
+        assert slug(changed) == {412: "product-changed", 400: "malformed-if-match"}[status]
+        assert (await http.delete(f"{PRODUCTS}/MUG-1", headers=headers)).status_code == status
+        assert (await http.get(f"{PRODUCTS}/MUG-1")).json()["name"] == MUG["name"]
+
+
+async def test_if_none_match_may_be_several_lines(http) -> None:
+    etag = (await http.post(PRODUCTS, json=MUG)).headers["etag"]
+
+    several = [("If-None-Match", '"other"'), ("If-None-Match", f"W/{etag}")]
+
+    assert (await http.get(f"{PRODUCTS}/MUG-1", headers=several)).status_code == 304
+
+
 async def test_a_deleted_product_is_hidden_everywhere(http) -> None:
     await http.post(PRODUCTS, json=MUG)
 

@@ -2,9 +2,10 @@
 
 import msgspec
 
-__all__ = ["EMPTY", "MAX_LINES", "MAX_QUANTITY", "SKU_PATTERN", "Cart", "Line", "merged"]
+__all__ = ["EMPTY", "MAX_LINES", "MAX_QUANTITY", "SKU_PATTERN", "VERSION_PATTERN", "Cart", "Line", "merged"]
 
 SKU_PATTERN = r"^[A-Z0-9][A-Z0-9-]{1,31}$"
+VERSION_PATTERN = r"^[0-9a-f-]{36}$"
 MAX_LINES = 100
 MAX_QUANTITY = 99
 

@@ -6,7 +6,7 @@ Without a script, a comparison and the change after it are two steps, and anothe
 import contextlib
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from hashlib import sha1
 from typing import Any, Self
 
@@ -19,17 +19,20 @@ from redis.maint_notifications import MaintNotificationsConfig
 from cart.models import EMPTY, MAX_LINES, Cart, Line
 from chassis.errors import Invalid, PreconditionFailed, Unavailable
 
-__all__ = ["Carts"]
+__all__ = ["ABSENT", "ANY", "EXISTING", "Carts"]
 
 log = logging.getLogger(__name__)
 
-ANY = "*"
+ANY = "any"
+EXISTING = "*"
 ABSENT = ""
+"""What a change may expect beside versions: anything, a cart that is not empty, none."""
 
 CHANGE = """\
 local cart, expected, version, ttl, max = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local current = redis.call('HGET', cart, 'version') or ''
-if expected ~= '*' and expected ~= current then return 'changed' end
+local function may(version) return string.find(expected, ',' .. version .. ',', 1, true) end
+if not (may('any') or may(current) or (current ~= '' and may('*'))) then return 'changed' end
 local fields, sets, deletes = redis.call('HLEN', cart), {}, {}
 for i = 5, #ARGV, 2 do
   local sku, quantity = ARGV[i], ARGV[i + 1]
@@ -103,13 +106,15 @@ class Carts:
         with _unavailable():
             return _cart(await self._execute("HGETALL", _key(sub)))
 
-    async def change(self, sub: str, quantities: Mapping[str, int], expected: str = ANY) -> Cart:
+    async def change(self, sub: str, quantities: Mapping[str, int], expected: Collection[str] = (ANY,)) -> Cart:
         """Sets absolute quantities, 0 to remove a line, and renews the time to live; the cart as it is then.
 
-        A change that changes nothing keeps the version. `expected` is the version to be changed, ANY or ABSENT.
-        Raises PreconditionFailed (another version) or Invalid (too many lines); nothing is changed then.
+        A change that changes nothing keeps the version. `expected` are the versions that it may have before; ANY,
+        EXISTING and ABSENT are such. Raises PreconditionFailed (another version) or Invalid (too many lines);
+        nothing is changed then.
         """
-        arguments: list[str | int] = [expected, str(uuid.uuid4()), self._ttl, MAX_LINES]
+        may_be = "," + "".join(f"{version}," for version in expected)
+        arguments: list[str | int] = [may_be, str(uuid.uuid4()), self._ttl, MAX_LINES]
         for line in quantities.items():
             arguments += line
         reply = await self._run(CHANGE, [_key(sub)], arguments)
@@ -119,14 +124,15 @@ class Carts:
             raise Invalid("cart-full", "The cart is full", f"A cart holds {MAX_LINES} lines; remove one first.")
         return _cart(reply)
 
-    async def clear(self, sub: str, expected: str = ANY) -> None:
-        """Raises PreconditionFailed when `expected` is not the cart's version."""
-        if expected != ANY:
-            if not await self.empty_if([(sub, expected)]):
-                raise _changed()
-            return
-        with _unavailable():
-            await self._redis.delete(_key(sub))
+    async def clear(self, sub: str, expected: Collection[str] = (ANY,)) -> None:
+        """Raises PreconditionFailed when the cart's version is not one of those `expected`, as in `change`."""
+        if ANY in expected or EXISTING in expected:
+            with _unavailable():
+                emptied = await self._redis.delete(_key(sub))
+        else:
+            emptied = await self.empty_if([(sub, version) for version in expected])
+        if not emptied and ANY not in expected:
+            raise _changed()
 
     async def empty_if(self, versions: Sequence[tuple[str, str]]) -> int:
         """Empties the carts (sub, version) that are still at that version, in one round trip; how many were."""
@@ -168,7 +174,7 @@ def _cart(reply: dict[bytes, bytes] | list[bytes]) -> Cart:
 
 def _changed() -> PreconditionFailed:
     return PreconditionFailed(
-        "cart-changed", "The cart is at another version", "Read the cart again and repeat with its version."
+        "cart-changed", "The cart is at another version, or empty", "Read it again and repeat with its version."
     )
 
 

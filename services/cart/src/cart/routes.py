@@ -1,14 +1,17 @@
 """HTTP → repository or use case → bytes. The cart is the caller's own, so no address names one."""
 
+import re
+from collections.abc import Collection
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Path, Request
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from cart import usecases
-from cart.models import EMPTY, SKU_PATTERN, Cart
-from cart.repository import ANY, Carts
+from cart.models import EMPTY, SKU_PATTERN, VERSION_PATTERN, Cart
+from cart.repository import ANY, EXISTING, Carts
 from cart.schemas import CartBody, MergeBody, QuantityBody
+from chassis import etags
 from chassis.app import JsonBytes
 from chassis.auth import Caller, principal
 
@@ -18,9 +21,10 @@ router = APIRouter(prefix="/api/cart", tags=["cart"])
 
 SHAPE: dict[int | str, dict[str, Any]] = {200: {"model": CartBody}}
 Sku = Annotated[str, Path(pattern=SKU_PATTERN)]
-IfMatch = Annotated[str | None, Header(description="The version to be changed", max_length=100)]
+IfMatch = Annotated[list[str] | None, Header(description="The version to be changed, in quotes", max_length=100)]
 
 _encoder = msgspec.json.Encoder()
+version = re.compile(VERSION_PATTERN)
 
 
 async def carts(request: Request) -> Carts:
@@ -32,10 +36,14 @@ Store = Annotated[Carts, Depends(carts)]
 
 
 @router.get("", responses=SHAPE)
-async def read(request: Request) -> JsonBytes:
+async def read(request: Request) -> Response:
     """Called for each order too, so it does without dependencies, which cost as much as the rest."""
     caller = await principal(request)
-    return answer(await (await carts(request)).get(caller.sub))
+    shown = answer(await (await carts(request)).get(caller.sub))
+    known = request.headers.getlist("if-none-match")
+    if known and (etag := shown.headers.get("etag")) and etags.not_modified(known, etag):
+        return Response(status_code=304, headers={"Cache-Control": "no-store", "ETag": etag})
+    return shown
 
 
 @router.put("/items/{sku}", responses=SHAPE)
@@ -62,9 +70,14 @@ async def merge(body: MergeBody, caller: Caller, store: Store, request: Request)
     return answer(await usecases.merge(store, verifier, caller.sub, body.guest_token))
 
 
-def expected(if_match: str | None) -> str:
-    """The version in an If-Match header, which may be quoted; `*`, or no header, is any."""
-    return ANY if if_match is None else if_match.strip().strip('"') or ANY
+def expected(if_match: list[str] | None) -> Collection[str]:
+    """The versions that an If-Match names; one alone may also stand there as the body has it, without quotes."""
+    if if_match is None:
+        return (ANY,)
+    if len(if_match) == 1 and version.fullmatch(if_match[0].strip()):
+        return [if_match[0].strip()]
+    tags = etags.strong(if_match)
+    return (EXISTING,) if tags is None else [tag for tag in tags if version.fullmatch(tag)]
 
 
 def answer(cart: Cart) -> JsonBytes:

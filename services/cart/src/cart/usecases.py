@@ -54,7 +54,7 @@ async def _take(carts: Carts, sub: str, theirs: Cart) -> Cart:
         if not lines:
             return own
         try:
-            return await carts.change(sub, lines, own.version or ABSENT)
+            return await carts.change(sub, lines, [own.version or ABSENT])
         except PreconditionFailed:
             if last:
                 raise

@@ -24,6 +24,7 @@ from catalog.schemas import (
     RestockOut,
     SkuPath,
 )
+from chassis import etags
 from chassis.app import JsonBytes
 from chassis.auth import requires
 from chassis.db import Database
@@ -34,8 +35,9 @@ __all__ = ["router"]
 router = APIRouter(prefix="/api/catalog", tags=["catalog"])
 
 CACHE_CONTROL = "public, max-age=1, stale-while-revalidate=10"
+ETAG = re.compile(r"([0-9]{1,9})-[0-9]+")
 WRITE = Depends(requires("catalog:write"))
-IfMatch = Annotated[str | None, Header(description="The ETag that the product had when it was read")]
+IfMatch = Annotated[list[str] | None, Header(description="The ETag that the product had when it was read")]
 
 
 class PreconditionRequired(Problem):
@@ -50,8 +52,7 @@ def _db(request: Request) -> Database:
 def _cacheable(request: Request, body: bytes, etag: str) -> Response:
     """The body, or 304 when the caller has it."""
     headers = {"ETag": etag, "Cache-Control": CACHE_CONTROL}
-    known = request.headers.get("if-none-match")
-    if known is not None and (known == "*" or etag in (tag.strip().removeprefix("W/") for tag in known.split(","))):
+    if (known := request.headers.getlist("if-none-match")) and etags.not_modified(known, etag):
         return Response(status_code=304, headers=headers)
     return JsonBytes(body, headers=headers)
 
@@ -165,12 +166,11 @@ def _etag(shown: products.Shown) -> str:
     return f'"{shown.version}-{shown.available}"'
 
 
-def _versions(if_match: str | None) -> list[int] | None:
+def _versions(if_match: list[str] | None) -> list[int] | None:
     """The versions that an If-Match names, None for any. What is no ETag of ours names none."""
     if not if_match:
         raise PreconditionRequired(
             "precondition-required", "If-Match is required", "Send the ETag of the product as you read it."
         )
-    if if_match.strip() == "*":
-        return None
-    return [int(version) for version in re.findall(r'"(\d{1,9})-\d+"', if_match)]
+    tags = etags.strong(if_match)
+    return None if tags is None else [int(found[1]) for tag in tags if (found := ETAG.fullmatch(tag))]

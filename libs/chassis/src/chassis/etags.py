@@ -1,0 +1,50 @@
+"""Conditional requests (RFC 9110, 13.1): the entity tags of If-Match and If-None-Match.
+
+Taken as text, `""` passes for any version, a weak tag for a strong one, and the second tag of a list, or the second
+line of the header, for nothing. `test_etags.py` shows each.
+"""
+
+import re
+from collections.abc import Sequence
+
+from chassis.errors import Malformed
+
+__all__ = ["not_modified", "strong"]
+
+# `*+` gives nothing back: a header of spaces is read once, not once for each way to share them out.
+_MEMBER = re.compile(r'[ \t]*+(?:(W/)?("[\x21\x23-\x7e\x80-\xff]*+")[ \t]*+)?(?:,|$)')
+
+
+def strong(lines: Sequence[str]) -> list[str] | None:
+    """The tags that the lines of an If-Match name, without their quotes; None for `*`.
+
+    Weak tags are left out: they match nothing there. Raises Malformed (`malformed-if-match`).
+    """
+    if (tags := _tags(lines)) is None:
+        raise Malformed(
+            "malformed-if-match",
+            "If-Match holds no entity tags",
+            'Send * or the ETag as it was read, in quotes; several are a list: "a", "b".',
+        )
+    return None if tags == ["*"] else [tag[1:-1] for tag in tags if tag.startswith('"')]
+
+
+def not_modified(lines: Sequence[str], etag: str) -> bool:
+    """Whether the lines of an If-None-Match name this ETag, be it weak. What is malformed names none."""
+    tags = _tags(lines) or []
+    return tags == ["*"] or etag in (tag.removeprefix("W/") for tag in tags)
+
+
+def _tags(lines: Sequence[str]) -> list[str] | None:
+    """`["*"]`, or the tags as written; None when that is not what the lines are."""
+    value = ",".join(lines)
+    if value.strip(" \t") == "*":
+        return ["*"]
+    tags, at = [], 0
+    while at < len(value):
+        if (found := _MEMBER.match(value, at)) is None:
+            return None
+        if found[2]:  # a list may have empty members (RFC 9110, 5.6.1)
+            tags.append((found[1] or "") + found[2])
+        at = found.end()
+    return tags or None
