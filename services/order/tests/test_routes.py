@@ -134,9 +134,9 @@ async def test_pages_hold_each_order_once_newest_first(client, shop) -> None:
         ids.append((await client.post("/api/orders", json=body, headers=as_("ann", f"k{n}"))).json()["id"])
     seen, cursor = [], ""
     while cursor is not None:
-        page = (await client.get(f"/api/orders?limit=2&cursor={cursor}", headers=as_("ann"))).json()
+        page = (await client.get(f"/api/orders?limit=2{cursor}", headers=as_("ann"))).json()
         seen += [item["id"] for item in page["items"]]
-        cursor = page["next_cursor"]
+        cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
     assert seen == ids[::-1]
 
 
@@ -195,6 +195,32 @@ async def test_a_bad_address_is_a_problem_of_the_caller(client, path: str) -> No
     answer = await client.get(path, headers=as_("ann"))
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/api/orders", "/api/admin/orders"])
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        *((f"cursor={bad}", "cursor") for bad in ("", "x", f"%7B{VERSION}%7D", f"urn:uuid:{VERSION}", "0" * 32)),
+        *((f"limit={bad}", "limit") for bad in ("1e1", "%205", "5.0", "", "1_0")),
+        ("limit=1&limit=2", "limit"),
+        (f"cursor={VERSION}&cursor={VERSION}", "cursor"),
+        ("offset=5", "offset"),
+        ("status=", "status"),
+        ("status=paid", "status"),
+    ],
+)
+async def test_a_bad_parameter_of_a_list_is_named(client, path: str, query: str, field: str) -> None:
+    answer = await client.get(f"{path}?{query}", headers=as_("admin"))
+    assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (422, [f"query.{field}"])
+
+
+async def test_an_order_has_one_address(client) -> None:
+    id = (await order(client)).json()["id"]
+    for other in (f"%7B{id}%7D", f"urn:uuid:{id}", id.replace("-", "")):
+        for path in (f"/api/orders/{other}", f"/api/orders/{other}/events", f"/api/admin/orders/{other}"):
+            assert (await client.get(path, headers=as_("admin"))).status_code == 422
+        assert (await client.post(f"/api/orders/{other}/cancel", headers=as_("ann"))).status_code == 422
 
 
 async def test_no_token_and_a_forged_one_are_401(client) -> None:

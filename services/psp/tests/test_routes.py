@@ -290,3 +290,21 @@ async def test_405_names_all_that_an_address_allows(
 ) -> None:
     answer = await client.request(method, path)
     assert (answer.status_code, answer.headers["Allow"]) == (405, allow)
+
+
+@pytest.mark.parametrize(
+    ("address", "field"),
+    [
+        *((f"/ledger?limit={bad}", "limit") for bad in ("1e1", "%205", "+5", "5.0", "", "1_0", "0")),
+        *((f"/ledger?after={bad}", "after") for bad in ("-1", "%205", "")),
+        ("/ledger?limit=1&limit=2", "limit"),
+        ("/ledger?offset=1", "offset"),
+        ("/charges?order_id=o1&order_id=o2", "order_id"),
+        ("/charges?order_id=o1&limit=1", "limit"),
+        ("/charges?order_id=", "order_id"),
+    ],
+)
+async def test_a_bad_parameter_is_named(client: httpx2.AsyncClient, address: str, field: str) -> None:
+    answer = await client.get(address)
+    assert (answer.status_code, slug(answer)) == (422, "invalid-request")
+    assert [error["field"] for error in answer.json()["errors"]] == [f"query.{field}"]

@@ -29,6 +29,7 @@ from chassis.app import JsonBytes
 from chassis.auth import requires
 from chassis.db import Database
 from chassis.errors import Invalid, NotFound, Problem
+from chassis.queries import once
 
 __all__ = ["router"]
 
@@ -64,6 +65,7 @@ def _digest(body: bytes) -> str:
 @router.get("/products", responses={200: {"model": ProductList}})
 async def list_products(request: Request, query: ListParameters) -> Response:
     """Search, or the named products. The order of `sku=` lists is the SKUs' own."""
+    once(request, "sku")
     async with _db(request).connection() as connection:
         if query.sku:
             page = await search.by_skus(connection, query.sku)

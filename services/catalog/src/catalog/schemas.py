@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Annotated, Self
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from catalog.repository.search import Sort
+from chassis import queries
 from chassis.schemas import Body, Text
 
 __all__ = [
@@ -31,6 +32,7 @@ SkuPath = Annotated[Sku, Path(description="Stock-keeping unit")]
 RestockId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Chosen by the caller; counts once")]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9-]{2,40}$")]
 Amount = Annotated[int, Field(ge=0, le=MAX_AMOUNT, description="Minor units")]
+AmountDigits = Annotated[queries.Digits, Field(ge=0, le=MAX_AMOUNT, description="Minor units")]
 Name = Annotated[Text, Field(min_length=1, max_length=200)]
 Description = Annotated[Text, Field(max_length=4000)]
 ImageUrl = Annotated[str, Field(pattern=r"^(https://|/)[!-~]{1,499}$")]
@@ -72,19 +74,17 @@ class Restock(Body):
     quantity: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class ListQuery(BaseModel):
+class ListQuery(queries.Query):
     """`sku` stands alone, apart from `limit`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     q: Annotated[Text, Field(max_length=200, description="Words; typos are forgiven")] = ""
     category: Slug | None = None
-    min_price: Amount | None = None
-    max_price: Amount | None = None
+    min_price: AmountDigits | None = None
+    max_price: AmountDigits | None = None
     sort: Annotated[Sort, Field(description="Without q, relevance is name")] = "relevance"
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    limit: Annotated[queries.Digits, Field(ge=1, le=100)] = 20
     cursor: Annotated[str, Field(max_length=4000, description="A page's next_cursor")] | None = None
-    sku: Annotated[list[Sku], Field(max_length=100, description="These products, those that exist")] = []
+    sku: list[Sku] = Field(default_factory=list, max_length=100, description="These products, those that exist")
 
     @model_validator(mode="after")
     def sku_alone(self) -> Self:

@@ -13,12 +13,13 @@ from starlette.responses import StreamingResponse
 
 from chassis.app import JsonBytes
 from chassis.auth import Caller, Principal, principal, requires
-from chassis.errors import Invalid, Malformed, NotFound
+from chassis.errors import Malformed, NotFound
 from chassis.openapi import documented
+from chassis.queries import CanonicalId, once
 from chassis.schemas import parsed
 from order import repository
 from order.models import Status
-from order.schemas import Accepted, Order, OrderPage, PlaceOrderBody
+from order.schemas import Accepted, AllQuery, Order, OrderPage, OwnQuery, PlaceOrderBody
 from order.usecases import saga
 from order.usecases.placement import PlaceOrder
 
@@ -32,8 +33,6 @@ END: Any = "end"
 encode = msgspec.json.Encoder().encode
 sorted_encode = msgspec.json.Encoder(order="sorted").encode
 
-Limit = Annotated[int, Query(ge=1, le=100)]
-Cursor = Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before")]
 Manager = Annotated[Principal, Depends(requires("orders:manage"))]
 
 
@@ -87,18 +86,18 @@ async def place(request: Request) -> JsonBytes:
 
 
 @router.get("", responses={200: {"model": OrderPage}})
-async def list_own(request: Request, caller: Caller, cursor: Cursor = None, limit: Limit = 20) -> JsonBytes:
+async def list_own(request: Request, caller: Caller, query: Annotated[OwnQuery, Query()]) -> JsonBytes:
     """The caller's orders, newest first."""
-    return await _page(request, caller.sub, None, cursor, limit)
+    return await _page(request, caller.sub, None, query)
 
 
 @router.get("/{order_id}", responses={200: {"model": Order}})
-async def get_own(request: Request, order_id: UUID, caller: Caller) -> JsonBytes:
+async def get_own(request: Request, order_id: CanonicalId, caller: Caller) -> JsonBytes:
     return JsonBytes(encode(await _order(request, order_id, caller.sub)))
 
 
 @router.post("/{order_id}/cancel", status_code=202, responses={202: {"model": Order}})
-async def cancel(request: Request, order_id: UUID, caller: Caller) -> JsonBytes:
+async def cancel(request: Request, order_id: CanonicalId, caller: Caller) -> JsonBytes:
     """Undoes an order: what was reserved is released, what was paid is refunded."""
     await saga.cancel(request.app.state.db, order_id, caller.sub)
     return JsonBytes(encode(await _order(request, order_id, caller.sub)), 202)
@@ -106,7 +105,7 @@ async def cancel(request: Request, order_id: UUID, caller: Caller) -> JsonBytes:
 
 @router.get("/{order_id}/events", responses={200: {"content": {"text/event-stream": {}}}})
 async def events(
-    request: Request, order_id: UUID, caller: Caller, last_event_id: Annotated[str | None, Header()] = None
+    request: Request, order_id: CanonicalId, caller: Caller, last_event_id: Annotated[str | None, Header()] = None
 ) -> StreamingResponse:
     """Each transition as a server-sent event, to the last; `Last-Event-ID` goes on after it."""
     seen = last_event_id or "0"
@@ -143,20 +142,18 @@ async def _stream(request: Request, order_id: UUID, seen: int) -> AsyncIterator[
 
 
 @admin.get("", responses={200: {"model": OrderPage}})
-async def list_all(
-    request: Request, _: Manager, status: Status | None = None, cursor: Cursor = None, limit: Limit = 20
-) -> JsonBytes:
+async def list_all(request: Request, _: Manager, query: Annotated[AllQuery, Query()]) -> JsonBytes:
     """Everyone's orders, newest first."""
-    return await _page(request, None, status, cursor, limit)
+    return await _page(request, None, query.status, query)
 
 
 @admin.get("/{order_id}", responses={200: {"model": Order}})
-async def get_any(request: Request, order_id: UUID, _: Manager) -> JsonBytes:
+async def get_any(request: Request, order_id: CanonicalId, _: Manager) -> JsonBytes:
     return JsonBytes(encode(await _order(request, order_id, None)))
 
 
 @admin.post("/{order_id}/refund", status_code=202, responses={202: {"model": Order}})
-async def refund(request: Request, order_id: UUID, _: Manager) -> JsonBytes:
+async def refund(request: Request, order_id: CanonicalId, _: Manager) -> JsonBytes:
     """Refunds a confirmed order in full and returns its stock."""
     await saga.refund(request.app.state.db, order_id)
     return JsonBytes(encode(await _order(request, order_id, None)), 202)
@@ -170,15 +167,11 @@ async def _order(request: Request, order_id: UUID, principal: str | None) -> dic
     return {**_summary(row), "history": msgspec.Raw(row["history"].encode())}
 
 
-async def _page(
-    request: Request, principal: str | None, status: Status | None, cursor: str | None, limit: int
-) -> JsonBytes:
-    try:
-        before = UUID(cursor) if cursor else None
-    except ValueError:
-        raise Invalid("invalid-cursor", "Not a cursor of this list", "Start again without one.") from None
+async def _page(request: Request, principal: str | None, status: Status | None, query: OwnQuery) -> JsonBytes:
+    once(request)
+    limit = query.limit
     async with request.app.state.db.connection() as connection:
-        rows = await repository.latest(connection, principal, status, before, limit + 1)
+        rows = await repository.latest(connection, principal, status, query.cursor, limit + 1)
     more = len(rows) > limit
     return JsonBytes(
         encode(

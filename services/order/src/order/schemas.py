@@ -6,10 +6,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from chassis.queries import CanonicalId, Digits, Query
 from chassis.schemas import Body, Text
 from order.models import Status
 
-__all__ = ["Accepted", "Address", "Money", "Order", "OrderPage", "PlaceOrderBody"]
+__all__ = ["Accepted", "Address", "AllQuery", "Money", "Order", "OrderPage", "OwnQuery", "PlaceOrderBody"]
 
 
 class Money(Body):
@@ -31,6 +32,15 @@ class PlaceOrderBody(Body):
     payment_method: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$", examples=["tok_visa"])]
     shipping_address: Address
     expected_total: Money
+
+
+class OwnQuery(Query):
+    cursor: Annotated[CanonicalId, Field(description="`next_cursor` of the page before")] | None = None
+    limit: Annotated[Digits, Field(ge=1, le=100)] = 20
+
+
+class AllQuery(OwnQuery):
+    status: Status | None = None
 
 
 class Accepted(BaseModel):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from psp.models import Entry, FaultMode, Kind, Status
 
@@ -46,6 +46,25 @@ class FaultRequest(Request):
     mode: FaultMode
     seconds: Annotated[float, Field(ge=0, le=600, allow_inf_nan=False)] | None = None
     for_requests: Annotated[int, Field(strict=True, ge=1, le=MAX_AMOUNT)] | None = None
+
+
+def _digits(value: object) -> object:
+    """int() would take spaces, signs, underscores and 1.0 as well."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("must be a whole number, in digits")
+    return value
+
+
+Digits = Annotated[int, BeforeValidator(_digits)]
+
+
+class ChargesQuery(Request):
+    order_id: Id
+
+
+class LedgerQuery(Request):
+    after: Annotated[Digits, Field(ge=0, le=2**53)] = 0
+    limit: Annotated[Digits, Field(ge=1, le=1000)] = 1000
 
 
 class Fault(BaseModel):

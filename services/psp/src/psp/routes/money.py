@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from psp import schemas, usecases
 from psp.models import Kind, Settled, Trouble
-from psp.routes.problems import SERVER_ERROR, problem, problems
+from psp.routes.problems import SERVER_ERROR, once, problem, problems
 from psp.routes.provider import Provider, TheProvider
 from psp.routes.wire import LostReply
 from psp.usecases import LATE
@@ -79,22 +79,22 @@ async def _answer(settled: Settled, provider: Provider, request: Request, arrive
 
 @router.get("/charges", responses=problems())
 async def list_charges(
-    order_id: Annotated[str, Query(pattern=r"^[!-~]{1,64}$")], provider: TheProvider
+    request: Request, query: Annotated[schemas.ChargesQuery, Query()], provider: TheProvider
 ) -> schemas.ChargeList:
     """An order's charges, failed ones too; empty if there is none."""
-    found = await usecases.charges(provider.store, order_id)
+    once(request)
+    found = await usecases.charges(provider.store, query.order_id)
     return schemas.ChargeList(items=[schemas.ChargeRecord.of(charge, refunded) for charge, refunded in found])
 
 
 @router.get("/ledger", responses=problems())
 async def read_ledger(
-    provider: TheProvider,
-    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+    request: Request, query: Annotated[schemas.LedgerQuery, Query()], provider: TheProvider
 ) -> schemas.LedgerPage:
     """All money that ever moved, in order."""
-    entries = await usecases.ledger(provider.store, after, limit)
+    once(request)
+    entries = await usecases.ledger(provider.store, query.after, query.limit)
     return schemas.LedgerPage(
         items=[schemas.LedgerEntry.of(seq, entry) for seq, entry in entries],
-        next_after=entries[-1][0] if len(entries) == limit else None,
+        next_after=entries[-1][0] if len(entries) == query.limit else None,
     )

@@ -59,6 +59,15 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _server_error)
 
 
+def once(request: Request) -> None:
+    """Refuses a parameter that comes twice: of two values the framework would take the last. Raises 422."""
+    given = [name for name, _ in request.query_params.multi_items()]
+    if twice := sorted({name for name in given if given.count(name) > 1}):
+        raise RequestValidationError(
+            [{"type": "duplicate", "loc": ("query", name), "msg": "must be given once"} for name in twice]
+        )
+
+
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     return problem(error.slug, error.detail)
