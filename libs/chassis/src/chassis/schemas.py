@@ -1,5 +1,6 @@
-"""What HTTP bodies have in common: unknown fields and text that a database cannot keep are refused."""
+"""What HTTP bodies have in common: no unknown fields, and no text that a database cannot keep or nobody can see."""
 
+import unicodedata
 from typing import Annotated, TypeVar
 
 from fastapi.exceptions import RequestValidationError
@@ -8,14 +9,47 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 __all__ = ["Body", "Text", "parsed"]
 
 
-def _storable(value: str) -> str:
-    if any((ord(c) < 32 and c not in "\t\n\r") or 0xD800 <= ord(c) <= 0xDFFF for c in value):
+OPENS = dict.fromkeys("\u202a\u202b\u202d\u202e", "\u202c") | dict.fromkeys("\u2066\u2067\u2068", "\u2069")
+"""What sets the direction of the text after it (Unicode TR 9), and what ends that."""
+
+BLANK = frozenset("\u115f\u1160\u2065\u2800\u3164\uffa0") | {chr(c) for c in range(0xE0000, 0xE1000)}
+"""Nothing to see, whatever their categories say: fillers of Hangul, Braille without a dot, code points to come."""
+
+
+def _readable(value: str) -> str:
+    if value.isascii() and value.isprintable():
+        return value.strip()
+    if any((unicodedata.category(c) == "Cc" and c not in "\t\n\r") or "\ud800" <= c <= "\udfff" for c in value):
         raise ValueError("must not contain control characters")
-    return value.strip()
+    if not _balanced(value):
+        raise ValueError("must end each change of direction that it begins")
+    value = value.strip()
+    if value and not any(_visible(c) for c in value):
+        raise ValueError("must contain something that can be seen")
+    return value
 
 
-Text = Annotated[str, AfterValidator(_storable)]
-"""A string without NUL, other control characters and lone surrogates, stripped."""
+def _visible(c: str) -> bool:
+    """Not a space, a format character, or a mark, which needs something to stand on."""
+    return c not in BLANK and unicodedata.category(c) not in ("Zs", "Zl", "Zp", "Cc", "Cf", "Mn", "Mc", "Me")
+
+
+def _balanced(value: str) -> bool:
+    """An override that is left open turns around whatever a page shows after the text."""
+    awaited: list[str] = []
+    for c in value:
+        if c in OPENS:
+            awaited.append(OPENS[c])
+        elif c in ("\u202c", "\u2069") and (not awaited or awaited.pop() != c):
+            return False
+    return not awaited
+
+
+Text = Annotated[str, AfterValidator(_readable)]
+"""A string without control characters, lone surrogates and open changes of direction, stripped; empty, or visible.
+
+Every script, emoji with their joiners, and marks of direction are text.
+"""
 
 
 class Body(BaseModel):

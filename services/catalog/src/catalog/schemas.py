@@ -2,9 +2,10 @@
 
 from datetime import datetime
 from typing import Annotated, Self
+from urllib.parse import unquote
 
 from fastapi import Path, Query
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from catalog.repository.search import Sort
 from chassis import queries
@@ -30,12 +31,32 @@ MAX_AMOUNT = 10**9
 Sku = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9-]{1,31}$")]
 SkuPath = Annotated[Sku, Path(description="Stock-keeping unit")]
 RestockId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Chosen by the caller; counts once")]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9-]{2,40}$")]
+Slug = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Amount = Annotated[int, Field(ge=0, le=MAX_AMOUNT, description="Minor units")]
 AmountDigits = Annotated[queries.Digits, Field(ge=0, le=MAX_AMOUNT, description="Minor units")]
 Name = Annotated[Text, Field(min_length=1, max_length=200)]
 Description = Annotated[Text, Field(max_length=4000)]
-ImageUrl = Annotated[str, Field(pattern=r"^(https://|/)[!-~]{1,499}$")]
+
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+_CHARACTER = r"([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"  # RFC 3986: pchar
+_IMAGE = (
+    rf"^(https://{_LABEL}(\.{_LABEL})*(:[0-9]{{1,5}})?(/({_CHARACTER}|/)*)?|/{_CHARACTER}({_CHARACTER}|/)*)"
+    rf"(\?({_CHARACTER}|[/?])*)?$"
+)
+
+
+def _without_dots(url: str) -> str:
+    """A path that climbs means another address to each reader of it."""
+    if any(unquote(part) in (".", "..") for part in url.partition("?")[0].split("/")):
+        raise ValueError("must not have . or .. in its path")
+    return url
+
+
+ImageUrl = Annotated[
+    str,
+    Field(max_length=500, pattern=_IMAGE, description="https://host/…, or a path of this host: /…"),
+    AfterValidator(_without_dots),
+]
 
 
 class PriceBody(Body):
