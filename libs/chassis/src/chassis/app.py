@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import errors, telemetry
+from chassis.bodies import refuse_duplicates
 from chassis.db import is_environment_failure
 from chassis.health import Health, Worker
 from chassis.http import DEADLINE_HEADER, deadline
@@ -88,7 +89,7 @@ def create_app(
             Middleware(telemetry.RequestTelemetry, sample_ratio=settings.log_sample_ratio),
             Middleware(Head),
             Middleware(Deadline),
-            Middleware(BodyLimit),
+            Middleware(BodyGuard),
         ],
         exception_handlers={
             errors.Problem: on_problem,
@@ -130,8 +131,8 @@ class Deadline:
         await self.app(scope, receive, send)
 
 
-class BodyLimit:
-    """Pure ASGI middleware: refuses a body by its announced length, or else as soon as it is too long.
+class BodyGuard:
+    """Pure ASGI middleware: refuses a body by its announced length, or else as soon as it is too long, and duplicates.
 
     The framework's own `max_body_size` puts an answer in plain text over ours.
     """
@@ -147,14 +148,18 @@ class BodyLimit:
             if key == b"content-length" and value.isdigit() and (len(value) > 9 or int(value) > MAX_BODY):
                 await http_problem(413, TOO_LARGE)(scope, receive, send)
                 return
-        size = 0
+        size, parts = 0, []
 
         async def counted() -> Message:
             nonlocal size
             message = await receive()
-            size += len(message.get("body", b""))
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
             if size > MAX_BODY:
                 raise HTTPException(413, TOO_LARGE)
+            if not message.get("more_body"):
+                refuse_duplicates(b"".join(parts))
+                parts.clear()
             return message
 
         await self.app(scope, counted, send)
@@ -202,6 +207,8 @@ DETAILS = {
 async def on_http_exception(request: Request, error: Exception) -> Response:
     """What the framework itself raises: no such route, wrong method, body too large, unreadable body."""
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, errors.Problem):  # raised while the framework read the body
+        return problem_response(error.__cause__)
     headers = error.headers
     if error.status_code == 405:
         headers = {"Allow": ", ".join(allowed(request.app.routes, request.scope))}
