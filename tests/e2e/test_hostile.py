@@ -153,6 +153,15 @@ def test_what_is_no_json_is_refused(admin, route: str) -> None:
     refusal(send(admin.http, route, content=good, headers={"Content-Type": "text/plain"}))
 
 
+@pytest.mark.parametrize("route", BODIES)
+@pytest.mark.usefixtures("kept")
+def test_a_member_that_comes_twice_is_refused(admin, route: str) -> None:
+    for name, value in BODIES[route].items():
+        member = json.dumps({name: value})[1:-1]
+        twice = f"{json.dumps(BODIES[route])[:-1]}, {member}}}".encode()
+        assert refusal(send_json(admin.http, route, twice)) == (400, "duplicate-member")
+
+
 @pytest.mark.parametrize("route", [*BODIES, "POST /api/identity/token", "POST /api/payments/webhooks/{provider}"])
 def test_a_body_over_64_kib_is_refused(admin, route: str) -> None:
     assert refusal(send_json(admin.http, route, b" " * 65_537)) == (413, "body-too-large")
@@ -342,7 +351,8 @@ def test_anothers_order_does_not_exist(new_shopper: Callable[[], Any], admin) ->
 @pytest.mark.usefixtures("kept")
 def test_a_shopper_is_no_manager(shop, shopper) -> None:
     managers = [route for route in routes(shop.place.address) if "/admin/" in route]
-    managers += [route for route in BODIES if "/catalog/" in route] + ["DELETE /api/catalog/products/{sku}"]
+    managers += [route for route in BODIES if "/catalog/" in route]
+    managers += ["DELETE /api/catalog/products/{sku}", "POST /api/catalog/products/{sku}/restore"]
     for route in managers:
         assert refusal(send(shopper.http, route, json=BODIES.get(route))) == (403, "scope-required")
 

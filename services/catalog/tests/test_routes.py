@@ -51,6 +51,7 @@ async def test_writes_need_the_scope_and_reads_need_nothing(http, token) -> None
         assert (await http.post(PRODUCTS, json=MUG)).status_code == status
         assert (await http.patch(f"{PRODUCTS}/MUG-1", json={"name": "x"})).status_code == status
         assert (await http.delete(f"{PRODUCTS}/MUG-1")).status_code == status
+        assert (await http.post(f"{PRODUCTS}/MUG-1/restore")).status_code == status
         assert (await http.put(f"{PRODUCTS}/MUG-1/restocks/1", json={"quantity": 1})).status_code == status
         assert (await http.get(f"{PRODUCTS}/MUG-1")).status_code == 200
 
@@ -124,7 +125,28 @@ async def test_a_deleted_product_is_hidden_everywhere(http) -> None:
     assert await skus(http) == await skus(http, sku="MUG-1") == await skus(http, q="mug") == []
     assert (await http.get("/api/catalog/categories")).json() == {"items": []}
     assert (await http.delete(f"{PRODUCTS}/MUG-1", headers={"If-Match": "*"})).status_code == 404
-    assert slug(await http.post(PRODUCTS, json=MUG)) == "sku-taken"
+    taken = await http.post(PRODUCTS, json=MUG)
+    assert slug(taken) == "sku-taken"
+    assert f"POST {PRODUCTS}/MUG-1/restore" in taken.json()["detail"]
+
+
+async def test_a_deleted_product_can_be_restored(http) -> None:
+    created = await http.post(PRODUCTS, json=MUG)
+    await http.put(f"{PRODUCTS}/MUG-1/restocks/1", json={"quantity": 5})
+    await http.delete(f"{PRODUCTS}/MUG-1", headers={"If-Match": "*"})
+
+    restored = await http.post(f"{PRODUCTS}/MUG-1/restore")
+    again = await http.post(f"{PRODUCTS}/MUG-1/restore")
+
+    assert (restored.status_code, again.status_code) == (200, 200)
+    assert restored.json() == again.json() == created.json() | {"available": 5}
+    assert restored.headers["etag"] == again.headers["etag"] != created.headers["etag"]
+    assert await skus(http) == await skus(http, sku="MUG-1") == await skus(http, q="mug") == ["MUG-1"]
+    stale = {"If-Match": created.headers["etag"]}
+    assert (await http.delete(f"{PRODUCTS}/MUG-1", headers=stale)).status_code == 412
+    shown = await http.post(PRODUCTS, json=MUG)
+    assert "restore" not in shown.json()["detail"]
+    assert slug(await http.post(f"{PRODUCTS}/NEVER/restore")) == "unknown-sku"
 
 
 async def test_a_restock_counts_once(http) -> None:

@@ -127,6 +127,13 @@ async def test_bodies_that_are_no_json_are_4xx(client: httpx2.AsyncClient, conte
     assert (answer.status_code, slug(answer)) in [(400, "malformed-json"), (422, "invalid-request")]
 
 
+@pytest.mark.parametrize("path", ["/charges", "/refunds", "/sandbox/faults", "/sandbox/webhooks/replay"])
+@pytest.mark.parametrize("content", [b'{"order_id": "a", "order_id": "b"}', b'{"x": [{"y": 1, "\\u0079": 1}]}'])
+async def test_a_member_that_comes_twice_is_refused(client: httpx2.AsyncClient, path: str, content: bytes) -> None:
+    answer = await client.post(path, content=content, headers=key() | JSON)
+    assert (answer.status_code, slug(answer)) == (400, "duplicate-member")
+
+
 async def test_bodies_over_64_kib_are_413(client: httpx2.AsyncClient) -> None:
     async def chunks() -> Any:
         for _ in range(65):

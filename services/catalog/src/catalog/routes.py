@@ -126,9 +126,16 @@ async def change_product(request: Request, sku: SkuPath, body: ProductChanges, i
 
 @router.delete("/products/{sku}", status_code=204, response_class=Response, dependencies=[WRITE])
 async def hide_product(request: Request, sku: SkuPath, if_match: IfMatch = None) -> Response:
-    """The product leaves every list; its stock and the orders for it stay."""
+    """The product leaves every list; its stock and the orders for it stay. `restore` undoes it."""
     await usecases.hide_product(_db(request), sku, _versions(if_match))
     return Response(status_code=204)
+
+
+@router.post("/products/{sku}/restore", responses={200: {"model": ProductOut}}, dependencies=[WRITE])
+async def restore_product(request: Request, sku: SkuPath) -> Response:
+    """A deleted product is as it was; one that is shown stays so. It takes no If-Match: what is deleted has no ETag."""
+    await usecases.restore_product(_db(request), sku)
+    return await _fresh(request, sku, 200)
 
 
 @router.put(

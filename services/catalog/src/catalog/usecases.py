@@ -16,7 +16,16 @@ from chassis.db import Connection, Database
 from chassis.errors import Conflict, NotFound, PreconditionFailed
 from chassis.messaging.envelope import Event
 
-__all__ = ["change_product", "confirm", "create_product", "hide_product", "release", "reserve", "restock"]
+__all__ = [
+    "change_product",
+    "confirm",
+    "create_product",
+    "hide_product",
+    "release",
+    "reserve",
+    "restock",
+    "restore_product",
+]
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +122,13 @@ async def restock(db: Database, id: str, sku: str, quantity: int) -> bool:
 async def create_product(db: Database, product: Product) -> None:
     """Adds a product with no stock. Raises Conflict (`sku-taken`), also by a product that is hidden."""
     async with db.transaction() as tx:
-        if not await products.add(tx, product):
-            raise Conflict("sku-taken", f"There is a product {product.sku}", "Choose another SKU.")
+        if await products.add(tx, product):
+            return
+        hidden = await products.is_hidden(tx, product.sku)
+    if hidden:
+        back = f"POST /api/catalog/products/{product.sku}/restore brings it back; or choose another SKU."
+        raise Conflict("sku-taken", f"There was a product {product.sku}, which is deleted", back)
+    raise Conflict("sku-taken", f"There is a product {product.sku}", "Choose another SKU.")
 
 
 async def change_product(db: Database, sku: str, versions: Sequence[int] | None, changes: dict[str, Any]) -> None:
@@ -133,6 +147,13 @@ async def hide_product(db: Database, sku: str, versions: Sequence[int] | None) -
     async with db.transaction() as tx:
         await _at_version(tx, sku, versions)
         await products.hide(tx, sku)
+
+
+async def restore_product(db: Database, sku: str) -> None:
+    """Puts a product that was hidden back into every list; one that is shown stays as it is. Raises NotFound."""
+    async with db.transaction() as tx:
+        if not await products.restore(tx, sku):
+            raise _unknown(sku)
 
 
 async def _at_version(tx: Connection, sku: str, versions: Sequence[int] | None) -> Product:

@@ -8,7 +8,7 @@ import asyncpg
 from catalog.models import Price, Product, category_name, fold, rendered
 from chassis.db import Connection
 
-__all__ = ["Shown", "add", "categories", "change", "get", "hide", "lock"]
+__all__ = ["Shown", "add", "categories", "change", "get", "hide", "is_hidden", "lock", "restore"]
 
 # $2 … of both statements that write a product; the vector weighs name over category over description.
 _VECTOR = (
@@ -72,6 +72,18 @@ async def change(tx: Connection, product: Product) -> None:
 
 async def hide(tx: Connection, sku: str) -> None:
     await tx.execute("UPDATE products SET hidden = true, version = version + 1 WHERE sku = $1", sku)
+
+
+async def restore(tx: Connection, sku: str) -> bool:
+    """Undoes `hide`; what is shown stays as it is. False when there is no such product."""
+    restored = await tx.fetchval(
+        "UPDATE products SET hidden = false, version = version + hidden::integer WHERE sku = $1 RETURNING true", sku
+    )
+    return restored is not None
+
+
+async def is_hidden(connection: Connection, sku: str) -> bool:
+    return bool(await connection.fetchval("SELECT hidden FROM products WHERE sku = $1", sku))
 
 
 async def categories(connection: Connection) -> list[asyncpg.Record]:

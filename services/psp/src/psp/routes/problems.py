@@ -17,6 +17,7 @@ TYPE_BASE = "https://psp.example/problems/"
 
 PROBLEMS = {
     "malformed-json": (400, "The body is not JSON"),
+    "duplicate-member": (400, "A member comes twice in the body"),
     "idempotency-key-required": (400, "An idempotency key is required"),
     "not-found": (404, "There is nothing here"),
     "charge-not-found": (404, "No such charge"),
@@ -93,6 +94,8 @@ def _field(location: tuple[str | int, ...]) -> str:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, Refusal):  # raised while the framework read the body
+        return problem(error.__cause__.slug, error.__cause__.detail)
     slug, detail = HTTP_ERRORS.get(error.status_code, SERVER_ERROR)
     headers = dict(error.headers or {})
     if error.status_code == 405:
