@@ -211,6 +211,55 @@ async def test_search_ranks_names_first_and_forgives_typos_and_accents(http, she
     assert await skus(http, q=q) == found
 
 
+@pytest.fixture
+async def abroad(add):
+    await add("CUP", name="绿茶杯 蓝色", amount=300)
+    await add("POT", name="紫砂茶壶", description="配两个茶杯，适合绿茶。", amount=900)
+    await add("CASE", name="iPhone手机壳", amount=500)
+    await add("OCHA", name="お茶セット（ほうじ茶）")
+    await add("COFFEE", name="コーヒーカップ")
+    await add("NOKCHA", name="유기농 녹차를 담은 찻잔")
+    await add("THAI", name="ถ้วยชาเซรามิก")
+    await add("MUG", name="Blue Mug", description="Not for tea.")
+
+
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        ("茶杯", ["CUP", "POT"]),
+        ("绿茶杯", ["CUP"]),
+        ("绿茶", ["CUP", "POT"]),
+        ("杯", ["CUP", "POT"]),
+        ("蓝色 茶杯", ["CUP"]),
+        ("茶杯蓝", []),
+        ("杯茶", []),
+        ("茶杯 -蓝色", ["POT"]),
+        ('"茶杯"', ["CUP", "POT"]),
+        ("手机", ["CASE"]),
+        ("iphone手机壳", ["CASE"]),
+        ("セット", ["OCHA"]),
+        ("ｾｯﾄ", ["OCHA"]),
+        ("ほうじ", ["OCHA"]),
+        ("カップ", ["COFFEE"]),
+        ("녹차", ["NOKCHA"]),
+        ("찻", ["NOKCHA"]),
+        ("ชา", ["THAI"]),
+        ("เซรามิก", ["THAI"]),
+        ("blue", ["MUG"]),
+    ],
+)
+async def test_search_finds_parts_of_words_where_scripts_have_no_spaces(http, abroad, q, found) -> None:
+    assert await skus(http, q=q) == found
+
+
+async def test_a_product_that_is_renamed_is_found_by_parts_of_its_new_name(http, abroad) -> None:
+    body = {"name": "红茶杯"}
+    await http.patch(f"{PRODUCTS}/CUP", json=body, headers={"If-Match": "*"})
+
+    assert await skus(http, q="红茶") == ["CUP"]
+    assert await skus(http, q="绿茶") == ["POT"]
+
+
 async def test_filters_and_orders(http, shelf) -> None:
     assert await skus(http) == ["CREME", "FORK", "CAN", "TEA"]
     assert await skus(http, sort="price") == ["CREME", "TEA", "FORK", "CAN"]
@@ -223,10 +272,10 @@ async def test_filters_and_orders(http, shelf) -> None:
 
 
 @pytest.mark.parametrize("sort", ["relevance", "name", "price", "-price", "newest"])
-@pytest.mark.parametrize("q", ["", "brass lamp", "bras lmap"])
+@pytest.mark.parametrize("q", ["", "brass lamp", "bras lmap", "铜灯"])
 async def test_pages_hold_everything_exactly_once(http, add, sort, q) -> None:
     for number in range(23):
-        await add(f"L{number:02}", name=f"Brass Lamp {number % 4}", amount=number % 3)
+        await add(f"L{number:02}", name=f"Brass Lamp {number % 4} 黄铜灯", amount=number % 3)
 
     seen, cursor = [], {}
     for _ in range(23):

@@ -6,13 +6,14 @@ from typing import NamedTuple
 import asyncpg
 
 from catalog.models import Price, Product, category_name, fold, rendered
+from catalog.repository.grams import indexed
 from chassis.db import Connection
 
 __all__ = ["Shown", "add", "categories", "change", "get", "hide", "is_hidden", "lock", "restore"]
 
 # $2 … of both statements that write a product; the vector weighs name over category over description.
 _VECTOR = (
-    "setweight(to_tsvector('english', $8), 'A') || setweight(to_tsvector('english', $10), 'B')"
+    "setweight(to_tsvector('english', $13), 'A') || setweight(to_tsvector('english', $10), 'B')"
     " || setweight(to_tsvector('english', $11), 'C')"
 )
 _ADD = f"""
@@ -114,9 +115,10 @@ def _values(product: Product) -> tuple[str | int | datetime | None, ...]:
         product.image_url,
         fold(product.name)[:200],  # folding can lengthen a name beyond what an index entry holds
         rendered(product),
-        fold(category_name(product.category)),
-        fold(product.description),
+        indexed(fold(category_name(product.category))),
+        indexed(fold(product.description)),
         product.updated_at,
+        indexed(fold(product.name)),
     )
 
 

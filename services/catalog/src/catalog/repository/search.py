@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from catalog.models import fold
+from catalog.repository import grams
 from chassis.db import Connection
 from chassis.errors import Invalid
 
@@ -55,7 +56,8 @@ _ORDERS = {
     "-price": _Order("p.amount", _Amount, True),
     "newest": _Order("p.created_at", _Time, True),
 }
-_RANK = _Order("ts_rank(p.search, websearch_to_tsquery('english', $1))::float8", float, True)
+_WORDS = "websearch_to_tsquery('english', $1)"
+_WORDS_AND_PAIRS = f"({_WORDS} || websearch_to_tsquery('english', $2))"
 _NEARNESS = _Order("word_similarity($1, p.folded_name)::float8", float, True)
 
 
@@ -118,21 +120,23 @@ def statement(
         arguments.append(value)
         return f"${len(arguments)}"
 
-    where = ""
+    where, query = "", _WORDS
     if search.q:
-        query = bind(search.q)
-        where += (
-            f" AND {query} <% p.folded_name"
-            if similar
-            else f" AND p.search @@ websearch_to_tsquery('english', {query})"
-        )
+        bind(search.q)
+        if similar:
+            where += " AND $1 <% p.folded_name"
+        else:
+            if pairs := grams.websearch(search.q):
+                bind(pairs)
+                query = _WORDS_AND_PAIRS
+            where += f" AND p.search @@ {query}"
     if search.category is not None:
         where += f" AND p.category = {bind(search.category)}"
     if search.min_price is not None:
         where += f" AND p.amount >= {bind(search.min_price)}"
     if search.max_price is not None:
         where += f" AND p.amount <= {bind(search.max_price)}"
-    order = _order(search, similar)
+    order = _order(search, similar, query)
     if after is not None:
         sign = "<" if order.descending else ">"
         where += f" AND ({order.key}, p.sku) {sign} ({bind(after.key)}, {bind(after.sku)})"
@@ -144,9 +148,9 @@ def statement(
     )
 
 
-def _order(search: Search, similar: bool) -> _Order:
+def _order(search: Search, similar: bool, query: str = _WORDS) -> _Order:
     if search.sort == "relevance":
-        return _NEARNESS if similar else _RANK
+        return _NEARNESS if similar else _Order(f"ts_rank(p.search, {query})::float8", float, True)
     return _ORDERS[search.sort]
 
 
