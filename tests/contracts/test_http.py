@@ -16,6 +16,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 from pydantic import SecretStr, TypeAdapter
 
+import cart.clients
 import cart.models
 import catalog.schemas
 from chassis.auth import TokenVerifier
@@ -74,6 +75,11 @@ async def finds_products(url: str, example: Any) -> None:
     assert {sku: product.name for sku, product in found.items()} == {p["sku"]: p["name"] for p in example["items"]}
 
 
+async def knows_a_product(url: str, example: Any) -> None:
+    async with HttpClient(url, name="catalog") as http:
+        assert await cart.clients.CatalogClient(http).has(example["sku"])
+
+
 def provider_at(url: str) -> SandboxProvider:
     return SandboxProvider(url, SecretStr(SECRET), timeout=5, connections=1)
 
@@ -109,6 +115,7 @@ async def fetches_keys(url: str, example: Any) -> None:
 CALLERS: dict[str, Callable[[str, Any], Awaitable[None]]] = {
     "cart": reads_cart,
     "products": finds_products,
+    "product": knows_a_product,
     "charge": charges,
     "refund": refunds,
     "charges": looks_up_charges,
@@ -158,6 +165,8 @@ def test_what_the_shop_answers_fits(shopper, admin) -> None:
     sku = admin.product(stock=1)
     shopper.put(sku)
     fits("cart", shopper.http.get("/api/cart").json())
+    fits("product", shopper.http.get(f"/api/catalog/products/{sku}").json())
+    assert b"/unknown-sku" in shopper.http.get("/api/catalog/products/NO-SUCH-THING").content
     fits("products", shopper.http.get("/api/catalog/products", params={"sku": sku}).json())
     fits("keys", shopper.http.get("/.well-known/jwks.json").json())
 

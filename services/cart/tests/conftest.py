@@ -7,16 +7,21 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
 
 import httpx2
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from fastapi import FastAPI
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from cart.clients import TIMEOUT
 from cart.main import create
 from cart.repository import Carts
 from cart.settings import Settings
+from chassis.http import HttpClient
 
 KEY = ECKey.generate_key("P-256", auto_kid=True)
 
@@ -41,10 +46,47 @@ def jwks_url() -> Iterator[str]:
         server.shutdown()
 
 
+class Catalogue:
+    """Answers as catalog does: MUG-1 is known, nothing else. `asked` counts; `status` and `hang` are its troubles."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.status: int | None = None
+        self.hang = False
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_get("/api/catalog/products/{sku}", self._product)
+        self._server = TestServer(app)
+        await self._server.start_server()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._server.close()
+
+    def client(self) -> HttpClient:
+        return HttpClient(str(self._server.make_url("")), name="catalog", timeout=TIMEOUT)
+
+    async def _product(self, request: web.Request) -> web.Response:
+        self.asked += 1
+        if self.hang:
+            await asyncio.sleep(5)
+        if self.status is not None:
+            return web.json_response({}, status=self.status)
+        if request.match_info["sku"] == "MUG-1":
+            return web.json_response({"sku": "MUG-1"})
+        return web.json_response({"type": "https://quayside.example/problems/unknown-sku"}, status=404)
+
+
 @pytest.fixture
 def settings(valkey: str, jwks_url: str) -> Settings:
     return Settings(
-        valkey_url=valkey, broker_url="amqp://127.0.0.1:9", jwks_url=jwks_url, role="api", environment="development"
+        valkey_url=valkey,
+        broker_url="amqp://127.0.0.1:9",
+        jwks_url=jwks_url,
+        catalog_url="http://127.0.0.1:9",
+        role="api",
+        environment="development",
     )
 
 

@@ -8,17 +8,21 @@ from typing import Any
 import httpx2
 import pytest
 import uvloop
+from fastapi import FastAPI
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from cart.clients import CatalogClient
 from cart.main import create
 from cart.models import Line
 from cart.repository import Carts
 from cart.settings import Settings
 from chassis.testing.cable import Cable
 from chassis.testing.processes import free_ports
+
+from .conftest import Catalogue
 
 MUG = "/api/cart/items/MUG-1"
 
@@ -178,6 +182,15 @@ async def test_a_bad_body_is_refused(client: httpx2.AsyncClient, body: Any) -> N
 @pytest.mark.parametrize("sku", ["mug", "A", "-A", "A" * 33, "A%00B", "A%0A", "%C3%84B", "version"])
 async def test_a_bad_sku_is_refused(client: httpx2.AsyncClient, sku: str) -> None:
     assert (await put(client, sku, 1)).status_code == 422
+
+
+async def test_a_product_that_never_was_is_refused(client: httpx2.AsyncClient, app: FastAPI) -> None:
+    async with Catalogue() as catalogue, catalogue.client() as http:
+        app.state.products = CatalogClient(http)
+        refused = await put(client, "NO-SUCH-THING", 1)
+        taken = await put(client, "MUG-1", 1)
+    assert (refused.status_code, refused.json()["type"].rpartition("/")[2]) == (404, "unknown-sku")
+    assert (taken.status_code, taken.json()["items"]) == (200, [{"sku": "MUG-1", "quantity": 1}])
 
 
 async def test_forged_and_expired_tokens_are_refused(client: httpx2.AsyncClient, token: Callable[..., str]) -> None:

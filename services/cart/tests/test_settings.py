@@ -19,7 +19,7 @@ def test_without_settings_the_process_ends_with_a_line_for_each() -> None:
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.splitlines() == [
         f"cart: {variable} is not set; set it, or {variable}_FILE"
-        for variable in ("VALKEY_URL", "BROKER_URL", "JWKS_URL")
+        for variable in ("VALKEY_URL", "BROKER_URL", "JWKS_URL", "CATALOG_URL")
     ]
 
 
@@ -38,6 +38,7 @@ async def waiting_for(valkey_url: str) -> str:
         valkey_url=valkey_url,
         broker_url="amqp://cart:9d2f@127.0.0.1:1/quayside",
         jwks_url="http://127.0.0.1:1/.well-known/jwks.json",
+        catalog_url="http://127.0.0.1:1",
     )
     app = create(settings)
     transport = httpx2.ASGITransport(app)

@@ -5,12 +5,14 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI
 
 from cart import routes
+from cart.clients import TIMEOUT, CatalogClient
 from cart.consumers import consumer
 from cart.repository import Carts
 from cart.settings import Settings
 from chassis.app import create_app
 from chassis.auth import TokenVerifier
 from chassis.errors import Unavailable
+from chassis.http import HttpClient
 
 __all__ = ["create"]
 
@@ -23,6 +25,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         connections=settings.valkey_connections,
         timeout=settings.valkey_timeout,
     )
+    catalog = HttpClient(settings.catalog_url, name="catalog", timeout=TIMEOUT)
     verifier = TokenVerifier(settings.jwks_url, issuer=settings.issuer, audience=settings.audience)
 
     async def started() -> None:
@@ -39,8 +42,8 @@ def create(settings: Settings | None = None) -> FastAPI:
         "cart",
         title="Cart",
         routers=[routes.router],
-        resources=[carts, verifier],
+        resources=[carts, catalog, verifier],
         workers=[consumer(carts, settings.broker_url)],
-        state={"carts": carts, "verifier": verifier},
+        state={"carts": carts, "products": CatalogClient(catalog), "verifier": verifier},
         started=started,
     )

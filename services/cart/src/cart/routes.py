@@ -47,9 +47,12 @@ async def read(request: Request) -> Response:
 
 
 @router.put("/items/{sku}", responses=SHAPE)
-async def put(sku: Sku, body: QuantityBody, caller: Caller, store: Store, if_match: IfMatch = None) -> JsonBytes:
+async def put(
+    sku: Sku, body: QuantityBody, caller: Caller, store: Store, request: Request, if_match: IfMatch = None
+) -> JsonBytes:
     """Sets a line's quantity, whatever it was: repeating the call is harmless."""
-    return answer(await store.change(caller.sub, {sku: body.quantity}, expected(if_match)))
+    products: usecases.Products = request.app.state.products
+    return answer(await usecases.put(store, products, caller.sub, sku, body.quantity, expected(if_match)))
 
 
 @router.delete("/items/{sku}", responses=SHAPE)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from chassis.settings import BrokerUrl, JwksUrl, ServiceSettings, ValkeyUrl
+from chassis.settings import BrokerUrl, HttpUrl, JwksUrl, ServiceSettings, ValkeyUrl
 
 __all__ = ["Settings"]
 
@@ -20,6 +20,9 @@ class Settings(ServiceSettings):
 
     jwks_url: JwksUrl
     """Where identity publishes its keys: `http://host:port/.well-known/jwks.json`"""
+
+    catalog_url: HttpUrl
+    """Where catalog answers: `http://host:port`. While it does not, any SKU can be put into a cart."""
 
     valkey_connections: Annotated[int, Field(ge=1, le=200)] = 16
     """Connections a process holds at the most."""

@@ -1,15 +1,15 @@
 """What can be done with carts that takes more than one step."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from cart.messages import OrderConfirmed
 from cart.models import Cart, merged
-from cart.repository import ABSENT, Carts
-from chassis.errors import Invalid, PreconditionFailed, Unauthenticated
+from cart.repository import ABSENT, ANY, Carts
+from chassis.errors import Invalid, NotFound, PreconditionFailed, Unauthenticated
 from chassis.messaging.envelope import Event
 
-__all__ = ["Owner", "Verifier", "empty_ordered", "merge"]
+__all__ = ["Owner", "Products", "Verifier", "empty_ordered", "merge", "put"]
 
 MERGE_TRIES = 3
 
@@ -26,6 +26,23 @@ class Owner(Protocol):
 class Verifier(Protocol):
     async def verify(self, token: str) -> Owner:
         """Raises Unauthenticated."""
+
+
+class Products(Protocol):
+    async def has(self, sku: str) -> bool:
+        """Whether this product can be bought, as far as that is known."""
+
+
+async def put(
+    carts: Carts, products: Products, sub: str, sku: str, quantity: int, expected: Collection[str] = (ANY,)
+) -> Cart:
+    """Sets a line's quantity. Raises NotFound (`unknown-sku`), and what `Carts.change` raises.
+
+    Order asks again when the cart is ordered; here it is a mistyped SKU that is told at once.
+    """
+    if not await products.has(sku):
+        raise NotFound("unknown-sku", f"There is no product {sku}", "See GET /api/catalog/products.")
+    return await carts.change(sub, {sku: quantity}, expected)
 
 
 async def merge(carts: Carts, verifier: Verifier, sub: str, guest_token: str) -> Cart:

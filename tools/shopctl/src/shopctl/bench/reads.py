@@ -24,9 +24,14 @@ async def catalogue(shop: Shop, seconds: float) -> list[Figure]:
 
 
 async def cart(shop: Shop, seconds: float) -> list[Figure]:
+    products = request("GET", "/api/catalog/products?limit=3")
+    (answer,) = await send(shop.address("edge"), [products], expect=200)
+    skus = [item["sku"] for item in json.loads(answer.body)["items"]]
     (answer,) = await send(shop.address("edge"), [request("POST", "/api/identity/guests")], expect=201)
     token = json.loads(answer.body)["access_token"]
-    puts = [request("PUT", f"/api/cart/items/BENCH-{n}", token=token, body={"quantity": n}) for n in (1, 2, 3)]
+    puts = [
+        request("PUT", f"/api/cart/items/{sku}", token=token, body={"quantity": n}) for n, sku in enumerate(skus, 1)
+    ]
     get = request("GET", "/api/cart", token=token)
     return [
         *await _measure(shop, "cart", "put an item", puts, seconds, ("cart", "valkey"), "≤ 0.4"),

@@ -50,7 +50,12 @@ def services(place: Place) -> list[Service]:
     table: dict[str, dict[str, str]] = {
         "identity": {"DATABASE_URL": database("identity")},
         "catalog": {"DATABASE_URL": database("catalog"), "BROKER_URL": broker("catalog"), **jwks},
-        "cart": {"VALKEY_URL": place.valkey_url, "BROKER_URL": broker("cart"), **jwks},
+        "cart": {
+            "VALKEY_URL": place.valkey_url,
+            "BROKER_URL": broker("cart"),
+            "CATALOG_URL": url("catalog"),
+            **jwks,
+        },
         "order": {
             "DATABASE_URL": database("order"),
             "BROKER_URL": broker("order"),

@@ -1,0 +1,48 @@
+"""The catalogue, by HTTP."""
+
+import logging
+import time
+from urllib.parse import quote
+
+from chassis.errors import Unavailable
+from chassis.http import HttpClient
+from chassis.outage import Outage
+
+__all__ = ["TIMEOUT", "CatalogClient"]
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 0.3
+KNOWN_SECONDS = 60
+KNOWN_SKUS = 8192
+
+
+class CatalogClient:
+    """Knows for a minute which products there are, so that nearly every change of a cart asks nobody."""
+
+    def __init__(self, http: HttpClient) -> None:
+        self._http = http
+        self._known: dict[str, float] = {}
+        self._outage = Outage(log, "catalog, which knows what products there are")
+
+    async def has(self, sku: str) -> bool:
+        """Whether this product can be bought; True also when the catalogue does not say so in time."""
+        now = time.monotonic()
+        if self._known.get(sku, 0) > now:
+            return True
+        try:
+            answer = await self._http.request("GET", f"/api/catalog/products/{quote(sku)}")
+        except Unavailable as error:
+            self._outage.failed(error.detail.partition(";")[0])
+            return True
+        self._outage.over()
+        if answer.status == 200:
+            self._remember(sku, now + KNOWN_SECONDS)
+        return not (answer.status == 404 and b"/unknown-sku" in answer.body)  # another 404 is of a wrong address
+
+    def _remember(self, sku: str, until: float) -> None:
+        if len(self._known) >= KNOWN_SKUS:
+            for old in list(self._known)[: KNOWN_SKUS // 4]:
+                del self._known[old]
+        self._known.pop(sku, None)  # the oldest stand first
+        self._known[sku] = until
