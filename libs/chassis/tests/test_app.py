@@ -187,6 +187,15 @@ async def test_text_that_no_database_can_keep_is_refused_in_addresses_too(client
     assert problem(await client.get(path)) == (422, "invalid-request")
 
 
+@pytest.mark.parametrize("type", ["text/plain", "application/x-www-form-urlencoded", "json", None])
+async def test_a_body_that_does_not_call_itself_json_is_415(client: httpx2.AsyncClient, type: str | None):
+    headers = {"content-type": type} if type else {}
+    response = await client.post("/lamps", content=b'{"name": "desk", "watts": 7}', headers=headers)
+
+    assert problem(response) == (415, "unsupported-media-type")
+    assert "application/json" in response.json()["detail"]
+
+
 async def test_a_body_over_the_limit_is_refused(client: httpx2.AsyncClient):
     body = json.dumps({"name": "x" * MAX_BODY, "watts": 7}).encode()
 

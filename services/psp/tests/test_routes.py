@@ -134,6 +134,11 @@ async def test_a_member_that_comes_twice_is_refused(client: httpx2.AsyncClient, 
     assert (answer.status_code, slug(answer)) == (400, "duplicate-member")
 
 
+async def test_a_body_that_does_not_call_itself_json_is_415(client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/charges", content=json.dumps(CHARGE), headers=key() | {"Content-Type": "text/plain"})
+    assert (answer.status_code, slug(answer)) == (415, "unsupported-media-type")
+
+
 async def test_bodies_over_64_kib_are_413(client: httpx2.AsyncClient) -> None:
     async def chunks() -> Any:
         for _ in range(65):

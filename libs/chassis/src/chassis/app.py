@@ -181,6 +181,8 @@ async def on_problem(_: Request, error: Exception) -> Response:
 async def on_invalid(_: Request, error: Exception) -> Response:
     """422 with where and why, but never the input itself: it may hold a password, or text that JSON cannot hold."""
     assert isinstance(error, RequestValidationError)
+    if isinstance(error.body, bytes):  # unread, for it does not call itself JSON
+        return http_problem(415, "The body has another media type than this address takes")
     found = [
         {"field": ".".join(_printable(part) for part in e["loc"]), "message": _printable(e["msg"])}
         for e in error.errors()[:20]
@@ -194,13 +196,19 @@ def _printable(value: object) -> str:
     return str(value).encode("ascii", "backslashreplace").decode()[:200]
 
 
-SLUGS = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large", 400: "malformed-request"}
-
+SLUGS = {
+    400: "malformed-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    415: "unsupported-media-type",
+}
 
 DETAILS = {
     404: "No such address; see the service's openapi.json.",
     405: "See the Allow header for the methods of this address.",
     413: f"A body may have {MAX_BODY // 1024} KiB.",
+    415: "Send JSON, with Content-Type: application/json.",
 }
 
 

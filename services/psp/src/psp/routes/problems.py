@@ -25,6 +25,7 @@ PROBLEMS = {
     "method-not-allowed": (405, "This method is not allowed here"),
     "refund-exceeds-capture": (409, "More than was captured"),
     "body-too-large": (413, "The body is too large"),
+    "unsupported-media-type": (415, "The body has another media type than this address takes"),
     "key-reused": (422, "The idempotency key was used for another request"),
     "invalid-request": (422, "The request is not valid"),
     "provider-error": (500, "The provider failed"),
@@ -49,7 +50,7 @@ def problem(
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For OpenAPI: the errors that a route answers besides those that all do."""
     content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-    return {status: {"description": "Problem", "content": content} for status in (*statuses, 413, 422, 500)}
+    return {status: {"description": "Problem", "content": content} for status in (*statuses, 413, 415, 422, 500)}
 
 
 def install(app: FastAPI) -> None:
@@ -76,6 +77,8 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    if isinstance(error.body, bytes):  # unread, for it does not call itself JSON
+        return problem("unsupported-media-type", "Send JSON, with Content-Type: application/json.")
     failures: list[dict[str, Any]] = list(error.errors())
     if any(failure["type"] == "json_invalid" for failure in failures):
         return problem(*HTTP_ERRORS[400])
