@@ -388,11 +388,17 @@ async def test_hostile_json_is_refused(http, body) -> None:
     assert response.status_code in (400, 422)
 
 
-async def test_the_longest_name_can_be_stored_and_listed(http) -> None:
-    longest = MUG | {"name": "\ufdfa" * 200, "description": "ж" * 4000, "image_url": "/images/mug.webp"}
+HAN = "".join(map(chr, range(0x4E00, 0x4E00 + 4000)))
+
+
+@pytest.mark.parametrize(
+    ("name", "description"), [("\ufdfa" * 200, "ж" * 4000), (HAN[:200], HAN), ("㌔" * 200, "가" * 4000)]
+)
+async def test_the_longest_name_can_be_stored_and_listed(http, name, description) -> None:
+    longest = MUG | {"name": name, "description": description, "image_url": "/images/mug.webp"}
 
     assert (await http.post(PRODUCTS, json=longest)).status_code == 201
-    assert await skus(http) == ["MUG-1"]
+    assert await skus(http) == await skus(http, q=name[:200]) == ["MUG-1"]
 
 
 @pytest.mark.parametrize("path", ["%00", "a%20b", "x" * 65, "%ED%A0%80"])
