@@ -13,8 +13,9 @@ from chassis.errors import Unavailable
 from identity import jobs, repository
 from identity.models import signer
 from identity.settings import FirstAccounts, Settings
-from identity.usecases.accounts import Passwords, sign_in
+from identity.usecases.accounts import sign_in
 from identity.usecases.keys import Keyring, rotate
+from identity.usecases.passwords import Passwords, Patience
 
 
 @pytest.fixture
@@ -79,8 +80,8 @@ async def test_development_has_an_administrator_and_a_shopper(
 ) -> None:
     monkeypatch.setenv("ENVIRONMENT", "development")
     async with Database(migrated(), name="test") as db:
-        admin = await sign_in(db, Passwords(1), "admin@quayside.example", "quayside-admin")
-        shopper = await sign_in(db, Passwords(1), "shopper@quayside.example", "quayside-shopper")
+        admin = await sign_in(db, Passwords(1), "admin@quayside.example", "quayside-admin", Patience())
+        shopper = await sign_in(db, Passwords(1), "shopper@quayside.example", "quayside-shopper", Patience())
     assert admin.scopes == {"catalog:write", "orders:manage"}
     assert shopper.scopes == set()
 

@@ -9,8 +9,9 @@ from chassis.db import Database, migrations
 from identity import jobs, routes
 from identity.clients import OwnVerifier
 from identity.settings import Settings
-from identity.usecases.accounts import Passwords, Window
+from identity.usecases.accounts import Window
 from identity.usecases.keys import Keyring
+from identity.usecases.passwords import Passwords
 from identity.usecases.tokens import Issuer
 
 __all__ = ["create"]

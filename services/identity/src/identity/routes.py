@@ -1,5 +1,6 @@
 """HTTP → use case → schema."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,11 +10,13 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from chassis.auth import Caller
 from chassis.db import Database
 from chassis.errors import Malformed, NotFound
+from chassis.http import deadline
 from identity import repository
 from identity.models import Account
 from identity.schemas import AccountBody, RegisterBody, TokenBody
 from identity.usecases import accounts, tokens
 from identity.usecases.keys import ALGORITHM
+from identity.usecases.passwords import Passwords, Patience
 
 __all__ = ["Parts", "router"]
 
@@ -26,7 +29,7 @@ class Parts:
 
     db: Database
     issuer: tokens.Issuer
-    passwords: accounts.Passwords
+    passwords: Passwords
     registrations: accounts.Window
     public_url: str
 
@@ -36,7 +39,12 @@ async def parts(request: Request) -> Parts:
     return found
 
 
+async def patience(request: Request) -> Patience:
+    return Patience(deadline.get() or math.inf, request.is_disconnected)
+
+
 Given = Annotated[Parts, Depends(parts)]
+Waiting = Annotated[Patience, Depends(patience)]
 
 
 @router.post("/api/identity/guests", status_code=201, response_model_exclude_none=True)
@@ -46,10 +54,10 @@ async def guest(given: Given, response: Response) -> TokenBody:
 
 
 @router.post("/api/identity/accounts", status_code=201)
-async def register(body: RegisterBody, given: Given, request: Request) -> AccountBody:
+async def register(body: RegisterBody, given: Given, request: Request, caller: Waiting) -> AccountBody:
     given.registrations.enter(request.client.host if request.client else "")
     account = await accounts.register(
-        given.db, given.passwords, body.email, body.password.get_secret_value(), body.name
+        given.db, given.passwords, body.email, body.password.get_secret_value(), body.name, caller
     )
     return account_body(account)
 
@@ -57,6 +65,7 @@ async def register(body: RegisterBody, given: Given, request: Request) -> Accoun
 @router.post("/api/identity/token", response_model_exclude_none=True)
 async def token(
     given: Given,
+    caller: Waiting,
     response: Response,
     grant_type: Annotated[str, Form()] = "",
     username: Annotated[str, Form()] = "",
@@ -65,7 +74,7 @@ async def token(
 ) -> TokenBody:
     """OAuth 2 (RFC 6749): `password` with username and password, or `refresh_token` with the last one, once."""
     if grant_type == "password" and username and password:
-        account = await accounts.sign_in(given.db, given.passwords, username, password)
+        account = await accounts.sign_in(given.db, given.passwords, username, password, caller)
         return token_body(await tokens.start(given.db, given.issuer, account), response)
     if grant_type == "refresh_token" and refresh_token:
         return token_body(await tokens.refresh(given.db, given.issuer, refresh_token), response)

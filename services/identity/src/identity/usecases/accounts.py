@@ -1,58 +1,20 @@
 """Accounts: registration, and signing in with a password that is not guessed quickly."""
 
-import asyncio
-import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator
-
-from pwdlib import PasswordHash
 
 from chassis.db import Database
-from chassis.errors import Conflict, Malformed, TooManyRequests, Unavailable
+from chassis.errors import Conflict, Malformed, TooManyRequests
 from chassis.ids import uuid7
 from identity import repository
 from identity.models import Account, email_of
+from identity.usecases.passwords import Passwords, Patience
 
-__all__ = ["Passwords", "Window", "invalid_grant", "register", "sign_in"]
+__all__ = ["Window", "invalid_grant", "register", "sign_in"]
 
 FREE_TRIES = 5
 LONGEST_WAIT = 900
-MAX_WAITING = 64
 MAX_PASSWORD = 128
-
-
-class Passwords:
-    """Argon2id in threads, so many at once: each takes a core and 64 MiB, and the event loop must go on."""
-
-    def __init__(self, concurrency: int) -> None:
-        self._hasher = PasswordHash.recommended()
-        self._free = asyncio.Semaphore(concurrency)
-        self._waiting = 0
-        self._decoy = self._hasher.hash(str(uuid7()))
-
-    @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Waits for a turn to hash. Raises Unavailable when too many wait already."""
-        if self._waiting >= MAX_WAITING:
-            raise Unavailable("too-busy", "Too many are signing in", "Try again in a second.")
-        self._waiting += 1
-        try:
-            await self._free.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._free.release()
-
-    async def hash(self, password: str) -> str:
-        return await asyncio.to_thread(self._hasher.hash, password)
-
-    async def matches(self, password: str, hash: str | None) -> bool:
-        """Without a hash it takes as long, so that time does not tell which accounts exist."""
-        found = await asyncio.to_thread(self._hasher.verify, password, hash or self._decoy)
-        return found and hash is not None
 
 
 class Window:
@@ -82,9 +44,11 @@ class Window:
         calls.append(now)
 
 
-async def register(db: Database, passwords: Passwords, email: str, password: str, name: str) -> Account:
-    """`email` is in lower case. Raises Conflict when it has an account."""
-    async with passwords.turn():
+async def register(
+    db: Database, passwords: Passwords, email: str, password: str, name: str, caller: Patience
+) -> Account:
+    """`email` is in lower case. Raises Conflict when it has an account, and Unavailable without a turn to hash."""
+    async with passwords.turn(caller):
         hash = await passwords.hash(password)
     account = Account(uuid7(), email, name, hash, frozenset())
     async with db.transaction() as tx:
@@ -94,15 +58,15 @@ async def register(db: Database, passwords: Passwords, email: str, password: str
     return account
 
 
-async def sign_in(db: Database, passwords: Passwords, email: str, password: str) -> Account:
-    """Raises Malformed (`invalid_grant`) or, after some failures for this address, TooManyRequests.
+async def sign_in(db: Database, passwords: Passwords, email: str, password: str, caller: Patience) -> Account:
+    """Raises Malformed (`invalid_grant`), TooManyRequests after some failures for this address, and Unavailable.
 
-    A try is counted before it is checked, or many at once would all be free.
+    A try is counted before it is checked, or many at once would all be free; one without a turn to hash is none.
     """
     address = email_of(email)
     if address is None or len(password) > MAX_PASSWORD:
         raise invalid_grant("The e-mail address or the password is wrong")
-    async with passwords.turn():
+    async with passwords.turn(caller):
         async with db.connection() as connection:
             wait = await repository.count_try(connection, address, FREE_TRIES, LONGEST_WAIT)
             account = await repository.account_by_email(connection, address)

@@ -1,0 +1,113 @@
+"""Hashing passwords, in turns: whose time is up, or who has gone, is not hashed for."""
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pwdlib import PasswordHash
+
+from chassis.errors import Unavailable
+from chassis.ids import uuid7
+
+__all__ = ["Passwords", "Patience"]
+
+LONGEST_WAIT = 3.0
+MAX_WAITING = 64
+
+T = TypeVar("T")
+
+
+async def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Until when a caller waits (by the monotonic clock, in seconds), and how to see whether the caller has gone."""
+
+    until: float = math.inf
+    gone: Callable[[], Awaitable[bool]] = _never
+
+
+class Passwords:
+    """Argon2id, so many at once: each takes a core and 64 MiB.
+
+    The threads are its own: those of the event loop resolve names, and must not wait for passwords. They also bound
+    what is hashed at once when a caller is cut off, since a thread that has begun goes on to its end.
+    """
+
+    def __init__(self, concurrency: int) -> None:
+        self._hasher = PasswordHash.recommended()
+        self._threads = ThreadPoolExecutor(concurrency, "password")
+        self._concurrency = concurrency
+        self._free = asyncio.Semaphore(concurrency)
+        self._waiting = 0
+        self._seconds = 0.0
+        self._decoy = self._timed(self._hasher.hash, str(uuid7()))
+
+    @contextlib.asynccontextmanager
+    async def turn(self, caller: Patience) -> AsyncIterator[None]:
+        """A turn to hash, which ends when the caller's time is up, and in any case after `LONGEST_WAIT` seconds.
+
+        Raises Unavailable: at once where the turn would come too late, otherwise when the time is up.
+        """
+        until = min(caller.until, time.monotonic() + LONGEST_WAIT)
+        self._admit(until)
+        try:
+            async with asyncio.timeout(until - time.monotonic()) as limit:
+                await self._take()
+                try:
+                    if time.monotonic() >= until or await caller.gone():
+                        raise self._busy()
+                    yield
+                finally:
+                    self._free.release()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise self._busy() from None
+
+    async def hash(self, password: str) -> str:
+        return await self._in_thread(self._hasher.hash, password)
+
+    async def matches(self, password: str, hash: str | None) -> bool:
+        """Without a hash it takes as long, so that time does not tell which accounts exist."""
+        found = await self._in_thread(self._hasher.verify, password, hash or self._decoy)
+        return found and hash is not None
+
+    def _admit(self, until: float) -> None:
+        """A free turn is anybody's; a queue that is too long for this caller only takes the time of others."""
+        if not self._free.locked():
+            return
+        served = time.monotonic() + self._seconds * (1 + (self._waiting + 1) / self._concurrency)
+        if self._waiting >= MAX_WAITING or served > until:
+            raise self._busy()
+
+    async def _take(self) -> None:
+        self._waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self._waiting -= 1
+
+    def _busy(self) -> Unavailable:
+        wait = math.ceil(self._seconds * self._waiting / self._concurrency)
+        return Unavailable(
+            "too-busy", "Too many are signing in", "Try again in a second.", retry_after=max(1, min(wait, 10))
+        )
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: str) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._timed, work, *arguments)
+
+    def _timed(self, work: Callable[..., T], *arguments: str) -> T:
+        """Does the work, and keeps how long it takes these days (a moving average)."""
+        start = time.monotonic()
+        result = work(*arguments)
+        took = time.monotonic() - start
+        self._seconds += (took - self._seconds) / (8 if self._seconds else 1)
+        return result

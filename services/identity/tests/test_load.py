@@ -1,0 +1,89 @@
+"""Many sign in at once: nobody is hashed for who no longer waits, and so the others get their turns."""
+
+import asyncio
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx2
+from fastapi import FastAPI
+
+TOKEN = "/api/identity/token"
+ADA = {"username": "ada@example.org", "password": "correct horse"}
+
+
+async def register(client: httpx2.AsyncClient) -> None:
+    body = {"email": ADA["username"], "password": ADA["password"], "name": "Ada"}
+    assert (await client.post("/api/identity/accounts", json=body)).status_code == 201
+
+
+async def sign_in(client: httpx2.AsyncClient) -> httpx2.Response:
+    return await client.post(TOKEN, data={"grant_type": "password"} | ADA)
+
+
+def stranger(number: int) -> dict[str, str]:
+    return {"grant_type": "password", "username": f"stranger{number}@example.org", "password": "wrong"}
+
+
+async def hashed(app: FastAPI) -> int:
+    """For how many addresses a password was looked at: a try is counted just before."""
+    async with app.state.parts.db.connection() as connection:
+        return await connection.fetchval("SELECT count(*) FROM sign_ins")
+
+
+async def hasty(client: httpx2.AsyncClient, number: int, ms: int) -> httpx2.Response:
+    return await client.post(TOKEN, data=stranger(number), headers={"X-Request-Timeout-Ms": str(ms)})
+
+
+async def test_the_patient_sign_in_among_many_who_soon_give_up(client: httpx2.AsyncClient, app: FastAPI) -> None:
+    await register(client)
+    crowd = [asyncio.create_task(hasty(client, number, 100)) for number in range(200)]
+    await asyncio.sleep(0)
+    patient = await asyncio.gather(*(sign_in(client) for _ in range(4)))
+    answers = await asyncio.gather(*crowd)
+
+    assert [answer.status_code for answer in patient] == [200] * 4
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert len(refused) > 100
+    assert {answer.json()["type"].rpartition("/")[2] for answer in refused} == {"too-busy"}
+    assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
+    assert await hashed(app) < 100
+
+
+async def test_whose_time_is_up_is_not_hashed(client: httpx2.AsyncClient, app: FastAPI) -> None:
+    assert (await hasty(client, 1, 0)).status_code == 503
+    assert await hashed(app) == 0
+
+
+async def test_who_has_gone_is_not_hashed(app: FastAPI) -> None:
+    said = [{"type": "http.request", "body": urlencode(stranger(1)).encode()}]
+    headers = [(b"content-type", b"application/x-www-form-urlencoded")]
+    scope = {"type": "http", "method": "POST", "path": TOKEN, "query_string": b"", "headers": headers}
+
+    async def receive() -> dict[str, Any]:
+        return said.pop() if said else {"type": "http.disconnect"}
+
+    async def send(_: dict[str, Any]) -> None:
+        pass
+
+    await app(scope, receive, send)
+    assert await hashed(app) == 0
+
+
+async def test_who_is_cut_off_takes_no_turn_along(client: httpx2.AsyncClient) -> None:
+    await register(client)
+    for delay in (0, 0.001, 0.01, 0.05, 0.1):
+        crowd = [asyncio.create_task(hasty(client, number, 3000)) for number in range(20)]
+        await asyncio.sleep(delay)
+        for task in crowd:
+            task.cancel()
+        await asyncio.gather(*crowd, return_exceptions=True)
+    assert (await sign_in(client)).status_code == 200
+
+
+async def test_hashing_leaves_threads_for_everything_else(client: httpx2.AsyncClient) -> None:
+    """Names are resolved in asyncio's own threads, for the database too."""
+    crowd = [asyncio.create_task(hasty(client, number, 3000)) for number in range(40)]
+    await asyncio.sleep(0.05)
+    executor = vars(asyncio.get_running_loop())["_default_executor"]
+    assert executor is None or not executor._threads
+    await asyncio.gather(*crowd)
