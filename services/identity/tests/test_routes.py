@@ -27,11 +27,6 @@ async def sign_in(client: httpx2.AsyncClient, password: str = ADA["password"]) -
     return await client.post("/api/identity/token", data=form)
 
 
-async def refresh(client: httpx2.AsyncClient, token: str) -> httpx2.Response:
-    form = {"grant_type": "refresh_token", "refresh_token": token}
-    return await client.post("/api/identity/token", data=form)
-
-
 async def me(client: httpx2.AsyncClient, token: str) -> httpx2.Response:
     return await client.get("/api/identity/me", headers={"Authorization": f"Bearer {token}"})
 
@@ -139,29 +134,6 @@ async def test_success_forgets_failures(client: httpx2.AsyncClient) -> None:
         for _ in range(5):
             await sign_in(client, "wrong")
         assert (await sign_in(client)).status_code == 200
-
-
-async def test_a_refresh_token_is_good_once_and_its_reuse_revokes_the_family(
-    client: httpx2.AsyncClient,
-) -> None:
-    await register(client)
-    first = (await sign_in(client)).json()["refresh_token"]
-    apart = (await sign_in(client)).json()["refresh_token"]
-    second = (await refresh(client, first)).json()
-    assert (await me(client, second["access_token"])).status_code == 200
-
-    assert (await refresh(client, first)).json()["error"] == "invalid_grant"
-    assert (await refresh(client, second["refresh_token"])).json()["error"] == "invalid_grant"
-    assert (await refresh(client, apart)).status_code == 200
-
-
-async def test_refresh_tokens_are_not_kept_as_they_are(client: httpx2.AsyncClient, app: FastAPI) -> None:
-    await register(client)
-    token = (await sign_in(client)).json()["refresh_token"]
-    async with app.state.parts.db.connection() as connection:
-        rows = await connection.fetch("SELECT hash FROM refresh_tokens")
-    assert len(rows) == 1
-    assert token.encode() not in rows[0]["hash"]
 
 
 def part(value: dict[str, Any]) -> str:

@@ -37,6 +37,9 @@ sa.Table(
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("account_id", sa.Uuid, sa.ForeignKey("accounts.id"), nullable=False),
     sa.Column("expires_at", _Time, nullable=False),
+    sa.Column("retry_of", sa.LargeBinary),
+    sa.Column("retry_seed", sa.LargeBinary),
+    sa.Column("retry_until", _Time),
 )
 sa.Table(
     "refresh_tokens",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
@@ -15,10 +15,11 @@ KEY_LOCK = 0x51_1D  # any constant: two processes never make a key at once
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """A refresh token that was presented."""
+    """A refresh token that was presented. `seed` made its successor, while the same answer may be given again."""
 
     family_id: UUID
     used: bool
+    seed: bytes | None
     account: Account
 
 
@@ -69,10 +70,10 @@ async def forget_tries(connection: Connection, email: str) -> None:
     await connection.execute("DELETE FROM sign_ins WHERE email = $1", email)
 
 
-async def add_family(tx: Connection, id: UUID, account_id: UUID, expires_at: datetime) -> None:
+async def add_family(tx: Connection, id: UUID, account_id: UUID, life: timedelta) -> None:
     await tx.execute(
-        "INSERT INTO refresh_families (id, account_id, expires_at) VALUES ($1, $2, $3)",
-        *(id, account_id, expires_at),
+        "INSERT INTO refresh_families (id, account_id, expires_at) VALUES ($1, $2, now() + $3::interval)",
+        *(id, account_id, life),
     )
 
 
@@ -80,20 +81,35 @@ async def add_refresh_token(tx: Connection, hash: bytes, family_id: UUID) -> Non
     await tx.execute("INSERT INTO refresh_tokens (hash, family_id) VALUES ($1, $2)", hash, family_id)
 
 
-async def use_refresh_token(tx: Connection, hash: bytes) -> Refresh | None:
-    """Marks it as used, and locks its family so that a revocation misses no token that is being made."""
-    row = await tx.fetchrow(
-        "SELECT t.family_id, t.used, f.account_id FROM refresh_tokens t"
-        " JOIN refresh_families f ON f.id = t.family_id"
-        " WHERE t.hash = $1 AND f.expires_at > now() FOR UPDATE",
+async def lock_refresh(tx: Connection, hash: bytes) -> Refresh | None:
+    """Locks the token's family, and then looks: the family's lock is the first, and the only one that is waited for."""
+    family_id = await tx.fetchval(
+        "SELECT id FROM refresh_families WHERE expires_at > now()"
+        " AND id = (SELECT family_id FROM refresh_tokens WHERE hash = $1) FOR UPDATE",
         hash,
     )
-    if row is None:
+    if family_id is None:
         return None
-    await tx.execute("UPDATE refresh_tokens SET used = true WHERE hash = $1", hash)
+    row = await tx.fetchrow(
+        "SELECT t.used, f.account_id,"
+        " CASE WHEN f.retry_of = t.hash AND f.retry_until > clock_timestamp() THEN f.retry_seed END AS seed"
+        " FROM refresh_tokens t JOIN refresh_families f ON f.id = t.family_id WHERE t.hash = $1",
+        hash,
+    )
+    assert row is not None  # by the family's lock
     account = await account_by_id(tx, row["account_id"])
     assert account is not None  # by the foreign key
-    return Refresh(row["family_id"], row["used"], account)
+    return Refresh(family_id, row["used"], row["seed"], account)
+
+
+async def use_refresh_token(tx: Connection, family_id: UUID, hash: bytes, seed: bytes, retry: timedelta) -> None:
+    """Marks a token as used, and notes what its successor is made of, for so long."""
+    await tx.execute("UPDATE refresh_tokens SET used = true WHERE hash = $1", hash)
+    await tx.execute(
+        "UPDATE refresh_families SET retry_of = $2, retry_seed = $3, retry_until = clock_timestamp() + $4::interval"
+        " WHERE id = $1",
+        *(family_id, hash, seed, retry),
+    )
 
 
 async def drop_family(tx: Connection, id: UUID) -> None:
@@ -102,8 +118,11 @@ async def drop_family(tx: Connection, id: UUID) -> None:
 
 
 async def prune(tx: Connection) -> None:
-    """Drops families that have expired, and tries to sign in that are forgotten anyway."""
+    """Drops families that have expired, seeds of no more use, and tries to sign in that are forgotten anyway."""
     await tx.execute("DELETE FROM refresh_families WHERE expires_at < now()")
+    await tx.execute(
+        "UPDATE refresh_families SET retry_of = NULL, retry_seed = NULL, retry_until = NULL WHERE retry_until <= now()"
+    )
     await tx.execute("DELETE FROM sign_ins WHERE retry_at < now() - interval '1 day'")
 
 

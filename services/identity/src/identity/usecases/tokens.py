@@ -1,15 +1,21 @@
 """Tokens: a guest's, an account's, and refresh tokens that are good once.
 
 A refresh token that comes a second time has been copied, and nobody can tell by whom: its whole family is revoked
-(RFC 9700, 4.14.2).
+(RFC 9700, 4.14.2). Or else the reply to the first time was lost, and its owner asks again. So for `RETRY` the family's
+last token is answered once more, with the same successor, unless the successor has been used. The price: a thief who
+is that quick gets the successor too, and is found out when the second of the two uses it. The successor is made of the
+old token, which the caller has, and a seed, which the database has: neither alone makes it.
 """
 
 import hashlib
+import hmac
 import secrets
 import time
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from datetime import timedelta
+
+import asyncpg
 
 from chassis.db import Connection, Database
 from chassis.ids import uuid7
@@ -19,6 +25,9 @@ from identity.usecases.accounts import invalid_grant
 from identity.usecases.keys import Keyring
 
 __all__ = ["Issuer", "Tokens", "refresh", "start"]
+
+RETRY = timedelta(seconds=10)
+TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,30 +77,52 @@ class Issuer:
 
 async def start(db: Database, issuer: Issuer, account: Account) -> Tokens:
     """The first tokens after signing in: a new family."""
+    family, token = uuid7(), secrets.token_urlsafe(32)
     async with db.transaction() as tx:
-        family = uuid7()
-        await repository.add_family(tx, family, account.id, datetime.now(UTC) + issuer.refresh)
-        token = await _new_token(tx, family)
+        await repository.add_family(tx, family, account.id, issuer.refresh)
+        await repository.add_refresh_token(tx, _hash(token), family)
     return await issuer.for_account(account, token)
 
 
 async def refresh(db: Database, issuer: Issuer, token: str) -> Tokens:
-    """New tokens for a refresh token, which is then used up. Raises Malformed (`invalid_grant`)."""
-    async with db.transaction() as tx:
-        found = await repository.use_refresh_token(tx, _hash(token))
-        if found is not None and found.used:
-            await repository.drop_family(tx, found.family_id)
-        elif found is not None:
-            fresh = await _new_token(tx, found.family_id)
-    if found is None or found.used:
+    """New tokens for a refresh token, which is then used up. Raises Malformed (`invalid_grant`).
+
+    A revocation is committed before that is raised, and tried again after a deadlock, which takes a process of the
+    release before (it locks the token before the family).
+    """
+    for again in reversed(range(TRIES)):
+        try:
+            async with db.transaction() as tx:
+                exchanged = await _exchange(tx, token)
+            break
+        except asyncpg.TransactionRollbackError:
+            if not again:
+                raise
+    if exchanged is None:
         raise invalid_grant("The refresh token is not valid")
-    return await issuer.for_account(found.account, fresh)
+    return await issuer.for_account(*exchanged)
 
 
-async def _new_token(tx: Connection, family: UUID) -> str:
-    token = secrets.token_urlsafe(32)
-    await repository.add_refresh_token(tx, _hash(token), family)
-    return token
+async def _exchange(tx: Connection, token: str) -> tuple[Account, str] | None:
+    """Whose token it is, and its successor. None where there is none: a copied token has then ended its family."""
+    hash = _hash(token)
+    found = await repository.lock_refresh(tx, hash)
+    if found is None:
+        return None
+    if not found.used:
+        seed = secrets.token_bytes(32)
+        successor = _successor(token, seed)
+        await repository.use_refresh_token(tx, found.family_id, hash, seed, RETRY)
+        await repository.add_refresh_token(tx, _hash(successor), found.family_id)
+        return found.account, successor
+    if found.seed is not None:
+        return found.account, _successor(token, found.seed)
+    await repository.drop_family(tx, found.family_id)
+    return None
+
+
+def _successor(token: str, seed: bytes) -> str:
+    return urlsafe_b64encode(hmac.digest(seed, token.encode(), "sha256")).rstrip(b"=").decode()
 
 
 def _hash(token: str) -> bytes:

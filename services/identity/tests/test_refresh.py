@@ -1,0 +1,185 @@
+"""Refresh tokens: a lost reply costs nothing, a copied token ends what came from its sign-in."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import asyncpg
+import httpx2
+import pytest
+
+from chassis.db import Database
+from identity import repository
+from identity.settings import Settings
+
+ADA = {"email": "ada@example.org", "password": "correct horse", "name": "Ada"}
+
+
+@pytest.fixture
+async def db(settings: Settings) -> AsyncIterator[Database]:
+    async with Database(settings.database_url, name="test") as db:
+        yield db
+
+
+@pytest.fixture
+async def account(client: httpx2.AsyncClient) -> None:
+    assert (await client.post("/api/identity/accounts", json=ADA)).status_code == 201
+
+
+@pytest.fixture
+async def first(client: httpx2.AsyncClient, account: None) -> str:
+    return await sign_in(client)
+
+
+async def sign_in(client: httpx2.AsyncClient) -> str:
+    """A new family's first refresh token."""
+    form = {"grant_type": "password", "username": ADA["email"], "password": ADA["password"]}
+    return (await client.post("/api/identity/token", data=form)).json()["refresh_token"]
+
+
+async def refresh(client: httpx2.AsyncClient, token: str) -> httpx2.Response:
+    form = {"grant_type": "refresh_token", "refresh_token": token}
+    return await client.post("/api/identity/token", data=form)
+
+
+async def exchanged(client: httpx2.AsyncClient, token: str) -> str:
+    answer = await refresh(client, token)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["refresh_token"]
+
+
+async def assert_revoked(client: httpx2.AsyncClient, *tokens: str) -> None:
+    for token in tokens:
+        answer = await refresh(client, token)
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+
+
+async def let_seconds_pass(db: Database) -> None:
+    async with db.connection() as connection:
+        await connection.execute("UPDATE refresh_families SET retry_until = now()")
+
+
+async def test_whose_reply_was_lost_gets_the_same_token_again(client: httpx2.AsyncClient, first: str) -> None:
+    second = await exchanged(client, first)
+    answer = await refresh(client, first)
+    assert answer.json()["refresh_token"] == second
+    headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    assert (await client.get("/api/identity/me", headers=headers)).json()["email"] == ADA["email"]
+    assert await exchanged(client, second) not in {first, second}
+
+
+async def test_every_reply_in_a_row_may_be_lost(client: httpx2.AsyncClient, first: str) -> None:
+    token = first
+    for _ in range(5):
+        lost = await exchanged(client, token)
+        assert await exchanged(client, token) == lost
+        token = lost
+
+
+async def test_a_token_whose_successor_was_used_is_a_copy(client: httpx2.AsyncClient, first: str) -> None:
+    second = await exchanged(client, first)
+    third = await exchanged(client, second)
+    await assert_revoked(client, first, second, third)
+
+
+async def test_a_used_token_that_comes_late_is_a_copy(client: httpx2.AsyncClient, db: Database, first: str) -> None:
+    second = await exchanged(client, first)
+    await let_seconds_pass(db)
+    await assert_revoked(client, first, second)
+
+
+async def test_a_token_that_the_release_before_used_up_is_a_copy(
+    client: httpx2.AsyncClient, db: Database, first: str
+) -> None:
+    async with db.connection() as connection:
+        await connection.execute("UPDATE refresh_tokens SET used = true")
+    await assert_revoked(client, first)
+
+
+async def test_one_family_is_revoked_and_no_other(client: httpx2.AsyncClient, first: str) -> None:
+    apart = await sign_in(client)
+    third = await exchanged(client, await exchanged(client, first))
+    await assert_revoked(client, first, third)
+    await exchanged(client, apart)
+
+
+async def test_a_token_of_an_expired_family_is_not_valid(client: httpx2.AsyncClient, db: Database, first: str) -> None:
+    second = await exchanged(client, first)
+    async with db.connection() as connection:
+        await connection.execute("UPDATE refresh_families SET expires_at = now()")
+    await assert_revoked(client, first, second)
+
+
+async def test_nothing_at_rest_makes_a_token(client: httpx2.AsyncClient, db: Database, first: str) -> None:
+    second = await exchanged(client, first)
+    async with db.transaction() as tx:
+        rows = [*await tx.fetch("SELECT * FROM refresh_tokens"), *await tx.fetch("SELECT * FROM refresh_families")]
+        assert rows[0]["hash"] not in {first.encode(), second.encode()}
+        assert not {first, second} & {str(value) for row in rows for value in row.values()}
+        await tx.execute("UPDATE refresh_families SET retry_until = now()")
+        await repository.prune(tx)
+        assert await tx.fetchval("SELECT retry_seed FROM refresh_families") is None
+    await exchanged(client, second)
+
+
+async def test_a_token_that_is_sent_many_times_at_once_has_one_successor(
+    client: httpx2.AsyncClient, db: Database, first: str
+) -> None:
+    answers = await asyncio.gather(*(refresh(client, first) for _ in range(50)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["refresh_token"] for answer in answers}) == 1
+    async with db.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM refresh_tokens") == 2
+
+
+async def test_a_copy_and_the_newest_token_at_once_end_the_family_for_good(
+    client: httpx2.AsyncClient, db: Database, first: str
+) -> None:
+    second = await exchanged(client, first)
+    await let_seconds_pass(db)
+    async with db.transaction() as tx:
+        await tx.execute("SELECT FROM refresh_families FOR UPDATE")
+        copy = asyncio.create_task(refresh(client, first))
+        await waiting(db, 1)
+        newest = asyncio.create_task(refresh(client, second))
+        await waiting(db, 2)
+    answers = await asyncio.gather(copy, newest)
+    assert [answer.status_code for answer in answers] == [400, 400]
+    await assert_revoked(client, second)
+
+
+@pytest.mark.usefixtures("account")
+async def test_whatever_comes_first_a_copy_revokes(client: httpx2.AsyncClient, db: Database) -> None:
+    for _ in range(10):
+        first = await sign_in(client)
+        second = await exchanged(client, first)
+        await let_seconds_pass(db)
+        answers = await asyncio.gather(*(refresh(client, token) for token in (first, second, first, second)))
+        assert {answer.status_code for answer in answers} <= {200, 400}
+        made = [answer.json()["refresh_token"] for answer in answers if answer.status_code == 200]
+        await assert_revoked(client, second, *made)
+
+
+async def test_a_revocation_that_meets_the_release_before_in_a_deadlock_is_repeated(
+    client: httpx2.AsyncClient, db: Database, first: str
+) -> None:
+    """That one locks a token before its family."""
+    second = await exchanged(client, first)
+    await let_seconds_pass(db)
+
+    with contextlib.suppress(asyncpg.DeadlockDetectedError):  # either side may be chosen to give way
+        async with db.transaction() as tx:
+            await tx.execute("SELECT FROM refresh_tokens WHERE NOT used FOR UPDATE")
+            copy = asyncio.create_task(refresh(client, first))
+            await waiting(db, 1)
+            await tx.execute("SELECT FROM refresh_families FOR UPDATE")
+    assert (await copy).status_code == 400
+    await assert_revoked(client, second)
+
+
+async def waiting(db: Database, tasks: int) -> None:
+    """Until so many wait for a lock."""
+    count = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with asyncio.timeout(10), db.connection() as connection:
+        while await connection.fetchval(count) < tasks:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
