@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -124,6 +124,12 @@ async def prune(tx: Connection) -> None:
         "UPDATE refresh_families SET retry_of = NULL, retry_seed = NULL, retry_until = NULL WHERE retry_until <= now()"
     )
     await tx.execute("DELETE FROM sign_ins WHERE retry_at < now() - interval '1 day'")
+
+
+async def clock(connection: Connection) -> datetime:
+    """The one clock of all that is scheduled and signed: processes' own may differ."""
+    now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    return now
 
 
 async def lock_keys(tx: Connection) -> None:

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from joserfc import jwt
@@ -30,7 +30,7 @@ async def rotate(db: Database, *, max_age: timedelta, lead: timedelta, longest_t
     async with db.transaction() as tx:
         await repository.lock_keys(tx)
         keys = await repository.signing_keys(tx)
-        now = datetime.now(UTC)
+        now = await repository.clock(tx)
         if not keys:
             keys = [_new_key(now)]
             await repository.add_signing_key(tx, keys[0])
@@ -49,24 +49,31 @@ def _new_key(signs_at: datetime) -> SigningKey:
 
 
 class Keyring:
-    """The keys in this process: read again every half minute, and kept while the database does not answer."""
+    """The keys and the database's time in this process: read every half minute, kept while the database is silent."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._keys: list[SigningKey] = []
         self._imported: dict[str, ECKey] = {}
+        self._origin = datetime.min  # the database's time when ours by the monotonic clock was 0
         self._read_at = float("-inf")
 
     async def load(self) -> None:
         async with self._db.connection() as connection:
             keys = await repository.signing_keys(connection)
+            self._origin = await repository.clock(connection) - timedelta(seconds=time.monotonic())
         self._imported = {key.kid: self._imported.get(key.kid) or ECKey.import_key(json.loads(key.jwk)) for key in keys}
         self._keys = keys
         self._read_at = time.monotonic()
 
-    async def sign(self, claims: dict[str, Any]) -> str:
+    async def now(self) -> datetime:
+        """By the database's clock, which all processes share: tokens that one makes are valid for the others."""
         await self._refresh()
-        kid = signer(self._keys, datetime.now(UTC)).kid
+        return self._origin + timedelta(seconds=time.monotonic())
+
+    async def sign(self, claims: dict[str, Any]) -> str:
+        now = await self.now()  # which reads the keys, where it is time
+        kid = signer(self._keys, now).kid
         return jwt.encode({"alg": ALGORITHM, "kid": kid}, claims, self._imported[kid], algorithms=[ALGORITHM])
 
     async def keys(self) -> KeySet:
@@ -82,12 +89,12 @@ class Keyring:
         """Raises Unavailable while there is no key yet."""
         if self._keys and time.monotonic() - self._read_at < RELOAD_SECONDS:
             return
+        self._read_at = time.monotonic() - RELOAD_SECONDS + 1  # one caller reads; the next to try does in a second
         try:
             await self.load()
         except Exception as error:
             if not self._keys or not is_environment_failure(error):
                 raise
-            self._read_at = time.monotonic() - RELOAD_SECONDS + 1  # again in a second
             log.warning("reading the signing keys failed: %s", error)
         if not self._keys:
             raise Unavailable("keys-unavailable", "There is no signing key yet", "Try again in a second.")

@@ -10,7 +10,6 @@ old token, which the caller has, and a seed, which the database has: neither alo
 import hashlib
 import hmac
 import secrets
-import time
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import timedelta
@@ -62,7 +61,7 @@ class Issuer:
     async def _tokens(
         self, sub: str, kind: str, scope: str, life: timedelta, refresh_token: str | None = None
     ) -> Tokens:
-        now, seconds = int(time.time()), int(life.total_seconds())
+        now, seconds = int((await self.keyring.now()).timestamp()), int(life.total_seconds())
         claims = {
             "iss": self.issuer,
             "aud": self.audience,
