@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from identity.models import SigningKey, email_of, retired, signer
+from identity.models import SigningKey, email_of, retired, signer, spellings
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 MONTH = timedelta(days=30)
@@ -26,10 +26,52 @@ def test_a_key_stays_published_as_long_as_a_token_may_be_signed_with_it() -> Non
     assert [k.kid for k in retired(keys, NOW, MONTH)] == ["old"]
 
 
-@pytest.mark.parametrize("text", ["", "a", "a@b", "a@b.", "a b@c.de", "a@b.de\0", "ä@b.de", "@b.de", "a@b..de"])
+LONG = "a" * 63
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "a", "a@b", "a@b.", "a b@c.de", "a@b.de\0", "ä@b.de", "@b.de", "a@b..de", "a@b.de@b.de"),
+        *("a@-.-", "a@-b.de", "a@b-.de", "a@b.-de", "a@b.de-", "a@.b.de", f"a@{LONG}a.de", "a@b.1", "a@127.0.0.1"),
+        *(".a@b.de", "a.@b.de", "a..b@c.de", ".@b.de", f"{LONG}aa@b.de", "\u212a@b.de", "a@b.de\n.x"),
+        f"a@{LONG}.{LONG}.{LONG}.{'a' * 61}",
+    ],
+)
 def test_what_is_no_address(text: str) -> None:
     assert email_of(text) is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["a.b+c@d-e.example", "o'hara@x.y.example", "a@xn--bcher-kva.example", "a@1.example", f"{LONG}a@{LONG}.de"],
+)
+def test_what_is_an_address(text: str) -> None:
+    assert email_of(text) == text
+
+
 def test_an_address_has_one_spelling() -> None:
     assert email_of(" Ada@Example.ORG ") == "ada@example.org"
+
+
+@pytest.mark.parametrize(
+    ("typed", "accepted"),
+    [
+        ("correct horse", ["correct horse"]),
+        ("cafe\u0301 horse", ["caf\u00e9 horse", "cafe\u0301 horse"]),
+        ("caf\u00e9 horse", ["caf\u00e9 horse"]),
+        ("\u212bngstrom", ["\u00c5ngstrom", "\u212bngstrom"]),
+        ("a\u00a0b\u3000c", ["a b c", "a\u00a0b\u3000c"]),
+        ("ﬁne Ⅳ ABC", ["ﬁne Ⅳ ABC"]),
+        ("tab\there", ["tab\there"]),
+        ("half \ud800", []),
+        ("", []),
+        ("\u1ebf" * 128, ["\u1ebf" * 128]),
+        ("e\u0302\u0301" * 128, ["\u1ebf" * 128]),
+        ("e\u0301" * 64, ["\u00e9" * 64, "e\u0301" * 64]),
+        ("x" * 129, []),
+        ("\u0301\u0327" * 30_000, []),
+    ],
+)
+def test_a_password_is_tried_in_its_form_and_as_it_was_typed(typed: str, accepted: list[str]) -> None:
+    assert spellings(typed) == accepted

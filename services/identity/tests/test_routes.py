@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from typing import Any
+from unicodedata import normalize
 
 import httpx2
 import pytest
@@ -16,8 +17,8 @@ from identity.settings import Settings
 ADA = {"email": "Ada@example.org", "password": "correct horse", "name": "Ada"}
 
 
-async def register(client: httpx2.AsyncClient) -> dict[str, Any]:
-    answer = await client.post("/api/identity/accounts", json=ADA)
+async def register(client: httpx2.AsyncClient, **change: str) -> dict[str, Any]:
+    answer = await client.post("/api/identity/accounts", json=ADA | change)
     assert answer.status_code == 201, answer.text
     return answer.json()
 
@@ -64,9 +65,14 @@ async def test_an_address_is_registered_once(client: httpx2.AsyncClient) -> None
     "change",
     [
         {"email": "nobody"},
+        {"email": "a@-.-"},
         {"email": 7},
         {"password": "short"},
         {"password": "x" * 129},
+        {"password": "control\x07 horse"},
+        {"password": "delete\x7f horse"},
+        {"password": "e\u0301" * 7},
+        {"password": "\u0301\u0327" * 10_000},
         {"name": "nul\0"},
         {"name": "  "},
         {"scopes": ["orders:manage"]},
@@ -78,6 +84,23 @@ async def test_a_bad_registration_is_refused_without_an_echo(
     answer = await client.post("/api/identity/accounts", json=ADA | change)
     assert answer.status_code == 422
     assert "correct horse" not in answer.text
+
+
+async def test_a_password_is_the_same_however_it_is_typed(client: httpx2.AsyncClient) -> None:
+    await register(client, password="cafe\u0301\u00a0horse")
+    assert (await sign_in(client, "caf\u00e9 horse")).status_code == 200
+    assert (await sign_in(client, "cafe\u0301\u3000horse")).status_code == 200
+    assert (await sign_in(client, "cafe horse")).status_code == 400
+
+
+@pytest.mark.parametrize("kept", ["cafe\u0301 horse", "tab\there it is"])
+async def test_an_old_hash_of_what_was_typed_still_counts(client: httpx2.AsyncClient, app: FastAPI, kept: str) -> None:
+    await register(client)
+    async with app.state.parts.db.connection() as connection:
+        hash = await app.state.parts.passwords.hash(kept)
+        await connection.execute("UPDATE accounts SET password_hash = $1", hash)
+    assert (await sign_in(client, kept)).status_code == 200
+    assert (await sign_in(client, normalize("NFC", kept))).status_code == 200
 
 
 @pytest.mark.parametrize("field", ["email", "password", "name"])
@@ -96,13 +119,17 @@ async def test_registrations_are_rate_limited(client: httpx2.AsyncClient) -> Non
 @pytest.mark.parametrize(
     ("form", "error"),
     [
-        ({}, "unsupported_grant_type"),
+        ({}, "invalid_request"),
+        ({"grant_type": ""}, "invalid_request"),
         ({"grant_type": "implicit"}, "unsupported_grant_type"),
         ({"grant_type": "password", "username": "a@example.org"}, "invalid_request"),
         ({"grant_type": "refresh_token"}, "invalid_request"),
         ({"grant_type": "refresh_token", "refresh_token": "made\0up"}, "invalid_grant"),
         ({"grant_type": "password", "username": "a\0@example.org", "password": "x"}, "invalid_grant"),
         ({"grant_type": "password", "username": "a@example.org", "password": "\0"}, "invalid_grant"),
+        ({"grant_type": "password", "username": "a" * 60_000, "password": "x"}, "invalid_grant"),
+        ({"grant_type": "password", "username": "a@example.org", "password": "x" * 60_000}, "invalid_grant"),
+        ({"grant_type": "refresh_token", "refresh_token": "x" * 60_000}, "invalid_grant"),
     ],
 )
 async def test_oauth_errors_have_the_forms_of_oauth_and_of_problems(
@@ -112,6 +139,54 @@ async def test_oauth_errors_have_the_forms_of_oauth_and_of_problems(
     assert answer.status_code == 400
     assert answer.json()["error"] == error
     assert answer.json()["status"] == 400
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (FORM, b"grant_type=password&grant_type=password&username=ada@example.org&password=correct+horse"),
+        (FORM, b"grant_type=password&username=ada@example.org&username=eve@example.org&password=correct+horse"),
+        (FORM, b"grant_type=password&username=ada@example.org&password=correct+horse&scope=a&scope=b"),
+        (FORM, b"grant_type=password&username=%ED%A0%80&password=%ED%A0%80"),
+        (FORM, b"grant_type=password&username=ada@example.org&password=\xff"),
+        (FORM, b"&".join(b"p%d=1" % number for number in range(2000))),
+        ("", b"grant_type=password&username=ada@example.org&password=correct+horse"),
+        ("text/plain", b"grant_type=password&username=ada@example.org&password=correct+horse"),
+        ("application/json", b'{"grant_type": "password", "username": "ada@example.org", "password": "correct horse"}'),
+        (
+            "multipart/form-data; boundary=x; charset=unicode_escape",
+            b'--x\r\nContent-Disposition: form-data; name="grant_type"\r\n\r\nrefresh_token\r\n'
+            b'--x\r\nContent-Disposition: form-data; name="refresh_token"\r\n\r\n\\ud800\r\n--x--\r\n',
+        ),
+    ],
+)
+async def test_a_form_that_oauth_does_not_know_is_refused(
+    client: httpx2.AsyncClient, content_type: str, body: bytes
+) -> None:
+    await register(client)
+    answer = await client.post("/api/identity/token", content=body, headers={"Content-Type": content_type})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
+    assert answer.json()["error"] == "invalid_request"
+
+
+async def test_a_parameter_that_oauth_does_not_know_or_that_is_empty_is_ignored(client: httpx2.AsyncClient) -> None:
+    await register(client)
+    body = "scope=&client_id=shop&refresh_token=&grant_type=password&username=ada@example.org&password=correct+horse"
+    headers = {"Content-Type": f"{FORM}; charset=UTF-8"}
+    assert (await client.post("/api/identity/token", content=body, headers=headers)).status_code == 200
+
+
+async def test_an_account_whose_address_is_no_longer_accepted_signs_in(
+    client: httpx2.AsyncClient, app: FastAPI
+) -> None:
+    await register(client)
+    async with app.state.parts.db.connection() as connection:
+        await connection.execute("UPDATE accounts SET email = 'ada..l@-.-'")
+    form = {"grant_type": "password", "username": "ada..L@-.-", "password": ADA["password"]}
+    assert (await client.post("/api/identity/token", data=form)).status_code == 200
 
 
 async def test_failures_slow_down_even_the_right_password(client: httpx2.AsyncClient) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +10,18 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-__all__ = ["Account", "SigningKey", "email_of", "metadata", "retired", "signer"]
+__all__ = [
+    "MAX_PASSWORD",
+    "Account",
+    "SigningKey",
+    "address_of",
+    "email_of",
+    "metadata",
+    "password_of",
+    "retired",
+    "signer",
+    "spellings",
+]
 
 metadata = sa.MetaData()
 _Time = sa.TIMESTAMP(timezone=True)
@@ -58,7 +70,17 @@ sa.Table(
     sa.Column("signs_at", _Time, nullable=False),
 )
 
-EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9-]+(\.[a-z0-9-]+)+")
+MAX_PASSWORD = 128
+MAX_EMAIL = 254
+ATOM = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
+LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+EMAIL = re.compile(
+    rf"""
+    (?=[^@]{{1,64}}@) {ATOM} (?:\. {ATOM})*     # RFC 5321: dots between other characters
+    @ (?:{LABEL} \.)+ (?![0-9]+$) {LABEL}       # RFC 1123, 2.1: no hyphen at an end; no number on top
+    """,
+    re.VERBOSE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +101,33 @@ class SigningKey:
     signs_at: datetime
 
 
+def address_of(text: str) -> str:
+    """How we write an address, whether it is one or not."""
+    return text.strip().lower()
+
+
 def email_of(text: str) -> str | None:
     """The address as we keep it, in lower case; None if that is no address."""
-    email = text.strip().lower()
-    return email if len(email) <= 254 and EMAIL.fullmatch(email) else None
+    email = address_of(text)
+    return email if text.isascii() and len(email) <= MAX_EMAIL and EMAIL.fullmatch(email) else None
+
+
+def password_of(text: str) -> str | None:
+    """The one form of a password, however its keyboard composes it; None if it is empty, too long or no text.
+
+    Of OpaqueString (RFC 8265, 4.2) what does not depend on Python's version of Unicode: spaces are U+0020, NFC,
+    no control characters. A character decomposes into four at the most, and NFC of much more would take seconds.
+    """
+    if len(text) > 4 * MAX_PASSWORD or any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
+        return None
+    password = unicodedata.normalize("NFC", "".join(" " if unicodedata.category(c) == "Zs" else c for c in text))
+    return password if 0 < len(password) <= MAX_PASSWORD else None
+
+
+def spellings(text: str) -> list[str]:
+    """What may have been hashed when this was typed: its one form, or, as we once did, what was typed."""
+    typed = text if 0 < len(text) <= MAX_PASSWORD and not re.search("[\ud800-\udfff]", text) else None
+    return list(dict.fromkeys(password for password in (password_of(text), typed) if password))
 
 
 def signer(keys: Sequence[SigningKey], now: datetime) -> SigningKey:

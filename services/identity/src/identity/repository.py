@@ -45,6 +45,14 @@ async def account_by_id(connection: Connection, id: UUID) -> Account | None:
     return _account(row) if row else None
 
 
+async def replace_hash(connection: Connection, account: Account, hash: str) -> None:
+    """Leaves alone what has changed meanwhile."""
+    await connection.execute(
+        "UPDATE accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
+        *(account.id, account.password_hash, hash),
+    )
+
+
 async def count_try(connection: Connection, email: str, free: int, longest: int) -> int:
     """Counts a try to sign in before it is checked; 0, or how many seconds to wait when it comes too soon.
 

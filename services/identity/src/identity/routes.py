@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from chassis.auth import Caller
 from chassis.db import Database
@@ -13,7 +13,7 @@ from chassis.errors import Malformed, NotFound
 from chassis.http import deadline
 from identity import repository
 from identity.models import Account
-from identity.schemas import AccountBody, RegisterBody, TokenBody
+from identity.schemas import FORM, AccountBody, RegisterBody, TokenBody, TokenForm, invalid_request, token_form
 from identity.usecases import accounts, tokens
 from identity.usecases.keys import ALGORITHM
 from identity.usecases.passwords import Passwords, Patience
@@ -62,24 +62,25 @@ async def register(body: RegisterBody, given: Given, request: Request, caller: W
     return account_body(account)
 
 
-@router.post("/api/identity/token", response_model_exclude_none=True)
+async def form(request: Request) -> TokenForm:
+    return token_form(request.headers.get("content-type", ""), await request.body())
+
+
+TOKEN_FORM = {"requestBody": {"required": True, "content": {FORM: {"schema": TokenForm.model_json_schema()}}}}
+
+
+@router.post("/api/identity/token", response_model_exclude_none=True, openapi_extra=TOKEN_FORM)
 async def token(
-    given: Given,
-    caller: Waiting,
-    response: Response,
-    grant_type: Annotated[str, Form()] = "",
-    username: Annotated[str, Form()] = "",
-    password: Annotated[str, Form()] = "",
-    refresh_token: Annotated[str, Form()] = "",
+    form: Annotated[TokenForm, Depends(form)], given: Given, caller: Waiting, response: Response
 ) -> TokenBody:
     """OAuth 2 (RFC 6749): `password` with username and password, or `refresh_token` with the last one, once."""
-    if grant_type == "password" and username and password:
-        account = await accounts.sign_in(given.db, given.passwords, username, password, caller)
+    if form.grant_type == "password" and form.username and form.password:
+        account = await accounts.sign_in(given.db, given.passwords, form.username, form.password, caller)
         return token_body(await tokens.start(given.db, given.issuer, account), response)
-    if grant_type == "refresh_token" and refresh_token:
-        return token_body(await tokens.refresh(given.db, given.issuer, refresh_token), response)
-    if grant_type in ("password", "refresh_token"):
-        raise Malformed("invalid-request", "A parameter is missing", "See the grant type.", error="invalid_request")
+    if form.grant_type == "refresh_token" and form.refresh_token:
+        return token_body(await tokens.refresh(given.db, given.issuer, form.refresh_token), response)
+    if form.grant_type in ("", "password", "refresh_token"):
+        raise invalid_request("A parameter is missing", "See the grant type.")
     raise Malformed(
         "unsupported-grant-type",
         "The grant type is not known",

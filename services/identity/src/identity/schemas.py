@@ -1,15 +1,19 @@
 """HTTP bodies of identity."""
 
 from typing import Annotated, Literal
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
+from chassis.errors import Malformed
 from chassis.schemas import Body, Text
-from identity.models import email_of
-from identity.usecases.accounts import MAX_PASSWORD
+from identity.models import MAX_EMAIL, MAX_PASSWORD, email_of, password_of
 
-__all__ = ["AccountBody", "RegisterBody", "TokenBody"]
+__all__ = ["FORM", "AccountBody", "RegisterBody", "TokenBody", "TokenForm", "invalid_request", "token_form"]
+
+FORM = "application/x-www-form-urlencoded"
+MIN_PASSWORD = 8
 
 
 def _email(value: str) -> str:
@@ -19,19 +23,52 @@ def _email(value: str) -> str:
     return email
 
 
-def _encodable(value: SecretStr) -> SecretStr:
-    """Half a surrogate pair is no text, and cannot be hashed."""
-    try:
-        value.get_secret_value().encode()
-    except UnicodeEncodeError:
-        raise ValueError("must be Unicode text") from None
-    return value
+def _password(value: SecretStr) -> SecretStr:
+    password = password_of(value.get_secret_value())
+    if password is None or len(password) < MIN_PASSWORD:
+        raise ValueError(f"must have {MIN_PASSWORD} to {MAX_PASSWORD} characters, and no control characters")
+    return SecretStr(password)
+
+
+Password = Annotated[
+    SecretStr,
+    AfterValidator(_password),
+    Field(json_schema_extra={"minLength": MIN_PASSWORD, "maxLength": MAX_PASSWORD}),
+]
 
 
 class RegisterBody(Body):
-    email: Annotated[str, Field(max_length=254), AfterValidator(_email)]
-    password: Annotated[SecretStr, Field(min_length=8, max_length=MAX_PASSWORD), AfterValidator(_encodable)]
+    email: Annotated[str, Field(max_length=MAX_EMAIL), AfterValidator(_email)]
+    password: Password
     name: Annotated[Text, Field(min_length=1, max_length=100)]
+
+
+class TokenForm(BaseModel):
+    """RFC 6749, 4.3.2 and 6. What is left out is empty."""
+
+    grant_type: str = ""
+    username: str = ""
+    password: str = ""
+    refresh_token: str = ""
+
+
+def token_form(content_type: str, raw: bytes) -> TokenForm:
+    """Raises Malformed (`invalid_request`) for another type or encoding, and for what is there twice (3.2)."""
+    if content_type.partition(";")[0].strip().lower() != FORM:
+        raise invalid_request("The form has another type", f"Send it as {FORM}.")
+    try:
+        pairs = parse_qsl(raw.decode(), errors="strict", max_num_fields=20)
+    except ValueError:
+        raise invalid_request("The form is malformed", "Send at most 20 parameters, in UTF-8.") from None
+    form = dict(pairs)
+    if len(form) < len(pairs):
+        raise invalid_request("A parameter is there twice", "Send each once.")
+    return TokenForm.model_validate(form)
+
+
+def invalid_request(title: str, detail: str) -> Malformed:
+    """OAuth 2's own member `error` (RFC 6749, 5.2) beside those of a problem."""
+    return Malformed("invalid-request", title, detail, error="invalid_request")
 
 
 class AccountBody(BaseModel):

@@ -7,14 +7,13 @@ from chassis.db import Database
 from chassis.errors import Conflict, Malformed, TooManyRequests
 from chassis.ids import uuid7
 from identity import repository
-from identity.models import Account, email_of
+from identity.models import MAX_EMAIL, Account, address_of, spellings
 from identity.usecases.passwords import Passwords, Patience
 
 __all__ = ["Window", "invalid_grant", "register", "sign_in"]
 
 FREE_TRIES = 5
 LONGEST_WAIT = 900
-MAX_PASSWORD = 128
 
 
 class Window:
@@ -47,7 +46,9 @@ class Window:
 async def register(
     db: Database, passwords: Passwords, email: str, password: str, name: str, caller: Patience
 ) -> Account:
-    """`email` is in lower case. Raises Conflict when it has an account, and Unavailable without a turn to hash."""
+    """`email` and `password` are in their one form. Raises Conflict for an address that has an account, and Unavailable
+    without a turn to hash.
+    """
     async with passwords.turn(caller):
         hash = await passwords.hash(password)
     account = Account(uuid7(), email, name, hash, frozenset())
@@ -62,9 +63,10 @@ async def sign_in(db: Database, passwords: Passwords, email: str, password: str,
     """Raises Malformed (`invalid_grant`), TooManyRequests after some failures for this address, and Unavailable.
 
     A try is counted before it is checked, or many at once would all be free; one without a turn to hash is none.
+    An address need only be one that we might have taken once. The same for a password, which then gets a new hash.
     """
-    address = email_of(email)
-    if address is None or len(password) > MAX_PASSWORD:
+    address, forms = address_of(email), spellings(password)
+    if not (address.isascii() and address.isprintable() and len(address) <= MAX_EMAIL and forms):
         raise invalid_grant("The e-mail address or the password is wrong")
     async with passwords.turn(caller):
         async with db.connection() as connection:
@@ -77,11 +79,15 @@ async def sign_in(db: Database, passwords: Passwords, email: str, password: str,
                 f"Try again in {wait} seconds.",
                 retry_after=wait,
             )
-        right = await passwords.matches(password, account.password_hash if account else None)
+        hash = account.password_hash if account else None
+        right = [form for form in forms if await passwords.matches(form, hash)]
+        renewed = await passwords.hash(forms[0]) if right and forms[0] not in right else None
     if account is None or not right:
         raise invalid_grant("The e-mail address or the password is wrong")
     async with db.connection() as connection:
         await repository.forget_tries(connection, address)
+        if renewed:
+            await repository.replace_hash(connection, account, renewed)
     return account
 
 

@@ -3,8 +3,8 @@
 A refresh token that comes a second time has been copied, and nobody can tell by whom: its whole family is revoked
 (RFC 9700, 4.14.2). Or else the reply to the first time was lost, and its owner asks again. So for `RETRY` the family's
 last token is answered once more, with the same successor, unless the successor has been used. The price: a thief who
-is that quick gets the successor too, and is found out when the second of the two uses it. The successor is made of the
-old token, which the caller has, and a seed, which the database has: neither alone makes it.
+is that quick gets the successor too, and is found out once the two exchange it `RETRY` apart. The successor is made of
+the old token, which the caller has, and a seed, which the database has: neither alone makes it.
 """
 
 import hashlib
