@@ -11,8 +11,11 @@ import pytest
 from fastapi import FastAPI
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from chassis.errors import TooManyRequests
 from identity.settings import Settings
+from identity.usecases.accounts import Window
 
 ADA = {"email": "Ada@example.org", "password": "correct horse", "name": "Ada"}
 
@@ -114,6 +117,35 @@ async def test_registrations_are_rate_limited(client: httpx2.AsyncClient) -> Non
     answers = [await client.post("/api/identity/accounts", json=ADA | {"email": f"a{i}@example.org"}) for i in range(4)]
     assert [a.status_code for a in answers] == [201, 201, 201, 429]
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 61
+
+
+async def test_behind_the_edge_each_address_has_registrations_of_its_own(app: FastAPI) -> None:
+    """As uvicorn runs it: the edge says whom it saw. Of IPv6, a caller has a whole /64."""
+
+    async def status(number: int, seen: str) -> int:
+        answer = await edge.post(
+            "/api/identity/accounts",
+            json=ADA | {"email": f"a{number}@example.org"},
+            headers={"X-Forwarded-For": seen},
+        )
+        return answer.status_code
+
+    transport = httpx2.ASGITransport(app=ProxyHeadersMiddleware(app), client=("127.0.0.1", 5))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://identity") as edge:
+        assert [await status(number, "192.0.2.1") for number in range(4)] == [201, 201, 201, 429]
+        assert await status(4, "192.0.2.2") == 201
+        assert [await status(5 + number, f"2001:db8::{number}") for number in range(4)] == [201, 201, 201, 429]
+        assert await status(9, "2001:db8:0:1::") == 201
+        assert [await status(10 + number, f"::ffff:192.0.2.{number + 3}") for number in range(4)] == [201] * 4
+
+
+def test_a_window_remembers_so_many_callers() -> None:
+    window = Window(1)
+    for number in range(3 * Window.CALLERS):
+        window.enter(str(number))
+    assert len(window._calls) == Window.CALLERS
+    with pytest.raises(TooManyRequests):
+        window.enter(str(3 * Window.CALLERS - 1))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ LONGEST_WAIT = 900
 
 
 class Window:
-    """So many calls a minute for each key, in this process."""
+    """So many calls a minute for each key, in this process; of too many keys, those that called last are kept."""
+
+    CALLERS = 10_000
 
     def __init__(self, limit: int, seconds: float = 60.0) -> None:
         self._limit = limit
@@ -27,9 +29,9 @@ class Window:
     def enter(self, key: str) -> None:
         """Raises TooManyRequests."""
         now = time.monotonic()
-        if len(self._calls) > 10_000:
-            self._calls = {k: v for k, v in self._calls.items() if now - v[-1] < self._seconds}
-        calls = self._calls.setdefault(key, deque())
+        calls = self._calls[key] = self._calls.pop(key, deque())
+        if len(self._calls) > self.CALLERS:
+            del self._calls[next(iter(self._calls))]
         while calls and now - calls[0] >= self._seconds:
             calls.popleft()
         if len(calls) >= self._limit:
