@@ -17,7 +17,7 @@ from chassis.ids import uuid7
 __all__ = ["Passwords", "Patience"]
 
 LONGEST_WAIT = 3.0
-MAX_WAITING = 64
+MAX_WAITING = 512
 
 T = TypeVar("T")
 
@@ -44,7 +44,6 @@ class Passwords:
     def __init__(self, concurrency: int) -> None:
         self._hasher = PasswordHash.recommended()
         self._threads = ThreadPoolExecutor(concurrency, "password")
-        self._concurrency = concurrency
         self._free = asyncio.Semaphore(concurrency)
         self._waiting = 0
         self._seconds = 0.0
@@ -54,23 +53,22 @@ class Passwords:
     async def turn(self, caller: Patience) -> AsyncIterator[None]:
         """A turn to hash, which ends when the caller's time is up, and in any case after `LONGEST_WAIT` seconds.
 
-        Raises Unavailable: at once where the turn would come too late, otherwise when the time is up.
+        Raises Unavailable when the time is up, and at once when too many wait already.
         """
         until = min(caller.until, time.monotonic() + LONGEST_WAIT)
-        self._admit(until)
         try:
             async with asyncio.timeout(until - time.monotonic()) as limit:
                 await self._take()
                 try:
-                    if time.monotonic() >= until or await caller.gone():
-                        raise self._busy()
+                    if self._in_vain(until) or await caller.gone():
+                        raise _busy()
                     yield
                 finally:
                     self._free.release()
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise self._busy() from None
+            raise _busy() from None
 
     async def hash(self, password: str) -> str:
         return await self._in_thread(self._hasher.hash, password)
@@ -80,26 +78,23 @@ class Passwords:
         found = await self._in_thread(self._hasher.verify, password, hash or self._decoy)
         return found and hash is not None
 
-    def _admit(self, until: float) -> None:
-        """A free turn is anybody's; a queue that is too long for this caller only takes the time of others."""
-        if not self._free.locked():
-            return
-        served = time.monotonic() + self._seconds * (1 + (self._waiting + 1) / self._concurrency)
-        if self._waiting >= MAX_WAITING or served > until:
-            raise self._busy()
-
     async def _take(self) -> None:
+        """First come, first served: who waits longest is there for the answer, while others have given up."""
+        if self._waiting >= MAX_WAITING:
+            raise _busy()
         self._waiting += 1
         try:
             await self._free.acquire()
         finally:
             self._waiting -= 1
 
-    def _busy(self) -> Unavailable:
-        wait = math.ceil(self._seconds * self._waiting / self._concurrency)
-        return Unavailable(
-            "too-busy", "Too many are signing in", "Try again in a second.", retry_after=max(1, min(wait, 10))
-        )
+    def _in_vain(self, until: float) -> bool:
+        """Whether the answer would come too late. Where nobody else waits it is tried, and shows how long it takes now.
+
+        Else, with more callers than turns, each would get a turn at the last moment, and nobody an answer.
+        """
+        left = until - time.monotonic()
+        return left <= 0 or (self._waiting > 0 and left < 2 * self._seconds)
 
     async def _in_thread(self, work: Callable[..., T], *arguments: str) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._timed, work, *arguments)
@@ -111,3 +106,7 @@ class Passwords:
         took = time.monotonic() - start
         self._seconds += (took - self._seconds) / (8 if self._seconds else 1)
         return result
+
+
+def _busy() -> Unavailable:
+    return Unavailable("too-busy", "Too many are signing in", "Try again in a second.")
