@@ -96,6 +96,15 @@ async def test_a_token_that_the_release_before_used_up_is_a_copy(
     await assert_revoked(client, first)
 
 
+async def test_a_token_whose_successor_the_release_before_used_is_a_copy(
+    client: httpx2.AsyncClient, db: Database, first: str
+) -> None:
+    second = await exchanged(client, first)
+    async with db.connection() as connection:
+        await connection.execute("UPDATE refresh_tokens SET used = true")
+    await assert_revoked(client, first, second)
+
+
 async def test_one_family_is_revoked_and_no_other(client: httpx2.AsyncClient, first: str) -> None:
     apart = await sign_in(client)
     third = await exchanged(client, await exchanged(client, first))

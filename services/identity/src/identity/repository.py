@@ -120,6 +120,10 @@ async def use_refresh_token(tx: Connection, family_id: UUID, hash: bytes, seed: 
     )
 
 
+async def is_used(tx: Connection, hash: bytes) -> bool:
+    return await tx.fetchval("SELECT used FROM refresh_tokens WHERE hash = $1", hash) is True
+
+
 async def drop_family(tx: Connection, id: UUID) -> None:
     """Its tokens go with it."""
     await tx.execute("DELETE FROM refresh_families WHERE id = $1", id)

@@ -68,7 +68,7 @@ async def sign_in(db: Database, passwords: Passwords, email: str, password: str,
     An address need only be one that we might have taken once. The same for a password, which then gets a new hash.
     """
     address, forms = address_of(email), spellings(password)
-    if not (address.isascii() and address.isprintable() and len(address) <= MAX_EMAIL and forms):
+    if not (email.isascii() and address.isprintable() and len(address) <= MAX_EMAIL and forms):
         raise invalid_grant("The e-mail address or the password is wrong")
     async with passwords.turn(caller):
         async with db.connection() as connection:

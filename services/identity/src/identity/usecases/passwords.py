@@ -16,7 +16,7 @@ from chassis.ids import uuid7
 
 __all__ = ["Passwords", "Patience"]
 
-LONGEST_WAIT = 3.0
+TURN_SECONDS = 3.0
 MAX_WAITING = 512
 
 T = TypeVar("T")
@@ -51,11 +51,11 @@ class Passwords:
 
     @contextlib.asynccontextmanager
     async def turn(self, caller: Patience) -> AsyncIterator[None]:
-        """A turn to hash, which ends when the caller's time is up, and in any case after `LONGEST_WAIT` seconds.
+        """A turn to hash, which ends when the caller's time is up, and in any case after `TURN_SECONDS` seconds.
 
         Raises Unavailable when the time is up, and at once when too many wait already.
         """
-        until = min(caller.until, time.monotonic() + LONGEST_WAIT)
+        until = min(caller.until, time.monotonic() + TURN_SECONDS)
         try:
             async with asyncio.timeout(until - time.monotonic()) as limit:
                 await self._take()

@@ -115,7 +115,9 @@ async def _exchange(tx: Connection, token: str) -> tuple[Account, str] | None:
         await repository.add_refresh_token(tx, _hash(successor), found.family_id)
         return found.account, successor
     if found.seed is not None:
-        return found.account, _successor(token, found.seed)
+        successor = _successor(token, found.seed)
+        if not await repository.is_used(tx, _hash(successor)):  # the release before uses tokens, and leaves the seed
+            return found.account, successor
     await repository.drop_family(tx, found.family_id)
     return None
 
