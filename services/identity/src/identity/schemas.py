@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from chassis.errors import Malformed
 from chassis.schemas import Body, Text
@@ -46,7 +46,9 @@ class RegisterBody(Body):
 class TokenForm(BaseModel):
     """RFC 6749, 4.3.2 and 6. What is left out is empty."""
 
-    grant_type: str = ""
+    model_config = ConfigDict(json_schema_extra={"required": ["grant_type"]})
+
+    grant_type: Annotated[str, Field(json_schema_extra={"enum": ["password", "refresh_token"]})] = ""
     username: str = ""
     password: str = ""
     refresh_token: str = ""
