@@ -1,6 +1,7 @@
 """Every command explains itself, and exit statuses are for scripts: 0 done, 1 could not, 2 wrong usage."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ COMMANDS = [
 
 @pytest.fixture
 def cli(tmp_path: Path) -> CliRunner:
-    return CliRunner(env={"SHOP_RUN": str(tmp_path), "SHOP_PORT_OFFSET": "30000", "COLUMNS": "200"})
+    ours = {"SHOP_RUN": str(tmp_path), "SHOP_PORT_OFFSET": "30000", "RUNTIME": "native", "COLUMNS": "200"}
+    return CliRunner(env=ours)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -25,6 +27,17 @@ def test_every_command_explains_itself(cli: CliRunner, command: list[str]) -> No
     result = cli.invoke(app, [*command, "--help"])
     assert result.exit_code == 0
     assert "Usage:" in result.output
+    assert "completion" not in result.output
+
+
+@pytest.mark.parametrize("group", [[], ["dead-letters"], ["outbox"], ["payments"]], ids=" ".join)
+def test_no_command_offers_to_change_the_shell(cli: CliRunner, group: list[str]) -> None:
+    assert "completion" not in cli.invoke(app, [*group, "--help"]).output
+
+
+def test_it_tells_its_version(cli: CliRunner) -> None:
+    result = cli.invoke(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"shopctl {version('quayside-shopctl')}\n")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
-"""Dead letters, replay and pruning, on a real broker and real databases."""
+"""Dead letters, replay, pruning and stuck payments, on a real broker and real databases."""
 
+import asyncio
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from uuid import UUID
 
@@ -10,11 +11,15 @@ import aio_pika
 import asyncpg
 import pytest
 from msgspec import Raw
+from typer import BadParameter
+from typer.testing import CliRunner
 
 from chassis.ids import uuid7
 from chassis.messaging.envelope import Envelope, pack, unpack
 from chassis.testing.fixtures import Broker
 from shopctl import archive, broker
+from shopctl.main import app
+from shopctl.options import moment
 from shopctl.topology import consumers
 
 ROOT = Path(__file__).parents[3]
@@ -79,6 +84,90 @@ async def test_a_replayed_dead_letter_is_new_to_its_service_and_no_longer_dead(r
         message = await (await (await connection.channel()).get_queue("order")).get(no_ack=True)
     assert unpack(message.body)[0].id == chosen
     assert "x-attempts" not in message.headers
+
+
+@pytest.fixture
+def cli(rabbitmq: Broker, tmp_path: Path) -> CliRunner:
+    """For an operator with a narrow terminal, or none: the dead letters of this broker."""
+    ours = {"SHOP_RUN": str(tmp_path), "SHOP_PORT_OFFSET": "30000", "RUNTIME": "native", "COLUMNS": "20"}
+    return CliRunner(env=ours | {"SHOP_BROKER_URL": rabbitmq.url("operator")})
+
+
+def test_ids_are_listed_whole_however_narrow_it_is(rabbitmq: Broker, cli: CliRunner) -> None:
+    events = [uuid7() for _ in range(3)]
+    asyncio.run(die(rabbitmq, *map(batch, events)))
+    _, *rows = cli.invoke(app, ["dead-letters", "list"]).stdout.splitlines()
+    assert [row.split()[:3] for row in rows] == [["order", str(id), "payment.captured.v1"] for id in events]
+
+
+def test_what_a_message_holds_is_neither_markup_nor_steers_the_terminal(rabbitmq: Broker, cli: CliRunner) -> None:
+    event = Envelope(uuid7(), "/quayside/payment", "[/red]", NOW, "\x1b[2J\n[bold]order", Raw(b"{}"))
+    asyncio.run(die(rabbitmq, pack([event])[0][1]))
+    result = cli.invoke(app, ["dead-letters", "list"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[1].split()[:4] == ["order", str(event.id), "[/red]", "\ufffd[2J\ufffd[bold]order"]
+
+
+def test_the_beginning_of_an_id_will_do_as_long_as_it_is_one_id_s(rabbitmq: Broker, cli: CliRunner) -> None:
+    first, second = UUID("0192aaaa-0000-7000-8000-000000000001"), UUID("0192bbbb-0000-7000-8000-000000000002")
+    asyncio.run(die(rabbitmq, batch(first), batch(second)))
+
+    shown = cli.invoke(app, ["dead-letters", "show", "0192b"])
+    assert json.loads(shown.stdout)[0]["id"] == str(second)
+
+    for command in (["show", "0192"], ["replay", "order", "0192a", "0192"]):
+        refused = cli.invoke(app, ["dead-letters", *command])
+        assert refused.exit_code == 1
+        assert "2 dead letters begin with '0192'; give more" in refused.output
+    unknown = cli.invoke(app, ["dead-letters", "replay", "order", "0192a", "0193"])
+    assert "There is no dead letter 0193." in unknown.output
+    assert asyncio.run(broker.depths(rabbitmq.url("operator")))["order.dead"] == 2  # nothing was sent
+
+    sent = cli.invoke(app, ["dead-letters", "replay", "order", "0192a"])
+    assert sent.output == "1 sent again.\n"
+    (left,) = asyncio.run(broker.dead_letters(rabbitmq.url("operator")))
+    assert left.id == str(second)
+
+
+def test_orders_with_a_stuck_payment_are_listed_whole(database: Callable[[str], str], cli: CliRunner) -> None:
+    url, order = database("payment"), uuid7()
+
+    async def stick() -> None:
+        connection = await asyncpg.connect(url)
+        await connection.execute(
+            "INSERT INTO payments (order_id, state, amount, currency, payment_method, stuck, reason, next_attempt_at)"
+            " VALUES ($1, 'UNKNOWN', 1, 'EUR', 'tok_visa', true, '[/red]', $2)",
+            *(order, datetime(2026, 1, 2, tzinfo=UTC)),
+        )
+        await connection.close()
+
+    asyncio.run(stick())
+    result = cli.invoke(app, ["payments", "list", "--stuck"], env={"SHOP_PAYMENT_DATABASE_URL": url})
+    assert result.exit_code == 0, result.output
+    row = result.stdout.splitlines()[1].split()
+    assert row == [str(order), "UNKNOWN", "(stuck)", "0", "2026-01-02T00:00:00+00:00", "[/red]"]
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2026-01-02T03:04:05Z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("2026-01-02t03:04:05z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("2026-01-02T03:04:05", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("2026-01-02 03:04", datetime(2026, 1, 2, 3, 4, tzinfo=UTC)),
+        ("2026-01-02T03:04:05.678901Z", datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)),
+        ("2026-01-02T03:04:05+02:00", datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))),
+        ("2026-01-02T03:04:05-0330", datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(-timedelta(hours=3.5)))),
+        ("2026-01-02", datetime(2026, 1, 2, tzinfo=UTC)),
+    ],
+)
+def test_times_are_understood_as_they_are_written_elsewhere(text: str, time: datetime) -> None:
+    assert moment(text) == time
+
+
+def test_a_time_to_come_is_refused() -> None:
+    with pytest.raises(BadParameter, match="still to come"):
+        moment((NOW + timedelta(days=1)).isoformat())
 
 
 async def archived(url: str, *rows: tuple[UUID, datetime]) -> None:

@@ -81,7 +81,7 @@ class ComposeShop:
 
     def reset(self) -> None:
         self._checked("down", "--remove-orphans", "--volumes", "--timeout", "5")
-        shutil.rmtree(self.place.run, ignore_errors=True)
+        self.place.remove()
 
     def start(self, name: str) -> None:
         self._checked(*UP, "--no-deps", name)

@@ -4,17 +4,21 @@ import asyncio
 import json
 from collections.abc import Coroutine
 from dataclasses import asdict
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.table import Table
 
-from shopctl.console import fail, out
+from shopctl.console import cell, fail, out, printable
+from shopctl.console import show as show_table
 from shopctl.place import CONSUMERS, Place
+
+if TYPE_CHECKING:
+    from shopctl.broker import DeadLetter
 
 T = TypeVar("T")
 
-app = typer.Typer(help="Messages that a service gave up on.", no_args_is_help=True)
+app = typer.Typer(help="Messages that a service gave up on.", no_args_is_help=True, add_completion=False)
 
 
 @app.command("list")
@@ -41,36 +45,50 @@ def list_(
         more = f" and {len(letter.types) - 1} more" if len(letter.types) > 1 else ""
         kind = letter.types[0] if letter.types else "no CloudEvents batch"
         subject = letter.subjects[0] if letter.subjects else ""
-        table.add_row(letter.service, letter.id, kind + more, subject, letter.time)
-    out.print(table)
+        table.add_row(letter.service, cell(letter.id), cell(kind + more), cell(subject), letter.time)
+    show_table(table)
 
 
 @app.command()
-def show(id: Annotated[str, typer.Argument(help="As `list` prints it.")]) -> None:
+def show(id: Annotated[str, typer.Argument(help="As `list` prints it, or how it begins.")]) -> None:
     """Print the body of one."""
     from shopctl import broker
 
-    for letter in _run(broker.dead_letters(_operator())):
-        if letter.id == id:
-            print(letter.body)
-            return
-    fail(f"There is no dead letter {id}.")
+    letters = _run(broker.dead_letters(_operator()))
+    whole = _whole(id, letters)
+    body = next(letter.body for letter in letters if letter.id == whole)
+    print(printable(body, keep="\n\t") if out.is_terminal else body)
 
 
 @app.command()
 def replay(
     service: Annotated[str, typer.Argument(help="Whose.")],
-    ids: Annotated[list[str] | None, typer.Argument(help="These alone; otherwise all.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(help="These alone, or how they begin; otherwise all.")] = None,
 ) -> None:
     """Send dead letters to their service again, as if new."""
     from shopctl import broker
 
     _check(service)
-    wanted = set(ids or ())
+    wanted: set[str] = set()
+    if ids:
+        letters = _run(broker.dead_letters(_operator(), service))
+        wanted = {_whole(id, letters) for id in ids}
     count = _run(broker.replay(_operator(), service, wanted))
     out.print(f"{count} sent again.")
     if count < len(wanted):
-        fail("Some ids were not among the dead letters.")
+        fail("The others were not among the dead letters any more.")
+
+
+def _whole(beginning: str, letters: list["DeadLetter"]) -> str:
+    """The one id that begins so; fails when there is none, or several."""
+    found = {letter.id for letter in letters if letter.id and letter.id.startswith(beginning)}
+    if beginning in found:
+        return beginning
+    if not found:
+        fail(f"There is no dead letter {beginning}.")
+    if len(found) > 1:
+        fail(f"{len(found)} dead letters begin with {beginning!r}; give more of the id: `shopctl dead-letters list`.")
+    return found.pop()
 
 
 def _operator() -> str:
@@ -88,4 +106,4 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except broker.UNREACHABLE as error:
-        fail(f"RabbitMQ does not answer: {error}")
+        fail(f"RabbitMQ does not answer: {error or type(error).__name__}")

@@ -66,7 +66,9 @@ def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
 def logs(
     service: Annotated[str | None, typer.Argument(help="One process, as `status` names it.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing what comes.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of each to begin with.")] = 50,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=0, max=1_000_000, help="How many of each to begin with.")
+    ] = 50,
 ) -> None:
     """Print the last lines of the logs."""
     try:

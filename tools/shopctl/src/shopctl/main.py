@@ -1,11 +1,18 @@
 """The operator's command line: which command is where."""
 
+import errno
 import logging
+import os
 from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
+
+from chassis.testing.processes import StartError
+from shopctl import __version__
+from shopctl.console import fail, say_what_can_be_said
 
 COMMANDS = {
     "up": "shopctl.lifecycle:up",
@@ -47,6 +54,23 @@ class Commands(TyperGroup):
         command.name, command.hidden = cmd_name, cmd_name in HIDDEN
         return command
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        say_what_can_be_said()
+        for name in [name for name in os.environ if name.startswith("PG")]:
+            del os.environ[name]  # of libpq's settings none is ours: a URL says it all
+        return super().main(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """What any command may meet, a port offset that is none or a full disk, it says in a line."""
+        try:
+            return super().invoke(ctx)
+        except StartError as error:
+            fail(error)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # whoever read our output has gone
+            fail(f"{error.filename}: {error.strerror}" if error.filename else error)
+
 
 app = typer.Typer(
     cls=Commands,
@@ -56,6 +80,16 @@ app = typer.Typer(
 )
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"shopctl {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def shopctl() -> None:
+def shopctl(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Run the shop on this machine, look into it, and mend it."""

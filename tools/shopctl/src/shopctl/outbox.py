@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
+from asyncpg import InterfaceError
 
 from shopctl.console import fail, out
+from shopctl.options import moment
 from shopctl.place import OUTBOXES, Place
 from shopctl.topology import consumers
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()
@@ -22,7 +24,11 @@ def outbox() -> None:
 def replay(
     since: Annotated[
         datetime,
-        typer.Option(formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"], help="UTC: what was published then or later."),
+        typer.Option(
+            parser=moment,
+            metavar="TIME",
+            help="What was published then or later: 2026-11-24T10:00:00Z, with any offset, or a date; UTC without one.",
+        ),
     ],
     service: Annotated[str | None, typer.Option(help="One service's alone.")] = None,
 ) -> None:
@@ -31,17 +37,17 @@ def replay(
 
     if service is not None and service not in OUTBOXES:
         fail(f"{service} publishes nothing; these do: {', '.join(OUTBOXES)}.")
-    place, since = Place.here(), since.replace(tzinfo=UTC)
+    place = Place.here()
     for name in OUTBOXES if service is None else (service,):
         database, broker = place.database_url("auditor", name), place.broker_url(name)
         try:
             count = asyncio.run(archive.replay(name, database, broker, since, consumers(place.root)))
-        except archive.FAILURES as error:
-            fail(f"{name}: {error}")
+        except (*archive.FAILURES, InterfaceError) as error:
+            fail(f"{name}: {error or type(error).__name__}")
         out.print(f"{name}: {count} events published again.")
 
 
-def prune(days: Annotated[int, typer.Option(min=1, help="Keep this many days.")] = 30) -> None:
+def prune(days: Annotated[int, typer.Option(min=1, max=36_500, help="Keep this many days.")] = 30) -> None:
     """Remove old archived events, and what remembers that they arrived."""
     from shopctl import archive
 
@@ -49,6 +55,6 @@ def prune(days: Annotated[int, typer.Option(min=1, help="Keep this many days.")]
     urls = [place.database_url(service) for service in OUTBOXES]
     try:
         archived, received = asyncio.run(archive.prune(urls, datetime.now(UTC) - timedelta(days=days)))
-    except archive.FAILURES as error:
-        fail(error)
+    except (*archive.FAILURES, InterfaceError) as error:
+        fail(error or type(error).__name__)
     out.print(f"Removed {archived} archived events and {received} inbox rows.")

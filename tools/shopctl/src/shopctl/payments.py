@@ -8,10 +8,10 @@ import asyncpg
 import typer
 from rich.table import Table
 
-from shopctl.console import fail, out
+from shopctl.console import cell, fail, out, show
 from shopctl.place import Place
 
-app = typer.Typer(help="Payments and refunds.", no_args_is_help=True)
+app = typer.Typer(help="Payments and refunds.", no_args_is_help=True, add_completion=False)
 
 
 @app.callback()
@@ -24,16 +24,19 @@ def list_(
     stuck: Annotated[
         bool, typer.Option("--stuck", help="Those that wait for a person: the provider gives no definite answer.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="At the most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At the most so many.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """List payments, the latest order first."""
     try:
         rows = asyncio.run(_select(stuck, limit))
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        fail(f"PostgreSQL: {error}")
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        fail(f"PostgreSQL: {error or type(error).__name__}")
     if as_json:
         print(json.dumps([dict(row) for row in rows], indent=2, default=str))
+        return
+    if not rows:
+        out.print("There are none.")
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("order", "state", "attempts", "next attempt", "reason"):
@@ -45,9 +48,9 @@ def list_(
             row["state"] + (" (stuck)" if row["stuck"] else ""),
             str(row["attempts"]),
             due.isoformat(timespec="seconds") if due else "",
-            row["reason"],
+            cell(row["reason"] or ""),
         )
-    out.print(table if rows else "There are none.")
+    show(table)
 
 
 async def _select(stuck: bool, limit: int) -> list[asyncpg.Record]:

@@ -5,13 +5,15 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from chassis.testing.processes import StartError
-from chassis.testing.system import make_reachable, reachable, write
+from chassis.testing.system import make_passable, make_reachable, reachable, write
+from shopctl import given
 
 PORTS = {
     "edge": 8080,
@@ -31,6 +33,12 @@ DATABASES = ("catalog", "identity", "order", "payment")
 CONSUMERS = ("catalog", "cart", "order", "payment")
 OUTBOXES = ("catalog", "order", "payment")
 BROKER_USERS = (*CONSUMERS, "operator")
+SECRETS = "secrets"
+PSP_DATABASE = "psp.sqlite"
+STATE = (
+    *("data", "logs", "pids", "compose", "lock", "runtime", SECRETS),
+    *(PSP_DATABASE, f"{PSP_DATABASE}-wal", f"{PSP_DATABASE}-shm"),
+)
 
 # The development accounts, which `up` prints.
 ADMIN_EMAIL = "admin@quayside.example"
@@ -48,8 +56,8 @@ class Place:
     """A clone, the directory that holds all state (`.run`), and what is added to each port number.
 
     The environment's SHOP_RUN and SHOP_PORT_OFFSET make room for a second shop beside the first. For a shop that is
-    elsewhere the environment gives addresses: SHOP_URL, SHOP_PSP_URL, SHOP_BROKER_URL (as operator),
-    SHOP_<SERVICE>_DATABASE_URL (as auditor), ADMIN_EMAIL and ADMIN_PASSWORD; each may be a file's, by X_FILE.
+    elsewhere the environment gives addresses: SHOP_URL, with ADMIN_EMAIL and ADMIN_PASSWORD, SHOP_PSP_URL,
+    SHOP_BROKER_URL (as operator), SHOP_<SERVICE>_DATABASE_URL (as auditor); each may be a file's, by X_FILE.
     """
 
     root: Path
@@ -58,9 +66,10 @@ class Place:
 
     @classmethod
     def here(cls) -> "Place":
+        """Raises StartError if the environment names none."""
         root = next(parent for parent in Path(__file__).resolve().parents if (parent / "deploy").is_dir())
         run = Path(os.environ.get("SHOP_RUN") or root / ".run")
-        return cls(root, run.absolute(), int(os.environ.get("SHOP_PORT_OFFSET") or 0))
+        return cls(root, run.absolute(), given.port_offset(max(PORTS.values())))
 
     def port(self, name: str) -> int:
         return PORTS[name] + self.offset
@@ -68,7 +77,7 @@ class Place:
     @property
     def address(self) -> str:
         """The shop's own address, the edge's."""
-        return _given("SHOP_URL") or f"http://localhost:{self.port('edge')}"
+        return given.address("SHOP_URL", like="http://shop.example:8080") or f"http://localhost:{self.port('edge')}"
 
     @cached_property
     def data(self) -> Path:
@@ -79,6 +88,18 @@ class Place:
         """Make the directories that hold state. Raises StartError."""
         make_reachable(self.run / "data")
 
+    def forget_secrets(self) -> None:
+        """What is to be removed needs none, and damaged ones must not keep it."""
+        _remove(self.run / SECRETS)
+
+    def remove(self) -> None:
+        """Remove all that is kept here. Other people's files stay, should SHOP_RUN be a directory that has some."""
+        shutil.rmtree(self.data, ignore_errors=True)
+        for name in STATE:
+            _remove(self.run / name)
+        with contextlib.suppress(OSError):
+            self.run.rmdir()
+
     def log(self, name: str) -> Path:
         return self._under("logs") / f"{name}.log"
 
@@ -86,33 +107,41 @@ class Place:
         return self._under("pids") / name
 
     def _under(self, name: str) -> Path:
+        make_passable(self.run)
         directory = self.run / name
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(exist_ok=True)
         return directory
 
     @cached_property
     def passwords(self) -> dict[str, str]:
-        """Generated once, readable by their owner alone: `postgres`, `database.order`, `broker.order`, …"""
-        file = self.run / "secrets"
-        known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+        """Generated once, readable by their owner alone: `postgres`, `database.order`, `broker.order`, …
+
+        Raises StartError if they are there and cannot be read: with others, nobody would get at the data.
+        """
+        file = self.run / SECRETS
+        known = _read_secrets(file) if file.exists() else {}
         wanted = ["postgres", "valkey", "psp-webhook", "database.auditor"]
         wanted += [f"database.{name}" for name in DATABASES] + [f"broker.{name}" for name in BROKER_USERS]
         if missing := [name for name in wanted if name not in known]:
-            self.run.mkdir(parents=True, exist_ok=True)
+            make_passable(self.run)
             known |= {name: secrets.token_urlsafe(24) for name in missing}
             write(file, json.dumps(known, indent=2), user=None)
         return known
 
     def database_url(self, role: str, database: str | None = None) -> str:
         """PostgreSQL as `role`, by default in the database of the same name."""
-        if role == "auditor" and (given := _given(f"SHOP_{(database or role).upper()}_DATABASE_URL")):
-            return given
+        if role == "auditor":
+            variable = f"SHOP_{(database or role).upper()}_DATABASE_URL"
+            if elsewhere := given.address(variable, like="postgresql://auditor:password@host:5432/database"):
+                return elsewhere
         password = self.passwords[f"database.{role}"]
         return f"postgresql://{role}:{password}@127.0.0.1:{self.port('postgres')}/{database or role}"
 
     def broker_url(self, user: str) -> str:
-        if user == "operator" and (given := _given("SHOP_BROKER_URL")):
-            return given
+        if user == "operator" and (
+            elsewhere := given.address("SHOP_BROKER_URL", like="amqp://user:password@host/vhost")
+        ):
+            return elsewhere
         return f"amqp://{user}:{self.passwords[f'broker.{user}']}@127.0.0.1:{self.port('rabbitmq')}/quayside"
 
     @property
@@ -122,17 +151,19 @@ class Place:
     @property
     def psp_url(self) -> str:
         """The sandbox provider's own door."""
-        return _given("SHOP_PSP_URL") or f"http://127.0.0.1:{self.port('psp')}"
+        return given.address("SHOP_PSP_URL", like="http://host:8007") or f"http://127.0.0.1:{self.port('psp')}"
 
     @property
     def admin(self) -> tuple[str, str]:
-        """The account that may see and change everything."""
-        return _given("ADMIN_EMAIL") or ADMIN_EMAIL, _given("ADMIN_PASSWORD") or ADMIN_PASSWORD
+        """The account that may see and change everything: ours here, and the one that is given elsewhere."""
+        if not given.text("SHOP_URL"):
+            return ADMIN_EMAIL, ADMIN_PASSWORD
+        return given.text("ADMIN_EMAIL") or ADMIN_EMAIL, given.text("ADMIN_PASSWORD") or ADMIN_PASSWORD
 
     @contextlib.contextmanager
     def exclusively(self) -> Iterator[None]:
         """Keep other shopctl calls from changing this shop meanwhile. Raises Busy."""
-        self.run.mkdir(parents=True, exist_ok=True)
+        make_passable(self.run)
         with (self.run / "lock").open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -141,6 +172,21 @@ class Place:
             yield
 
 
-def _given(name: str) -> str | None:
-    path = os.environ.get(f"{name}_FILE")
-    return os.environ.get(name) or (Path(path).read_text().strip() if path else None)
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _read_secrets(file: Path) -> dict[str, str]:
+    try:
+        known = json.loads(file.read_bytes())
+        if not isinstance(known, dict) or not all(isinstance(secret, str) for secret in known.values()):
+            raise ValueError("not what was written")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is damaged"
+        raise StartError(
+            f"{file}: {reason}. Without it nobody gets at the shop's data: bring it back, or drop both by `make reset`."
+        ) from None
+    return known

@@ -6,6 +6,7 @@ RUNTIME=native|compose in the environment decides; else the one that `up` used l
 import os
 
 from chassis.testing.processes import StartError
+from chassis.testing.system import make_passable
 from shopctl import compose
 from shopctl.compose import ComposeShop
 from shopctl.native.shop import NativeShop
@@ -31,7 +32,7 @@ def starting(place: Place | None = None) -> tuple[Shop, str]:
     if wanted and running and wanted != running:
         raise StartError(f"The shop runs as {running} already. Stop it first: RUNTIME={running} make down")
     name, why = (running, "it runs already") if running else (wanted, "RUNTIME says so") if wanted else _possible()
-    place.run.mkdir(parents=True, exist_ok=True)
+    make_passable(place.run)
     (place.run / "runtime").write_text(name)
     return RUNTIMES[name](place), why
 
@@ -45,7 +46,7 @@ def _wanted() -> str | None:
 
 def _last(place: Place) -> str | None:
     file = place.run / "runtime"
-    last = file.read_text() if file.exists() else ""
+    last = file.read_text(errors="replace") if file.exists() else ""
     return last if last in RUNTIMES else None
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from chassis.testing.processes import StartError
 from shopctl import runtime
-from shopctl.console import fail, out
+from shopctl.console import fail, show
 from shopctl.place import CONSUMERS, OUTBOXES, Place
 from shopctl.shop import Row
 
@@ -53,7 +53,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")]
     if as_json:
         print(json.dumps({"processes": [asdict(row) for row in rows], "backlog": asdict(backlog)}, indent=2))
     else:
-        out.print(_table(rows, backlog))
+        show(_table(rows, backlog))
     if backlog.unconsumed or any(row.state != "ready" for row in rows):
         raise typer.Exit(1)
 

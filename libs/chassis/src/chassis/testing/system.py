@@ -70,13 +70,25 @@ def write(path: Path, text: str, user: str | None, mode: int = 0o600) -> None:
     _give(path, user)
 
 
+def make_passable(directory: Path) -> None:
+    """Make `directory` and what is missing above it; whatever root's umask, the servers' users may pass."""
+    for each in (*reversed(directory.absolute().parents), directory):
+        if not each.exists():
+            each.mkdir(exist_ok=True)
+            if os.geteuid() == 0:
+                each.chmod(each.stat().st_mode | 0o111)
+
+
 def reachable(base: Path) -> Path:
     """Where servers' data go: `base`, or a directory under /var/tmp when their users cannot reach `base`.
 
-    That happens to root alone, with a clone in a private home directory. `make_reachable` makes it.
+    That happens to root alone, with a clone in a private home directory. `make_reachable` makes it, and a link from
+    `base`: that holds when the clone is moved.
     """
     base = base.absolute()
-    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in base.parents if parent.exists()):
+    if base.is_symlink():
+        return base.parent / base.readlink()
+    if os.geteuid() != 0 or not _barrier(base):
         return base
     return Path("/var/tmp", f"stores-{hashlib.sha256(str(base).encode()).hexdigest()[:12]}")
 
@@ -84,15 +96,26 @@ def reachable(base: Path) -> Path:
 def make_reachable(base: Path) -> None:
     """Make the directory that `reachable` names; where it is not `base`, `base` becomes a link to it.
 
-    Raises StartError if someone else made the directory under /var/tmp.
+    Raises StartError if someone else made the directory under /var/tmp, or if `base` holds data behind a directory that
+    was closed since.
     """
+    make_passable(base.parent)
     found = reachable(base)
-    base.parent.mkdir(parents=True, exist_ok=True)
-    found.mkdir(mode=0o711, exist_ok=True)
+    if found != base.absolute() and base.is_dir() and not base.is_symlink():
+        raise StartError(f"The servers' users do not get at {base}. Let them pass: chmod o+x '{_barrier(base)}'")
+    found.mkdir(exist_ok=True)
     if found.is_symlink() or found.stat().st_uid != os.geteuid():
         raise StartError(f"{found} belongs to somebody else; remove it")
+    if os.geteuid() == 0:
+        found.chmod(0o711)
     if found != base.absolute() and not base.is_symlink():
         base.symlink_to(found)
+
+
+def _barrier(base: Path) -> Path | None:
+    """The first directory on the way to `base` that only its owner may pass."""
+    way = reversed(base.absolute().parents)
+    return next((each for each in way if each.exists() and not each.stat().st_mode & 0o001), None)
 
 
 def _give(path: Path, user: str | None) -> None:

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from shopctl.audit.finding import Finding
-from shopctl.console import err, out
+from shopctl.console import err, fail, out
+from shopctl.options import finite
 from shopctl.place import Place
 
 EXAMPLES = 3
@@ -28,24 +29,29 @@ def audit(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="Ids of events that are to be dead letters, one a line."),
     ] = None,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait at the most until all holds.")] = 0,
+    wait: Annotated[
+        float, typer.Option(min=0, max=86_400, callback=finite, help="Seconds to wait until all holds.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """Check that nothing is oversold, charged twice or lost. The shop should be quiet: see --wait."""
     # Here, not above: other commands need not wait for the clients of three kinds of server to load.
-    from shopctl.audit.orders import read_attempts
+    from shopctl.audit.orders import read_attempts, read_ids
     from shopctl.audit.run import check
-    from shopctl.audit.sources import UNREADABLE, Addresses
+    from shopctl.audit.sources import UNREADABLE, Addresses, Unreadable
 
     place = Place.here()
     try:
         made = None if attempts is None else read_attempts(attempts)
-        expected = set() if poisoned is None else set(poisoned.read_text().split())
+        expected = set() if poisoned is None else read_ids(poisoned)
+    except (OSError, Unreadable) as error:
+        fail(error, status=2)
+    try:
         findings = asyncio.run(check(Addresses.of(place), place.root, made, expected, wait))
     except UNREADABLE as error:
-        why = f"The shop cannot be read: {error or type(error).__name__}\nIs the shop up? `make status` tells."
-        err.print(why, style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(2) from None
+        fail(
+            f"The shop cannot be read: {error or type(error).__name__}\nIs the shop up? `make status` tells.", status=2
+        )
     if as_json:
         print(json.dumps([{"ok": each.ok, **asdict(each)} for each in findings], indent=2))
     else:

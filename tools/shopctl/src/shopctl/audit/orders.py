@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import asyncpg
@@ -14,9 +14,10 @@ import msgspec
 from shopctl.audit.finding import Finding
 from shopctl.audit.sources import Sources, Unreadable
 
-__all__ = ["Attempt", "a4", "a5", "a8", "a10", "read_attempts"]
+__all__ = ["Attempt", "a4", "a5", "a8", "a10", "read_attempts", "read_ids"]
 
 SAMPLE = 200
+LAST_SECOND = 253_402_300_799  # of the year 9999
 
 # Kept apart from the order service's own table on purpose: this is the second opinion.
 LEGAL = {
@@ -58,7 +59,7 @@ class Attempt(msgspec.Struct):
     body: dict[str, Any]
     status: int | None = None
     order_id: UUID | None = None
-    at: float | None = None
+    at: Annotated[float, msgspec.Meta(ge=0, le=LAST_SECOND)] | None = None
 
     @property
     def request_hash(self) -> bytes:
@@ -66,11 +67,23 @@ class Attempt(msgspec.Struct):
 
 
 def read_attempts(file: Path) -> list[Attempt]:
+    """Raises Unreadable, which names the line."""
+    decoder, attempts = msgspec.json.Decoder(Attempt), []
+    for number, line in enumerate(file.read_bytes().splitlines(), 1):
+        try:
+            attempts += [decoder.decode(line)] if line.strip() else []
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            wanted = 'each line is an attempt, such as {"key": "…", "body": {}, "status": 202}'
+            raise Unreadable(f"{file}, line {number}: {error}; {wanted}") from error
+    return attempts
+
+
+def read_ids(file: Path) -> set[str]:
     """Raises Unreadable."""
     try:
-        return msgspec.json.Decoder(Attempt).decode_lines(file.read_bytes())
-    except msgspec.DecodeError as error:
-        raise Unreadable(f"{file}: {error}") from error
+        return set(file.read_text(encoding="utf-8").split())
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"{file}: no text, but ids are wanted, one a line") from error
 
 
 async def a4(sources: Sources, attempts: Sequence[Attempt] | None) -> Finding:

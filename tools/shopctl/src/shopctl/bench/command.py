@@ -10,19 +10,25 @@ import typer
 from chassis.testing.processes import StartError
 from shopctl import runtime
 from shopctl.bench.figures import Figure, table
-from shopctl.console import err, fail, interruptible, out
+from shopctl.console import err, fail, interruptible, show
+from shopctl.options import finite
 
 SECTIONS = ("checkout", "hot-sku", "reads", "cart", "idle", "memory")
 
 
 def bench(
     only: Annotated[str, typer.Option(help="Some sections alone, with commas between.")] = ",".join(SECTIONS),
-    orders: Annotated[int, typer.Option(min=10, help="Orders at saturation.")] = 4000,
+    orders: Annotated[int, typer.Option(min=10, max=1_000_000, help="Orders at saturation.")] = 4000,
     seconds: Annotated[
-        float, typer.Option(min=1, help="Of orders at the fixed rate, each kind of read, and rest.")
+        float,
+        typer.Option(
+            min=1, max=86_400, callback=finite, help="Of orders at the fixed rate, each kind of read, and rest."
+        ),
     ] = 10,
-    rate: Annotated[float, typer.Option(min=1, help="The fixed rate, orders a second.")] = 50,
-    stock: Annotated[int, typer.Option(min=512, help="Units of the hot SKU.")] = 20_000,
+    rate: Annotated[
+        float, typer.Option(min=1, max=10_000, callback=finite, help="The fixed rate, orders a second.")
+    ] = 50,
+    stock: Annotated[int, typer.Option(min=512, max=1_000_000, help="Units of the hot SKU.")] = 20_000,
     up: Annotated[bool, typer.Option("--up", help="Restart the shop first, and time that too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
@@ -49,4 +55,4 @@ def bench(
     if as_json:
         print(json.dumps([asdict(figure) for figure in figures], indent=2))
     else:
-        out.print(table(figures))
+        show(table(figures))

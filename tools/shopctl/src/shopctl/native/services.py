@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chassis.testing.processes import Command, answers
-from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, Place
+from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, PSP_DATABASE, Place
 
 DEVELOPMENT = {"ENVIRONMENT": "development", "ADMIN_EMAIL": ADMIN_EMAIL, "ADMIN_PASSWORD": ADMIN_PASSWORD}
 
@@ -70,7 +70,7 @@ def services(place: Place) -> list[Service]:
             **webhook_secret,
         },
         "psp": {
-            "PSP_DATABASE": str(place.run / "psp.sqlite"),
+            "PSP_DATABASE": str(place.run / PSP_DATABASE),
             "WEBHOOK_URL": f"{url('payment')}/api/payments/webhooks/psp",
             **webhook_secret,
         },

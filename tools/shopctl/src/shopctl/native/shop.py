@@ -1,7 +1,6 @@
 """The shop's processes by name: start, find, stop and kill each, and all of them in the right order."""
 
 import os
-import shutil
 import signal
 import threading
 import time
@@ -110,9 +109,9 @@ class NativeShop:
 
     def reset(self) -> None:
         """Stop all and remove data, logs and secrets."""
+        self.place.forget_secrets()
         self.down()
-        shutil.rmtree(self.place.data, ignore_errors=True)
-        shutil.rmtree(self.place.run, ignore_errors=True)
+        self.place.remove()
 
     def _check_ports(self, names: list[str]) -> None:
         wanted = [*names, *(["rabbitmq-dist"] if "rabbitmq" in names else [])]

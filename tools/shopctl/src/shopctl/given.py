@@ -1,0 +1,47 @@
+"""What the environment may say of a shop. What cannot be meant is refused here, in a line that says what may be."""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from chassis.testing.processes import StartError
+
+__all__ = ["address", "port_offset", "text"]
+
+
+def text(name: str) -> str | None:
+    """The variable's value, or what stands in the file that NAME_FILE names; None if neither is set."""
+    if value := os.environ.get(name):
+        return value
+    path = os.environ.get(f"{name}_FILE")
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise StartError(f"{name}_FILE: {path} cannot be read: {reason}.") from None
+
+
+def address(name: str, like: str) -> str | None:
+    """A URL with the scheme of `like`, or the same with TLS, and a host. It may hold a password, so it is not shown."""
+    value = text(name)
+    if value is None:
+        return None
+    scheme = like.partition(":")[0]
+    try:
+        url = urlsplit(value)
+        good = url.scheme in (scheme, f"{scheme}s") and url.hostname and url.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise StartError(f"{name} must look like {like}.")
+    return value.rstrip("/")
+
+
+def port_offset(highest: int) -> int:
+    """SHOP_PORT_OFFSET, which `highest` can bear and stay a port."""
+    value, most = os.environ.get("SHOP_PORT_OFFSET", "").strip() or "0", 65_535 - highest
+    if not (value.isascii() and value.isdigit() and len(value) <= 5 and int(value) <= most):
+        raise StartError(f"SHOP_PORT_OFFSET is {value!r}; it may be a whole number from 0 to {most}.")
+    return int(value)
