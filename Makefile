@@ -6,6 +6,12 @@ SHOPCTL := $(BIN)/shopctl
 INSTALLED := .venv/.installed
 PACKAGES := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml)
 
+# A virtual environment knows its own path and its Python's: where the clone was moved or copied, or that Python has gone,
+# it is made anew.
+ifneq ($(shell test -x $(BIN)/python && grep -qsF "$$(pwd -P)/$(BIN)/python" $(SHOPCTL) && echo good),good)
+.PHONY: $(INSTALLED)
+endif
+
 # Images are IMAGES/<service>:TAG; REGISTRY stands for IMAGES=REGISTRY/quayside.
 ifdef REGISTRY
 export REGISTRY
@@ -27,8 +33,8 @@ help:  ## Print this list
 up: $(INSTALLED)  ## Start the shop and fill its shelves; harmless when it runs
 	@$(SHOPCTL) up
 
-down:  ## Stop the shop; the data stays
-	@test ! -x $(SHOPCTL) || $(SHOPCTL) down
+down: $(if $(wildcard $(BIN)),$(INSTALLED))  ## Stop the shop; the data stays
+	@test ! -d $(BIN) || $(SHOPCTL) down
 
 status: $(INSTALLED)  ## Show what runs, what it weighs and what waits in it
 	@$(SHOPCTL) status

@@ -9,6 +9,12 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     exit 1
 fi
 
+# Scripts begin with the path of their Python, which is another one where the clone was moved or copied.
+if [ -d .venv ] && ! { [ -x .venv/bin/python ] && grep -qsF "$(pwd -P)/.venv/bin/python" .venv/bin/pip; }; then
+    echo "This clone was moved, or its Python has gone: making .venv anew …"
+    rm -rf .venv
+fi
+
 if [ ! -x .venv/bin/pip ]; then
     if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
@@ -16,6 +22,7 @@ if [ ! -x .venv/bin/pip ]; then
             exit 1
         fi
         echo "Installing python3-venv …"
+        umask 022 # what it installs is everybody's
         apt-get -qq update
         DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends python3-venv >/dev/null
     fi

@@ -274,11 +274,9 @@ def test_the_back_office_refunds_in_full(shopper, admin) -> None:
     assert admin.sees(sku, 2)
 
 
-def test_an_order_that_stays_open_expires(shop, shopper, admin, provider, monkeypatch) -> None:
-    monkeypatch.setenv("ORDER_TTL_SECONDS", "2")
-    monkeypatch.setenv("SWEEP_SECONDS", "0.5")
+def test_an_order_that_stays_open_expires(shop, shopper, admin, provider) -> None:
     shop.stop("order")
-    shop.start("order")
+    shop.start("order", ORDER_TTL_SECONDS="2", SWEEP_SECONDS="0.5")
     try:
         provider.post("/sandbox/faults", json={"mode": "error500"}).raise_for_status()
         sku = admin.product(stock=2)
@@ -288,7 +286,6 @@ def test_an_order_that_stays_open_expires(shop, shopper, admin, provider, monkey
         assert shopper.waits_for(id, "EXPIRED", seconds=60) == "EXPIRED"
         assert admin.sees(sku, 2)
     finally:
-        monkeypatch.undo()
         shop.stop("order")
         shop.start("order")
 

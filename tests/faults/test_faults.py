@@ -1,7 +1,6 @@
 """Parts of the shop die, stall and lie under a flow of orders; afterwards everything agrees."""
 
 import asyncio
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -129,12 +128,8 @@ def reversed_queue(shop: Shop, service: str, *, messages: int) -> Iterator[None]
 
 def set_consuming(shop: Shop, service: str, on: bool) -> None:
     """Restarts a service as API alone, or as API and worker."""
-    os.environ["ROLE"] = "all" if on else "api"
-    try:
-        shop.stop(service)
-        shop.start(service)
-    finally:
-        del os.environ["ROLE"]
+    shop.stop(service)
+    shop.start(service, ROLE="all" if on else "api")
 
 
 async def reverse(url: str, queue: str, messages: int) -> None:

@@ -63,6 +63,13 @@ def test_an_empty_variable_is_not_set(refusal: Callable[[], list[str]], monkeypa
     assert refusal() == ["shelf: DATABASE_URL is not set; set it, or DATABASE_URL_FILE"]
 
 
+def test_words_are_taken_in_any_case(monkeypatch: pytest.MonkeyPatch):
+    for name, value in {"LOG_LEVEL": "INFO", "ROLE": "Api", "ENVIRONMENT": "Development"}.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.load("shelf")
+    assert (settings.log_level, settings.role, settings.environment) == ("info", "api", "development")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [

@@ -66,3 +66,9 @@ def test_an_edge_that_does_not_answer_at_all_reaches_nobody() -> None:
         address = server.address
     with pytest.raises(StartError, match="The edge does not reach catalog"):
         edge.wait_for(address, edge.ROUTES, seconds=0.3)
+
+
+def test_no_proxy_stands_between(server: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    edge.wait_for(server.address, edge.ROUTES, seconds=0.3)

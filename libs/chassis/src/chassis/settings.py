@@ -139,6 +139,11 @@ class ServiceSettings(BaseSettings):
             raise ValueError(value.why)
         return value
 
+    @field_validator("environment", "role", "log_level", mode="before")
+    @classmethod
+    def take_any_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
     @field_validator("*")
     @classmethod
     def refuse_placeholder(cls, value: Any, info: ValidationInfo) -> Any:

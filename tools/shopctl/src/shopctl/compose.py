@@ -83,8 +83,9 @@ class ComposeShop:
         self._checked("down", "--remove-orphans", "--volumes", "--timeout", "5")
         self.place.remove()
 
-    def start(self, name: str) -> None:
-        self._checked(*UP, "--no-deps", name)
+    def start(self, name: str, **settings: str) -> None:
+        this_time = json.dumps({"services": {name: {"environment": settings}}})
+        self._checked("--file", "-", *UP, "--no-deps", name, input=this_time)
         edge.wait_for(self.address("edge"), edge.ROUTES if name == "edge" else edge.ROUTES.keys() & {name})
 
     def stop(self, *names: str) -> None:
@@ -174,13 +175,14 @@ class ComposeShop:
         ports = {f"{name.upper()}_PORT": str(self.place.port(name)) for name in ("edge", "psp", "postgres", "rabbitmq")}
         return {**os.environ, **ports, "SHOP_SECRETS": str(self.secrets), "COMPOSE_PROGRESS": "quiet"}
 
-    def _compose(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return _run(*self.command, *arguments, env=self.environment)
+    def _compose(self, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
+        return _run(*self.command, *arguments, env=self.environment, input=input)
 
-    def _checked(self, *arguments: str) -> str:
-        done = self._compose(*arguments)
+    def _checked(self, *arguments: str, input: str = "") -> str:
+        done = self._compose(*arguments, input=input)
         if done.returncode:
-            raise StartError(f"docker compose {arguments[0]} failed:\n{_end(done.stderr)}")
+            command = next(each for each in arguments if each.isalpha())
+            raise StartError(f"docker compose {command} failed:\n{_end(done.stderr)}")
         return done.stdout
 
     def _containers(self) -> list[dict[str, Any]]:
@@ -236,7 +238,7 @@ def _inspect(container: str) -> dict[str, Any]:
 
 
 def _run(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, **options)
+    return subprocess.run(argv, **{"input": "", **options}, capture_output=True, text=True, errors="replace")
 
 
 def _end(text: str, lines: int = 8) -> str:

@@ -3,11 +3,14 @@
 import time
 from collections.abc import Iterable
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from chassis.testing.processes import StartError
 
-__all__ = ["ROUTES", "wait_for"]
+__all__ = ["ROUTES", "http", "wait_for"]
+
+http = build_opener(ProxyHandler({}))
+"""Whatever proxy the environment names: it does not know our 127.0.0.1."""
 
 # A path of each service that nobody else knows, to be read by anyone, if only to be refused.
 ROUTES = {
@@ -33,7 +36,7 @@ def wait_for(address: tuple[str, int], services: Iterable[str], seconds: float =
 def _passed_on(url: str) -> bool:
     """Whether the service answers: with a refusal, perhaps, but neither the edge nor another service in its stead."""
     try:
-        with urlopen(url, timeout=5):  # noqa: S310
+        with http.open(url, timeout=5):
             return True
     except HTTPError as error:
         return error.code < 500 and error.code != 404

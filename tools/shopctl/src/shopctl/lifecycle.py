@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from chassis.testing.processes import StartError
-from shopctl import runtime
+from shopctl import given, runtime
 from shopctl import seed as seeding
 from shopctl.console import fail, interruptible, out
 from shopctl.native import packages as system
@@ -22,6 +22,8 @@ def up() -> None:
     """Start what does not run yet, wait until it is ready, and fill the shelves the first time."""
     began = time.monotonic()
     with _changing() as place:
+        if given.text("SHOP_URL"):
+            raise StartError("SHOP_URL names a shop that is elsewhere. Unset it to start one here.")
         shop, why = runtime.starting(place)
         out.print(f"The shop runs {KINDS[shop.runtime]}: {why}.")
         if shop.runtime == "native":

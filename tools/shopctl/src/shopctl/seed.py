@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from urllib.request import urlopen
 
+from shopctl import edge
 from shopctl.console import fail, out
 from shopctl.place import Place
 
@@ -22,5 +22,5 @@ def seed() -> None:
 
 def is_empty(place: Place) -> bool:
     """Whether the shop shows no product."""
-    with urlopen(f"{place.address}/api/catalog/products?limit=1", timeout=10) as answer:  # noqa: S310
+    with edge.http.open(f"{place.address}/api/catalog/products?limit=1", timeout=10) as answer:
         return not json.load(answer)["items"]

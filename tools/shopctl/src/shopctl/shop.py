@@ -44,8 +44,11 @@ class Shop(Protocol):
     def reset(self) -> None:
         """Stop all and remove data and secrets."""
 
-    def start(self, name: str) -> None:
-        """Start one and wait until it is ready. Raises StartError."""
+    def start(self, name: str, **settings: str) -> None:
+        """Start one and wait until it is ready; `ROLE="api"` and the like are its settings this time alone.
+
+        Raises StartError.
+        """
 
     def stop(self, *names: str) -> None:
         """Stop these gracefully."""

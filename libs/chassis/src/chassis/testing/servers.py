@@ -101,12 +101,11 @@ class Valkey:
 
     def prepare(self) -> None:
         user = run_as("redis")
-        own(self.home, user)
+        own(self.home, user)  # where it is started, and so what its `dir` is
         own_settings = f"""\
 bind 127.0.0.1
 port {self.port}
 requirepass {self.password}
-dir {self.home}
 """
         write(self.home / "valkey.conf", self.settings + own_settings, user)
 

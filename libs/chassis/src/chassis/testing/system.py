@@ -12,6 +12,10 @@ from chassis.testing.processes import StartError
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+PLAIN = re.compile(r"[\w ./@+,:=~()&-]*", re.ASCII)
+"""Paths that every server's configuration can hold."""
+
+
 class MissingProgram(StartError):
     """A server's program is not installed."""
 
@@ -80,15 +84,16 @@ def make_passable(directory: Path) -> None:
 
 
 def reachable(base: Path) -> Path:
-    """Where servers' data go: `base`, or a directory under /var/tmp when their users cannot reach `base`.
+    """Where servers' data go: `base`, or a directory under /var/tmp when they cannot be told of `base` or get there.
 
-    That happens to root alone, with a clone in a private home directory. `make_reachable` makes it, and a link from
-    `base`: that holds when the clone is moved.
+    A quotation mark or an umlaut is too much for the configuration of some; and as root, with a clone in a private
+    home directory, their users cannot pass. `make_reachable` makes it, and a link from `base`: that holds when the
+    clone is moved.
     """
     base = base.absolute()
     if base.is_symlink():
         return base.parent / base.readlink()
-    if os.geteuid() != 0 or not _barrier(base):
+    if PLAIN.fullmatch(str(base)) and not (os.geteuid() == 0 and _barrier(base)):
         return base
     return Path("/var/tmp", f"stores-{hashlib.sha256(str(base).encode()).hexdigest()[:12]}")
 
@@ -102,7 +107,8 @@ def make_reachable(base: Path) -> None:
     make_passable(base.parent)
     found = reachable(base)
     if found != base.absolute() and base.is_dir() and not base.is_symlink():
-        raise StartError(f"The servers' users do not get at {base}. Let them pass: chmod o+x '{_barrier(base)}'")
+        hint = f"let them pass: chmod o+x '{_barrier(base)}'" if _barrier(base) else "move the clone where it was"
+        raise StartError(f"The servers do not get at the data in {base} any more; {hint}")
     found.mkdir(exist_ok=True)
     if found.is_symlink() or found.stat().st_uid != os.geteuid():
         raise StartError(f"{found} belongs to somebody else; remove it")

@@ -1,15 +1,16 @@
 """A role, a database and the newest schema for each service that has one."""
 
 import asyncio
-import os
 import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import asyncpg
 
 from chassis.testing.processes import StartError
 from chassis.testing.servers import Postgres
 from chassis.testing.system import environment, postgres_program
-from shopctl.native.services import DEVELOPMENT
+from shopctl.native.services import Service, services
 from shopctl.place import DATABASES, Place
 
 
@@ -26,17 +27,23 @@ def make_ready(place: Place, server: Postgres) -> None:
     )
     if done.returncode:
         raise StartError(f"{script.name} failed\n{done.stderr}")
-    os.environ.update(DEVELOPMENT)  # migrations read the same environment as the services: the first accounts
-    for service in DATABASES:
-        migrate(service, place.database_url(service))
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(migrate, (service for service in services(place) if service.name in DATABASES)))
 
 
-def migrate(service: str, url: str) -> None:
-    """Bring a database to its service's newest revision; one look when it is there already."""
+def migrate(service: Service) -> None:
+    """Bring a database to its service's newest revision; one look when it is there already.
+
+    A process of its own, as it reads the service's environment and not ours. Raises StartError.
+    """
     from chassis.db import migrations
 
-    if asyncio.run(revision(url)) != migrations.head(service):
-        migrations.upgrade(service, url)
+    if asyncio.run(revision(service.env["DATABASE_URL"])) == migrations.head(service.name):
+        return
+    argv = [sys.executable, "-m", "chassis.db.migrations", service.name]
+    done = subprocess.run(argv, cwd=service.cwd, env=service.environment, capture_output=True, text=True)
+    if done.returncode:
+        raise StartError(f"The database of {service.name} could not be migrated\n{done.stderr}")
 
 
 async def revision(url: str) -> str | None:

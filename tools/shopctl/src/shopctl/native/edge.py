@@ -44,8 +44,8 @@ class Edge:
                 write(self.home / folder / file.name, file.read_text(), user)
         values = {
             "EDGE_LISTEN": os.environ.get("EDGE_LISTEN") or f"127.0.0.1:{self.port}",
-            "EDGE_PAGES": str(self.home / "pages"),
-            "EDGE_RUN": str(self.home),
+            "EDGE_PAGES": "pages",  # under -p, as all is that nginx reads and writes, so that no path needs quoting
+            "EDGE_RUN": ".",
             "EDGE_TRUSTED_PROXIES": os.environ.get("EDGE_TRUSTED_PROXIES", ""),
             "LB_POLICY": policy,
             "NGINX_LOCAL_RESOLVERS": "127.0.0.1",  # never asked: our servers have addresses, not names
@@ -56,7 +56,7 @@ class Edge:
             write(self.home / f"{target}.conf", _substitute(text, values), user)
 
     def command(self) -> Command:
-        argv = (program("nginx"), "-e", "stderr", "-p", str(self.home), "-c", str(self.home / "nginx.conf"))
+        argv = (program("nginx"), "-e", "stderr", "-p", f"{self.home}/", "-c", "nginx.conf")
         return Command(argv, self.home, environment(), run_as("www-data"))
 
     def ready(self) -> bool:

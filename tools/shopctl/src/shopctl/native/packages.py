@@ -67,7 +67,9 @@ def _apt_get(*arguments: str) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        umask=0o022,  # what it installs is everybody's
         text=True,
+        errors="replace",
     )
     if done.returncode:
         end = "\n".join(done.stdout.splitlines()[-8:])

@@ -1,4 +1,4 @@
-"""The Python services as processes: one table of what each gets in its environment."""
+"""The Python services as processes: one table of what each gets in its environment, which is all it gets."""
 
 import os
 import signal
@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chassis.testing.processes import Command, answers
+from chassis.testing.system import environment
 from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, PSP_DATABASE, Place
 
+# Of our own environment a service gets what its interpreter may need, and these settings: compose.yaml passes the same
+# ones on, and the README lists them. Another program's ROLE or DATABASE_URL is no business of a service.
+INTERPRETER = ("HOME", "LD_LIBRARY_PATH")
+PASSED_ON = ("LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "ORDER_TTL_SECONDS", "PUBLIC_URL", "SWEEP_SECONDS")
 DEVELOPMENT = {"ENVIRONMENT": "development", "ADMIN_EMAIL": ADMIN_EMAIL, "ADMIN_PASSWORD": ADMIN_PASSWORD}
 
 _READY = b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -17,7 +22,7 @@ _READY = b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\
 
 @dataclass(frozen=True)
 class Service:
-    """One uvicorn process; `env` comes on top of our own environment."""
+    """One uvicorn process, and the environment that is the service's own."""
 
     name: str
     port: int
@@ -32,7 +37,12 @@ class Service:
         argv = [sys.executable, "-m", "uvicorn", "--factory", f"{self.name}.main:create"]
         argv += ["--host", "127.0.0.1", "--port", str(self.port), "--loop", "uvloop", "--http", "httptools"]
         argv += ["--no-access-log", "--timeout-graceful-shutdown", "5"]
-        return Command(tuple(argv), self.cwd, {**os.environ, **self.env})
+        return Command(tuple(argv), self.cwd, self.environment)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """All that the process gets."""
+        return {**environment(), **_ours(INTERPRETER), **self.env, **_ours(PASSED_ON)}
 
     def ready(self) -> bool:
         return answers(self.port, _READY, b"HTTP/1.1 200")
@@ -48,7 +58,7 @@ def services(place: Place) -> list[Service]:
     jwks = {"JWKS_URL": f"{url('identity')}/.well-known/jwks.json"}
     webhook_secret = {"PSP_WEBHOOK_SECRET": place.passwords["psp-webhook"]}
     table: dict[str, dict[str, str]] = {
-        "identity": {"DATABASE_URL": database("identity")},
+        "identity": {"DATABASE_URL": database("identity"), "PUBLIC_URL": f"http://localhost:{place.port('edge')}"},
         "catalog": {"DATABASE_URL": database("catalog"), "BROKER_URL": broker("catalog"), **jwks},
         "cart": {
             "VALKEY_URL": place.valkey_url,
@@ -78,3 +88,8 @@ def services(place: Place) -> list[Service]:
     # Each thread of a small process would otherwise keep a heap of its own.
     common = DEVELOPMENT | {"CURRENCY": "EUR", "MALLOC_ARENA_MAX": "2"}
     return [Service(name, place.port(name), common | env, place.run) for name, env in table.items()]
+
+
+def _ours(names: tuple[str, ...]) -> dict[str, str]:
+    """These variables of our own environment, as far as they are set."""
+    return {name: value for name in names if (value := os.environ.get(name))}

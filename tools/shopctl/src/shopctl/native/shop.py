@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from chassis.testing.processes import Process, Server, StartError, spawn, stop_all, wait_ready
@@ -18,6 +18,8 @@ from shopctl.native.services import services
 from shopctl.place import BROKER_USERS, DATABASES, Place
 from shopctl.shop import Report, Row
 
+TIMEOUT = 60.0
+"""Seconds until a process is ready."""
 STORES = ("postgres", "valkey", "rabbitmq", "epmd")
 
 
@@ -63,9 +65,9 @@ class NativeShop:
         """The running process of that name."""
         return Process.load(self.place.pid_file(name))
 
-    def start(self, name: str, timeout: float = 60.0) -> None:
+    def start(self, name: str, **settings: str) -> None:
         """Start one process unless it runs, and wait until it is ready. Raises StartError."""
-        Starter(self).bring_up(name, timeout)
+        Starter(self).bring_up(name, settings)
 
     def stop(self, *names: str) -> None:
         """First what serves, then the stores it needs, at last the port mapper that RabbitMQ signs off from."""
@@ -179,7 +181,7 @@ class Starter:
             self._cancelled.set()
             pool.shutdown(cancel_futures=True)
 
-    def bring_up(self, name: str, timeout: float = 60.0) -> None:
+    def bring_up(self, name: str, settings: Mapping[str, str] | None = None) -> None:
         """Start `name` unless it runs, and wait until it is ready."""
         began = time.monotonic()
         server, log = self.shop.servers[name], self.shop.place.log(name)
@@ -187,10 +189,11 @@ class Starter:
         if process is None:
             self.shop.place.make()
             server.prepare()
-            process = spawn(server.command(), log)
+            command = server.command()
+            process = spawn(replace(command, env={**command.env, **(settings or {})}), log)
             process.save(self.shop.place.pid_file(name))
             self.started.append(name)
-        wait_ready(server, process, log, timeout, self._cancelled)
+        wait_ready(server, process, log, TIMEOUT, self._cancelled)
         if name in self.started:
             self._report(name, time.monotonic() - began)
 

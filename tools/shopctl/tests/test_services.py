@@ -1,0 +1,70 @@
+"""A service gets what is its own and what the README lists, and nothing else of the caller's environment."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from shopctl.native.services import PASSED_ON, Service, services
+from shopctl.place import Place
+
+ROOT = Path(__file__).parents[3]
+STRANGERS = {
+    "ROLE": "admin",
+    "ENVIRONMENT": "staging",
+    "DATABASE_URL": "mysql://elsewhere",
+    "DATABASE_URL_FILE": "/nowhere",
+    "BROKER_URL": "amqp://elsewhere",
+    "CURRENCY": "USD",
+    "ADMIN_EMAIL": "me@elsewhere.example",
+    "ADMIN_PASSWORD": "mine",
+    "PORT": "80",
+    "http_proxy": "http://proxy.example:3128",
+    "ALL_PROXY": "socks5://proxy.example",
+    "PYTHONPATH": "/elsewhere",
+    "PYTHONIOENCODING": "ascii",
+    "PGSSLMODE": "require",
+    "LC_ALL": "C",
+    "UVICORN_WORKERS": "4",
+}
+# What compose.yaml takes that is no service's setting: shopctl's own words for it, and the images.
+COMPOSE = {"EDGE_BIND", "EDGE_PORT", "IMAGES", "POSTGRES_PORT", "PSP_PORT", "RABBITMQ_PORT", "SHOP_SECRETS", "TAG"}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(ROOT, tmp_path / "run", offset=24_000)
+
+
+def of(place: Place, name: str) -> Service:
+    (found,) = [service for service in services(place) if service.name == name]
+    return found
+
+
+def test_another_program_s_variables_do_not_reach_a_service(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {service.name: service.environment for service in services(place)}
+    for name, value in STRANGERS.items():
+        monkeypatch.setenv(name, value)
+    assert {service.name: service.environment for service in services(place)} == before
+
+
+def test_what_is_passed_on_reaches_a_service_and_empty_counts_as_unset(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+    monkeypatch.setenv("PUBLIC_URL", "")
+    assert of(place, "order").environment["LOG_LEVEL"] == "DEBUG"
+    assert of(place, "identity").environment["PUBLIC_URL"] == "http://localhost:32080"
+
+
+def test_identity_names_the_address_that_callers_use(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PUBLIC_URL", raising=False)
+    assert of(place, "identity").environment["PUBLIC_URL"] == place.address
+    monkeypatch.setenv("PUBLIC_URL", "https://shop.example")
+    assert of(place, "identity").environment["PUBLIC_URL"] == "https://shop.example"
+
+
+def test_compose_passes_the_same_on_and_the_readme_lists_it() -> None:
+    taken = set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_text()))
+    assert taken - COMPOSE == {*PASSED_ON, "LB_POLICY"}
+    assert {name for name in taken - COMPOSE if f"`{name}`" not in (ROOT / "README.md").read_text()} == set()
