@@ -1,5 +1,6 @@
 """Fixtures for every test of the project: the stores of `chassis.testing`, with this shop's topology."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,19 @@ from hypothesis import settings
 
 from shopctl.native.definitions import render
 from shopctl.place import BROKER_USERS
+
+SETTINGS = {
+    *("ADMIN_EMAIL", "ADMIN_PASSWORD", "AUDIENCE", "BROKER_URL", "CURRENCY", "DATABASE_URL", "ENVIRONMENT", "ISSUER"),
+    *("JWKS_URL", "LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "PUBLIC_URL", "ROLE", "VALKEY_URL"),
+    *("EDGE_BIND", "EDGE_LISTEN", "LB_POLICY", "ORDER_TTL_SECONDS", "SWEEP_SECONDS"),
+}
+
+# Tests give services, stores and shopctl what they take from the environment; what the caller's holds is none of it.
+# Their files are read by servers that run as other users when root starts them.
+for name in list(os.environ):
+    if name.startswith(("PG", "SHOP_")) or name in SETTINGS:
+        del os.environ[name]
+os.umask(0o022)
 
 pytest_plugins = ["chassis.testing.fixtures"]
 

@@ -60,6 +60,6 @@ def new_shopper(shop: Shop) -> Callable[[], Shopper]:
 @pytest.fixture
 def provider(shop: Shop) -> Iterator[httpx2.Client]:
     """The sandbox provider's own door; its faults are over when the test is."""
-    with httpx2.Client(base_url=shop.place.psp_url, timeout=10) as client:
+    with httpx2.Client(base_url=shop.place.psp_url, timeout=10, trust_env=False) as client:
         yield client
         client.post("/sandbox/faults", json={"mode": "none"}).raise_for_status()

@@ -84,7 +84,7 @@ class Flow:
 
     def _shop(self) -> None:
         try:
-            with httpx2.Client(base_url=self.url, timeout=5) as http:
+            with httpx2.Client(base_url=self.url, timeout=5, trust_env=False) as http:
                 token = self._until_answered(lambda: http.post("/api/identity/guests")).json()["access_token"]
                 http.headers["Authorization"] = f"Bearer {token}"
                 while not self._stop.is_set():

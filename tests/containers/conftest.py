@@ -122,7 +122,7 @@ def serve_psp(docker: Docker, wait_for: Answers) -> Serve:
         container = docker("run", "--detach", "--publish", "127.0.0.1::8000", *HARDENED, *environment, image)
         try:
             address = docker("port", container, "8000")
-            with httpx2.Client(base_url=f"http://{address}", timeout=10) as client:
+            with httpx2.Client(base_url=f"http://{address}", timeout=10, trust_env=False) as client:
                 wait_for(client, "/health/ready")
                 yield container, client
         finally:

@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 from counts import answered, read_catalogue
 
 from chassis.testing.processes import StartError
 from shopctl.compose import ComposeShop
+from shopctl.edge import http
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -146,7 +146,7 @@ def served(shop: ComposeShop, name: str) -> dict[str, int]:
 
 def metrics(container: str) -> str:
     (network,) = json.loads(docker("inspect", container))[0]["NetworkSettings"]["Networks"].values()
-    with urlopen(f"http://{network['IPAddress']}:8000/metrics", timeout=10) as answer:
+    with http.open(f"http://{network['IPAddress']}:8000/metrics", timeout=10) as answer:
         return answer.read().decode()
 
 

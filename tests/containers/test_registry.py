@@ -19,7 +19,7 @@ def registry(docker, wait_for) -> Iterator[httpx2.Client]:
     container = docker("run", "--detach", "--publish", "127.0.0.1::5000", "registry:3")
     try:
         port = docker("port", container, "5000").rpartition(":")[2]
-        with httpx2.Client(base_url=f"http://localhost:{port}") as client:
+        with httpx2.Client(base_url=f"http://localhost:{port}", trust_env=False) as client:
             wait_for(client, "/v2/")
             yield client
     finally:

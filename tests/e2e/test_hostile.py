@@ -314,7 +314,7 @@ def test_a_bad_token_opens_nothing(shop, admin) -> None:
     guarded = [route for route in routes(shop.place.address) if route not in OPEN]
     assert len(guarded) > 15
     tokens = {**bad_tokens(admin.http), **signed_tokens(shop)}
-    with httpx2.Client(base_url=shop.place.address, timeout=15) as http:
+    with httpx2.Client(base_url=shop.place.address, timeout=15, trust_env=False) as http:
         for wrong, token in tokens.items():
             for route in guarded:
                 answer = send(http, route, json=BODIES.get(route), headers={"Authorization": f"Bearer {token}"})
@@ -325,7 +325,7 @@ def test_a_bad_token_opens_nothing(shop, admin) -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer"}, {"Authorization": "Basic YTpi"}])
 def test_without_a_token_nothing_opens(shop, headers: dict[str, str]) -> None:
-    with httpx2.Client(base_url=shop.place.address, timeout=15) as http:
+    with httpx2.Client(base_url=shop.place.address, timeout=15, trust_env=False) as http:
         for route in routes(shop.place.address):
             if route not in OPEN:
                 assert refusal(send(http, route, json=BODIES.get(route), headers=headers)) == (401, "token-required")

@@ -83,7 +83,8 @@ def run_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="edge-"))
     (folder / "tmp").mkdir()
     for part in ("pages", "balancing"):
-        shutil.copytree(NGINX / part, folder / part)
+        shutil.copytree(NGINX / part, folder / part, copy_function=shutil.copyfile)
+        (folder / part).chmod(0o755)
     if os.geteuid() == 0:
         for path in (folder, folder / "tmp"):
             os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
@@ -137,7 +138,7 @@ async def nginx(folder: Path, upstreams: dict[str, Upstream], settings: Mapping[
             while not await _listens(port):
                 assert process.returncode is None, "nginx has stopped; its words are above"
                 await asyncio.sleep(0.02)
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=15) as client:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=15, trust_env=False) as client:
             yield Edge(port, client, upstreams)
     finally:
         if process.returncode is None:

@@ -1,9 +1,12 @@
 """A process is found again by its pid file, never mistaken for another, and stopped with all it started."""
 
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,5 +81,52 @@ def test_data_go_where_the_stores_users_get_when_the_clone_is_private(tmp_path: 
         assert found.parent == Path("/var/tmp")
         assert (private / "data").readlink() == found
         assert reachable(private / "data") == found
+        moved = private.rename(tmp_path / "moved")
+        make_reachable(moved / "data")
+        assert reachable(moved / "data") == found
     finally:
         found.rmdir()
+
+
+def test_data_go_where_every_server_can_be_told_of(tmp_path: Path) -> None:
+    odd = tmp_path / 'quo"te $HOME ü'
+    found = reachable(odd / "data")
+    make_reachable(odd / "data")
+    try:
+        assert found.parent == Path("/var/tmp")
+        assert (odd / "data").readlink() == found
+    finally:
+        found.rmdir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts servers as other users")
+def test_a_strict_umask_keeps_no_server_from_its_data(strict_umask: None) -> None:
+    top = Path(tempfile.mkdtemp())
+    top.chmod(0o711)
+    try:
+        base = top / "state" / "run" / "data"
+        make_reachable(base)
+        assert reachable(base) == base
+        assert all(each.stat().st_mode & 0o001 for each in (base, *base.parents))
+    finally:
+        shutil.rmtree(top)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts servers as other users")
+def test_data_that_were_shut_away_are_not_begun_anew(tmp_path: Path) -> None:
+    top = Path(tempfile.mkdtemp())
+    top.chmod(0o711)
+    try:
+        make_reachable(top / "data")
+        top.chmod(0o700)
+        with pytest.raises(StartError, match=f"chmod o\\+x '{top}'"):
+            make_reachable(top / "data")
+    finally:
+        shutil.rmtree(top)
+
+
+@pytest.fixture
+def strict_umask() -> Iterator[None]:
+    before = os.umask(0o077)
+    yield
+    os.umask(before)

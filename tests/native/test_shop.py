@@ -9,10 +9,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 
+from shopctl.edge import http
 from shopctl.native import ports
 from shopctl.native.shop import NativeShop
 from shopctl.place import PORTS, Place
@@ -39,7 +39,7 @@ class Lab:
         return {name: process.pid for name in self.shop.servers if (process := self.shop.process(name))}
 
     def products(self) -> int:
-        with urlopen(f"{self.shop.place.address}/api/catalog/categories") as answer:
+        with http.open(f"{self.shop.place.address}/api/catalog/categories") as answer:
             return sum(category["products"] for category in json.load(answer)["items"])
 
     def leftovers(self) -> list[str]:

@@ -80,7 +80,7 @@ def serve(tmp_path: Path, webhook_url: str) -> Serve:
             await asyncio.sleep(0.01)
             assert not running.done()
         port = server.servers[0].sockets[0].getsockname()[1]
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False) as client:
             yield client
         server.should_exit = True
         await running

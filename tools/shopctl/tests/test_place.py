@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shopctl.native import packages, ports
-from shopctl.place import PORTS, Place
+from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, PORTS, Place
 
 
 def test_passwords_are_generated_once_and_private(tmp_path: Path) -> None:
@@ -39,3 +39,21 @@ def test_an_ordinary_user_is_told_the_one_line_to_run(monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(packages.PackagesMissing, match="sudo apt-get install -y rabbitmq-server nginx"):
         packages.ensure()
+
+
+def test_removing_a_shop_leaves_what_is_not_its_own(tmp_path: Path) -> None:
+    place = Place(tmp_path, tmp_path / "run")
+    place.make()
+    place.log("order").touch()
+    (place.run / "letter.txt").touch()
+    assert place.passwords
+    place.remove()
+    assert [path.name for path in place.run.iterdir()] == ["letter.txt"]
+
+
+def test_the_account_of_another_shop_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(tmp_path, tmp_path / "run")
+    monkeypatch.setenv("ADMIN_PASSWORD", "of something else")
+    assert place.admin == (ADMIN_EMAIL, ADMIN_PASSWORD)
+    monkeypatch.setenv("SHOP_URL", "https://shop.example/")
+    assert (place.admin[1], place.address) == ("of something else", "https://shop.example")

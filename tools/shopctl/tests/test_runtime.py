@@ -7,6 +7,7 @@ import pytest
 
 from chassis.testing.processes import StartError
 from shopctl import runtime
+from shopctl.compose import ComposeShop
 from shopctl.place import Place
 
 
@@ -76,3 +77,11 @@ def test_two_runtimes_do_not_run_one_shop(place: Place, monkeypatch: pytest.Monk
     monkeypatch.setenv("RUNTIME", "compose")
     with pytest.raises(StartError, match="RUNTIME=native make down"):
         runtime.starting(place)
+
+
+def test_containers_may_read_what_is_mounted_whatever_the_umask_of_the_clone(tmp_path: Path) -> None:
+    file = tmp_path / "deploy" / "valkey" / "valkey.conf"
+    file.parent.mkdir(parents=True, mode=0o700)
+    file.touch(mode=0o600)
+    ComposeShop(Place(tmp_path, tmp_path / "run")).open_mounts()
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o644, 0o755)

@@ -63,6 +63,7 @@ class ComposeShop:
     def up(self, report: Report = lambda name, seconds: None) -> list[str]:
         began, before = time.monotonic(), {each["ID"] for each in self._running()}
         self.write_secrets()
+        self.open_mounts()
         if not os.environ.get("TAG"):
             self._build()
             report("images", time.monotonic() - began)
@@ -158,6 +159,13 @@ class ComposeShop:
             # Whoever may enter the directory may read them, which is us, and the container that has it mounted.
             write(self.secrets / name, text, user=None)
             (self.secrets / name).chmod(0o444)  # whatever the umask
+
+    def open_mounts(self) -> None:
+        """Containers' users read what is mounted of deploy/, whatever umask the clone was made under."""
+        for path in (self.place.root / "deploy").rglob("*"):
+            mode, wanted = path.stat().st_mode, 0o555 if path.is_dir() else 0o444
+            if mode & wanted != wanted:
+                path.chmod(mode | wanted)
 
     def _build(self) -> None:
         done = _run("docker", "buildx", "bake", "--progress", "plain", cwd=self.place.root)

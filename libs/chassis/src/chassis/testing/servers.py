@@ -184,7 +184,8 @@ log.console = true
             "RABBITMQ_CONFIG_FILE": f"{home}/rabbitmq.conf",
             "RABBITMQ_ADVANCED_CONFIG_FILE": f"{home}/none.config",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{home}/enabled_plugins",
-            "RABBITMQ_MNESIA_BASE": f"{home}/mnesia",
+            # Relative, as quorum queues note the path, and would not find themselves where the data were moved.
+            "RABBITMQ_MNESIA_BASE": "mnesia",
             "RABBITMQ_LOG_BASE": home,
             "RABBITMQ_LOGS": "-",
             # Unbound: two brokers on one machine would share the first core.

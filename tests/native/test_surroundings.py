@@ -1,0 +1,111 @@
+"""`make up` wherever a clone lies and whoever calls it: paths with spaces, root's strict umask, a proxy that knows no
+127.0.0.1, other programs' variables, a terminal without check marks; and once more after everything was moved."""
+
+import json
+import os
+import shutil
+import site
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shopctl.edge import http
+from shopctl.native import ports
+from shopctl.place import PORTS
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("Makefile", "deploy", "libs", "requirements", "services", "tools")
+NOWHERE = "http://127.0.0.1:9"
+CALLER = {
+    **dict.fromkeys(("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"), NOWHERE),
+    **{"ROLE": "worker", "ENVIRONMENT": "staging", "DATABASE_URL": "mysql://elsewhere", "CURRENCY": "USD"},
+    **{"ADMIN_EMAIL": "me@elsewhere.example", "ADMIN_PASSWORD": "mine", "PGSSLMODE": "require", "PORT": "80"},
+    **{"LOG_LEVEL": "INFO", "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONPATH": "/nowhere"},
+}
+
+
+class Clone:
+    """A clone with its own state, made under umask 077 in a directory that the servers' users may pass."""
+
+    def __init__(self, parent: Path) -> None:
+        self.root, self.run = parent / "the clone", parent / "its state" / "run"
+        offsets = range(40_000, 56_000, 1000)
+        self.offset = next(each for each in offsets if not any(ports.holder(port + each) for port in PORTS.values()))
+        self.address = f"http://localhost:{PORTS['edge'] + self.offset}"
+        self.root.mkdir()
+        for part in PARTS:
+            if (ROOT / part).is_dir():
+                shutil.copytree(ROOT / part, self.root / part, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / part, self.root / part)
+        for path in (self.root, *self.root.rglob("*")):
+            path.chmod(path.stat().st_mode & 0o700)
+        self.install()
+
+    def install(self) -> None:
+        """What `make setup` does, with the packages of this test's own environment."""
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=self.root, check=True)
+        (packages,) = (self.root / ".venv" / "lib").glob("python*/site-packages")
+        sources = [str(each) for each in self.root.glob("*/*/src")]
+        (packages / "clone.pth").write_text("\n".join([*sources, *site.getsitepackages()]))
+        shopctl = self.root / ".venv" / "bin" / "shopctl"
+        shopctl.write_text(f"#!/bin/sh\nexec '{self.root}/.venv/bin/python' -m shopctl \"$@\"\n")
+        shopctl.chmod(0o700)
+        (self.root / ".venv" / ".installed").touch()
+
+    def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        ours = {"RUNTIME": "native", "SHOP_RUN": str(self.run), "SHOP_PORT_OFFSET": str(self.offset)}
+        return subprocess.run(
+            ["make", *arguments],
+            cwd=self.root,
+            env={**os.environ, **CALLER, **ours},
+            umask=0o077,
+            input="y\n",  # `make reset` asks
+            capture_output=True,
+            text=True,
+            timeout=110,
+        )
+
+    def move(self, parent: Path) -> None:
+        shutil.move(self.root, parent / "elsewhere")
+        shutil.move(self.run.parent, parent / "moved state")
+        self.root, self.run = parent / "elsewhere", parent / "moved state" / "run"
+
+
+@pytest.fixture(scope="module")
+def clone() -> Iterator[Clone]:
+    parent = Path(tempfile.mkdtemp(prefix="a path with spaces "))
+    parent.chmod(0o711)
+    clone = Clone(parent)
+    yield clone
+    assert clone.make("reset").returncode == 0
+    shutil.rmtree(parent)
+
+
+def test_the_shop_comes_up_and_agrees(clone: Clone) -> None:
+    done = clone.make("up")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert clone.address in done.stdout
+    assert done.stdout.isascii()
+    with http.open(f"{clone.address}/.well-known/openid-configuration") as answer:
+        assert json.load(answer)["token_endpoint"].startswith(clone.address)
+    done = clone.make("audit")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_clone_that_was_moved_gets_a_new_environment_and_keeps_its_shop(clone: Clone) -> None:
+    assert "tools/setup.sh" not in clone.make("--dry-run", "up").stdout
+    clone.make("down")
+    clone.move(clone.root.parent)
+    for target in ("up", "status", "down"):
+        assert "tools/setup.sh" in clone.make("--dry-run", target).stdout
+    clone.install()
+    done = clone.make("up")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "products are new" not in done.stdout
+    done = clone.make("audit")
+    assert done.returncode == 0, done.stdout + done.stderr
