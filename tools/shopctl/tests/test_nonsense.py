@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from typer.testing import CliRunner
@@ -116,6 +118,25 @@ def test_a_port_offset_that_is_none_is_named_with_what_may_be(cli: CliRunner) ->
     for command in ("up", "down", "status"):
         result = cli.invoke(app, [command], env={"SHOP_PORT_OFFSET": "60000"})
         assert result.output == "SHOP_PORT_OFFSET is '60000'; it may be a whole number from 0 to 56861.\n"
+
+
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"[]", b"\xff", b"{}"])
+def test_an_address_where_something_else_answers_is_no_shop(cli: CliRunner, body: bytes) -> None:
+    class Hello(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200 if self.path.endswith("/token") else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hello) as server:
+        Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
+        result = cli.invoke(app, ["seed"], env={"SHOP_URL": f"http://127.0.0.1:{server.server_port}"})
+        server.shutdown()
+    assert result.exit_code == 1
+    assert "The shelves could not be filled: POST /api/" in result.output
 
 
 @pytest.mark.parametrize("what", LINES)

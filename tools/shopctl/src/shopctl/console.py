@@ -27,6 +27,11 @@ def fail(message: object, status: int = 1) -> NoReturn:
     raise typer.Exit(status)
 
 
+def reason(error: BaseException) -> str:
+    """What an error says; if it says nothing, as most time-outs do, what it is."""
+    return str(error) or type(error).__name__
+
+
 def show(table: Table) -> None:
     """Print a table as wide as it is: an id is copied from it whole. A narrower terminal breaks the line by itself."""
     width = Measurement.get(out, out.options.update(width=_WIDER_THAN_ANY_TABLE), table).maximum

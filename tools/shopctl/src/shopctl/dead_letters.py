@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from rich.table import Table
 
-from shopctl.console import cell, fail, out, printable
+from shopctl.console import cell, fail, out, printable, reason
 from shopctl.console import show as show_table
 from shopctl.place import CONSUMERS, Place
 
@@ -106,4 +106,4 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except broker.UNREACHABLE as error:
-        fail(f"RabbitMQ does not answer: {error or type(error).__name__}")
+        fail(f"RabbitMQ does not answer: {reason(error)}")

@@ -39,14 +39,17 @@ def up() -> None:
     seconds = time.monotonic() - began
     out.print(f"Started all {len(started)} in {seconds:.1f} s." if started else "All was running already.")
     address = place.address
-    out.print(f"""
+    out.print(
+        f"""
 The shop is open at [bold]{address}[/bold]
 
   back office  {ADMIN_EMAIL} / {ADMIN_PASSWORD}
   shopper      {SHOPPER_EMAIL} / {SHOPPER_PASSWORD}
 
 Try:  curl '{address}/api/catalog/products?q=soap&limit=3'
-""")
+""",
+        soft_wrap=True,
+    )
 
 
 def down() -> None:

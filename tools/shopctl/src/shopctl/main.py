@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from chassis.testing.processes import StartError
 from shopctl import __version__
-from shopctl.console import fail, say_what_can_be_said
+from shopctl.console import fail, reason, say_what_can_be_said
 
 COMMANDS = {
     "up": "shopctl.lifecycle:up",
@@ -69,7 +69,7 @@ class Commands(TyperGroup):
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # whoever read our output has gone
-            fail(f"{error.filename}: {error.strerror}" if error.filename else error)
+            fail(f"{error.filename}: {error.strerror}" if error.filename else reason(error))
 
 
 app = typer.Typer(

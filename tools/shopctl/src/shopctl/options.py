@@ -18,7 +18,7 @@ def moment(text: str) -> datetime:
             f"{text!r} is no time; write it like 2026-11-24T10:00:00Z, 2026-11-24T11:00:00+01:00 or 2026-11-24."
         ) from None
     if time > datetime.now(UTC):
-        raise typer.BadParameter(f"{text} is still to come.")
+        raise typer.BadParameter(f"{text} is still to come; without Z or an offset it is UTC.")
     return time
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from asyncpg import InterfaceError
 
-from shopctl.console import fail, out
+from shopctl.console import fail, out, reason
 from shopctl.options import moment
 from shopctl.place import OUTBOXES, Place
 from shopctl.topology import consumers
@@ -43,7 +43,7 @@ def replay(
         try:
             count = asyncio.run(archive.replay(name, database, broker, since, consumers(place.root)))
         except (*archive.FAILURES, InterfaceError) as error:
-            fail(f"{name}: {error or type(error).__name__}")
+            fail(f"{name}: {reason(error)}")
         out.print(f"{name}: {count} events published again.")
 
 
@@ -56,5 +56,5 @@ def prune(days: Annotated[int, typer.Option(min=1, max=36_500, help="Keep this m
     try:
         archived, received = asyncio.run(archive.prune(urls, datetime.now(UTC) - timedelta(days=days)))
     except (*archive.FAILURES, InterfaceError) as error:
-        fail(error or type(error).__name__)
+        fail(reason(error))
     out.print(f"Removed {archived} archived events and {received} inbox rows.")

@@ -8,7 +8,7 @@ import asyncpg
 import typer
 from rich.table import Table
 
-from shopctl.console import cell, fail, out, show
+from shopctl.console import cell, fail, out, reason, show
 from shopctl.place import Place
 
 app = typer.Typer(help="Payments and refunds.", no_args_is_help=True, add_completion=False)
@@ -31,7 +31,7 @@ def list_(
     try:
         rows = asyncio.run(_select(stuck, limit))
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        fail(f"PostgreSQL: {error or type(error).__name__}")
+        fail(f"PostgreSQL: {reason(error)}")
     if as_json:
         print(json.dumps([dict(row) for row in rows], indent=2, default=str))
         return

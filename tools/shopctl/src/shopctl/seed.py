@@ -4,7 +4,7 @@ import asyncio
 import json
 
 from shopctl import edge
-from shopctl.console import fail, out
+from shopctl.console import fail, out, reason
 from shopctl.place import Place
 
 
@@ -16,7 +16,7 @@ def seed() -> None:
     try:
         added = asyncio.run(shelves.fill(place.address, place.admin))
     except shelves.FAILURES as error:
-        fail(f"The shelves could not be filled: {error}\nIs the shop up? `make status` tells.")
+        fail(f"The shelves could not be filled: {reason(error)}\nIs the shop up? `make status` tells.")
     out.print(f"{added} products are new on the shelves." if added else "All products were on the shelves already.")
 
 

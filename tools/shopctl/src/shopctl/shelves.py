@@ -30,7 +30,7 @@ async def fill(address: str, admin: tuple[str, str]) -> int:
     async with aiohttp.ClientSession(address, timeout=aiohttp.ClientTimeout(30)) as session:
         login = {"grant_type": "password", "username": admin[0], "password": admin[1]}
         token = await _answer(session, "POST", "/api/identity/token", data=login)
-        session.headers["Authorization"] = f"Bearer {token['access_token']}"
+        session.headers["Authorization"] = f"Bearer {token.get('access_token')}"
         slots = asyncio.Semaphore(CONCURRENCY)
         with Progress(console=out, transient=True, disable=not out.is_terminal) as progress:
             task = progress.add_task("Filling the shelves", total=len(products))
@@ -66,10 +66,13 @@ async def _answer(
 ) -> dict[str, str]:
     """The answer's JSON; empty for no content and for the status `known`."""
     async with session.request(method, path, **content) as response:  # type: ignore[arg-type]
-        text = await response.text()
+        text = await response.text(errors="replace")
         if response.status == known:
             return {}
-        if not response.ok:
+        try:
+            answer = json.loads(text or "{}")
+        except ValueError:
+            answer = None
+        if not response.ok or not isinstance(answer, dict):
             raise Refused(f"{method} {path}: {response.status} {text}")
-        answer: dict[str, str] = json.loads(text) if text else {}
         return answer

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from shopctl.audit.finding import Finding
-from shopctl.console import err, fail, out
+from shopctl.console import err, fail, out, reason
 from shopctl.options import finite
 from shopctl.place import Place
 
@@ -49,9 +49,7 @@ def audit(
     try:
         findings = asyncio.run(check(Addresses.of(place), place.root, made, expected, wait))
     except UNREADABLE as error:
-        fail(
-            f"The shop cannot be read: {error or type(error).__name__}\nIs the shop up? `make status` tells.", status=2
-        )
+        fail(f"The shop cannot be read: {reason(error)}\nIs the shop up? `make status` tells.", status=2)
     if as_json:
         print(json.dumps([{"ok": each.ok, **asdict(each)} for each in findings], indent=2))
     else:

@@ -103,10 +103,13 @@ class Sources:
 
     async def _json(self, method: str, url: str, **content: Any) -> dict[str, Any]:
         async with self.http.request(method, url, **content) as response:
-            text = await response.text()
-        if not response.ok:
+            text = await response.text(errors="replace")
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = None
+        if not response.ok or not isinstance(answer, dict):
             raise Unreadable(f"{method} {url}: {response.status} {text}")
-        answer: dict[str, Any] = json.loads(text)
         return answer
 
 

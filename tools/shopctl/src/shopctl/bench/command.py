@@ -10,7 +10,7 @@ import typer
 from chassis.testing.processes import StartError
 from shopctl import runtime
 from shopctl.bench.figures import Figure, table
-from shopctl.console import err, fail, interruptible, show
+from shopctl.console import err, fail, interruptible, reason, show
 from shopctl.options import finite
 
 SECTIONS = ("checkout", "hot-sku", "reads", "cart", "idle", "memory")
@@ -51,7 +51,7 @@ def bench(
             extent = Extent(orders, seconds, rate, stock)
             figures += asyncio.run(run(shop, wanted, extent, lambda name: status.update(f"Measuring {name} …")))
     except (*FAILURES, StartError) as error:
-        fail(f"The measurement failed: {error or type(error).__name__}")
+        fail(f"The measurement failed: {reason(error)}")
     if as_json:
         print(json.dumps([asdict(figure) for figure in figures], indent=2))
     else:
