@@ -85,7 +85,21 @@ def test_data_go_where_the_stores_users_get_when_the_clone_is_private(tmp_path: 
         make_reachable(moved / "data")
         assert reachable(moved / "data") == found
     finally:
-        found.rmdir()
+        shutil.rmtree(found)
+
+
+def test_a_copy_of_a_clone_does_not_get_at_the_other_s_data(tmp_path: Path) -> None:
+    one, other = tmp_path / "ü", tmp_path / "ü copied"
+    make_reachable(one / "data")
+    shutil.copytree(one, other, symlinks=True)
+    make_reachable(other / "data")
+    found = [reachable(each / "data") for each in (one, other)]
+    try:
+        assert found[0] != found[1]
+        assert [(each / "data").readlink() for each in (one, other)] == found
+    finally:
+        for each in found:
+            shutil.rmtree(each)
 
 
 def test_data_go_where_every_server_can_be_told_of(tmp_path: Path) -> None:
@@ -96,7 +110,7 @@ def test_data_go_where_every_server_can_be_told_of(tmp_path: Path) -> None:
         assert found.parent == Path("/var/tmp")
         assert (odd / "data").readlink() == found
     finally:
-        found.rmdir()
+        shutil.rmtree(found)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts servers as other users")

@@ -121,7 +121,7 @@ def test_the_beginning_of_an_id_will_do_as_long_as_it_is_one_id_s(rabbitmq: Brok
         assert "2 dead letters begin with '0192'; give more" in refused.output
     unknown = cli.invoke(app, ["dead-letters", "replay", "order", "0192a", "0193"])
     assert "There is no dead letter 0193." in unknown.output
-    assert asyncio.run(broker.depths(rabbitmq.url("operator")))["order.dead"] == 2  # nothing was sent
+    assert asyncio.run(broker.queues(rabbitmq.url("operator")))["order.dead"].messages == 2  # nothing was sent
 
     sent = cli.invoke(app, ["dead-letters", "replay", "order", "0192a"])
     assert sent.output == "1 sent again.\n"

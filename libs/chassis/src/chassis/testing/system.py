@@ -14,6 +14,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 PLAIN = re.compile(r"[\w ./@+,:=~()&-]*", re.ASCII)
 """Paths that every server's configuration can hold."""
+LINKED_FROM = "linked-from"
 
 
 class MissingProgram(StartError):
@@ -88,10 +89,10 @@ def reachable(base: Path) -> Path:
 
     A quotation mark or an umlaut is too much for the configuration of some; and as root, with a clone in a private
     home directory, their users cannot pass. `make_reachable` makes it, and a link from `base`: that holds when the
-    clone is moved.
+    clone is moved. In a copy of a clone that is still there, the link is not ours.
     """
     base = base.absolute()
-    if base.is_symlink():
+    if base.is_symlink() and not _is_copy(base):
         return base.parent / base.readlink()
     if PLAIN.fullmatch(str(base)) and not (os.geteuid() == 0 and _barrier(base)):
         return base
@@ -114,8 +115,20 @@ def make_reachable(base: Path) -> None:
         raise StartError(f"{found} belongs to somebody else; remove it")
     if os.geteuid() == 0:
         found.chmod(0o711)
-    if found != base.absolute() and not base.is_symlink():
-        base.symlink_to(found)
+    if found != base.absolute():
+        if not base.is_symlink() or _is_copy(base):
+            base.unlink(missing_ok=True)
+            base.symlink_to(found)
+        write(found / LINKED_FROM, str(base.absolute()), user=None)
+
+
+def _is_copy(base: Path) -> bool:
+    """Whether `base` links to what another link, which is still there, was made for."""
+    try:
+        original = Path((base / LINKED_FROM).read_text())
+        return original != base.absolute() and original.readlink() == base.readlink()
+    except OSError:
+        return False
 
 
 def _barrier(base: Path) -> Path | None:
