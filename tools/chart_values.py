@@ -8,10 +8,10 @@ counts as its own. With `--check` nothing is written, and a file that is not up 
 | behind a value | allows |
 | --- | --- |
 | `# one of: a, b` | these |
-| `# from 1`, `# from 0 to 1` | numbers; without it, whole ones from 0 |
-| `# like: ^[A-Z]{3}$` | text that matches |
-| `# each: string`, `# each like: ^[a-z]+$` | lists of such |
-| `# open` | mappings that hold anything, as an empty one may |
+| `# from 1`, `# from 0 to 1`, `# above 0 to 5` | numbers; without it, whole ones from 0 |
+| `# like: ^[A-Z]{3}$` | text that matches; none, too, where there is none by default |
+| `# a: url` | what `chart_kinds.py` says |
+| `# each: string`, `# each a: name` | lists of such |
 """
 
 import json
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from chart_kinds import KINDS
 
 CHARTS = Path(__file__).resolve().parent.parent / "charts"
 BEGIN, END = "<!-- values: from values.yaml, by `make format` -->\n", "<!-- end -->\n"
@@ -34,7 +35,6 @@ class Value:
     default: Any = None
     about: str = ""
     rule: dict[str, Any] = field(default_factory=dict)
-    open: bool = False
     flow: bool = False
     below: dict[str, "Value"] = field(default_factory=dict)
 
@@ -50,13 +50,12 @@ def read(path: Path) -> Value:
 def _value(node: yaml.Node, lines: list[str], default: Any) -> Value:
     value = Value(default)
     if isinstance(node, yaml.MappingNode):
-        value.flow, value.open = bool(node.flow_style), not node.value
+        value.flow = bool(node.flow_style)
         for key, child in node.value:
             below = _value(child, lines, default[key.value])
             if not value.flow:
                 below.about = _above(lines, key.start_mark.line)
                 behind = lines[key.start_mark.line].partition(" # ")[2].strip()
-                below.open = below.open or behind == "open"
                 below.rule = rule(behind)
             value.below[key.value] = below
     return value
@@ -70,13 +69,16 @@ def rule(remark: str) -> dict[str, Any]:
             return {"enum": [word.strip() for word in rest.split(",")]}
         case "like":
             return {"pattern": rest}
+        case "a":
+            return KINDS[rest]
         case "each":
             return {"items": {"type": rest}}
-        case "each like":
-            return {"items": {"type": "string", "pattern": rest}}
-    if kind.startswith("from "):
-        bounds = map(int, kind.removeprefix("from ").split(" to "))
-        return dict(zip(("minimum", "maximum"), bounds, strict=False))
+        case "each a":
+            return {"items": KINDS[rest]}
+    first, _, bounds = kind.partition(" ")
+    if first in ("from", "above"):
+        names = ("minimum" if first == "from" else "exclusiveMinimum", "maximum")
+        return dict(zip(names, map(int, bounds.split(" to ")), strict=False))
     return {}
 
 
@@ -92,7 +94,6 @@ def merge(value: Value, imported: Value) -> None:
     """Adds to `value` what it does not say itself."""
     value.about = value.about or imported.about
     value.rule = value.rule or imported.rule
-    value.open = value.open or imported.open
     for key, other in imported.below.items():
         if key in value.below:
             merge(value.below[key], other)
@@ -114,10 +115,10 @@ def of_chart(chart: Path, library: Value) -> tuple[Value, list[str]]:
 
 
 def schema(value: Value) -> dict[str, Any]:
-    """JSON Schema of a value; mappings take no other keys, unless they are open."""
+    """JSON Schema of a value; mappings take no other keys, unless their kind says so."""
     about = {"description": value.about} if value.about else {}
-    if value.open:
-        return {**about, "type": "object"}
+    if value.rule.get("type") == "object":
+        return {**about, **value.rule}
     if isinstance(value.default, dict) or value.below:
         properties = {key: schema(below) for key, below in value.below.items()}
         return {**about, "type": "object", "properties": properties, "additionalProperties": False}
@@ -128,7 +129,10 @@ def schema(value: Value) -> dict[str, Any]:
     if isinstance(value.default, int):
         return {**about, "type": "integer", "minimum": 0, **value.rule}
     kind = {list: "array", float: "number"}.get(type(value.default), "string")
-    return {**about, "type": kind, **value.rule}
+    found = {**about, "type": kind, **value.rule}
+    if "pattern" in found and value.default == "":
+        found["pattern"] = f"^$|{found['pattern']}"
+    return found
 
 
 def chart_schema(values: Value, inner: list[str]) -> str:
@@ -160,6 +164,8 @@ def allowed(rule: dict[str, Any]) -> str:
     """A rule in words."""
     if "enum" in rule:
         return "({})".format(" or ".join(f"`{each}`" for each in rule["enum"] if each))
+    if "exclusiveMinimum" in rule:
+        return f"(more than {rule['exclusiveMinimum']}, up to {rule['maximum']})"
     if "maximum" in rule:
         return f"({rule['minimum']} to {rule['maximum']})"
     return f"({rule['minimum']} or more)" if rule.get("minimum") else ""

@@ -10,11 +10,13 @@ app.kubernetes.io/instance: {{ .chart.Release.Name | quote }}
 app.kubernetes.io/part-of: quayside
 {{- end }}
 
-{{- /* Metadata of the pods of a Job. Takes the same and values. */ -}}
+{{- /* Metadata of a pod. Takes an app and component; its files count, so that a pod is made anew when they change. */ -}}
 {{- define "common.pod.metadata" -}}
+{{- $own := .annotations | default dict -}}
+{{- if .files }}{{ $_ := include "common.data" . | sha256sum | set $own "quayside.example/files" }}{{ end -}}
 labels: {{- include "common.pod.labels" . | nindent 2 }}
-{{- with .values.podAnnotations }}
-annotations: {{- toYaml . | nindent 2 }}
+{{- with merge (dict) (.values.podAnnotations | default dict) $own }}
+annotations: {{- include "common.texts" . | nindent 2 }}
 {{- end }}
 {{- end }}
 
@@ -33,6 +35,13 @@ labels:
 {{- /* Text as it is, numbers without an exponent. */ -}}
 {{- define "common.text" -}}
 {{ kindIs "string" . | ternary . (toJson .) }}
+{{- end }}
+
+{{- /* A mapping whose values are text to Kubernetes, even where they look like numbers. */ -}}
+{{- define "common.texts" -}}
+{{- range $key, $value := . }}
+{{ quote $key }}: {{ include "common.text" $value | quote }}
+{{- end }}
 {{- end }}
 
 {{- define "common.volume" -}}

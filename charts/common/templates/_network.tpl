@@ -9,15 +9,19 @@ kind: Service
 metadata:
   {{- include "common.metadata" (pick . "chart" "name") | nindent 2 }}
   {{- with $service.annotations }}
-  annotations: {{- toYaml . | nindent 4 }}
+  annotations: {{- include "common.texts" . | nindent 4 }}
   {{- end }}
 spec:
   type: {{ $service.type | default "ClusterIP" }}
   {{- if $open }}
   externalTrafficPolicy: {{ $service.externalTrafficPolicy }}
   {{- end }}
-  {{- with $service.loadBalancerClass }}
+  {{- with and (eq ($service.type | default "") "LoadBalancer") $service.loadBalancerClass }}
   loadBalancerClass: {{ . }}
+  {{- $known := (lookup "v1" "Service" $.chart.Release.Namespace $.name).spec | default dict }}
+  {{- if and (eq ($known.type | default "") "LoadBalancer") (ne ($known.loadBalancerClass | default "") .) }}
+  {{- printf "%s: service.loadBalancerClass is %q and cannot be changed; delete the Service first, and with it its address" $.name ($known.loadBalancerClass | default "") | fail }}
+  {{- end }}
   {{- end }}
   {{- if .affinity }}
   sessionAffinity: ClientIP

@@ -11,12 +11,16 @@ automountServiceAccountToken: false
 apiVersion: v1
 kind: ConfigMap
 metadata: {{- include "common.metadata" (pick . "chart" "name") | nindent 2 }}
-data:
-  {{- range $glob := values .files | sortAlpha }}
-  {{- range $path, $_ := $.chart.Files.Glob $glob }}
-  {{ base $path }}: {{ $.chart.Files.Get $path | toJson }}
-  {{- end }}
-  {{- end }}
+data: {{- include "common.data" . | nindent 2 }}
+{{- end }}
+
+{{- /* An app's files, as a ConfigMap holds them. */ -}}
+{{- define "common.data" -}}
+{{- range $glob := values .files | sortAlpha }}
+{{- range $path, $_ := $.chart.Files.Glob $glob }}
+{{ base $path }}: {{ $.chart.Files.Get $path | toJson }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "common.hpa" }}

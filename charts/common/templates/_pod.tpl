@@ -24,7 +24,7 @@ securityContext:
 priorityClassName: {{ quote . }}
 {{- end }}
 {{- with .values.nodeSelector }}
-nodeSelector: {{- toYaml . | nindent 2 }}
+nodeSelector: {{- include "common.texts" . | nindent 2 }}
 {{- end }}
 # A dead node's pods start elsewhere after 20 s, not after the usual five minutes.
 tolerations:
@@ -65,7 +65,29 @@ env:
 {{- range $name, $secret := .secretEnv }}
   - {name: {{ $name }}, valueFrom: {secretKeyRef: {name: {{ $secret }}, key: {{ $name }}}}}
 {{- end }}
-{{- with .values.extraEnv }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- range .values.extraEnv }}
+  - {{ hasKey . "value" | ternary (merge (dict "value" (include "common.text" .value)) .) . | toJson }}
+{{- end }}
+{{- end }}
+
+{{- /* Takes a dict of name, which is told if the API would refuse them, and resources. */ -}}
+{{- define "common.resources" -}}
+{{- $limits := .resources.limits | default dict -}}
+{{- range $what, $request := .resources.requests -}}
+{{- with get $limits $what -}}
+{{- if gt (include "common.amount" $request | float64) (include "common.amount" . | float64) -}}
+{{- printf "%s: resources.requests.%s is %v, more than resources.limits.%s, %v" $.name $what $request $what . | fail -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+resources: {{- toYaml .resources | nindent 2 }}
+{{- end }}
+
+{{- /* A quantity as a number: 1Gi and 1024Mi are the same. */ -}}
+{{- define "common.amount" -}}
+{{- $text := include "common.text" . -}}
+{{- $units := dict "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 -}}
+{{ mulf (regexFind "^[0-9.]+" $text | float64) (get $units (regexFind "[A-Za-z]+$" $text) | default 1) }}
 {{- end }}
 
 {{- define "common.mounts" -}}

@@ -4,6 +4,7 @@
 {{- if .role }}{{ $app = merge (dict "env" (merge (dict "ROLE" .role) ($app.env | default dict))) $app }}{{ end }}
 {{- $values := $app.values }}
 {{- $pod := dict "chart" $app.chart "name" $app.name "component" .component }}
+{{- if $app.storage }}{{ include "common.claimed" $app }}{{ end }}
 ---
 apiVersion: apps/v1
 kind: {{ if $app.storage }}StatefulSet{{ else }}Deployment{{ end }}
@@ -33,13 +34,8 @@ spec:
     matchLabels: {{- include "common.selector" $pod | nindent 6 }}
   template:
     metadata:
-      labels: {{- include "common.pod.labels" $pod | nindent 8 }}
-      annotations:
-        kubectl.kubernetes.io/default-container: {{ $app.name }}
-        {{- if $app.files }}
-        quayside.example/files: {{ include "common.configmap" $app | sha256sum }}
-        {{- end }}
-        {{- with $values.podAnnotations }}{{ toYaml . | nindent 8 }}{{ end }}
+      {{- $own := dict "kubectl.kubernetes.io/default-container" $app.name }}
+      {{- include "common.pod.metadata" (merge (dict "component" .component "annotations" $own) $app) | nindent 6 }}
     spec:
       {{- include "common.pod" $app | nindent 6 }}
       terminationGracePeriodSeconds: {{ $app.seconds }}
@@ -70,7 +66,7 @@ spec:
             # The address of a pod that goes is in use for a moment yet: it serves on until all have heard.
             preStop: {sleep: {seconds: 8}}
           {{- end }}
-          resources: {{- toYaml .scale.resources | nindent 12 }}
+          {{- include "common.resources" (dict "name" .name "resources" .scale.resources) | nindent 10 }}
           {{- include "common.mounts" $app | nindent 10 }}
       {{- include "common.volumes" $app | nindent 6 }}
   {{- if $app.storage }}
@@ -91,6 +87,21 @@ spec:
 {{- end }}
 
 {{- /*
+A volume's claim cannot be changed by way of its StatefulSet: better told before anything is done than by the API in the
+middle of an upgrade.
+*/ -}}
+{{- define "common.claimed" -}}
+{{- $storage := .values.storage -}}
+{{- range dig "spec" "volumeClaimTemplates" list (lookup "apps/v1" "StatefulSet" .chart.Release.Namespace .name) -}}
+{{- $size := .spec.resources.requests.storage -}}
+{{- $class := .spec.storageClassName | default "" -}}
+{{- if or (ne (include "common.amount" $size) (include "common.amount" $storage.size)) (ne $class $storage.className) -}}
+{{- printf "%s: its volume has storage.size=%s and storage.className=%q, which no upgrade changes; docs/kubernetes.md, Volumes, says how" $.name $size $class | fail -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- /*
 Pods of one kind and one revision apart: never two on a host while another one is free, if possible in several zones.
 A node that is gone or drained does not count, so that its pods may join the others.
 */ -}}
@@ -101,26 +112,4 @@ topologySpreadConstraints:
   {{- list (merge (dict "topologyKey" "kubernetes.io/hostname" "whenUnsatisfiable" .hosts) $common)
       (merge (dict "topologyKey" "topology.kubernetes.io/zone" "whenUnsatisfiable" "ScheduleAnyway") $common)
       | toYaml | nindent 2 }}
-{{- end }}
-
-{{- /*
-The spec of a pod that runs to its end. Takes an app, whose `command` and `task` (the container's name) count, and whose
-`account` is the app that it belongs to.
-*/ -}}
-{{- define "common.task" -}}
-{{ include "common.pod" . }}
-restartPolicy: Never
-containers:
-  - name: {{ .task }}
-    {{- include "common.container" . | nindent 4 }}
-    {{- with .command }}
-    command: {{- toYaml . | nindent 6 }}
-    {{- end }}
-    {{- with .args }}
-    args: {{- toYaml . | nindent 6 }}
-    {{- end }}
-    {{- include "common.env" . | nindent 4 }}
-    resources: {{- toYaml .values.resources | nindent 6 }}
-    {{- include "common.mounts" . | nindent 4 }}
-{{ include "common.volumes" . }}
 {{- end }}

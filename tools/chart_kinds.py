@@ -1,0 +1,66 @@
+"""Kinds of values in charts: what the API or a service would refuse in the middle of an upgrade, as JSON Schema."""
+
+from typing import Any
+
+# Patterns stand in what Helm says of a wrong value: they are kept short enough to read.
+_HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?"
+_PATH = r"[a-z0-9]+([._-]+[a-z0-9]+)*"
+_NAME = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
+_QUALIFIED = r"([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+_BYTE = r"(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+
+
+def _texts(key: str, **rule: Any) -> dict[str, Any]:
+    """A mapping to text, which `--set` may have read as something else."""
+    text = {"type": ["string", "boolean", "number", "null"], **rule}
+    return {"type": "object", "propertyNames": {"pattern": f"^{key}$"}, "additionalProperties": text}
+
+
+def _text(pattern: str, **rule: Any) -> dict[str, Any]:
+    return {"type": "string", "pattern": f"^({pattern})$", **rule}
+
+
+_AMOUNTS = _texts(
+    _QUALIFIED, type=["string", "number"], pattern=r"^[0-9]+(\.[0-9]+)?(m|k|[MGTP]|[KMGTP]i)?$", minimum=0
+)
+
+KINDS: dict[str, dict[str, Any]] = {
+    "url": _text(rf"https?://{_HOST}(/[^ ?#]*)?"),
+    "url of keys": _text(rf"https?://{_HOST}/([^ ?#]*/)?\.well-known/[^ ?#]*"),
+    "registry": _text(rf"[a-z0-9.-]+(:[0-9]{{1,5}})?(/{_PATH})*"),
+    "repository": _text(rf"([a-z0-9.-]+(:[0-9]{{1,5}})?/)?{_PATH}(/{_PATH})*"),
+    "tag": _text(r"|[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"),
+    "digest": _text(r"sha256:[0-9a-f]{64}"),
+    "name": _text(_NAME, maxLength=253),
+    "size": _text(r"[1-9][0-9]*(\.[0-9]+)?(k|[MGTP]|[KMGTP]i)"),
+    "network": _text(
+        rf"({_BYTE}\.){{3}}{_BYTE}(/(3[0-2]|[12]?[0-9]))?"
+        r"|[0-9A-Fa-f]*:[0-9A-Fa-f:]*(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?"
+    ),
+    "schedule": _text("@(yearly|monthly|weekly|daily|hourly)|[0-9A-Z*/,-]+( [0-9A-Z*/,-]+){4}"),
+    "email": _text(r"|[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+"),
+    "key of a Secret": {
+        "type": "object",
+        "properties": {"name": _text(rf"|{_NAME}"), "key": _text(r"|[A-Za-z0-9._-]+")},
+        "additionalProperties": False,
+    },
+    "set of resources": _AMOUNTS,
+    "choice of resources": {
+        "type": "object",
+        "properties": {"requests": _AMOUNTS, "limits": _AMOUNTS},
+        "additionalProperties": False,
+    },
+    "set of annotations": _texts(_QUALIFIED),
+    "set of labels": _texts(_QUALIFIED, pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$"),
+    "load balancer": _text(_QUALIFIED),
+    "variable": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$"},
+            "value": {"type": ["string", "boolean", "number"]},
+            "valueFrom": {"type": "object"},
+        },
+        "required": ["name"],
+        "additionalProperties": False,
+    },
+}
