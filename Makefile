@@ -63,8 +63,9 @@ pull:  ## Fetch what was pushed: REGISTRY=… TAG=…; `make up` with the same r
 	@docker compose pull $(notdir $(wildcard services/*))
 
 ##@ On the Kubernetes cluster that KUBECONFIG names
-charts:  ## Fetch the charts' dependencies and check the charts
+charts: $(INSTALLED)  ## Fetch the charts' dependencies and check the charts
 	@tools/charts.sh check
+	@$(BIN)/pytest tests/charts
 
 cluster-up: export TAG := $(VERSION)
 cluster-up:  ## Push the images to REGISTRY and install the shop in the namespace quayside
@@ -72,7 +73,7 @@ cluster-up:  ## Push the images to REGISTRY and install the shop in the namespac
 	@$(MAKE) push
 	@tools/charts.sh build
 	@kubectl apply --filename charts/namespace.yaml
-	@helm upgrade --install shop charts/shop --namespace quayside --wait --wait-for-jobs --timeout 10m \
+	@helm upgrade --install shop charts/shop --namespace quayside --wait --wait-for-jobs --cleanup-on-fail --timeout 10m \
 	  --set-string global.registry=$(REGISTRY),global.tag=$(TAG)
 
 cluster-down:  ## Remove it; the volumes and the passwords stay

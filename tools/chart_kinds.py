@@ -13,7 +13,7 @@ _BYTE = r"(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 def _texts(key: str, **rule: Any) -> dict[str, Any]:
     """A mapping to text, which `--set` may have read as something else."""
     text = {"type": ["string", "boolean", "number", "null"], **rule}
-    return {"type": "object", "propertyNames": {"pattern": f"^{key}$"}, "additionalProperties": text}
+    return {"type": "object", "patternProperties": {f"^{key}$": text}, "additionalProperties": False}
 
 
 def _text(pattern: str, **rule: Any) -> dict[str, Any]:

@@ -1,0 +1,182 @@
+"""What the charts make of values, and what they refuse. This takes Helm (or what HELM names) and no cluster."""
+
+import os
+import re
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+from release import ROOT
+
+Objects = dict[tuple[str, str], dict[str, Any]]
+
+ALONE = {"edge": [], "infra": [], "shop": []}
+
+
+def template(chart: str, *values: str) -> subprocess.CompletedProcess[str]:
+    needed = ALONE.get(chart, [f"existingSecret={chart}"])
+    options = [f"--set={value}" for value in (*needed, *values)]
+    command = [os.environ.get("HELM", "helm"), "template", chart, f"charts/{chart}", "--kube-version=1.33.0", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+def rendered(chart: str, *values: str) -> Objects:
+    done = template(chart, *values)
+    assert done.returncode == 0, done.stderr
+    found = [each for each in yaml.safe_load_all(done.stdout) if each]
+    return {(each["kind"], each["metadata"]["name"]): each for each in found}
+
+
+def jobs(objects: Objects) -> dict[str, Any]:
+    """Name to template."""
+    return {name: each["spec"]["template"] for (kind, name), each in objects.items() if kind == "Job"}
+
+
+@pytest.fixture(scope="module")
+def plain() -> dict[str, Any]:
+    return jobs(rendered("shop"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "order.podAnnotations.x=y",
+        "order.resources.limits.memory=1Gi",
+        "order.image.tag=2a",
+        "order.image.digest=sha256:" + "0" * 64,
+        "order.nodeSelector.disk=fast",
+        "order.priorityClassName=high",
+        "order.extraEnv[0].name=TZ,order.extraEnv[0].value=UTC",
+        "order.tolerations[0].operator=Exists",
+        "order.imagePullSecrets={registry}",
+        "order.existingSecret=other",
+        "order.config.ENVIRONMENT=development",
+        "infra.postgres.podAnnotations.x=y",
+        "infra.postgres.image.tag=18-trixie",
+        "shopctl.podAnnotations.x=y",
+    ],
+)
+def test_another_template_is_another_job(plain: dict[str, Any], values: str) -> None:
+    now = jobs(rendered("shop", values))
+    (gone,), (came,) = plain.keys() - now.keys(), now.keys() - plain.keys()
+    assert gone.split("-")[0] == came.split("-")[0]
+    assert all(plain[name] == now[name] for name in plain.keys() & now.keys())
+
+
+def test_the_same_template_is_the_same_job(plain: dict[str, Any]) -> None:
+    others = [
+        "order.replicas=3",
+        "order.config.LOG_LEVEL=debug",
+        "order.worker.enabled=true",
+        "edge.lbPolicy=source-ip-hash",
+    ]
+    mutable = ["order.migration.deadlineSeconds=60", "infra.postgres.storage.size=6Gi"]
+    assert jobs(rendered("shop", *others, *mutable)) == plain
+
+
+def test_names_of_jobs_fit_whatever_the_tag() -> None:
+    names = jobs(rendered("shop", "global.tag=V_1." + "x" * 120))
+    assert all(re.fullmatch("[a-z0-9]([a-z0-9-]*[a-z0-9])?", name) and len(name) <= 57 for name in names), names
+
+
+def test_a_pod_waits_for_the_schema_and_for_no_job() -> None:
+    objects = rendered("shop")
+    text = yaml.safe_dump([each for (kind, _), each in objects.items() if kind != "Job"])
+    assert not any(name in text for name in jobs(objects))
+
+
+# Each line is refused for each of its values.
+REFUSED = {
+    "shop": [
+        "global.registry=http://localhost:5000, global.tag=a b, global.imagePullSecrets[0]=My Secret",
+        "global.registry=localhost:5000/, global.config.CURRENCY=euro, global.config.LOG_LEVEL=INFO",
+        "global.registry=Localhost:5000, global.config.OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318",
+        "global.registry=local host, audit.schedule=every night, shopctl.secrets.shop-broker-url.name=A_B",
+        "shopctl.existingSecret=A_B, identity.admin.email=admin, identity.config.PUBLIC_URL=shop.example",
+        "identity.config.PUBLIC_URL=https://, identity.config.ACCESS_MINUTES=61",
+    ],
+    "catalog": ["config.DATABASE_POOL_SIZE=1, config.JWKS_URL=http://identity:8000, replicas=two"],
+    "cart": ["config.VALKEY_TIMEOUT=0, config.CART_DAYS=0"],
+    "order": [
+        "config.CART_URL=cart:8000, config.CATALOG_URL=ftp://catalog, existingSecret=Order, priorityClassName=High",
+        "secrets.database-url.key=a/b, image.registry=https://registry.example, image.repository=Quayside/order",
+        "image.repository=order:1, image.digest=sha256:1234, worker.resources.requests.memory=lots",
+        "resources.limits.memory=192MB, resources.requests.cpu=-1, nodeSelector.disk=very fast, extraEnv[0].name=A=B",
+    ],
+    "payment": ["config.PSP_URL=//psp, config.PROVIDER_TIMEOUT=60"],
+    "psp": ["config.WEBHOOK_URL=payment, storage.size=5GB", "storage.size=0Gi"],
+    "infra": ["postgres.storage.size=1.2.3Gi, postgres.storage.className=Fast Disk"],
+    "edge": [
+        "clusterDomain=cluster local, trustedProxies[0]=10.0.0.0/33, service.port=70000",
+        "trustedProxies[0]=10.0.0, service.loadBalancerClass=a b, lbPolicy=random",
+    ],
+}
+
+
+@pytest.mark.parametrize(("chart", "line"), [(chart, line) for chart, lines in REFUSED.items() for line in lines])
+def test_a_wrong_value_is_refused_by_its_name(chart: str, line: str) -> None:
+    values = line.split(", ")
+    done = template(chart, *values)
+    assert done.returncode != 0
+    for value in values:
+        name, _, _ = value.partition("=")
+        inner = name.removeprefix("identity.") if chart == "shop" else name
+        assert f"at '/{inner.replace('.', '/').replace('[', '/').replace(']', '')}'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("chart", "values", "said"),
+    [
+        ("shop", "audit.schedule=0 25 * * *", "audit.schedule: 25 is too much in 0 25 * * *"),
+        ("order", "resources.limits.memory=64Mi", "order: resources.requests.memory is 80Mi, more than"),
+        ("order", "worker.resources.limit.cpu=1", "/worker/resources': additional properties 'limit'"),
+        ("order", "extraEnv[0].value=1", "/extraEnv/0': missing property 'name'"),
+        ("order", "podAnnotations.a b=c", "/podAnnotations': additional properties 'a b'"),
+    ],
+)
+def test_what_is_wrong_is_told(chart: str, values: str, said: str) -> None:
+    done = template(chart, values)
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("chart", "values"),
+    [
+        ("shop", "global.registry=registry.example:5000/team/shop"),
+        ("shop", "global.registry="),
+        ("shop", "global.tag=v1.2.3_rc.1"),
+        ("shop", "identity.config.PUBLIC_URL=https://shop.example/"),
+        ("shop", "identity.config.PUBLIC_URL=http://[::1]:8080"),
+        ("shop", "identity.admin.email="),
+        ("shop", r"audit.schedule=*/15 0-6\,22 1 JAN MON-FRI"),
+        ("shop", "audit.schedule=@daily"),
+        ("order", "resources.limits.memory=1.5Gi,resources.requests.cpu=1,resources.limits.cpu=1500m"),
+        ("order", "image.repository=ghcr.io/team/order"),
+        ("infra", "postgres.storage.size=1.5Ti"),
+        ("edge", "trustedProxies={10.0.0.0/8,fd00::/8,192.0.2.1}"),
+        ("edge", "service.type=LoadBalancer,service.loadBalancerClass=cloud.example/internal"),
+    ],
+)
+def test_what_is_unusual_and_right_is_taken(chart: str, values: str) -> None:
+    rendered(chart, values)
+
+
+def test_what_kubernetes_takes_as_text_is_text() -> None:
+    """`--set` makes a boolean of true and a number of 8000, which the API refuses in an annotation."""
+    values = ["podAnnotations.scrape=true", "podAnnotations.port=8000", "nodeSelector.ssd=true"]
+    pod = rendered("order", *values, "extraEnv[0].name=A,extraEnv[0].value=1")["Deployment", "order"]["spec"][
+        "template"
+    ]
+    assert pod["metadata"]["annotations"].items() >= {"scrape": "true", "port": "8000"}.items()
+    assert pod["spec"]["nodeSelector"] == {"ssd": "true"}
+    assert {"name": "A", "value": "1"} in pod["spec"]["containers"][0]["env"]
+    edge = rendered("edge", "service.annotations.internal=true")["Service", "edge"]
+    assert edge["metadata"]["annotations"] == {"internal": "true"}
+
+
+def test_an_annotation_of_ours_can_be_overridden() -> None:
+    of_ours = r"podAnnotations.kubectl\.kubernetes\.io/default-container=other"
+    annotations = rendered("order", of_ours)["Deployment", "order"]["spec"]["template"]["metadata"]["annotations"]
+    assert annotations == {"kubectl.kubernetes.io/default-container": "other"}
