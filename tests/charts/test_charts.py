@@ -130,6 +130,11 @@ def test_a_wrong_value_is_refused_by_its_name(chart: str, line: str) -> None:
     [
         ("shop", "audit.schedule=0 25 * * *", "audit.schedule: 25 is too much in 0 25 * * *"),
         ("order", "resources.limits.memory=64Mi", "order: resources.requests.memory is 80Mi, more than"),
+        (
+            "order",
+            "autoscaling.enabled=true,autoscaling.minReplicas=9",
+            "order: autoscaling.minReplicas is 9, more than",
+        ),
         ("order", "worker.resources.limit.cpu=1", "/worker/resources': additional properties 'limit'"),
         ("order", "extraEnv[0].value=1", "/extraEnv/0': missing property 'name'"),
         ("order", "podAnnotations.a b=c", "/podAnnotations': additional properties 'a b'"),
