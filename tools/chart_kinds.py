@@ -21,7 +21,10 @@ def _text(pattern: str, **rule: Any) -> dict[str, Any]:
 
 
 _AMOUNTS = _texts(
-    _QUALIFIED, type=["string", "number"], pattern=r"^[0-9]+(\.[0-9]+)?(m|k|[MGTP]|[KMGTP]i)?$", minimum=0
+    r"(cpu|memory|ephemeral-storage|hugepages-[0-9A-Za-z]+|[a-z0-9.-]+/[A-Za-z0-9._-]+)",
+    type=["string", "number"],
+    pattern=r"^[0-9]+(\.[0-9]+)?(m|k|[MGTP]|[KMGTP]i)?$",
+    minimum=0,
 )
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -52,6 +55,17 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "set of annotations": _texts(_QUALIFIED),
     "set of labels": _texts(_QUALIFIED, pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$"),
+    "toleration": {
+        "type": "object",
+        "properties": {
+            "key": _text(rf"|{_QUALIFIED}"),
+            "operator": {"enum": ["Exists", "Equal"]},
+            "value": {"type": "string"},
+            "effect": {"enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"]},
+            "tolerationSeconds": {"type": "integer"},
+        },
+        "additionalProperties": False,
+    },
     "load balancer": _text(_QUALIFIED),
     "variable": {
         "type": "object",
