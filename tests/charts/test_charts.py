@@ -161,6 +161,7 @@ def test_what_is_wrong_is_told(chart: str, values: str, said: str) -> None:
         ("shop", "audit.schedule=@daily"),
         ("order", "resources.limits.memory=1.5Gi,resources.requests.cpu=1,resources.limits.cpu=1500m"),
         ("order", "image.repository=ghcr.io/team/order"),
+        ("order", "resources=null,podAnnotations=null,nodeSelector.disk=null"),
         ("infra", "postgres.storage.size=1.5Ti"),
         ("edge", "trustedProxies={10.0.0.0/8,fd00::/8,192.0.2.1}"),
         ("edge", "service.type=LoadBalancer,service.loadBalancerClass=cloud.example/internal"),

@@ -72,15 +72,16 @@ env:
 
 {{- /* Takes a dict of name, which is told if the API would refuse them, and resources. */ -}}
 {{- define "common.resources" -}}
-{{- $limits := .resources.limits | default dict -}}
-{{- range $what, $request := .resources.requests -}}
+{{- $resources := .resources | default dict -}}
+{{- $limits := $resources.limits | default dict -}}
+{{- range $what, $request := $resources.requests -}}
 {{- with get $limits $what -}}
 {{- if gt (include "common.amount" $request | float64) (include "common.amount" . | float64) -}}
 {{- printf "%s: resources.requests.%s is %v, more than resources.limits.%s, %v" $.name $what $request $what . | fail -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
-resources: {{- toYaml .resources | nindent 2 }}
+resources: {{- toYaml $resources | nindent 2 }}
 {{- end }}
 
 {{- /* A quantity as a number: 1Gi and 1024Mi are the same. */ -}}
