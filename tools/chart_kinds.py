@@ -5,8 +5,9 @@ from typing import Any
 # Patterns stand in what Helm says of a wrong value: they are kept short enough to read.
 _HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?"
 _PATH = r"[a-z0-9]+([._-]+[a-z0-9]+)*"
-_NAME = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
-_QUALIFIED = r"([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+_NAME = r"[a-z0-9]+((\.|-+)[a-z0-9]+)*"
+_WORD = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+_QUALIFIED = rf"({_NAME}/)?{_WORD}"
 _BYTE = r"(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 
 
@@ -21,7 +22,7 @@ def _text(pattern: str, **rule: Any) -> dict[str, Any]:
 
 
 _AMOUNTS = _texts(
-    r"(cpu|memory|ephemeral-storage|hugepages-[0-9A-Za-z]+|[a-z0-9.-]+/[A-Za-z0-9._-]+)",
+    rf"(cpu|memory|ephemeral-storage|hugepages-[0-9A-Za-z]+|{_NAME}/{_WORD})",
     type=["string", "number"],
     pattern=r"^[0-9]+(\.[0-9]+)?(m|k|[MGTP]|[KMGTP]i)?$",
     minimum=0,
@@ -54,13 +55,13 @@ KINDS: dict[str, dict[str, Any]] = {
         "additionalProperties": False,
     },
     "set of annotations": _texts(_QUALIFIED),
-    "set of labels": _texts(_QUALIFIED, pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$"),
+    "set of labels": _texts(_QUALIFIED, pattern=f"^({_WORD})?$", minimum=0),
     "toleration": {
         "type": "object",
         "properties": {
             "key": _text(rf"|{_QUALIFIED}"),
             "operator": {"enum": ["Exists", "Equal"]},
-            "value": {"type": "string"},
+            "value": _text(f"|{_WORD}"),
             "effect": {"enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"]},
             "tolerationSeconds": {"type": "integer"},
         },

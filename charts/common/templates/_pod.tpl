@@ -75,10 +75,9 @@ env:
 {{- $resources := .resources | default dict -}}
 {{- $limits := $resources.limits | default dict -}}
 {{- range $what, $request := $resources.requests -}}
-{{- with get $limits $what -}}
-{{- if gt (include "common.amount" $request | float64) (include "common.amount" . | float64) -}}
-{{- printf "%s: resources.requests.%s is %v, more than resources.limits.%s, %v" $.name $what $request $what . | fail -}}
-{{- end -}}
+{{- $limit := hasKey $limits $what | ternary (get $limits $what) $request -}}
+{{- if gt (include "common.amount" $request | float64) (include "common.amount" $limit | float64) -}}
+{{- printf "%s: resources.requests.%s is %v, more than resources.limits.%s, %v" $.name $what $request $what $limit | fail -}}
 {{- end -}}
 {{- end -}}
 resources: {{- toYaml $resources | nindent 2 }}
