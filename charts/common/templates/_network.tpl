@@ -17,7 +17,7 @@ spec:
   externalTrafficPolicy: {{ $service.externalTrafficPolicy }}
   {{- end }}
   {{- with and (eq ($service.type | default "") "LoadBalancer") $service.loadBalancerClass }}
-  loadBalancerClass: {{ . }}
+  loadBalancerClass: {{ quote . }}
   {{- $known := (lookup "v1" "Service" $.chart.Release.Namespace $.name).spec | default dict }}
   {{- if and (eq ($known.type | default "") "LoadBalancer") (ne ($known.loadBalancerClass | default "") .) }}
   {{- printf "%s: service.loadBalancerClass is %q and cannot be changed; delete the Service first, and with it its address" $.name ($known.loadBalancerClass | default "") | fail }}

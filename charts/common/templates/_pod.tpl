@@ -117,7 +117,7 @@ volumes:
       sources:
         {{- range $key := .secrets }}
         {{- $at := include "common.secret" (dict "app" $ "key" $key) | fromJson }}
-        - secret: {name: {{ $at.name }}, items: [{key: {{ $at.key }}, path: {{ $key }}}]}
+        - secret: {name: {{ quote $at.name }}, items: [{key: {{ quote $at.key }}, path: {{ $key }}}]}
         {{- end }}
   {{- end }}
   {{- range $directory, $glob := .files }}
