@@ -8,6 +8,7 @@ _PATH = r"[a-z0-9]+([._-]+[a-z0-9]+)*"
 _NAME = r"[a-z0-9]+((\.|-+)[a-z0-9]+)*"
 _WORD = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 _QUALIFIED = rf"({_NAME}/)?{_WORD}"
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _BYTE = r"(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 
 
@@ -42,7 +43,9 @@ KINDS: dict[str, dict[str, Any]] = {
         r"|[0-9A-Fa-f]*:[0-9A-Fa-f:]*(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?"
     ),
     "schedule": _text("@(yearly|monthly|weekly|daily|hourly)|[0-9A-Z*/,-]+( [0-9A-Z*/,-]+){4}"),
-    "email": _text(r"|[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+"),
+    "email": _text(
+        rf"|{_ATOM}(\.{_ATOM})*@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?"
+    ),
     "key of a Secret": {
         "type": "object",
         "properties": {"name": _text(rf"|{_NAME}"), "key": _text(r"|[A-Za-z0-9._-]+")},

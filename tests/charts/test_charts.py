@@ -94,7 +94,7 @@ REFUSED = {
         "global.registry=Localhost:5000, global.config.OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318",
         "global.registry=local host, audit.schedule=every night, shopctl.secrets.shop-broker-url.name=A_B",
         "shopctl.existingSecret=A_B, identity.admin.email=admin, identity.config.PUBLIC_URL=shop.example",
-        "identity.config.PUBLIC_URL=https://, identity.config.ACCESS_MINUTES=61",
+        "identity.config.PUBLIC_URL=https://, identity.config.ACCESS_MINUTES=61, identity.admin.email=a.@-.x",
     ],
     "catalog": ["config.DATABASE_POOL_SIZE=1, config.JWKS_URL=http://identity:8000, replicas=two"],
     "cart": ["config.VALKEY_TIMEOUT=0, config.CART_DAYS=0"],
