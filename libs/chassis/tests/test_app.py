@@ -14,9 +14,9 @@ from fastapi import APIRouter, FastAPI
 
 from chassis.app import MAX_BODY, create_app
 from chassis.errors import Conflict, Unauthenticated, Unavailable
-from chassis.http import deadline
 from chassis.schemas import Body, Text
 from chassis.settings import ServiceSettings
+from chassis.waiting import deadline
 
 router = APIRouter()
 
@@ -217,6 +217,13 @@ async def test_the_callers_deadline_is_noted(client: httpx2.AsyncClient, sent: s
     response = await client.get("/deadline", headers={"X-Request-Timeout-Ms": sent.encode("latin-1")})
 
     assert response.json() is known
+
+
+async def test_a_deadline_is_one_requests_own(client: httpx2.AsyncClient):
+    """On a kept connection, a server may serve a request in the context of the one before it."""
+    deadline.set(12.5)
+
+    assert (await client.get("/deadline")).json() is False
 
 
 async def test_a_process_is_live_at_once_and_ready_when_its_check_succeeds():

@@ -1,5 +1,6 @@
 """Forged, expired and foreign tokens are refused, and keys are fetched seldom."""
 
+import asyncio
 import base64
 import hmac
 import json
@@ -20,6 +21,7 @@ from chassis.app import create_app
 from chassis.auth import Caller, TokenVerifier, requires
 from chassis.errors import Unauthenticated, Unavailable
 from chassis.settings import ServiceSettings
+from chassis.waiting import deadline
 
 
 def new_key(kid: str) -> ECKey:
@@ -36,10 +38,15 @@ class Issuer:
         self.url = ""
         self.keys = [KEY]
         self.status = 200
+        self.seconds = 0.0
+        self.answer: bytes | None = None
         self.fetched = 0
 
     async def publish(self, _: web.Request) -> web.Response:
         self.fetched += 1
+        await asyncio.sleep(self.seconds)
+        if self.answer is not None:
+            return web.Response(body=self.answer)
         return web.json_response(KeySet(self.keys).as_dict(private=False), status=self.status)
 
 
@@ -183,6 +190,57 @@ async def test_the_last_good_keys_are_kept_while_the_issuer_is_down(
     with pytest.raises(Unauthenticated):
         await verifier.verify(token(kid="two"))
     assert (await verifier.verify(token(sub="bob"))).sub == "bob"
+
+
+async def hurried(verifier: TokenVerifier, token: str, seconds: float = 0.02) -> object:
+    """A caller in its own context, who waits no longer than that; what it gets."""
+    deadline.set(time.monotonic() + seconds)
+    try:
+        return (await verifier.verify(token)).sub
+    except (Unauthenticated, Unavailable) as error:
+        return error.slug
+
+
+async def test_callers_in_a_hurry_end_no_fetch_and_hold_up_nobody(
+    issuer: Issuer, verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch
+):
+    await verifier.verify(token())
+    issuer.keys, issuer.seconds = [KEY, new_key("two")], 0.2
+    monkeypatch.setattr(verifier, "_fetched", float("-inf"))
+
+    in_a_hurry = [asyncio.create_task(hurried(verifier, token(kid=f"unknown-{n}"))) for n in range(20)]
+    await asyncio.sleep(0.01)
+    known = asyncio.create_task(hurried(verifier, token(sub="bob")))
+    new = asyncio.create_task(verifier.verify(token(issuer.keys[1], kid="two")))
+
+    assert set(await asyncio.gather(*in_a_hurry)) == {"deadline-passed"}
+    assert await known == "bob"
+    assert (await new).sub == "ada"
+    assert issuer.fetched == 2
+
+
+async def test_a_fetch_that_failed_is_made_again_soon(issuer: Issuer, monkeypatch: pytest.MonkeyPatch, eventually):
+    monkeypatch.setattr(auth, "REFETCH_SECONDS", 0.05)
+    monkeypatch.setattr(auth, "REFRESH_SECONDS", 0.1)
+    async with verifying(issuer.url) as verifier:
+        await verifier.verify(token())
+        issuer.status = 503
+        await asyncio.sleep(0.2)  # a refresh meets it
+        monkeypatch.setattr(auth, "REFRESH_SECONDS", 300)
+        issuer.status, issuer.keys = 200, [KEY, new_key("two")]
+
+        await eventually(lambda: len(verifier._keys.keys) == 2)
+
+
+@pytest.mark.parametrize("answer", [b"5", b"[]", b"null", b'{"keys": 5}', b'{"keys": [5]}', b"[" * 5000, b"\xff"])
+async def test_an_answer_that_is_no_key_set_ends_nothing(issuer: Issuer, eventually, answer: bytes):
+    issuer.answer = answer
+    async with verifying(issuer.url) as verifier:
+        with pytest.raises(Unavailable):
+            await verifier.verify(token())
+        issuer.answer = None
+
+        await eventually(lambda: verifier._keys is not None)
 
 
 async def test_without_keys_a_service_starts_and_answers_unavailable():

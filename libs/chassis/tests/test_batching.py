@@ -1,12 +1,15 @@
 """Concurrent callers share one run; a lone caller waits for nobody."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import pytest
+from opentelemetry import trace
 
 from chassis.batching import Batcher
 from chassis.errors import Conflict, Unavailable
+from chassis.waiting import deadline
 
 
 class Squares:
@@ -131,3 +134,80 @@ async def test_a_caller_that_went_away_while_waiting_is_not_worked_for():
     await batcher.submit(3)
 
     assert work.runs == [[1], [3]]
+
+
+async def hurried(batcher: Batcher[int, int], item: int, seconds: float) -> int:
+    """A caller in its own context, who waits no longer than that."""
+    deadline.set(time.monotonic() + seconds)
+    return await batcher.submit(item)
+
+
+async def test_a_caller_in_a_hurry_is_told_in_time_and_nobody_else_is():
+    work = Squares(0.1)
+    batcher = Batcher(work)
+
+    calls = [asyncio.create_task(hurried(batcher, item, seconds)) for item, seconds in ((1, 0.02), (2, 60))]
+    calls.append(asyncio.create_task(batcher.submit(3)))
+    hurried_one, *others = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert isinstance(hurried_one, Unavailable)
+    assert hurried_one.slug == "deadline-passed"
+    assert others == [4, 9]
+
+
+async def test_work_that_callers_share_has_the_deadline_and_the_trace_of_none_of_them():
+    seen: list[tuple[float | None, bool]] = []
+
+    async def run(items: list[int]) -> list[int | Exception]:
+        seen.append((deadline.get(), trace.get_current_span().get_span_context().is_valid))
+        return list(items)
+
+    span = trace.NonRecordingSpan(trace.SpanContext(trace_id=1, span_id=1, is_remote=False))
+    with trace.use_span(span):
+        assert await hurried(Batcher(run), 1, 60) == 1
+
+    assert seen == [(None, False)]
+
+
+async def test_a_caller_whose_time_is_over_before_the_run_is_not_worked_for():
+    work = Squares(0.05)
+    batcher = Batcher(work)
+    first = asyncio.create_task(batcher.submit(1))
+    await asyncio.sleep(0.005)
+
+    with pytest.raises(Unavailable, match="deadline-passed"):
+        await asyncio.create_task(hurried(batcher, 2, 0.01))
+    await first
+    await batcher.submit(3)
+
+    assert work.runs == [[1], [3]]
+
+
+async def test_an_item_that_nobody_foresaw_fails_alone():
+    done: list[int] = []
+
+    async def run(items: list[int]) -> list[int | Exception]:
+        shares = [60 // item for item in items]
+        done.extend(items)
+        return list(shares)
+
+    batcher = Batcher(run)
+
+    results = await asyncio.gather(*(batcher.submit(item) for item in (1, 2, 0, 3, 4)), return_exceptions=True)
+
+    assert isinstance(results.pop(2), ZeroDivisionError)
+    assert results == [60, 30, 20, 15]
+    assert sorted(done) == [1, 2, 3, 4]
+
+
+async def test_a_run_that_hangs_ends_and_makes_way_for_the_next():
+    async def run(items: list[int]) -> list[int | Exception]:
+        if 0 in items:
+            await asyncio.sleep(60)
+        return list(items)
+
+    batcher = Batcher(run, timeout=0.05)
+
+    with pytest.raises(TimeoutError):
+        await batcher.submit(0)
+    assert await batcher.submit(1) == 1

@@ -8,7 +8,8 @@ import pytest
 from aiohttp import web
 
 from chassis.errors import Unavailable
-from chassis.http import DEADLINE_HEADER, HttpClient, deadline
+from chassis.http import HttpClient
+from chassis.waiting import DEADLINE_HEADER, deadline
 
 
 class Remote:

@@ -1,17 +1,20 @@
 """Placing orders and running the saga, on a real database."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
+from opentelemetry import trace
 
 from chassis.db import Database
 from chassis.errors import Conflict, Invalid, NotFound, Problem, Unavailable
 from chassis.ids import uuid7
 from chassis.messaging import Event
+from chassis.waiting import deadline
 from order.messages import PaymentCancelled, PaymentCaptured, PaymentFailed, StockRejected, StockReserved
 from order.usecases import saga
 from order.usecases.feed import Feed
@@ -165,6 +168,76 @@ async def test_an_empty_cart_and_an_unknown_product_are_refused(shop) -> None:
     problem = await refused(shop.placement.place(request))
     assert isinstance(problem, Invalid)
     assert (problem.slug, problem.members["skus"]) == ("unknown-sku", ["GONE-1"])
+
+
+async def test_a_product_in_a_foreign_currency_fails_its_own_order_alone(shop) -> None:
+    shop.products.products["WON-1"] = Product("Won", 500, "KRW")
+    foreign, honest = shop.request("ann"), shop.request("bob")
+    shop.carts.carts[foreign.token] = Cart(foreign.cart_version, [("WON-1", 1)])
+
+    answers = await asyncio.gather(shop.placement.place(foreign), shop.placement.place(honest), return_exceptions=True)
+
+    assert (type(answers[0]), answers[0].slug) == (Unavailable, "currency-mismatch")
+    assert not answers[1].replayed
+
+
+async def test_a_call_to_the_catalogue_that_fails_fails_those_alone_who_need_it(shop, monkeypatch) -> None:
+    monkeypatch.setattr("order.usecases.placement.MAX_SKUS", 1)
+    find = shop.products.find
+
+    async def without_tea(skus: Collection[str]) -> Any:
+        if "TEA-1" in skus:
+            raise Unavailable("catalog-unavailable", "The catalog service does not answer", "Try again later.")
+        return await find(skus)
+
+    shop.products.find = without_tea
+    tea, mug = shop.request("ann"), shop.request("bob", expected_amount=500)
+    shop.carts.carts[mug.token] = Cart(mug.cart_version, [("MUG-1", 1)])
+
+    answers = await asyncio.gather(shop.placement.place(tea), shop.placement.place(mug), return_exceptions=True)
+
+    assert (type(answers[0]), answers[0].slug) == (Unavailable, "catalog-unavailable")
+    assert not answers[1].replayed
+
+
+async def test_shoppers_in_a_hurry_spoil_nobody_elses_order(shop) -> None:
+    find = shop.products.find
+
+    async def slowly(skus: Collection[str]) -> Any:
+        if deadline.get() is not None:
+            raise Unavailable("catalog-unavailable", "The caller's deadline has passed", "Try again later.")
+        await asyncio.sleep(0.1)
+        return await find(skus)
+
+    shop.products.find = slowly
+
+    async def order(name: str, seconds: float) -> Placed:
+        deadline.set(time.monotonic() + seconds)
+        return await shop.placement.place(shop.request(name))
+
+    hurried, patient = await asyncio.gather(order("ann", 0.05), order("bob", 60), return_exceptions=True)
+
+    assert (type(hurried), hurried.slug) == (Unavailable, "deadline-passed")
+    assert not patient.replayed
+
+
+async def test_each_order_carries_on_the_trace_of_its_own_request(shop, monkeypatch) -> None:
+    monkeypatch.setattr("chassis.telemetry._tracing", True)
+
+    async def order(number: int) -> None:
+        span = trace.NonRecordingSpan(trace.SpanContext(number, number, False, trace.TraceFlags(1)))
+        with trace.use_span(span):
+            await shop.placement.place(shop.request(f"shopper-{number}"))
+
+    await asyncio.gather(*(order(number) for number in range(1, 6)))
+
+    async with shop.db.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT principal, traceparent FROM outbox JOIN orders ON subject = orders.id::text"
+        )
+    assert {row["principal"]: row["traceparent"] for row in rows} == {
+        f"shopper-{n}": f"00-{n:032x}-{n:016x}-01" for n in range(1, 6)
+    }
 
 
 async def test_a_backlog_in_the_outbox_sheds_new_orders_but_replays_old_ones(shop) -> None:

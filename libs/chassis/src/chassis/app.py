@@ -24,10 +24,10 @@ from chassis import errors, telemetry
 from chassis.bodies import refuse_duplicates
 from chassis.db import is_environment_failure
 from chassis.health import Health, Worker
-from chassis.http import DEADLINE_HEADER, deadline
 from chassis.methods import Head, allowed
 from chassis.openapi import document
 from chassis.settings import ServiceSettings
+from chassis.waiting import DEADLINE_HEADER, deadline
 
 __all__ = ["JsonBytes", "create_app"]
 
@@ -125,6 +125,7 @@ class Deadline:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            deadline.set(None)  # a pipelined request is served in the context of the one before it
             for key, value in scope["headers"]:
                 if key == self._header and value.isdigit() and len(value) < 8:
                     deadline.set(time.monotonic() + min(int(value), MAX_WAIT_MS) / 1000)

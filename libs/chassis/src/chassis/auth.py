@@ -19,6 +19,7 @@ from joserfc.jwk import KeySet
 from chassis.errors import Forbidden, Unauthenticated, Unavailable
 from chassis.http import HttpClient
 from chassis.outage import Outage
+from chassis.waiting import shared, wait_for
 
 __all__ = ["Caller", "Claims", "Principal", "TokenVerifier", "principal", "requires"]
 
@@ -71,7 +72,8 @@ class Claims:
 class TokenVerifier:
     """Verifies tokens with the keys at `url`, fetched in the background and again for a key it does not know.
 
-    A verified token is remembered for a minute at the most, since one shopper's calls come in a row.
+    A fetch is nobody's: whoever needs it waits until their own deadline, and tokens with known keys never wait. A
+    verified token is remembered for a minute at the most, since one shopper's calls come in a row.
     """
 
     def __init__(self, url: str, *, issuer: str, audience: str) -> None:
@@ -80,8 +82,9 @@ class TokenVerifier:
         self._path = f"/.well-known/{path}"
         self._keys: KeySet | None = None
         self._fetched = float("-inf")
+        self._current = False
         self._outage = Outage(log, f"signing keys from {url}")
-        self._fetching = asyncio.Lock()
+        self._fetching: asyncio.Task[None] | None = None
         self._claims = Claims(issuer, audience)
         self._cache: dict[str, tuple[float, Principal]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -92,13 +95,15 @@ class TokenVerifier:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task}, timeout=1)
+        tasks = {task for task in (self._task, self._fetching) if task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1)
         await self._client.__aexit__()
 
     async def verify(self, token: str) -> Principal:
-        """Raises Unauthenticated (bad token) or Unavailable (no keys yet)."""
+        """Raises Unauthenticated (bad token) or Unavailable (no keys yet, or none by the caller's deadline)."""
         now = time.time()
         if (known := self._cache.get(token)) and known[0] > now:
             return known[1]
@@ -134,27 +139,32 @@ class TokenVerifier:
         raise UnknownKey(f"no key {kid!r}")
 
     async def _fetch(self) -> None:
-        """At most once in ten seconds while it succeeds; keeps the last good keys when it does not."""
-        async with self._fetching:
+        """Waits for a fetch, of which there is one at a time, and one in ten seconds once there are keys."""
+        if self._fetching is None or self._fetching.done():
             if time.monotonic() - self._fetched < (REFETCH_SECONDS if self._keys else 0.1):
                 return
-            self._fetched = time.monotonic()
-            try:
-                response = await self._client.get(self._path)
-                if response.status == 200:
-                    self._keys = KeySet.import_key_set(response.json())
-                    self._outage.over()
-                else:
-                    self._outage.failed(f"it answered {response.status}; is JWKS_URL right?")
-            except Unavailable as error:
-                self._outage.failed(f"{error.detail.partition(';')[0]}; is JWKS_URL right?")
-            except (JoseError, ValueError) as error:
-                self._outage.failed(f"it answered what is no key set ({type(error).__name__}); is JWKS_URL right?")
+            self._fetching = shared(self._fetch_now(), "jwks")
+        await wait_for(self._fetching)
+
+    async def _fetch_now(self) -> None:
+        """Keeps the last good keys when there are no new ones."""
+        self._fetched, self._current = time.monotonic(), False
+        try:
+            response = await self._client.get(self._path)
+            if response.status == 200:
+                self._keys, self._current = KeySet.import_key_set(response.json()), True
+                self._outage.over()
+            else:
+                self._outage.failed(f"it answered {response.status}; is JWKS_URL right?")
+        except Unavailable as error:
+            self._outage.failed(f"{error.detail.partition(';')[0]}; is JWKS_URL right?")
+        except Exception as error:
+            self._outage.failed(f"it answered what is no key set ({type(error).__name__}); is JWKS_URL right?")
 
     async def _refresh(self) -> None:
         while True:
             await self._fetch()
-            await asyncio.sleep(REFRESH_SECONDS if self._keys else 0.1)
+            await asyncio.sleep(REFRESH_SECONDS if self._current else REFETCH_SECONDS if self._keys else 0.1)
 
 
 class UnknownKey(LookupError):

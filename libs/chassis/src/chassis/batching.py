@@ -9,7 +9,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from chassis.db import is_environment_failure
 from chassis.errors import Unavailable
+from chassis.waiting import deadline_passed, seconds_left, shared
 
 __all__ = ["Batcher"]
 
@@ -18,11 +20,13 @@ R = TypeVar("R")
 
 
 class Batcher(Generic[T, R]):
-    """Calls `run` with up to `size` items at a time, one call at a time.
+    """Calls `run` with up to `size` items at a time, one call at a time, in no caller's context.
 
     `run` returns one result an item, in order; a result that is an exception is raised to that item's caller alone.
-    When `run` itself raises, every caller of that batch gets the exception. `submit` raises Unavailable when `queue`
-    items are waiting. Who is cancelled while waiting is left out; once it runs, the work is done.
+    What `run` itself raises leaves nothing done. If it is the environment's failure, or took longer than `timeout`
+    seconds, every caller of that batch gets it; otherwise the batch is run again in halves, down to the item that
+    causes it. `submit` raises Unavailable when `queue` items are waiting, and at the caller's deadline. Who is
+    cancelled, or gives up, while waiting is left out; once it runs, the work is done.
     """
 
     def __init__(
@@ -31,36 +35,54 @@ class Batcher(Generic[T, R]):
         *,
         size: int = 64,
         queue: int = 1024,
+        timeout: float = 10.0,
     ) -> None:
         self._run = run
         self._size = size
         self._limit = queue
+        self._timeout = timeout
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._worker: asyncio.Task[None] | None = None
 
     async def submit(self, item: T) -> R:
         if len(self._waiting) >= self._limit:
             raise Unavailable("too-busy", "Too many requests are waiting", "Try again in a second.")
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        left = seconds_left()
+        alarm = None if left is None else loop.call_later(left, _give_up, future)
         self._waiting.append((item, future))
         if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
-        return await future
+            self._worker = shared(self._work(), "batches")
+        try:
+            return await future
+        finally:
+            if alarm is not None:
+                alarm.cancel()
 
     async def _work(self) -> None:
         while batch := self._take():
-            try:
-                results = await self._run([item for item, _ in batch])
-                answers = list(zip(batch, results, strict=True))
-            except Exception as error:
-                answers = [(waiting, error) for waiting in batch]
-            for (_, future), result in answers:
+            results = await self._results([item for item, _ in batch])
+            for (_, future), result in zip(batch, results, strict=True):
                 if future.done():
                     continue
                 if isinstance(result, Exception):
                     future.set_exception(result)
                 else:
                     future.set_result(result)
+
+    async def _results(self, items: list[T]) -> Sequence[R | Exception]:
+        try:
+            async with asyncio.timeout(self._timeout):
+                results = await self._run(items)
+            if len(results) != len(items):
+                raise ValueError(f"{len(results)} results for {len(items)} items")
+        except Exception as error:
+            if len(items) == 1 or is_environment_failure(error):
+                return [error] * len(items)
+            half = len(items) // 2
+            return [*await self._results(items[:half]), *await self._results(items[half:])]
+        return results
 
     def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
         batch: list[tuple[T, asyncio.Future[R]]] = []
@@ -69,3 +91,8 @@ class Batcher(Generic[T, R]):
             if not future.done():
                 batch.append((item, future))
         return batch
+
+
+def _give_up(future: asyncio.Future[R]) -> None:
+    if not future.done():
+        future.set_exception(deadline_passed())

@@ -6,9 +6,7 @@ outage. `test_http.py` shows both.
 
 import asyncio
 import random
-import time
 from collections.abc import Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -17,14 +15,9 @@ import msgspec
 
 from chassis import telemetry
 from chassis.errors import Unavailable
+from chassis.waiting import DEADLINE_HEADER, deadline, seconds_left
 
-__all__ = ["DEADLINE_HEADER", "HttpClient", "Response", "deadline"]
-
-DEADLINE_HEADER = "X-Request-Timeout-Ms"
-"""Relative, so that clocks need not agree: how long the caller still waits."""
-
-deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
-"""The monotonic time by which the request being served must be answered."""
+__all__ = ["HttpClient", "Response", "deadline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +83,8 @@ class HttpClient:
     async def _once(self, method: str, path: str, headers: Mapping[str, str] | None, body: bytes | None) -> Response:
         assert self._session is not None, "the client is used before it is started"
         limit = self._timeout
-        if (by := deadline.get()) is not None:
-            limit = min(limit, by - time.monotonic())
+        if (left := seconds_left()) is not None:
+            limit = min(limit, left)
         if limit <= 0:
             raise self._unavailable("the caller's deadline has passed")
         sent = {DEADLINE_HEADER: str(int(limit * 1000)), **(headers or {})}

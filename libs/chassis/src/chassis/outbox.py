@@ -4,7 +4,7 @@ Publishing after the commit loses messages in a crash, publishing before it send
 same transaction does neither; the relay publishes it afterwards. `test_relay.py` kills the process in between.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 from uuid import UUID
 
@@ -56,22 +56,37 @@ def tables(metadata: sa.MetaData) -> None:
     )
 
 
-async def put(tx: Connection, messages: Iterable[tuple[UUID, Message]]) -> None:
-    """Writes (subject, message) pairs as outbox rows of this transaction, in one statement."""
+async def put(
+    tx: Connection, messages: Iterable[tuple[UUID, Message]], traceparents: Mapping[UUID, str | None] | None = None
+) -> None:
+    """Writes (subject, message) pairs as outbox rows of this transaction, in one statement.
+
+    In a transaction that several callers share, `traceparents` has the trace of each subject; it is the current one
+    otherwise.
+    """
+    current = telemetry.traceparent()
     rows = [
-        (uuid7(), message.type, str(subject), msgspec.json.encode(message).decode()) for subject, message in messages
+        (
+            uuid7(),
+            message.type,
+            str(subject),
+            msgspec.json.encode(message).decode(),
+            current if traceparents is None else traceparents[subject],
+        )
+        for subject, message in messages
     ]
     if not rows:
         return
     leaves_messages(tx)
-    ids, keys, subjects, data = zip(*rows, strict=True)
+    ids, keys, subjects, data, traces = zip(*rows, strict=True)
     await tx.execute(
         "INSERT INTO outbox (id, routing_key, subject, data, traceparent)"
-        " SELECT id, key, subject, data::json, $5"
-        " FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS t (id, key, subject, data)",
+        " SELECT id, key, subject, data::json, trace"
+        " FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])"
+        " AS t (id, key, subject, data, trace)",
         ids,
         keys,
         subjects,
         data,
-        telemetry.traceparent(),
+        traces,
     )

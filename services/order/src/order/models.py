@@ -87,7 +87,10 @@ class OrderLine:
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """An order about to be stored as PENDING. `total` in minor units; `shipping_address` is JSON."""
+    """An order about to be stored as PENDING. `total` in minor units; `shipping_address` is JSON.
+
+    `traceparent` is the trace of the request, which the order's first message carries on.
+    """
 
     id: UUID
     principal: str
@@ -99,6 +102,7 @@ class NewOrder:
     lines: tuple[OrderLine, ...]
     total: int
     currency: str
+    traceparent: str | None = None
 
     def reserve(self) -> ReserveStock:
         return ReserveStock(order_id=self.id, lines=[Line(line.sku, line.quantity) for line in self.lines])

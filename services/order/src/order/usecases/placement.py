@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from chassis import outbox
+from chassis import outbox, telemetry
 from chassis.batching import Batcher
 from chassis.db import Database
 from chassis.errors import Conflict, Invalid, Problem, Unavailable
 from chassis.ids import uuid7
+from chassis.waiting import seconds_left
 from order import repository
 from order.models import NewOrder, OrderLine
 
@@ -98,7 +99,8 @@ class Placement:
 
     async def place(self, request: PlaceOrder) -> Placed:
         """Raises Conflict, Invalid or Unavailable; then nothing is stored."""
-        give_up = time.monotonic() + MAX_WAIT_SECONDS
+        left = seconds_left()
+        give_up = time.monotonic() + (MAX_WAIT_SECONDS if left is None else min(left, MAX_WAIT_SECONDS))
         while first := self._in_flight.get(request.key):
             try:
                 await asyncio.wait_for(asyncio.shield(first), give_up - time.monotonic())
@@ -176,6 +178,7 @@ class Placement:
             lines=lines,
             total=total,
             currency=self._currency,
+            traceparent=telemetry.traceparent(),
         )
 
     async def _refuse_if_ordered(self, request: PlaceOrder) -> None:
@@ -192,23 +195,34 @@ class Placement:
         """One call for all that ask at once: its answer is as new as each would have got."""
         skus = sorted(frozenset().union(*wanted))
         parts = [skus[i : i + MAX_SKUS] for i in range(0, len(skus), MAX_SKUS)]
-        answers = await asyncio.gather(*(self._products.find(part) for part in parts))
-        products = {sku: product for answer in answers for sku, product in answer.items()}
-        foreign = [sku for sku, product in products.items() if product.currency != self._currency]
-        if foreign:
-            raise Unavailable(
-                "currency-mismatch",
-                f"The catalogue sells {foreign[0]} in another currency",
-                "Take it out of the cart; the shop has to correct its price.",
-            )
-        return [products] * len(wanted)
+        answers = await asyncio.gather(*(self._products.find(part) for part in parts), return_exceptions=True)
+        products: dict[str, Product] = {}
+        failures: dict[str, Exception] = {}
+        for part, answer in zip(parts, answers, strict=True):
+            if isinstance(answer, Exception):
+                failures |= dict.fromkeys(part, answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                products |= answer
+                failures |= {sku: foreign(sku) for sku, p in answer.items() if p.currency != self._currency}
+        return [next((failures[sku] for sku in each if sku in failures), products) for each in wanted]
 
     async def _commit(self, orders: list[NewOrder]) -> list[Placed | Exception]:
         orders_by_key = sorted(orders, key=lambda order: (order.principal, order.idempotency_key))
         async with self._db.transaction() as tx:
             stored = await repository.add_orders(tx, orders_by_key, self._ttl_seconds)
-            await outbox.put(tx, [(order.id, order.reserve()) for order in orders if order.id in stored])
+            messages = [(order.id, order.reserve()) for order in orders if order.id in stored]
+            await outbox.put(tx, messages, {order.id: order.traceparent for order in orders})
         return [Placed(order.id, replayed=False) if order.id in stored else already_ordered() for order in orders]
+
+
+def foreign(sku: str) -> Unavailable:
+    return Unavailable(
+        "currency-mismatch",
+        f"The catalogue sells {sku} in another currency",
+        "Take it out of the cart; the shop has to correct its price.",
+    )
 
 
 def already_ordered() -> Conflict:
