@@ -77,7 +77,7 @@ async def request(path: str, *, headers: dict[str, str] | None = None) -> httpx2
         return {"desk": telemetry.traceparent() or ""}[name]
 
     app = create_app(ServiceSettings(log_sample_ratio=0), "lamps", title="Lamps", routers=[router])
-    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://lamps") as client:
         return await client.get(path, headers=headers)
 

@@ -136,7 +136,7 @@ async def http(url: str, key: ECKey, token: Callable[[str], str]) -> AsyncIterat
         async with (
             app.router.lifespan_context(app),
             httpx2.AsyncClient(
-                transport=httpx2.ASGITransport(app=app, raise_app_exceptions=False),
+                transport=httpx2.ASGITransport(app=app),
                 base_url="http://catalog",
                 headers={"Authorization": f"Bearer {token('catalog:write')}"},
             ) as client,

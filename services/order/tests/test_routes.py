@@ -59,7 +59,7 @@ async def client(database: Callable[[str], str], shop: Any) -> AsyncIterator[htt
     for name in ("ann", "bob"):
         shop.carts.carts[name] = Cart(VERSION, [("MUG-1", 2), ("TEA-1", 1)])
     async with app.router.lifespan_context(app):
-        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+        transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://order") as client:
             yield client
 

@@ -7,7 +7,6 @@ ASGI, because `BaseHTTPMiddleware` more than doubles a request's cost. `test_app
 import contextlib
 import gc
 import json
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -17,12 +16,13 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import errors, telemetry
 from chassis.bodies import refuse_duplicates
-from chassis.db import is_environment_failure
+from chassis.failures import Failures, problem_response
 from chassis.health import Health, Worker
 from chassis.methods import Head, allowed
 from chassis.openapi import document
@@ -30,8 +30,6 @@ from chassis.settings import ServiceSettings
 from chassis.waiting import DEADLINE_HEADER, deadline
 
 __all__ = ["JsonBytes", "create_app"]
-
-log = logging.getLogger(__name__)
 
 MAX_BODY = 64 * 1024
 TOO_LARGE = "The body is too large"
@@ -88,6 +86,7 @@ def create_app(
         middleware=[
             Middleware(telemetry.RequestTelemetry, sample_ratio=settings.log_sample_ratio),
             Middleware(Head),
+            Middleware(Failures),
             Middleware(Deadline),
             Middleware(BodyGuard),
         ],
@@ -95,7 +94,6 @@ def create_app(
             errors.Problem: on_problem,
             RequestValidationError: on_invalid,
             HTTPException: on_http_exception,
-            Exception: on_failure,
         },
     )
     for key, value in (state or {}).items():
@@ -166,14 +164,6 @@ class BodyGuard:
         await self.app(scope, counted, send)
 
 
-def problem_response(problem: errors.Problem) -> Response:
-    headers = {} if problem.retry_after is None else {"Retry-After": str(problem.retry_after)}
-    if isinstance(problem, errors.Unauthenticated):
-        headers["WWW-Authenticate"] = "Bearer"
-    body = json.dumps(problem.document(), default=str).encode()
-    return Response(body, problem.status, headers, "application/problem+json")
-
-
 async def on_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, errors.Problem)
     return problem_response(error)
@@ -216,6 +206,8 @@ DETAILS = {
 async def on_http_exception(request: Request, error: Exception) -> Response:
     """What the framework itself raises: no such route, wrong method, body too large, unreadable body."""
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, ClientDisconnect):  # the framework takes it for a body that is no good
+        raise error.__cause__
     if isinstance(error.__cause__, errors.Problem):  # raised while the framework read the body
         return problem_response(error.__cause__)
     headers = error.headers
@@ -232,16 +224,3 @@ def http_problem(status: int, title: str, headers: Mapping[str, str] | None = No
         "detail": DETAILS.get(status, "Correct the request."),
     }
     return Response(json.dumps(document).encode(), status, headers, "application/problem+json")
-
-
-async def on_failure(request: Request, error: Exception) -> Response:
-    """503 when the environment failed, so that the caller tries again; 500 for a bug, with the stack in the log."""
-    if is_environment_failure(error):
-        log.warning("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, error)
-        return problem_response(
-            errors.Unavailable("database-unavailable", "The database does not answer", "Try again in a second.")
-        )
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem_response(
-        errors.Problem("internal-error", "Something failed here", "It is logged. Trying again may help.")
-    )

@@ -34,6 +34,7 @@ MESSAGES_REFUSED = "quayside.messaging.refused"  # ours from here: the conventio
 SUBSCRIPTIONS = "quayside.messaging.subscriptions"
 CONSUMER_UP = "quayside.messaging.consumer.up"
 OUTBOX_AGE = "quayside.outbox.age"
+GONE = 499  # nginx's: the caller has gone, and nothing was sent
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 _meter = metrics.get_meter("quayside")
@@ -135,7 +136,10 @@ def consume_span(type: str, traceparents: Sequence[str | None]) -> Iterator[None
 
 
 class RequestTelemetry:
-    """Pure ASGI middleware: a span (when tracing), a duration, and a log line for failures and a sample of the rest."""
+    """Pure ASGI middleware: a span (when tracing), a duration, and a log line for failures and a sample of the rest.
+
+    What is inside raises nothing (see `chassis.failures`), so the status is the one that was sent.
+    """
 
     def __init__(self, app: "ASGIApp", sample_ratio: float) -> None:
         self.app = app
@@ -146,7 +150,7 @@ class RequestTelemetry:
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
-        status = 500
+        status = GONE
 
         async def observed(message: "Message") -> None:
             nonlocal status

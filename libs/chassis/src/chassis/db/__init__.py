@@ -6,7 +6,7 @@ a connection turns one slow query into a fleet that hangs: here a wait is short 
 `test_db.py` shows both.
 """
 
-from chassis.db.pool import Connection, Database, is_environment_failure, leaves_messages
+from chassis.db.pool import SCHEMA_CHANGED, Connection, Database, is_environment_failure, leaves_messages
 from chassis.db.statements import compiled
 
-__all__ = ["Connection", "Database", "compiled", "is_environment_failure", "leaves_messages"]
+__all__ = ["SCHEMA_CHANGED", "Connection", "Database", "compiled", "is_environment_failure", "leaves_messages"]

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from chassis.errors import Unavailable
 from chassis.outage import address, reason
 
-__all__ = ["Connection", "Database", "DatabaseDown", "is_environment_failure", "leaves_messages"]
+__all__ = ["SCHEMA_CHANGED", "Connection", "Database", "DatabaseDown", "is_environment_failure", "leaves_messages"]
 
 if TYPE_CHECKING:
     Connection = PoolConnectionProxy[asyncpg.Record]
@@ -24,6 +24,9 @@ NEEDS_CORRECTION = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientPrivilegeError,
 )
+SCHEMA_CHANGED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
+"""A migration changed what a prepared statement gives. The pool prepares anew, so the same work succeeds at once; but a
+transaction that met it is lost, and only whoever began it can do it again."""
 ENVIRONMENT_FAILURES = (
     OSError,  # TimeoutError too
     asyncpg.PostgresConnectionError,
@@ -33,8 +36,7 @@ ENVIRONMENT_FAILURES = (
     asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,  # a primary that has become a standby
-    asyncpg.InvalidCachedStatementError,  # a migration went past: the next try prepares anew
-    asyncpg.OutdatedSchemaCacheError,
+    *SCHEMA_CHANGED,
     asyncpg.InternalClientError,
     Unavailable,
 )

@@ -1,0 +1,174 @@
+"""On a real server: a failure is an answer, costs no connection, and counts as the status that was sent."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import asyncpg
+import pytest
+import uvicorn
+from fastapi import APIRouter, Body, Request
+from prometheus_client import generate_latest
+from starlette.responses import StreamingResponse
+
+from chassis.app import create_app
+from chassis.db import Database
+from chassis.settings import ServiceSettings
+
+ERRORS: dict[str, Exception] = {
+    "environment": asyncpg.ConnectionDoesNotExistError("connection was closed"),
+    "bug": ZeroDivisionError("division by zero"),
+}
+router = APIRouter()
+
+
+@router.post("/fail/{what}")
+async def fail(what: str) -> None:
+    raise ERRORS[what]
+
+
+@router.post("/echo")
+async def echo(body: Annotated[Any, Body()]) -> Any:
+    return body
+
+
+@router.post("/raw")
+async def raw(request: Request) -> int:
+    return len(await request.body())
+
+
+@router.get("/stream/{what}")
+async def stream(what: str) -> StreamingResponse:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"the first line\n"
+        raise ERRORS[what]
+
+    return StreamingResponse(chunks())
+
+
+@asynccontextmanager
+async def serving(*routers: APIRouter) -> AsyncIterator[int]:
+    """The port of a server like a service's."""
+    app = create_app(ServiceSettings(log_sample_ratio=1), "lamps", title="Lamps", routers=routers)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
+    running = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    await running
+
+
+class Caller:
+    """One kept connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def ask(self, method: str, path: str, body: bytes = b"1") -> tuple[int, bytes]:
+        """Status and body."""
+        self.send(method, path, body, len(body))
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        status, *headers = head.decode().split("\r\n")
+        lengths = [int(h.partition(":")[2]) for h in headers if h.lower().startswith("content-length")]
+        return int(status.split()[1]), await self.reader.readexactly(lengths[0])
+
+    def send(self, method: str, path: str, body: bytes, length: int) -> None:
+        head = f"{method} {path} HTTP/1.1\r\nHost: l\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n"
+        self.writer.write(head.encode() + b"\r\n" + body)
+
+
+@asynccontextmanager
+async def calling(port: int) -> AsyncIterator[Caller]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield Caller(reader, writer)
+    finally:
+        writer.close()
+
+
+@pytest.fixture
+def lines(capfd: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
+    return lambda: [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize(("what", "status"), [("environment", 503), ("bug", 500)])
+async def test_a_failure_leaves_the_connection_to_the_next_request(what: str, status: int):
+    async with serving(router) as port, calling(port) as caller:
+        answers = [await caller.ask("POST", path) for path in (f"/fail/{what}", "/echo", f"/fail/{what}", "/raw")]
+
+    assert [status for status, _ in answers] == [status, 200, status, 200]
+
+
+def counted(status: int) -> float:
+    """How many requests that fail have this status in the metrics."""
+    told = (f'http_response_status_code="{status}"', 'http_route="/fail/{what}"', "duration_seconds_count")
+    lines = generate_latest().decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if all(part in line for part in told))
+
+
+async def test_a_failure_of_the_environment_is_logged_and_counted_as_what_was_sent(lines):
+    before = counted(503), counted(500)
+    async with serving(router) as port, calling(port) as caller:
+        await caller.ask("POST", "/fail/environment")
+
+    assert (counted(503) - before[0], counted(500) - before[1]) == (1, 0)
+    logged = lines()
+    assert [line["status"] for line in logged if line["logger"] == "access"] == [503]
+    assert not [line for line in logged if "exception" in line or line["level"] == "error"]
+
+
+async def test_a_bug_is_logged_with_its_stack_once(lines):
+    async with serving(router) as port, calling(port) as caller:
+        await caller.ask("POST", "/fail/bug")
+
+    logged = lines()
+    (stack,) = (line for line in logged if "exception" in line)
+    assert "in fail" in stack["exception"]
+    assert [line["status"] for line in logged if line["logger"] == "access"] == [500]
+
+
+@pytest.mark.parametrize("path", ["/echo", "/raw"])
+async def test_a_caller_that_goes_in_the_middle_of_its_body_is_no_failure(lines, path: str):
+    async with serving(router) as port:
+        async with calling(port) as caller:
+            caller.send("POST", path, b'{"half', 1000)
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)
+
+    logged = lines()
+    assert [line["status"] for line in logged if line["logger"] == "access"] == [499]
+    assert not [line for line in logged if "exception" in line or line["level"] in ("error", "warning")]
+
+
+@pytest.mark.parametrize(("what", "stacks"), [("environment", 0), ("bug", 1)])
+async def test_an_answer_that_has_begun_is_broken_off(lines, what: str, stacks: int):
+    async with serving(router) as port, calling(port) as caller:
+        caller.send("GET", f"/stream/{what}", b"", 0)
+        answer = await caller.reader.read()  # to the end: the connection is closed
+
+    assert b"the first line" in answer
+    assert not answer.endswith(b"0\r\n\r\n")
+    assert len([line for line in lines() if "exception" in line]) == stacks
+
+
+async def test_a_request_that_meets_a_change_of_the_schema_succeeds_the_first_time(database: Callable[..., str]):
+    lamps = APIRouter()
+
+    @lamps.put("/lamps/{id}")
+    async def put(id: int, body: dict[str, str]) -> list[int | str]:
+        async with db.transaction() as tx:
+            await tx.execute("UPDATE lamps SET name = $2 WHERE id = $1", id, body["name"])
+            return list(await tx.fetchrow("SELECT id, watts, name FROM lamps WHERE id = $1", id))
+
+    async with Database(database(None), name="lamps") as db, serving(lamps) as port, calling(port) as caller:
+        async with db.connection() as connection:
+            await connection.execute("CREATE TABLE lamps (id int, watts int, name text)")
+            await connection.execute("INSERT INTO lamps VALUES (1, 7, 'desk')")
+        await caller.ask("PUT", "/lamps/1", b'{"name": "a"}')
+        async with asyncio.timeout(5), db.connection() as connection:
+            await connection.execute("ALTER TABLE lamps ALTER COLUMN watts TYPE bigint")
+
+        assert await caller.ask("PUT", "/lamps/1", b'{"name": "b"}') == (200, b'[1,7,"b"]')
