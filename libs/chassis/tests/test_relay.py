@@ -297,3 +297,17 @@ async def test_a_row_that_another_process_commits_is_found_without_a_wake(
     async with relay(db, topology), Database(outbox_url, name="writer") as writer:
         await put(writer, Lit(watts=7))
         await eventually(lambda: emptied(db), seconds=1)
+
+
+async def test_a_migration_under_a_running_relay_stops_nothing(db: Database, topology, eventually, caplog):
+    async with relay(db, topology):
+        first = await put(db, Lit(watts=7))
+        await eventually(lambda: emptied(db))
+        async with db.connection() as connection:
+            await connection.execute("ALTER TABLE outbox ADD COLUMN later text DEFAULT ''")
+            await connection.execute("ALTER TABLE outbox_archive ADD COLUMN later text DEFAULT ''")
+        second = await put(db, Lit(watts=7))
+        await eventually(lambda: emptied(db))
+
+    assert await published(topology) == [*first, *second]
+    assert not [record for record in caplog.records if record.name == "chassis.relay"]

@@ -6,6 +6,8 @@ import json
 import pytest
 
 from catalog import usecases
+from catalog.models import metadata
+from chassis.testing.fixtures import execute
 
 PRODUCTS = "/api/catalog/products"
 MUG = {
@@ -421,6 +423,37 @@ async def test_a_change_says_what_changes(http, body) -> None:
     response = await http.patch(f"{PRODUCTS}/MUG-1", json=body, headers={"If-Match": "*"})
 
     assert response.status_code == 422
+
+
+ROUTES = {
+    "patch": lambda http, n: http.patch(f"{PRODUCTS}/MUG-1", json={"name": f"Mug {n}"}, headers={"If-Match": "*"}),
+    "post": lambda http, n: http.post(PRODUCTS, json=MUG | {"sku": f"NEW-{n}"}),
+    "delete": lambda http, n: http.delete(f"{PRODUCTS}/OLD-{n}", headers={"If-Match": "*"}),
+    "restock": lambda http, n: http.put(f"{PRODUCTS}/MUG-1/restocks/{n}", json={"quantity": 1}),
+    "read": lambda http, n: http.get(f"{PRODUCTS}/MUG-1"),
+    "list": lambda http, n: http.get(PRODUCTS),
+    "named": lambda http, n: http.get(PRODUCTS, params={"sku": "MUG-1"}),
+    "search": lambda http, n: http.get(PRODUCTS, params={"q": "mug"}),
+    "misspelt": lambda http, n: http.get(PRODUCTS, params={"q": "muug"}),
+    "categories": lambda http, n: http.get("/api/catalog/categories"),
+}
+MIGRATIONS = [
+    [f"ALTER TABLE {table} ADD COLUMN later text DEFAULT ''" for table in metadata.tables],
+    ["ALTER TABLE products ALTER version TYPE bigint", "ALTER TABLE stock ALTER available TYPE numeric"],
+    ["ALTER TABLE products ALTER sku TYPE varchar", "ALTER TABLE stock ALTER sku TYPE varchar"],
+]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_a_migration_under_a_running_service_fails_no_request(http, url, route) -> None:
+    for sku in ("MUG-1", *(f"OLD-{n}" for n in range(4))):
+        await http.post(PRODUCTS, json=MUG | {"sku": sku})
+
+    assert (await ROUTES[route](http, 0)).is_success
+    for n, migration in enumerate(MIGRATIONS, 1):
+        execute(url, *migration)
+        answer = await ROUTES[route](http, n)
+        assert answer.is_success, (migration, answer.text)
 
 
 async def test_openapi_shows_what_reads_return(http) -> None:

@@ -11,13 +11,16 @@ from chassis.auth import Principal
 from chassis.errors import Unauthenticated
 from chassis.ids import uuid7
 from chassis.messaging import Event
+from chassis.testing.fixtures import execute
 from order.main import create
 from order.messages import PaymentCancelled
+from order.models import metadata
 from order.settings import Settings
 from order.usecases import saga
 from order.usecases.placement import Cart
 
 VERSION = "0198a4e0-0000-7000-8000-000000000001"
+LATER = "0198a4e0-0000-7000-8000-000000000002"
 BODY = {
     "cart_version": VERSION,
     "payment_method": "tok_visa",
@@ -68,8 +71,8 @@ def as_(name: str, key: str | None = None) -> dict[str, str]:
     return {"Authorization": f"Bearer {name}"} | ({"Idempotency-Key": key} if key else {})
 
 
-async def order(client: httpx2.AsyncClient, name: str = "ann", key: str = "k1") -> Any:
-    return await client.post("/api/orders", json=BODY, headers=as_(name, key))
+async def order(client: httpx2.AsyncClient, name: str = "ann", key: str = "k1", version: str = VERSION) -> Any:
+    return await client.post("/api/orders", json={**BODY, "cart_version": version}, headers=as_(name, key))
 
 
 async def test_an_order_is_accepted_and_shown_to_its_shopper(client) -> None:
@@ -148,6 +151,34 @@ async def test_a_stream_ends_with_the_order(client, shop) -> None:
     answer = await client.get(f"{accepted.headers['Location']}/events", headers=as_("ann"))
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert [line for line in answer.text.splitlines() if line.startswith("id:")] == ["id: 1", "id: 2", "id: 3"]
+
+
+ROUTES: dict[str, Callable[[httpx2.AsyncClient, str, str], Any]] = {
+    "place": lambda client, own, name: order(client, name, "another", LATER),
+    "cancel": lambda client, own, name: client.post(f"{own}/cancel", headers=as_(name)),
+    "read": lambda client, own, name: client.get(own, headers=as_(name)),
+    "list": lambda client, own, name: client.get("/api/orders", headers=as_(name)),
+    "list of all": lambda client, own, name: client.get("/api/admin/orders", headers=as_("admin")),
+    "read any": lambda client, own, name: client.get(own.replace("api", "api/admin"), headers=as_("admin")),
+}
+MIGRATIONS = [
+    [f"ALTER TABLE {table} ADD COLUMN later text DEFAULT ''" for table in metadata.tables],
+    ["ALTER TABLE orders ALTER total TYPE numeric", "ALTER TABLE orders ALTER cart_version TYPE varchar"],
+]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_a_migration_under_a_running_service_fails_no_request(client, shop, route: str) -> None:
+    own = {}
+    for name in ("ann", "bob", "cyd"):
+        shop.carts.carts[name] = Cart(VERSION, [("MUG-1", 2), ("TEA-1", 1)])
+        own[name] = (await order(client, name)).headers["Location"]
+        shop.carts.carts[name] = Cart(LATER, [("MUG-1", 2), ("TEA-1", 1)])
+
+    for name, migration in zip(own, [[], *MIGRATIONS], strict=True):
+        execute(shop.db.url, *migration)
+        answer = await ROUTES[route](client, own[name], name)
+        assert answer.is_success, (migration, answer.text)
 
 
 BAD_BODIES: list[Any] = [

@@ -9,7 +9,7 @@ import pytest
 
 from chassis.db import Database
 from chassis.ids import uuid7
-from payment import usecases
+from payment import models, usecases
 from payment.models import Answer, Outcome, Payment, State
 from payment.usecases import Result
 
@@ -221,3 +221,22 @@ async def test_batches_that_overlap_and_are_disordered_do_not_deadlock(db: Datab
         pass
     assert sum(ledger.taken.values()) == 0
     assert (await replies(db)).count("payment.cancelled.v1") == 120
+
+
+async def test_a_migration_under_a_running_service_fails_no_step(db: Database, ledger: Ledger) -> None:
+    async def every_step() -> State:
+        order_id = uuid7()
+        ledger.lost = 1
+        await usecases.charge(db, [charge_event(order_id)])
+        await drive(db, ledger)
+        await usecases.hint(db, order_id)
+        await drive(db, ledger)
+        await usecases.cancel(db, [cancel_event(order_id)])
+        await drive(db, ledger)
+        return await state_of(db, order_id)
+
+    await every_step()
+    for table in models.metadata.tables:
+        await execute(db, f"ALTER TABLE {table} ADD COLUMN later text DEFAULT ''")
+
+    assert await every_step() is State.REFUNDED

@@ -35,14 +35,14 @@ BACKOFF = (0.1, 30.0)
 LOOK_BACK = timedelta(minutes=15)
 """An order's life: what is older has expired meanwhile and was undone."""
 
+COLUMNS = "id, routing_key, subject, data, traceparent"
 SELECT = (
-    "SELECT id, routing_key, subject, data, traceparent FROM outbox"
+    f"SELECT {COLUMNS} FROM outbox"  # noqa: S608
     " WHERE routing_key <> ALL ($1::text[]) ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED"
 )
 ARCHIVE = (
-    "WITH gone AS (DELETE FROM outbox WHERE id = ANY ($1::uuid[]) RETURNING *)"
-    " INSERT INTO outbox_archive (id, routing_key, subject, data, traceparent)"
-    " SELECT id, routing_key, subject, data, traceparent FROM gone"
+    f"WITH gone AS (DELETE FROM outbox WHERE id = ANY ($1::uuid[]) RETURNING {COLUMNS})"  # noqa: S608
+    f" INSERT INTO outbox_archive ({COLUMNS}) SELECT {COLUMNS} FROM gone"
 )
 ARCHIVED = (
     "SELECT id, routing_key, subject, data, traceparent FROM outbox_archive"

@@ -31,9 +31,9 @@ async def insert_requested(tx: Connection, charges: Iterable[Charge]) -> None:
     if rows:
         await tx.execute(
             "INSERT INTO payments (order_id, state, amount, currency, payment_method, next_attempt_at)"
-            " SELECT *, now() FROM (SELECT order_id, 'REQUESTED', amount, currency, payment_method"
+            " SELECT order_id, 'REQUESTED', amount, currency, payment_method, now()"
             " FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[])"
-            " AS t (order_id, amount, currency, payment_method)) t ON CONFLICT DO NOTHING",
+            " AS t (order_id, amount, currency, payment_method) ON CONFLICT DO NOTHING",
             *zip(*rows, strict=True),
         )
 

@@ -17,6 +17,8 @@ MAX_BATCH = 256
 BUSY_TIMEOUT = 1.0
 RECOVERED_ENTRIES = 5_000
 
+COLUMNS = "id, kind, key, fingerprint, charge_id, order_id, amount, currency, status, reason, at"
+SELECT = f"SELECT seq, {COLUMNS} FROM entries"  # noqa: S608
 SCHEMA = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
@@ -106,7 +108,7 @@ def _outcome(job: Callable[[Tx], T], tx: Tx) -> T | Refusal:
 
 def append(tx: Tx, entry: Entry) -> None:
     tx.execute(
-        "INSERT INTO entries VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
         (
             entry.id,
             entry.kind.value,
@@ -124,18 +126,18 @@ def append(tx: Tx, entry: Entry) -> None:
 
 
 def entry_by_key(tx: Tx, key: str) -> Entry | None:
-    row = tx.execute("SELECT * FROM entries WHERE key = ?", (key,)).fetchone()
+    row = tx.execute(SELECT + " WHERE key = ?", (key,)).fetchone()
     return None if row is None else _entry(row)
 
 
 def charges_of_order(tx: Tx, order_id: str) -> list[Entry]:
     """All its charges, failed ones too, oldest first."""
-    rows = tx.execute("SELECT * FROM entries WHERE order_id = ? AND kind = 'charge' ORDER BY seq", (order_id,))
+    rows = tx.execute(SELECT + " WHERE order_id = ? AND kind = 'charge' ORDER BY seq", (order_id,))
     return [_entry(row) for row in rows]
 
 
 def charge_by_id(tx: Tx, charge_id: str) -> Entry | None:
-    row = tx.execute("SELECT * FROM entries WHERE charge_id = ? AND kind = 'charge'", (charge_id,)).fetchone()
+    row = tx.execute(SELECT + " WHERE charge_id = ? AND kind = 'charge'", (charge_id,)).fetchone()
     return None if row is None else _entry(row)
 
 
@@ -150,7 +152,7 @@ def refunded(tx: Tx, charge_id: str) -> int:
 def ledger(tx: Tx, after: int, limit: int) -> list[tuple[int, Entry]]:
     """Money that moved, with its place in the ledger, from the first after `after`."""
     rows = tx.execute(
-        "SELECT * FROM entries WHERE seq > ? AND status = 'succeeded' ORDER BY seq LIMIT ?",
+        SELECT + " WHERE seq > ? AND status = 'succeeded' ORDER BY seq LIMIT ?",
         (after, limit),
     )
     return [(row[0], _entry(row)) for row in rows]
@@ -188,7 +190,7 @@ def queue_last_webhooks(tx: Tx, window: timedelta, due_at: datetime) -> None:
 def due_webhooks(tx: Tx, now: datetime, limit: int) -> list[tuple[int, int, Entry]]:
     """`(seq, attempts so far, entry)`, the longest due first."""
     rows = tx.execute(
-        "SELECT attempts, entries.* FROM webhooks JOIN entries USING (seq)"
+        f"SELECT attempts, seq, {COLUMNS} FROM webhooks JOIN entries USING (seq)"  # noqa: S608
         " WHERE next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ?",
         (_milliseconds(now), limit),
     )

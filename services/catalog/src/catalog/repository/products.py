@@ -52,7 +52,11 @@ async def get(connection: Connection, sku: str) -> Shown | None:
 
 async def lock(tx: Connection, sku: str) -> tuple[Product, int] | None:
     """The product and its version, locked; None when there is none, or it is hidden."""
-    row = await tx.fetchrow("SELECT * FROM products WHERE sku = $1 AND NOT hidden FOR NO KEY UPDATE", sku)
+    row = await tx.fetchrow(
+        "SELECT sku, name, description, category, amount, currency, image_url, updated_at, version FROM products"
+        " WHERE sku = $1 AND NOT hidden FOR NO KEY UPDATE",
+        sku,
+    )
     return None if row is None else (_product(row), row["version"])
 
 

@@ -72,7 +72,8 @@ async def add_lines(tx: Connection, lines: Mapping[UUID, Mapping[str, int]]) -> 
     if rows:
         await tx.execute(
             "INSERT INTO reservation_lines (order_id, sku, quantity)"
-            " SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])",
+            " SELECT order_id, sku, quantity FROM unnest($1::uuid[], $2::text[], $3::bigint[])"
+            " AS n (order_id, sku, quantity)",
             *zip(*rows, strict=True),
         )
 
