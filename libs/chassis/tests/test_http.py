@@ -18,6 +18,7 @@ class Remote:
     def __init__(self) -> None:
         self.url = ""
         self.asked: list[web.Request] = []
+        self.ports: list[int] = []
         self.statuses: list[int] = []
         self.seconds = 0.0
         self.at_once = 0
@@ -25,6 +26,8 @@ class Remote:
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append(request)
+        assert request.transport is not None
+        self.ports.append(request.transport.get_extra_info("peername")[1])
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
@@ -141,3 +144,16 @@ async def test_connections_are_capped(remote: Remote):
     async with HttpClient(remote.url, name="lamps", connections=3) as client:
         await asyncio.gather(*(client.get("/") for _ in range(12)))
     assert remote.most_at_once == 3
+
+
+@pytest.mark.parametrize(("idle", "connections"), [(60, 1), (0.05, 2)])
+async def test_a_connection_that_was_idle_too_long_is_not_used_again(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch, idle: float, connections: int
+):
+    monkeypatch.setattr("chassis.http.IDLE_SECONDS", idle)
+    async with HttpClient(remote.url, name="lamps") as client:
+        await client.get("/")
+        await asyncio.sleep(0.2)
+        await client.request("POST", "/", body=b"{}")
+
+    assert len(set(remote.ports)) == connections

@@ -17,7 +17,11 @@ from chassis import telemetry
 from chassis.errors import Unavailable
 from chassis.waiting import DEADLINE_HEADER, deadline, seconds_left
 
-__all__ = ["HttpClient", "Response", "deadline"]
+__all__ = ["IDLE_SECONDS", "HttpClient", "Response", "deadline"]
+
+IDLE_SECONDS = 4.0
+"""How long a connection is kept for the next call. Whoever serves keeps it longer (uvicorn by itself 5 s, our services
+30 s): where the server lets go first, a POST meets a closing connection, and what became of it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class HttpClient:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=60),
+            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=IDLE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),  # ours, in `_once`, covers all of a call
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),

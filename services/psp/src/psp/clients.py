@@ -11,6 +11,8 @@ from psp.models import Entry
 from psp.schemas import Event
 
 TIMEOUT = ClientTimeout(total=5, connect=2)
+IDLE_SECONDS = 4.0
+"""Less than any receiver keeps a connection: it must not be closing when the next event is sent."""
 
 log = getLogger(__name__)
 
@@ -27,7 +29,8 @@ class HttpWebhookSender:
     def __init__(self, url: str, secret: str, connections: int) -> None:
         self._url = url
         self._secret = secret
-        self._session = ClientSession(timeout=TIMEOUT, connector=TCPConnector(limit=connections))
+        connector = TCPConnector(limit=connections, keepalive_timeout=IDLE_SECONDS)
+        self._session = ClientSession(timeout=TIMEOUT, connector=connector)
 
     async def send(self, entry: Entry) -> bool:
         body = Event.of(entry).model_dump_json().encode()

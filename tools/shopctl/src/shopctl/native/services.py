@@ -36,7 +36,7 @@ class Service:
     def command(self) -> Command:
         argv = [sys.executable, "-m", "uvicorn", "--factory", f"{self.name}.main:create"]
         argv += ["--host", "127.0.0.1", "--port", str(self.port), "--loop", "uvloop", "--http", "httptools"]
-        argv += ["--no-access-log", "--timeout-graceful-shutdown", "5"]
+        argv += ["--no-access-log", "--timeout-graceful-shutdown", "5", "--timeout-keep-alive", "30"]
         return Command(tuple(argv), self.cwd, self.environment)
 
     @property
