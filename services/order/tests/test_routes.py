@@ -2,21 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
-from uuid import UUID
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 
 from chassis.auth import Principal
 from chassis.errors import Unauthenticated
-from chassis.ids import uuid7
-from chassis.messaging import Event
 from chassis.testing.fixtures import execute
 from order.main import create
-from order.messages import PaymentCancelled
 from order.models import metadata
 from order.settings import Settings
-from order.usecases import saga
 from order.usecases.placement import Cart
 
 VERSION = "0198a4e0-0000-7000-8000-000000000001"
@@ -46,7 +42,7 @@ class Names:
 
 
 @pytest.fixture
-async def client(database: Callable[[str], str], shop: Any) -> AsyncIterator[httpx2.AsyncClient]:
+async def app(database: Callable[[str], str], shop: Any) -> AsyncIterator[FastAPI]:
     settings = Settings(
         environment="development",
         role="api",
@@ -62,9 +58,13 @@ async def client(database: Callable[[str], str], shop: Any) -> AsyncIterator[htt
     for name in ("ann", "bob"):
         shop.carts.carts[name] = Cart(VERSION, [("MUG-1", 2), ("TEA-1", 1)])
     async with app.router.lifespan_context(app):
-        transport = httpx2.ASGITransport(app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://order") as client:
-            yield client
+        yield app
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://order") as client:
+        yield client
 
 
 def as_(name: str, key: str | None = None) -> dict[str, str]:
@@ -141,16 +141,6 @@ async def test_pages_hold_each_order_once_newest_first(client, shop) -> None:
         seen += [item["id"] for item in page["items"]]
         cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
     assert seen == ids[::-1]
-
-
-async def test_a_stream_ends_with_the_order(client, shop) -> None:
-    accepted = await order(client)
-    id = UUID(accepted.json()["id"])
-    await saga.cancel(shop.db, id, "ann")
-    await saga.payment_cancelled(shop.db, [Event(uuid7(), str(id), PaymentCancelled(id, False))])
-    answer = await client.get(f"{accepted.headers['Location']}/events", headers=as_("ann"))
-    assert answer.headers["content-type"].startswith("text/event-stream")
-    assert [line for line in answer.text.splitlines() if line.startswith("id:")] == ["id: 1", "id: 2", "id: 3"]
 
 
 ROUTES: dict[str, Callable[[httpx2.AsyncClient, str, str], Any]] = {
@@ -258,3 +248,11 @@ async def test_no_token_and_a_forged_one_are_401(client) -> None:
     for headers in ({}, as_("forged"), {"Authorization": "Basic YTpi"}):
         answer = await client.get("/api/orders", headers=headers)
         assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+
+
+async def test_the_openapi_document_tells_how_a_stream_ends(client) -> None:
+    document = (await client.get("/api/orders/openapi.json")).json()
+
+    answers = document["paths"]["/api/orders/{order_id}/events"]["get"]["responses"]
+    assert set(answers) == {"200", "204", "default"}
+    assert set(answers["200"]["content"]) == {"text/event-stream"}

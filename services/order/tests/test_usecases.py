@@ -17,7 +17,6 @@ from chassis.messaging import Event
 from chassis.waiting import deadline
 from order.messages import PaymentCancelled, PaymentCaptured, PaymentFailed, StockRejected, StockReserved
 from order.usecases import saga
-from order.usecases.feed import Feed
 from order.usecases.placement import Cart, Placed, Product
 
 
@@ -357,13 +356,3 @@ async def test_undo_without_an_answer_is_sent_again_after_a_minute(shop) -> None
     assert await saga.resend_undo(shop.db) == 1
     assert (await outbox(shop.db)).count("payment.cancel.v1") == 2
     assert await saga.resend_undo(shop.db) == 0
-
-
-async def test_a_stream_shows_each_step_to_the_last_and_resumes(shop) -> None:
-    id = await confirmed(shop)
-    async with Feed(shop.db) as feed:
-        steps = [step async for step in feed.watch(id, 0, 15)]
-        resumed = [step async for step in feed.watch(id, 2, 15)]
-
-    assert [step.status for step in steps if step] == ["PENDING", "RESERVED", "CONFIRMED"]
-    assert [step.seq for step in resumed if step] == [3]

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from chassis import outbox
 from order.messages import CancelPayment, Charge, Line, OrderConfirmed, ReleaseStock, ReserveStock
 
-__all__ = ["FAILED", "OPEN", "UNDOING", "Command", "Input", "Status", "Transition", "metadata", "transition"]
+__all__ = ["FAILED", "OPEN", "UNDOING", "Command", "Input", "Status", "Transition", "metadata", "settled", "transition"]
 
 
 class Status(StrEnum):
@@ -30,6 +30,11 @@ OPEN = frozenset({Status.PENDING, Status.RESERVED})
 UNDOING = frozenset({Status.CANCELLING, Status.EXPIRING, Status.REFUNDING})
 FAILED = frozenset({Status.REJECTED, Status.PAYMENT_FAILED, Status.CANCELLED, Status.EXPIRED})
 """Nothing came of it, so the same cart may be ordered again."""
+
+
+def settled(status: Status) -> bool:
+    """Whether the order moves no further by itself; only a wish for a refund moves a confirmed one."""
+    return status not in OPEN | UNDOING
 
 
 class Input(StrEnum):

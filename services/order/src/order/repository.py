@@ -152,7 +152,7 @@ async def undo_sent(tx: Connection, ids: Sequence[UUID]) -> None:
 async def get(connection: Connection, id: UUID, principal: str | None) -> Record | None:
     """An order with its history as JSON; of this principal, or of anyone when None."""
     return await connection.fetchrow(
-        f"SELECT {ORDER}, principal, (SELECT json_agg(json_strip_nulls("  # noqa: S608
+        f"SELECT {ORDER}, principal, seq, (SELECT json_agg(json_strip_nulls("  # noqa: S608
         "  json_build_object('seq', seq, 'status', status, 'at', at, 'reason', reason)) ORDER BY seq)"
         "  FROM order_history WHERE order_id = id)::text AS history"
         " FROM orders WHERE id = $1 AND ($2::text IS NULL OR principal = $2)",

@@ -2,23 +2,24 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 from uuid import UUID
 
 import asyncpg
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response
 
 from chassis.app import JsonBytes
 from chassis.auth import Caller, Principal, principal, requires
-from chassis.errors import Malformed, NotFound
+from chassis.errors import Malformed, NotFound, Unavailable
 from chassis.openapi import documented
 from chassis.queries import CanonicalId, once
 from chassis.schemas import parsed
+from chassis.streams import EventStream
 from order import repository
-from order.models import Status
+from order.models import Status, settled
 from order.schemas import Accepted, AllQuery, Order, OrderPage, OwnQuery, PlaceOrderBody
 from order.usecases import saga
 from order.usecases.placement import PlaceOrder
@@ -29,7 +30,6 @@ router = APIRouter(prefix="/api/orders", tags=["orders"])
 admin = APIRouter(prefix="/api/admin/orders", tags=["admin"])
 
 HEARTBEAT_SECONDS = 15.0
-END: Any = "end"
 encode = msgspec.json.Encoder().encode
 sorted_encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -103,42 +103,51 @@ async def cancel(request: Request, order_id: CanonicalId, caller: Caller) -> Jso
     return JsonBytes(encode(await _order(request, order_id, caller.sub)), 202)
 
 
-@router.get("/{order_id}/events", responses={200: {"content": {"text/event-stream": {}}}})
+@router.get(
+    "/{order_id}/events",
+    status_code=200,
+    response_class=EventStream,
+    responses={200: {"content": {"text/event-stream": {}}}, 204: {"description": "All has been seen: stop asking"}},
+)
 async def events(
     request: Request, order_id: CanonicalId, caller: Caller, last_event_id: Annotated[str | None, Header()] = None
-) -> StreamingResponse:
-    """Each transition as a server-sent event, to the last; `Last-Event-ID` goes on after it."""
-    seen = last_event_id or "0"
-    if not (seen.isascii() and seen.isdigit() and len(seen) < 6):
+) -> Response:
+    """Each transition as a server-sent event, to the last; `Last-Event-ID` goes on after it.
+
+    204 when there is nothing to come: by that an EventSource knows not to connect again (HTML, 9.2.3).
+    """
+    told = last_event_id or "0"
+    if not (told.isascii() and told.isdigit() and len(told) < 6):
         raise Malformed("invalid-last-event-id", "Last-Event-ID is a number that this stream gave", "Leave it out.")
-    await _order(request, order_id, caller.sub)
-    return StreamingResponse(
-        _stream(request, order_id, int(seen)),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    order = await _found(request, order_id, caller.sub)
+    seen = min(int(told), order["seq"])
+    if seen == order["seq"] and settled(Status(order["status"])):
+        return Response(status_code=204)
+    if request.app.state.feed.full:
+        raise Unavailable("too-busy", "Too many streams are open", "Read the order now and then.", retry_after=5)
+    return EventStream(_stream(request, order_id, seen))
 
 
-async def _stream(request: Request, order_id: UUID, seen: int) -> AsyncIterator[bytes]:
-    draining = request.app.state.health.draining
-    steps = request.app.state.feed.watch(order_id, seen, HEARTBEAT_SECONDS)
-    drained = asyncio.ensure_future(draining.wait())
-    try:
-        while True:
-            step = asyncio.ensure_future(anext(steps, END))
-            await asyncio.wait({step, drained}, return_when=asyncio.FIRST_COMPLETED)
-            if not step.done():  # this process is going: the client comes back to another with Last-Event-ID
-                step.cancel()
-                return
-            found = step.result()
-            if found == END:
-                return
-            if found is None:
-                yield b": still here\n\n"
-            else:
-                yield b"id: %d\nevent: status\ndata: %s\n\n" % (found.seq, encode(found))
-    finally:
-        drained.cancel()
+async def _stream(request: Request, order_id: UUID, seen: int) -> AsyncGenerator[bytes, None]:
+    drained = asyncio.ensure_future(request.app.state.health.draining.wait())
+    with request.app.state.feed.watch(order_id, seen) as steps:
+        step = asyncio.ensure_future(steps.get())
+        try:
+            while True:
+                await asyncio.wait({step, drained}, timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if step.done():
+                    found = step.result()
+                    yield b"id: %d\nevent: status\ndata: %s\n\n" % (found.seq, encode(found))
+                    if found.last and steps.empty():
+                        return
+                    step = asyncio.ensure_future(steps.get())
+                elif drained.done():  # this process is going: the client comes back to another with Last-Event-ID
+                    return
+                else:
+                    yield b": still here\n\n"
+        finally:
+            step.cancel()
+            drained.cancel()
 
 
 @admin.get("", responses={200: {"model": OrderPage}})
@@ -160,11 +169,16 @@ async def refund(request: Request, order_id: CanonicalId, _: Manager) -> JsonByt
 
 
 async def _order(request: Request, order_id: UUID, principal: str | None) -> dict[str, Any]:
+    row = await _found(request, order_id, principal)
+    return {**_summary(row), "history": msgspec.Raw(row["history"].encode())}
+
+
+async def _found(request: Request, order_id: UUID, principal: str | None) -> asyncpg.Record:
     async with request.app.state.db.connection() as connection:
         row = await repository.get(connection, order_id, principal)
     if row is None:
         raise NotFound("order-not-found", "No such order", "See GET /api/orders for yours.")
-    return {**_summary(row), "history": msgspec.Raw(row["history"].encode())}
+    return row
 
 
 async def _page(request: Request, principal: str | None, status: Status | None, query: OwnQuery) -> JsonBytes:

@@ -1,8 +1,9 @@
 """The feed behind all open streams of this process: one query for all, and none while nobody watches."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Self
 from uuid import UUID
@@ -11,13 +12,14 @@ import msgspec
 
 from chassis.db import Database, is_environment_failure
 from order import repository
-from order.models import OPEN, UNDOING, Status
+from order.models import Status, settled
 
 __all__ = ["Feed", "Step"]
 
 log = logging.getLogger(__name__)
 
 POLL = 0.2
+MAX_WATCHERS = 5_000
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -30,10 +32,12 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def last(self) -> bool:
-        return Status(self.status) not in OPEN | UNDOING
+        return settled(Status(self.status))
 
 
 class Watcher:
+    """Who watches an order from step `seen` on. Its queue is bounded by the order, which passes five states at most."""
+
     def __init__(self, order_id: UUID, seen: int) -> None:
         self.order_id = order_id
         self.seen = seen
@@ -56,21 +60,19 @@ class Feed:
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=1)
 
-    async def watch(self, order_id: UUID, seen: int, heartbeat: float) -> AsyncIterator[Step | None]:
-        """Steps after number `seen`, to the last; None after each `heartbeat` seconds of silence."""
+    @property
+    def full(self) -> bool:
+        """Whether as many are watching as one query can serve."""
+        return len(self._watchers) >= MAX_WATCHERS
+
+    @contextlib.contextmanager
+    def watch(self, order_id: UUID, seen: int) -> Iterator[asyncio.Queue[Step]]:
+        """A queue that gets each step after number `seen`."""
         watcher = Watcher(order_id, seen)
         self._watchers.add(watcher)
         self._watched.set()
         try:
-            while True:
-                try:
-                    step = await asyncio.wait_for(watcher.steps.get(), heartbeat)
-                except TimeoutError:
-                    yield None
-                    continue
-                yield step
-                if step.last and watcher.steps.empty():
-                    return
+            yield watcher.steps
         finally:
             self._watchers.discard(watcher)
 
