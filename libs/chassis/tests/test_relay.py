@@ -5,16 +5,19 @@ import contextlib
 import os
 import signal
 import sys
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 import asyncpg
+import pytest
 
 from chassis import outbox
 from chassis.db import Database
-from chassis.ids import uuid7
+from chassis.ids import created_at, uuid7
 from chassis.messaging import unpack
 from chassis.relay import Relay
+from chassis.testing.clock import clock_off
 
 
 class Lit(outbox.Message):
@@ -212,6 +215,40 @@ async def test_the_backlog_is_the_age_of_the_oldest_row(db: Database, topology, 
         await cable.mend()
         await eventually(lambda: running.backlog_seconds == 0)
     assert await emptied(db)
+
+
+@pytest.mark.parametrize("seconds", [-600, 600])
+async def test_the_backlog_has_one_clock_whatever_those_of_its_writers_and_its_relay(
+    db: Database, topology, cable, eventually, seconds: int
+):
+    await cable.cut()
+    with clock_off(seconds):
+        await put(db, Lit(watts=7))
+    async with relay(db, topology, cable.url) as running:
+        await eventually(lambda: running.backlog_seconds > 0.5)
+        assert running.backlog_seconds < 60
+        with clock_off(seconds):
+            assert 0.5 < running.backlog_seconds < 60
+
+
+async def test_what_is_committed_first_is_published_first_whatever_the_clocks_of_its_writers(db: Database):
+    for seconds in (600, 0, -600):
+        with clock_off(seconds):
+            await put(db, Lit(watts=seconds))
+    async with db.connection() as connection:
+        rows = await connection.fetch("SELECT data->>'watts' AS watts FROM outbox ORDER BY id")
+
+    assert [row["watts"] for row in rows] == ["600", "0", "-600"]
+
+
+async def test_messages_of_one_statement_are_published_in_their_order(db: Database):
+    async with db.transaction() as tx:
+        await outbox.put(tx, [(uuid7(), Lit(watts=n)) for n in range(500)])
+        rows = await tx.fetch("SELECT id, data->>'watts' AS watts FROM outbox ORDER BY id")
+
+    assert [int(row["watts"]) for row in rows] == list(range(500))
+    assert {(row["id"].version, row["id"].variant) for row in rows} == {(7, RFC_4122)}
+    assert abs((created_at(rows[0]["id"]) - datetime.now(UTC)).total_seconds()) < 60
 
 
 async def test_an_unroutable_row_counts_as_backlog(db: Database, topology):

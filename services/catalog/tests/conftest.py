@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
 from uuid import UUID
 
 import httpx2
@@ -49,7 +48,7 @@ def add(db: Database) -> Add:
         amount: int = 100,
     ) -> None:
         price = Price(amount, "EUR")
-        product = Product(sku, name, description, category, price, None, datetime.now(UTC))
+        product = Product(sku, name, description, category, price, None)
         await usecases.create_product(db, product)
         if stock:
             await usecases.restock(db, f"first-{sku}", sku, stock)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from catalog import usecases
 from catalog.models import LEGAL, State
+from catalog.repository import search
 from chassis.db import Database
 from chassis.errors import Conflict, NotFound
+from chassis.testing.clock import clock_off
 
 ORDERS = [UUID(int=n) for n in range(1, 7)]
 LINES = [{"A": 2}, {"A": 1, "B": 1}, {"B": 2}, {"B": 1, "A": 2}, {"A": 1}, {"X": 1, "A": 1}]
@@ -195,3 +198,18 @@ async def test_rival_restocks_of_one_id_count_once(db, add) -> None:
 
     assert sum(counted) == 1
     assert await level(db, "A") == (5, 0, 0)
+
+
+@pytest.mark.parametrize("seconds", [-600, 600])
+async def test_with_a_clock_that_is_off_products_are_as_new_as_they_are(db, add, seconds) -> None:
+    await add("FIRST-1")
+    with clock_off(seconds):
+        await add("SECOND-1")
+        await usecases.change_product(db, "SECOND-1", None, {"name": "Tea, green"})
+    await add("THIRD-1")
+
+    async with db.connection() as connection:
+        page = await search.find(connection, search.Search(sort="newest"), None, 10)
+        ages = await connection.fetch("SELECT now() - created_at, now() - updated_at FROM products")
+    assert [json.loads(item)["sku"] for item in page.items] == ["THIRD-1", "SECOND-1", "FIRST-1"]
+    assert all(timedelta(0) <= age < timedelta(minutes=1) for row in ages for age in row)

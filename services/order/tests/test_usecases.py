@@ -14,6 +14,7 @@ from chassis.db import Database
 from chassis.errors import Conflict, Invalid, NotFound, Problem, Unavailable
 from chassis.ids import uuid7
 from chassis.messaging import Event
+from chassis.testing.clock import clock_off
 from chassis.waiting import deadline
 from order.messages import PaymentCancelled, PaymentCaptured, PaymentFailed, StockRejected, StockReserved
 from order.usecases import saga
@@ -356,3 +357,19 @@ async def test_undo_without_an_answer_is_sent_again_after_a_minute(shop) -> None
     assert await saga.resend_undo(shop.db) == 1
     assert (await outbox(shop.db)).count("payment.cancel.v1") == 2
     assert await saga.resend_undo(shop.db) == 0
+
+
+@pytest.mark.parametrize("seconds", [-600, 600])
+async def test_with_a_clock_that_is_off_an_order_lives_as_long_as_ever(shop, seconds: int) -> None:
+    with clock_off(seconds):
+        id = (await shop.placement.place(shop.request())).order_id
+        assert await saga.expire(shop.db) == 0
+        life = await scalar(shop.db, "SELECT extract(epoch FROM expires_at - now())::int FROM orders")
+        assert 890 <= life <= 900
+
+        await scalar(shop.db, "UPDATE orders SET expires_at = now() RETURNING 1")
+        assert await saga.expire(shop.db) == 1
+        assert await saga.resend_undo(shop.db) == 0
+        await scalar(shop.db, "UPDATE orders SET undo_sent_at = now() - interval '61 s' RETURNING 1")
+        assert await saga.resend_undo(shop.db) == 1
+    assert await status(shop.db, id) == "EXPIRING"

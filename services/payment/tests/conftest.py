@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from chassis.ids import uuid7
 from chassis.messaging import Event
 from payment.messages import Cancel, Charge
 from payment.models import Answer, Outcome, Payment
-from payment.usecases import Record
+from payment.usecases import Hint, Record
 
 
 @dataclass
@@ -63,7 +62,7 @@ class Ledger:
         refunded = 4200 if f"{order_id}:refund" in self.results else 0
         return Record(captured, refunded, charge.reason)
 
-    def hinted(self, headers: Mapping[str, str], body: bytes, now: datetime) -> UUID:
+    def hinted(self, headers: Mapping[str, str], body: bytes) -> Hint:
         raise AssertionError("no webhook is expected")
 
 

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from chassis.db import Database
 from chassis.ids import uuid7
 from chassis.messaging import Envelope, Publisher, pack
 from chassis.messaging.envelope import unpack
+from chassis.testing.clock import clock_off
 from chassis.testing.fixtures import Broker
 from payment import usecases
 from payment.clients import SandboxProvider
@@ -71,7 +73,7 @@ async def provider(psp_url: str) -> AsyncIterator[SandboxProvider]:
 
 def payment(method: str = "tok_visa", **changed: Any) -> Payment:
     given = {"state": State.REQUESTED, "amount": 4200, "currency": "EUR", **changed}
-    return Payment(uuid7(), payment_method=method, **given)
+    return Payment(uuid7(), payment_method=method, as_of=datetime.now(UTC), **given)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ async def test_each_token(provider: SandboxProvider, method: str, first: Answer,
 
 async def test_refund_and_look_up(provider: SandboxProvider) -> None:
     asked = payment()
-    refund = Payment(asked.order_id, State.REFUNDING, 4200, "EUR", "tok_visa")
+    refund = replace(asked, state=State.REFUNDING)
     assert await provider.find(asked.order_id) is None
     assert (await provider.refund(refund)).outcome is Outcome.REFUSED
     await provider.charge(asked)
@@ -104,7 +106,7 @@ async def test_refund_and_look_up(provider: SandboxProvider) -> None:
 async def test_a_key_used_for_another_amount_is_no_refusal_of_the_charge(provider: SandboxProvider) -> None:
     asked = payment()
     await provider.charge(asked)
-    other = Payment(asked.order_id, State.REQUESTED, 1, "EUR", "tok_visa")
+    other = replace(asked, amount=1)
     assert await provider.charge(other) == Answer(Outcome.UNKNOWN, "key-reused", stuck=True)
 
 
@@ -177,6 +179,19 @@ async def test_a_webhook_that_is_not_the_providers_or_not_of_now(
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json()["type"].endswith("bad-signature")
     assert await usecases.lease(db, 10) == []
+
+
+@pytest.mark.parametrize("seconds", [-600, 600])
+async def test_a_webhooks_age_is_told_by_the_database_and_not_by_this_process(
+    api: tuple[httpx2.AsyncClient, Database], seconds: int
+) -> None:
+    client, db = api
+    order_id = await unanswered(db)
+    body = json.dumps({"order_id": str(order_id)}).encode()
+    headers, skewed = signed(body), signed(body, at=int(time.time()) + seconds)
+    with clock_off(seconds):
+        assert (await client.post(HOOK, content=body, headers=skewed)).status_code == 400
+        assert (await client.post(HOOK, content=body, headers=headers)).status_code == 204
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from payment.models import Answer, Operation, Outcome, Payment, Reply, State
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 ORDER = UUID(int=1)
-NEW = Payment(ORDER, State.REQUESTED, 4200, "EUR", "tok_visa", next_attempt_at=NOW)
+NEW = Payment(ORDER, State.REQUESTED, 4200, "EUR", "tok_visa", next_attempt_at=NOW, as_of=NOW)
 
 LEGAL = {
     (State.REQUESTED, State.CAPTURED),
@@ -74,8 +74,8 @@ class Undertaking(RuleBasedStateMachine):
     def cancel(self) -> None:
         self.cancels += 1
         if self.payment is None:
-            self.payment = Payment(ORDER, State.CANCELLED)
-        self.move(*models.cancel(self.payment, NOW))
+            self.payment = Payment(ORDER, State.CANCELLED, as_of=NOW)
+        self.move(*models.cancel(self.payment))
 
     @precondition(lambda self: self.payment is not None and self.payment.operation is not None)
     @rule()
@@ -109,7 +109,7 @@ class Undertaking(RuleBasedStateMachine):
 
     def hear(self, operation: Operation, answer: Answer, jitter: float = 0.5) -> None:
         assert self.payment is not None
-        self.move(*models.settle(self.payment, operation, answer, NOW, jitter))
+        self.move(*models.settle(self.payment, operation, answer, jitter))
 
     @invariant()
     def money_is_conserved(self) -> None:
@@ -155,14 +155,14 @@ TestUndertaking.settings = settings(max_examples=300, stateful_step_count=25, de
 @pytest.mark.parametrize("state", list(State))
 def test_every_state_answers_a_cancel_or_remembers_it(state: State) -> None:
     payment = replace(NEW, state=state, attempts=1)
-    after, reply = models.cancel(payment, NOW)
+    after, reply = models.cancel(payment)
     assert reply is not None or after.cancel_requested or after.state is State.REFUNDING
 
 
 def test_a_refused_refund_stays_and_shows() -> None:
     refunding = replace(NEW, state=State.REFUNDING, attempts=3)
     answer = Answer(Outcome.REFUSED, "refund-exceeds-capture", stuck=True)
-    after, reply = models.settle(refunding, Operation.REFUND, answer, NOW, 1.0)
+    after, reply = models.settle(refunding, Operation.REFUND, answer, 1.0)
     assert (after.state, after.stuck, reply) == (State.REFUNDING, True, None)
     assert after.next_attempt_at == NOW + timedelta(seconds=4)
 
@@ -172,7 +172,7 @@ def test_back_off_doubles_is_spread_and_has_an_end() -> None:
         found = []
         for attempts in (1, 2, 3, 9, 2_000):
             payment = replace(NEW, attempts=attempts)
-            after, _ = models.settle(payment, Operation.CHARGE, Answer(Outcome.UNKNOWN), NOW, jitter)
+            after, _ = models.settle(payment, Operation.CHARGE, Answer(Outcome.UNKNOWN), jitter)
             assert after.next_attempt_at is not None
             found.append((after.next_attempt_at - NOW).total_seconds())
         return found

@@ -1,7 +1,8 @@
 """Payments on a real database, with the provider replaced at its protocol."""
 
 import asyncio
-from datetime import UTC, datetime
+import time
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,9 +10,10 @@ import pytest
 
 from chassis.db import Database
 from chassis.ids import uuid7
+from chassis.testing.clock import clock_off
 from payment import models, usecases
 from payment.models import Answer, Outcome, Payment, State
-from payment.usecases import Result
+from payment.usecases import Hint, Result
 
 from .conftest import Ledger, cancel_event, charge_event
 
@@ -19,13 +21,13 @@ from .conftest import Ledger, cancel_event, charge_event
 async def drive(db: Database, ledger: Ledger) -> list[Payment]:
     """Asks about all that is due, once, as the driver does."""
     leased = await usecases.lease(db, 100)
-    await usecases.settle(db, [await asked(ledger, payment) for payment in leased])
+    await usecases.settle(db, [await asked_of(ledger, payment) for payment in leased])
     return leased
 
 
-async def asked(ledger: Ledger, payment: Payment) -> Result:
+async def asked_of(ledger: Ledger, payment: Payment) -> Result:
     assert payment.operation is not None
-    answer = await usecases.ask(ledger, payment, datetime.now(UTC))
+    answer = await usecases.ask(ledger, payment)
     return Result(payment.order_id, payment.operation, answer)
 
 
@@ -89,7 +91,7 @@ async def test_a_crash_between_lease_and_result_leaves_a_payment_that_is_due_aga
     order_id = uuid7()
     await usecases.charge(db, [charge_event(order_id)])
     (leased,) = await usecases.lease(db, 10)
-    await asked(ledger, leased)  # the money moved, and the process died
+    await asked_of(ledger, leased)  # the money moved, and the process died
     assert await usecases.lease(db, 10) == [], "the lease holds"
     await make_due(db)
     await drive(db, ledger)
@@ -129,7 +131,7 @@ async def test_cancel_while_the_provider_is_asked(db: Database, ledger: Ledger, 
     ledger.declines = declines
     await usecases.charge(db, [charge_event(order_id)])
     (leased,) = await usecases.lease(db, 10)
-    result = await asked(ledger, leased)
+    result = await asked_of(ledger, leased)
     await usecases.cancel(db, [cancel_event(order_id)])
     assert await replies(db) == [], "whether money was taken is not known yet"
     await usecases.settle(db, [result])
@@ -173,7 +175,7 @@ async def test_late_and_doubled_answers_change_nothing(db: Database, ledger: Led
     order_id = uuid7()
     await usecases.charge(db, [charge_event(order_id)])
     (leased,) = await usecases.lease(db, 10)
-    result = await asked(ledger, leased)
+    result = await asked_of(ledger, leased)
     lost = Result(order_id, result.operation, Answer(Outcome.UNKNOWN, "no-answer"))
     await usecases.settle(db, [lost, result, result, lost])
     await usecases.settle(db, [lost, result])
@@ -187,7 +189,7 @@ async def test_an_old_key_is_looked_up_and_never_sent_again(db: Database, ledger
     await usecases.charge(db, [charge_event(order_id)])
     (leased,) = await usecases.lease(db, 10)
     if moved:
-        await asked(ledger, leased)
+        await asked_of(ledger, leased)
     await execute(db, "UPDATE payments SET first_attempt_at = now() - interval '24 h'")
     await make_due(db)
     ledger.forgotten = True
@@ -204,9 +206,8 @@ async def test_a_hint_makes_an_unanswered_payment_due_and_leaves_others_alone(db
     ledger.lost = 1
     await usecases.charge(db, [charge_event(unknown)])
     await drive(db, ledger)
-    assert [await usecases.hint(db, order_id) for order_id in (known, unknown, uuid7())] == [
-        False, True, False,
-    ]  # fmt: skip
+    hints = [Hint(order_id, int(time.time())) for order_id in (known, unknown, uuid7())]
+    assert [await usecases.hint(db, hint) for hint in hints] == [False, True, False]
     assert [payment.order_id for payment in await usecases.lease(db, 10)] == [unknown]
 
 
@@ -229,7 +230,7 @@ async def test_a_migration_under_a_running_service_fails_no_step(db: Database, l
         ledger.lost = 1
         await usecases.charge(db, [charge_event(order_id)])
         await drive(db, ledger)
-        await usecases.hint(db, order_id)
+        await usecases.hint(db, Hint(order_id, int(time.time())))
         await drive(db, ledger)
         await usecases.cancel(db, [cancel_event(order_id)])
         await drive(db, ledger)
@@ -240,3 +241,43 @@ async def test_a_migration_under_a_running_service_fails_no_step(db: Database, l
         await execute(db, f"ALTER TABLE {table} ADD COLUMN later text DEFAULT ''")
 
     assert await every_step() is State.REFUNDED
+
+
+@pytest.mark.parametrize("seconds", [-600, 600])
+async def test_with_a_clock_that_is_off_a_refund_is_due_at_once(db: Database, ledger: Ledger, seconds: int) -> None:
+    captured, asked = uuid7(), uuid7()
+    with clock_off(seconds):
+        await usecases.charge(db, [charge_event(captured)])
+        await drive(db, ledger)
+        await usecases.cancel(db, [cancel_event(captured)])
+        await usecases.charge(db, [charge_event(asked)])
+        leased = {payment.order_id: payment for payment in await usecases.lease(db, 10)}
+        assert leased.keys() == {captured, asked}
+        await usecases.cancel(db, [cancel_event(asked)])
+        await usecases.settle(db, [await asked_of(ledger, payment) for payment in leased.values()])
+        assert [payment.order_id for payment in await usecases.lease(db, 10)] == [asked]
+
+
+@pytest.mark.parametrize("seconds", [-600, 600])
+async def test_with_a_clock_that_is_off_it_backs_off_as_ever(db: Database, ledger: Ledger, seconds: int) -> None:
+    with clock_off(seconds):
+        ledger.lost = 1
+        await usecases.charge(db, [charge_event(uuid7())])
+        await drive(db, ledger)
+    async with db.connection() as c:
+        wait: timedelta = await c.fetchval("SELECT next_attempt_at - updated_at FROM payments")
+    assert timedelta(seconds=0.4) < wait < timedelta(seconds=1.1)
+
+
+@pytest.mark.parametrize(("seconds", "age", "sent"), [(600, "22 h 55 min", True), (-600, "23 h 5 min", False)])
+async def test_with_a_clock_that_is_off_a_key_is_as_old_as_it_is(
+    db: Database, ledger: Ledger, seconds: int, age: str, sent: bool
+) -> None:
+    ledger.lost = 1
+    await usecases.charge(db, [charge_event(uuid7())])
+    await drive(db, ledger)
+    await execute(db, f"UPDATE payments SET first_attempt_at = now() - interval '{age}'")
+    await make_due(db)
+    with clock_off(seconds):
+        await drive(db, ledger)
+    assert len(ledger.calls) == (2 if sent else 1)

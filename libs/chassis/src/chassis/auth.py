@@ -30,6 +30,10 @@ REFETCH_SECONDS = 10
 REFRESH_SECONDS = 300
 CACHE_SIZE = 8192
 CACHE_SECONDS = 60
+CLOCK_LEEWAY = 60
+"""Seconds by which the issuer's clock may be ahead of ours: until then a token is not yet from the future."""
+EXPIRY_LEEWAY = 5
+"""Seconds for which an expired token still counts; it is no way to live longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +50,29 @@ class Claims:
     """What every token must say; the one place where a token is believed."""
 
     def __init__(self, issuer: str, audience: str) -> None:
-        self._registry = jwt.JWTClaimsRegistry(
-            exp={"essential": True},
+        self._expiry = jwt.JWTClaimsRegistry(leeway=EXPIRY_LEEWAY, exp={"essential": True})
+        self._others = jwt.JWTClaimsRegistry(
+            leeway=CLOCK_LEEWAY,
             sub={"essential": True},
             iss={"essential": True, "value": issuer},
             aud={"essential": True, "value": audience},
         )
 
     def check(self, token: str, key: Any) -> tuple[Principal, float]:
-        """Whose token it is, and when it expires (seconds since 1970). `key` is what joserfc takes.
+        """Whose token it is, and until when it counts (seconds since 1970). `key` is what joserfc takes.
 
         Raises Unauthenticated, and what a `key` that is a function raises beside joserfc's errors.
         """
         try:
             claims = jwt.decode(token, key, algorithms=[ALGORITHM]).claims
-            self._registry.validate(claims)
+            self._expiry.validate({name: value for name, value in claims.items() if name == "exp"})
+            self._others.validate({name: value for name, value in claims.items() if name != "exp"})
         except (JoseError, ValueError, TypeError) as error:
             raise _invalid(error) from error
         if not isinstance(claims["sub"], str):
             raise _invalid(TypeError("sub is not a string"))
         scopes = frozenset(str(claims.get("scope", "")).split())
-        return Principal(claims["sub"], scopes, token, claims.get("kind") == "guest"), claims["exp"]
+        return Principal(claims["sub"], scopes, token, claims.get("kind") == "guest"), claims["exp"] + EXPIRY_LEEWAY
 
 
 class TokenVerifier:
@@ -107,11 +113,11 @@ class TokenVerifier:
         now = time.time()
         if (known := self._cache.get(token)) and known[0] > now:
             return known[1]
-        principal, expires_at = await self._check(token)
+        principal, counts_until = await self._check(token)
         if len(self._cache) >= CACHE_SIZE:
             for old in list(self._cache)[: CACHE_SIZE // 4]:
                 del self._cache[old]
-        self._cache[token] = (min(expires_at, now + CACHE_SECONDS), principal)
+        self._cache[token] = (min(counts_until, now + CACHE_SECONDS), principal)
         return principal
 
     async def _check(self, token: str) -> tuple[Principal, float]:

@@ -13,9 +13,24 @@ import sqlalchemy as sa
 
 from chassis import telemetry
 from chassis.db import Connection, leaves_messages
-from chassis.ids import uuid7
 
 __all__ = ["Message", "put", "tables"]
+
+# UUIDv7 by the database's clock, a microsecond a row: with those of many processes, one that is off would publish its
+# messages before or after all others', and no age could be told from an id.
+INSERT = """
+INSERT INTO outbox (id, routing_key, subject, data, traceparent)
+SELECT encode(
+           int8send((us / 1000 << 16) | x'7000'::bigint | (us % 1000 * 4096 / 1000))
+           || substring(uuid_send(gen_random_uuid()) FROM 9),
+           'hex'
+       )::uuid,
+       key, subject, data::json, trace
+FROM (
+    SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint + n AS us, key, subject, data, trace
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS t (key, subject, data, trace, n)
+) AS rows
+"""
 
 
 class Message(msgspec.Struct):
@@ -62,12 +77,11 @@ async def put(
     """Writes (subject, message) pairs as outbox rows of this transaction, in one statement.
 
     In a transaction that several callers share, `traceparents` has the trace of each subject; it is the current one
-    otherwise.
+    otherwise. Ids are in the order of `messages`.
     """
     current = telemetry.traceparent()
     rows = [
         (
-            uuid7(),
             message.type,
             str(subject),
             msgspec.json.encode(message).decode(),
@@ -78,13 +92,9 @@ async def put(
     if not rows:
         return
     leaves_messages(tx)
-    ids, keys, subjects, data, traces = zip(*rows, strict=True)
+    keys, subjects, data, traces = zip(*rows, strict=True)
     await tx.execute(
-        "INSERT INTO outbox (id, routing_key, subject, data, traceparent)"
-        " SELECT id, key, subject, data::json, trace"
-        " FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])"
-        " AS t (id, key, subject, data, trace)",
-        ids,
+        INSERT,
         keys,
         subjects,
         data,

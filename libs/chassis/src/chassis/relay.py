@@ -37,7 +37,7 @@ LOOK_BACK = timedelta(minutes=15)
 
 COLUMNS = "id, routing_key, subject, data, traceparent"
 SELECT = (
-    f"SELECT {COLUMNS} FROM outbox"  # noqa: S608
+    f"SELECT {COLUMNS}, now() AS now FROM outbox"  # noqa: S608
     " WHERE routing_key <> ALL ($1::text[]) ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED"
 )
 ARCHIVE = (
@@ -88,7 +88,7 @@ class Relay:
 
     @property
     def backlog_seconds(self) -> float:
-        return 0.0 if self._oldest is None else max(0.0, time.time() - self._oldest)
+        return 0.0 if self._oldest is None else max(0.0, time.monotonic() - self._oldest)
 
     async def _run(self) -> None:
         delay = BACKOFF[0]
@@ -138,7 +138,7 @@ class Relay:
                 if not blocked:
                     self._oldest = None
                 return 0
-            oldest = created_at(rows[0]["id"]).timestamp()
+            oldest = now - (rows[0]["now"] - created_at(rows[0]["id"])).total_seconds()
             self._oldest = min(self._oldest, oldest) if blocked and self._oldest is not None else oldest
             confirmed = await self._publish(rows)
             await self._archive(connection, confirmed)

@@ -209,7 +209,7 @@ class Price(msgspec.Struct, frozen=True):
 
 
 class Product(msgspec.Struct, frozen=True):
-    """What the back office writes; its stock is kept apart."""
+    """What the back office writes; its stock is kept apart. `updated_at` is set when it is written."""
 
     sku: str
     name: str
@@ -217,7 +217,7 @@ class Product(msgspec.Struct, frozen=True):
     category: str
     price: Price
     image_url: str | None
-    updated_at: datetime
+    updated_at: datetime | None = None
 
 
 def rendered(product: Product) -> str:

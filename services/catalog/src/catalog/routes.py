@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -107,7 +106,6 @@ async def create_product(request: Request, body: NewProduct) -> Response:
         category=body.category,
         price=_price(request, body.price),
         image_url=body.image_url,
-        updated_at=datetime.now(UTC),
     )
     await usecases.create_product(_db(request), product)
     answer = await _fresh(request, body.sku, 201)

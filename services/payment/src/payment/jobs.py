@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-from datetime import UTC, datetime
 from functools import partial
 from typing import Self
 
@@ -101,7 +100,7 @@ class Driver:
     async def _drive(self, payment: Payment) -> None:
         assert payment.operation is not None
         try:
-            answer = await usecases.ask(self._provider, payment, datetime.now(UTC))
+            answer = await usecases.ask(self._provider, payment)
         except Exception:
             log.exception("asking about %s failed", payment.key)
             answer = Answer(Outcome.UNKNOWN, "our-failure", stuck=True)

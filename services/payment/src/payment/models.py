@@ -6,7 +6,7 @@ cancel: absent, REQUESTED and never asked, FAILED ──▶ CANCELLED
         asked, not answered ──▶ remembered until the answer is definite
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -60,7 +60,9 @@ class Payment:
     """One row. `amount` is in minor units, and absent in the tombstone of an order that was never charged.
 
     `attempts` and `first_attempt_at` count the present operation's. `next_attempt_at` is when the driver asks
-    next, or, while a call is in flight, when its lease ends; None when there is nothing to ask.
+    next, or, while a call is in flight, when its lease ends; None when there is nothing to ask. `as_of` is when the
+    row was read. All times are the database's: clocks of processes differ, and one off by minutes would ask at once
+    what should wait, or let a refund wait.
     """
 
     order_id: UUID
@@ -74,6 +76,7 @@ class Payment:
     attempts: int = 0
     first_attempt_at: datetime | None = None
     next_attempt_at: datetime | None = None
+    as_of: datetime = field(kw_only=True)
 
     @property
     def operation(self) -> Operation | None:
@@ -91,8 +94,9 @@ class Payment:
         """The provider's idempotency key: the same for ever, so that money moves once."""
         return f"{self.order_id}:{self.operation}"
 
-    def key_forgotten(self, now: datetime) -> bool:
-        return self.first_attempt_at is not None and now - self.first_attempt_at > KEY_LIFETIME
+    @property
+    def key_forgotten(self) -> bool:
+        return self.first_attempt_at is not None and self.as_of - self.first_attempt_at > KEY_LIFETIME
 
 
 metadata = sa.MetaData()
@@ -118,7 +122,7 @@ payments = sa.Table(
 outbox.tables(metadata)
 
 
-def cancel(payment: Payment, now: datetime) -> tuple[Payment, Reply | None]:
+def cancel(payment: Payment) -> tuple[Payment, Reply | None]:
     """The undo. It is total, and each one is answered as soon as no money is taken."""
     match payment.state:
         case State.REQUESTED if payment.attempts == 0:
@@ -126,7 +130,7 @@ def cancel(payment: Payment, now: datetime) -> tuple[Payment, Reply | None]:
         case State.REQUESTED | State.UNKNOWN:
             return replace(payment, cancel_requested=True), None
         case State.CAPTURED:
-            return _refunding(payment, now), None
+            return _refunding(payment), None
         case State.REFUNDING:
             return payment, None
         case State.FAILED | State.CANCELLED:
@@ -135,9 +139,7 @@ def cancel(payment: Payment, now: datetime) -> tuple[Payment, Reply | None]:
             return payment, Cancelled(order_id=payment.order_id, refunded=True)
 
 
-def settle(
-    payment: Payment, operation: Operation, answer: Answer, now: datetime, jitter: float
-) -> tuple[Payment, Reply | None]:
+def settle(payment: Payment, operation: Operation, answer: Answer, jitter: float) -> tuple[Payment, Reply | None]:
     """The provider's answer to `operation`. One that comes after the matter was decided changes nothing.
 
     `jitter` from 0 to 1 spreads the next attempts of payments that failed together.
@@ -146,7 +148,7 @@ def settle(
         return payment, None
     match operation, answer.outcome:
         case Operation.CHARGE, Outcome.SUCCEEDED if payment.cancel_requested:
-            return _refunding(payment, now), None
+            return _refunding(payment), None
         case Operation.CHARGE, Outcome.SUCCEEDED:
             return _resting(payment, State.CAPTURED), Captured(order_id=payment.order_id)
         case Operation.CHARGE, Outcome.REFUSED if payment.cancel_requested:
@@ -158,7 +160,7 @@ def settle(
             refunded = _resting(payment, State.REFUNDED)
             return refunded, Cancelled(order_id=payment.order_id, refunded=True)
         case _:
-            return _again(payment, answer, now, jitter), None
+            return _again(payment, answer, jitter), None
 
 
 def _cancelled(payment: Payment) -> tuple[Payment, Reply]:
@@ -170,7 +172,7 @@ def _resting(payment: Payment, state: State, reason: str | None = None) -> Payme
     return replace(payment, state=state, reason=reason, stuck=False, next_attempt_at=None)
 
 
-def _refunding(payment: Payment, now: datetime) -> Payment:
+def _refunding(payment: Payment) -> Payment:
     """A new operation under a key of its own, due at once."""
     return replace(
         payment,
@@ -180,16 +182,16 @@ def _refunding(payment: Payment, now: datetime) -> Payment:
         stuck=False,
         attempts=0,
         first_attempt_at=None,
-        next_attempt_at=now,
+        next_attempt_at=payment.as_of,
     )
 
 
-def _again(payment: Payment, answer: Answer, now: datetime, jitter: float) -> Payment:
+def _again(payment: Payment, answer: Answer, jitter: float) -> Payment:
     delay = min(timedelta(seconds=2 ** min(payment.attempts - 1, 16)), MAX_BACKOFF) * (0.5 + jitter / 2)
     return replace(
         payment,
         state=State.UNKNOWN if payment.operation is Operation.CHARGE else payment.state,
         reason=answer.reason,
         stuck=answer.stuck,
-        next_attempt_at=now + delay,
+        next_attempt_at=payment.as_of + delay,
     )

@@ -1,7 +1,7 @@
 """Every query. Statements that lock several payments do so in the order of their keys."""
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -12,7 +12,7 @@ from payment.models import Payment, State
 
 COLUMNS = (
     "order_id, state, amount, currency, payment_method, cancel_requested, reason, stuck, attempts,"
-    " first_attempt_at, next_attempt_at"
+    " first_attempt_at, next_attempt_at, now()"
 )
 LEASE = f"""
     WITH due AS MATERIALIZED (
@@ -90,6 +90,12 @@ async def hasten(connection: Connection, order_id: UUID) -> bool:
     return result == "UPDATE 1"
 
 
+async def now(connection: Connection) -> datetime:
+    """The time by the one clock that counts here."""
+    time: datetime = await connection.fetchval("SELECT now()")
+    return time
+
+
 def _payment(row: asyncpg.Record) -> Payment:
-    order_id, state, *rest = row
-    return Payment(order_id, State(state), *rest)
+    order_id, state, *rest, as_of = row
+    return Payment(order_id, State(state), *rest, as_of=as_of)

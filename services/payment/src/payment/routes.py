@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -51,7 +50,7 @@ async def receive(provider: str, request: Request, webhooks: Annotated[Webhooks,
     known = webhooks.providers.get(provider)
     if known is None:
         raise NotFound("unknown-provider", "No such provider", "See the service's settings.")
-    order_id = known.hinted(request.headers, await request.body(), datetime.now(UTC))
-    if await usecases.hint(webhooks.db, order_id):
+    hint = known.hinted(request.headers, await request.body())
+    if await usecases.hint(webhooks.db, hint):
         webhooks.wake()
     return Response(status_code=204)

@@ -3,12 +3,13 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
 from chassis import inbox, outbox
 from chassis.db import Database
+from chassis.errors import Malformed
 from chassis.messaging.envelope import Event
 from payment import models, repository
 from payment.messages import Cancel, Charge
@@ -17,6 +18,8 @@ from payment.models import Answer, Operation, Outcome, Payment, Reply
 CONSUMER = "payment"
 LEASE = timedelta(seconds=60)
 """Longer than any call and the write after it; then a payment whose process died is due again."""
+TOLERANCE = 300
+"""Seconds that a webhook's time stamp may be off; an older one may be a replay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,14 @@ class Record:
     captured: bool
     refunded: int
     reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Something became of an order's charge or refund; the provider signed that at `at`, seconds since 1970."""
+
+    order_id: UUID
+    at: int
 
 
 class Provider(Protocol):
@@ -40,8 +51,8 @@ class Provider(Protocol):
     async def find(self, order_id: UUID) -> Record | None:
         """The charge of an order. None: no answer, or no charge on record, which is not an answer either."""
 
-    def hinted(self, headers: Mapping[str, str], body: bytes, now: datetime) -> UUID:
-        """The order that a webhook is about. Raises Malformed or Invalid when it is not the provider's."""
+    def hinted(self, headers: Mapping[str, str], body: bytes) -> Hint:
+        """What a webhook says. Raises Malformed or Invalid when it is not the provider's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +77,9 @@ async def cancel(db: Database, events: Sequence[Event[Cancel]]) -> None:
         order_ids = [event.data.order_id for event in fresh]
         await repository.insert_tombstones(tx, order_ids)
         payments = await repository.lock(tx, order_ids)
-        now = datetime.now(UTC)
         replies = []
         for order_id in order_ids:
-            payments[order_id], reply = models.cancel(payments[order_id], now)
+            payments[order_id], reply = models.cancel(payments[order_id])
             replies.append(reply)
         await repository.save(tx, payments.values())
         await outbox.put(tx, _addressed(replies))
@@ -81,9 +91,9 @@ async def lease(db: Database, limit: int) -> list[Payment]:
         return await repository.lease(connection, limit, LEASE)
 
 
-async def ask(provider: Provider, payment: Payment, now: datetime) -> Answer:
+async def ask(provider: Provider, payment: Payment) -> Answer:
     """One call to the provider, outside any transaction: the same request under the same key, every time."""
-    if payment.key_forgotten(now):
+    if payment.key_forgotten:
         return _definite(payment, await provider.find(payment.order_id))
     if payment.operation is Operation.REFUND:
         return await provider.refund(payment)
@@ -97,7 +107,6 @@ async def settle(db: Database, results: Sequence[Result]) -> list[None]:
     """
     async with db.transaction() as tx:
         payments = await repository.lock(tx, (result.order_id for result in results))
-        now = datetime.now(UTC)
         replies = []
         for result in results:
             before = payments[result.order_id]
@@ -105,7 +114,6 @@ async def settle(db: Database, results: Sequence[Result]) -> list[None]:
                 before,
                 result.operation,
                 result.answer,
-                now,
                 random.random(),  # noqa: S311
             )
             replies.append(reply)
@@ -114,10 +122,20 @@ async def settle(db: Database, results: Sequence[Result]) -> list[None]:
     return [None] * len(results)
 
 
-async def hint(db: Database, order_id: UUID) -> bool:
-    """A webhook came: ask now rather than later. Whether there was anything left to ask."""
+async def hint(db: Database, hint: Hint) -> bool:
+    """A webhook came: ask now rather than later. Whether there was anything left to ask.
+
+    Raises Malformed when it was signed too long ago, or too far ahead.
+    """
     async with db.connection() as connection:
-        return await repository.hasten(connection, order_id)
+        now = await repository.now(connection)
+        if abs(now.timestamp() - hint.at) > TOLERANCE:
+            raise Malformed(
+                "bad-signature",
+                "The webhook's signature is not valid",
+                f"The time stamp is more than {TOLERANCE} s off; sign it anew.",
+            )
+        return await repository.hasten(connection, hint.order_id)
 
 
 def _definite(payment: Payment, record: Record | None) -> Answer:

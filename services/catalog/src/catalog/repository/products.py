@@ -9,7 +9,7 @@ from catalog.models import Price, Product, category_name, fold, rendered
 from catalog.repository.grams import indexed
 from chassis.db import Connection
 
-__all__ = ["Shown", "add", "categories", "change", "get", "hide", "is_hidden", "lock", "restore"]
+__all__ = ["Shown", "add", "categories", "change", "get", "hide", "is_hidden", "lock", "now", "restore"]
 
 # $2 … of both statements that write a product; the vector weighs name over category over description.
 _VECTOR = (
@@ -58,6 +58,12 @@ async def lock(tx: Connection, sku: str) -> tuple[Product, int] | None:
         sku,
     )
     return None if row is None else (_product(row), row["version"])
+
+
+async def now(tx: Connection) -> datetime:
+    """The time by the one clock that all processes share."""
+    time: datetime = await tx.fetchval("SELECT now()")
+    return time
 
 
 async def add(tx: Connection, product: Product) -> bool:
