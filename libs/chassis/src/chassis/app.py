@@ -123,7 +123,7 @@ class Deadline:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            deadline.set(None)  # a pipelined request is served in the context of the one before it
+            deadline.set(None)  # a kept connection's request may be served in the context of an earlier one
             for key, value in scope["headers"]:
                 if key == self._header and value.isdigit() and len(value) < 8:
                     deadline.set(time.monotonic() + min(int(value), MAX_WAIT_MS) / 1000)

@@ -42,6 +42,6 @@ def shared(work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
 async def wait_for(task: asyncio.Task[T]) -> T:
     """The result of a shared task, which goes on whatever becomes of who waits. Raises Unavailable at the deadline."""
     await asyncio.wait({task}, timeout=seconds_left())
-    if not task.done():
+    if not task.done() or task.cancelled():  # cancelled: this process is stopping
         raise deadline_passed()
     return task.result()
