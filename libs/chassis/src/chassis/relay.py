@@ -10,7 +10,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Self
 from uuid import UUID
 
@@ -45,7 +45,7 @@ ARCHIVE = (
     f" INSERT INTO outbox_archive ({COLUMNS}) SELECT {COLUMNS} FROM gone"
 )
 ARCHIVED = (
-    "SELECT id, routing_key, subject, data, traceparent FROM outbox_archive"
+    f"SELECT {COLUMNS} FROM outbox_archive"  # noqa: S608
     " WHERE id > $1 AND id < $2 AND routing_key = $3 ORDER BY id LIMIT $4"
 )
 
@@ -138,7 +138,7 @@ class Relay:
                 if not blocked:
                     self._oldest = None
                 return 0
-            oldest = now - (rows[0]["now"] - created_at(rows[0]["id"])).total_seconds()
+            oldest = time.monotonic() - (rows[0]["now"] - created_at(rows[0]["id"])).total_seconds()
             self._oldest = min(self._oldest, oldest) if blocked and self._oldest is not None else oldest
             confirmed = await self._publish(rows)
             await self._archive(connection, confirmed)
@@ -153,7 +153,8 @@ class Relay:
 
     async def _publish_again(self, key: str) -> None:
         """What was published not long before a routing key led to no queue, now that it may lead to all again."""
-        last, count = floor(datetime.now(UTC) - LOOK_BACK), 0
+        async with self._db.connection() as connection:
+            last, count = floor(await connection.fetchval("SELECT now()") - LOOK_BACK), 0
         while True:
             async with self._db.connection() as connection:
                 rows = await connection.fetch(ARCHIVED, last, self._lost[key], key, TAKE)
