@@ -28,10 +28,11 @@ from psp.clients import HttpWebhookSender, signature
 from psp.models import Entry, Kind, Status
 
 CONTRACTS: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "http.yaml").read_text())
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
 ORDER_ID = UUID("0198a4e0-0000-7000-8000-000000000001")
 SECRET = "a-secret-of-the-tests"
-CHARGE = Payment(ORDER_ID, State.REQUESTED, amount=500, currency="EUR", payment_method="tok_visa")
-REFUND = Payment(ORDER_ID, State.REFUNDING, amount=500, currency="EUR", payment_method="tok_visa")
+CHARGE = Payment(ORDER_ID, State.REQUESTED, amount=500, currency="EUR", payment_method="tok_visa", as_of=NOW)
+REFUND = Payment(ORDER_ID, State.REFUNDING, amount=500, currency="EUR", payment_method="tok_visa", as_of=NOW)
 
 
 @asynccontextmanager
@@ -139,10 +140,9 @@ async def test_the_caller_asks_as_agreed_and_takes_what_fits(name: str, example:
 @pytest.mark.parametrize("example", CONTRACTS["webhook"]["examples"])
 def test_a_signed_webhook_is_taken(example: Any) -> None:
     fits("webhook", example)
-    now = datetime.now(UTC)
     body = json.dumps({**example, "added_later": True}).encode()
-    headers = {"psp-signature": signature(SECRET, body, int(now.timestamp()))}
-    assert provider_at("http://psp.example").hinted(headers, body, now) == UUID(example["order_id"])
+    headers = {"psp-signature": signature(SECRET, body, int(NOW.timestamp()))}
+    assert provider_at("http://psp.example").hinted(headers, body).order_id == UUID(example["order_id"])
 
 
 # --- providers -----------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ async def test_the_webhook_that_is_sent_fits_and_is_taken() -> None:
     call, headers, body = asked[0]
     assert call == CONTRACTS["webhook"]["call"]
     fits("webhook", json.loads(body))
-    assert provider_at("http://psp.example").hinted(headers, body, now) == ORDER_ID
+    assert provider_at("http://psp.example").hinted(headers, body).order_id == ORDER_ID
 
 
 def test_what_the_shop_answers_fits(shopper, admin) -> None:
