@@ -15,9 +15,9 @@ import msgspec
 
 from chassis import telemetry
 from chassis.errors import Unavailable
-from chassis.waiting import DEADLINE_HEADER, deadline, seconds_left
+from chassis.waiting import DEADLINE_HEADER, seconds_left
 
-__all__ = ["IDLE_SECONDS", "HttpClient", "Response", "deadline"]
+__all__ = ["IDLE_SECONDS", "HttpClient", "Response"]
 
 IDLE_SECONDS = 4.0
 """How long a connection is kept for the next call. Whoever serves keeps it longer (uvicorn by itself 5 s, our services

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from chassis.auth import Caller
 from chassis.db import Database
 from chassis.errors import Malformed, NotFound
-from chassis.http import deadline
+from chassis.waiting import deadline
 from identity import repository
 from identity.models import Account
 from identity.schemas import FORM, AccountBody, RegisterBody, TokenBody, TokenForm, invalid_request, token_form
