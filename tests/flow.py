@@ -4,6 +4,7 @@ import json
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ import httpx2
 ADDRESS = {"name": "Ann Lee", "line1": "Quay 1", "city": "Bergen", "postal_code": "5003", "country": "NO"}
 METHODS = ("tok_visa",) * 8 + ("tok_declined", "tok_lost_reply")
 PAUSES = (0.2, 0.2, 0.5, *[1.0] * 90)
+WISHES = ("keep",) * 10 + ("cancel", "return")
+PAID = ("CONFIRMED", "REFUNDING", "REFUNDED")
+LOOKS = 3
 AMOUNT = 100
 """What one unit of each of the flow's products costs, in minor units."""
 
@@ -25,22 +29,25 @@ AMOUNT = 100
 class Flow:
     """Shoppers who order again and again; a request without a definite answer is sent again, a POST with its key.
 
-    `pause` is how long each of them rests after an order, in seconds. `seen` has, for each try of a request, when it
-    ended (monotonic seconds), whether its answer was definite, and the how manieth try it was; `trouble` tells of those
-    that were not.
+    Each takes three of `skus`, at times with `scarce` among them, orders, and looks how that ends: up to three times,
+    `pause` seconds apart; then it goes on, with an empty cart. Some cancel at once, some return what was confirmed.
+    `seen` has, for each try of a request, when it ended (monotonic seconds), whether its answer was definite, and the
+    how manieth try it was; `trouble` tells of those that were not.
     """
 
     url: str
     attempts: Path
     skus: Sequence[str]
+    scarce: str
     methods: Sequence[str] = METHODS
     shoppers: int = 6
-    pause: float = 0.0
+    pause: float = 0.1
     acknowledged: int = 0
-    refused: dict[int, int] = field(default_factory=dict)
+    refused: Counter[int] = field(default_factory=Counter)
     seen: list[tuple[float, bool, int]] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
     failures: list[BaseException] = field(default_factory=list)
+    _tokens: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -82,19 +89,56 @@ class Flow:
                 since = since or at
         return longest
 
+    def tally(self) -> str:
+        """How its orders ended, once the shop is quiet. Fails when fewer than half were paid: then little was tried."""
+        ends = Counter[str]()
+        for token in self._tokens:
+            with httpx2.Client(base_url=self.url, timeout=15, headers={"Authorization": f"Bearer {token}"}) as http:
+                cursor = ""
+                while cursor is not None:
+                    query = {"limit": 100} | ({"cursor": cursor} if cursor else {})
+                    page = self._until_answered(lambda query=query: http.get("/api/orders", params=query)).json()
+                    ends.update(order["status"] for order in page["items"])
+                    cursor = page["next_cursor"]
+        said = ", ".join(f"{count} {status}" for status, count in ends.most_common())
+        refused = "".join(f", {count} refused with {status}" for status, count in sorted(self.refused.items()))
+        mix = f"{ends.total()} orders: {said}{refused}"
+        assert 2 * sum(ends[status] for status in PAID) >= ends.total(), f"fewer than half were paid: {mix}"
+        return mix
+
     def _shop(self) -> None:
         try:
             with httpx2.Client(base_url=self.url, timeout=5, trust_env=False) as http:
                 token = self._until_answered(lambda: http.post("/api/identity/guests")).json()["access_token"]
+                self._tokens.append(token)
                 http.headers["Authorization"] = f"Bearer {token}"
                 while not self._stop.is_set():
-                    self._order(http)
-                    time.sleep(self.pause)
+                    id = self._order(http)
+                    if id is None or self._watch(http, id) != "CONFIRMED":  # a confirmed order empties its cart itself
+                        self._until_answered(lambda: http.delete("/api/cart"))
         except BaseException as error:
             self.failures.append(error)
 
-    def _order(self, http: httpx2.Client) -> None:
-        for sku in random.sample(self.skus, 3):
+    def _watch(self, http: httpx2.Client, id: str) -> str:
+        """The order's status when its shopper goes on."""
+        wish, status = random.choice(WISHES), "PENDING"
+        if wish == "cancel":
+            self._until_answered(lambda: http.post(f"/api/orders/{id}/cancel"))
+        for _ in range(LOOKS):
+            time.sleep(self.pause)
+            status = self._until_answered(lambda: http.get(f"/api/orders/{id}")).json()["status"]
+            if status not in ("PENDING", "RESERVED"):
+                break
+        if wish == "return" and status == "CONFIRMED":
+            self._until_answered(lambda: http.post(f"/api/orders/{id}/cancel"))
+        return str(status)
+
+    def _order(self, http: httpx2.Client) -> str | None:
+        """The order's id, or None if it was refused."""
+        wanted = random.sample(self.skus, 3)
+        if random.random() < 0.1:
+            wanted[0] = self.scarce
+        for sku in wanted:
             self._until_answered(lambda sku=sku: http.put(f"/api/cart/items/{sku}", json={"quantity": 1}))
         cart = self._until_answered(lambda: http.get("/api/cart")).json()
         body = {
@@ -108,8 +152,9 @@ class Flow:
         with self._lock:
             if answer.status_code == 202:
                 self.acknowledged += 1
-            else:
-                self.refused[answer.status_code] = self.refused.get(answer.status_code, 0) + 1
+                return str(answer.json()["id"])
+            self.refused[answer.status_code] += 1
+        return None
 
     def _post(self, http: httpx2.Client, key: str, body: dict[str, Any]) -> httpx2.Response:
         noted: dict[str, Any] = {"key": key, "body": body, "at": time.time()}

@@ -102,15 +102,16 @@ def traffic(shop: Release, tmp_path: Path) -> Callable[..., object]:
 
     @contextmanager
     def start(what: str, through: str = "") -> Iterator[Flow]:
-        skus = stocked(shop)
+        *skus, scarce = stocked(shop)
         began = time.monotonic()
-        flow = Flow(shop.address(through or shop.home), tmp_path / "attempts.jsonl", skus, shoppers=3, pause=0.2)
+        flow = Flow(shop.address(through or shop.home), tmp_path / "attempts.jsonl", skus, scarce, shoppers=3)
         with flow.running():
             yield flow
         seconds = time.monotonic() - began
         tries = sum(tries == 1 for _, _, tries in flow.seen)
         OUTCOMES.append(Outcome(what, tries, flow.retried, flow.failed, flow.outage, seconds, flow.trouble))
         shop.audit(flow.attempts)
+        FIGURES.append(f"{what}: {flow.tally()}")
 
     return start
 

@@ -8,18 +8,45 @@ from typing import Any
 
 import pytest
 from flow import AMOUNT, Flow
+from shopper import Admin
 
 from shopctl.shop import Shop
 
 collect_ignore = [] if os.environ.get("RUNTIME") == "compose" else ["test_containers.py"]
 
 
+TALLIES: list[str] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for tally in TALLIES:
+        terminalreporter.write_line(tally)
+
+
 @pytest.fixture
-def flow(shop: Shop, admin: Any, tmp_path: Path) -> Callable[..., AbstractContextManager[Flow]]:
+def flows() -> list[Flow]:
+    """Those that the test has started."""
+    return []
+
+
+@pytest.fixture
+def flow(shop: Shop, admin: Admin, tmp_path: Path, flows: list[Flow]) -> Callable[..., AbstractContextManager[Flow]]:
     """`with flow() as orders:` runs shoppers; one of their products sells out."""
 
     def start(**options: Any) -> AbstractContextManager[Flow]:
-        skus = [admin.product(stock=100_000, amount=AMOUNT) for _ in range(6)] + [admin.product(stock=3, amount=AMOUNT)]
-        return Flow(shop.place.address, tmp_path / "attempts.jsonl", skus, **options).running()
+        *skus, scarce = (admin.product(stock=stock, amount=AMOUNT) for stock in (*[100_000] * 6, 3))
+        flows.append(Flow(shop.place.address, tmp_path / "attempts.jsonl", skus, scarce, **options))
+        return flows[-1].running()
 
     return start
+
+
+@pytest.fixture
+def audit(audit: Callable[..., None], flows: list[Flow], request: pytest.FixtureRequest) -> Callable[..., None]:
+    """The audit; then most orders of the test's flows must have been paid."""
+
+    def run(*arguments: str, wait: int = 60) -> None:
+        audit(*arguments, wait=wait)
+        TALLIES.extend(f"{request.node.name}: {each.tally()}" for each in flows)
+
+    return run
