@@ -116,6 +116,13 @@ payments = sa.Table(
     sa.Column("next_attempt_at", sa.TIMESTAMP(timezone=True)),
     sa.Column("created_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("updated_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.CheckConstraint(f"state IN ({', '.join(repr(str(state)) for state in State)})"),
+    sa.CheckConstraint("amount >= 0"),
+    # Only a tombstone was never charged; and what is not decided yet is always due at some time.
+    sa.CheckConstraint(
+        "state = 'CANCELLED' OR (amount IS NOT NULL AND currency IS NOT NULL AND payment_method IS NOT NULL)"
+    ),
+    sa.CheckConstraint("(next_attempt_at IS NOT NULL) = (state IN ('REQUESTED', 'UNKNOWN', 'REFUNDING'))"),
     sa.Index("payments_due", "next_attempt_at", postgresql_where=sa.text("next_attempt_at IS NOT NULL")),
     sa.Index("payments_stuck", "order_id", postgresql_where=sa.text("stuck")),
 )

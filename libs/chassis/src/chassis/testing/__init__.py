@@ -5,4 +5,5 @@
 - `servers`: PostgreSQL, Valkey (or Redis) and RabbitMQ from the system's binaries
 - `stores`: one of each for a test session: from the environment, else Testcontainers, else `servers`
 - `fixtures`: the stores as pytest fixtures
+- `schema`: what a database's schema is, to compare migrations with models
 """
