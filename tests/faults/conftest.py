@@ -15,12 +15,13 @@ from shopctl.shop import Shop
 collect_ignore = [] if os.environ.get("RUNTIME") == "compose" else ["test_containers.py"]
 
 
-TALLIES: list[str] = []
+TALLIES: dict[str, str] = {}
+"""By the name of the test, how its orders ended."""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for tally in TALLIES:
-        terminalreporter.write_line(tally)
+    for name, tally in TALLIES.items():
+        terminalreporter.write_line(f"{name}: {tally}")
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def audit(audit: Callable[..., None], flows: list[Flow], request: pytest.Fixture
 
     def run(*arguments: str, wait: int = 60) -> None:
         audit(*arguments, wait=wait)
-        TALLIES.extend(f"{request.node.name}: {each.tally()}" for each in flows)
+        for each in flows:
+            TALLIES[request.node.name] = each.tally()
 
     return run

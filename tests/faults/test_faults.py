@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aio_pika
+import asyncpg
 import pytest
 
 from shopctl import archive
@@ -79,8 +80,24 @@ def test_every_message_comes_twice(shop, flow, audit) -> None:
         for _ in range(3):
             time.sleep(1)
             replay(shop, began)
+    audit("--attempts", str(orders.attempts))
+    before = archived(shop)
     replay(shop, began)
     audit("--attempts", str(orders.attempts))
+    assert archived(shop) == before  # not even an answer was given twice
+
+
+def archived(shop: Shop) -> dict[str, int]:
+    """How many messages each service has ever published."""
+
+    async def count(service: str) -> int:
+        connection = await asyncpg.connect(shop.place.database_url("auditor", service))
+        try:
+            return int(await connection.fetchval("SELECT count(*) FROM outbox_archive"))
+        finally:
+            await connection.close()
+
+    return {service: asyncio.run(count(service)) for service in ("catalog", "order", "payment")}
 
 
 def replay(shop: Shop, since: datetime) -> None:

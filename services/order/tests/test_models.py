@@ -69,3 +69,11 @@ def test_every_state_is_reached_and_ends_or_goes_on() -> None:
     goes_on = {status for status, _ in TRANSITIONS}
     assert set(Status) - goes_on == FAILED | {Status.REFUNDED}
     assert goes_on >= OPEN | UNDOING
+
+
+def test_an_open_order_can_be_cancelled_and_expires_and_a_confirmed_one_gives_its_money_back() -> None:
+    for status in OPEN:
+        assert transition(status, Input.CANCEL).status == Status.CANCELLING
+        assert transition(status, Input.EXPIRE).status == Status.EXPIRING
+    for input in (Input.CANCEL, Input.REFUND):
+        assert transition(Status.CONFIRMED, input).status == Status.REFUNDING

@@ -117,6 +117,18 @@ async def test_cancel_before_charge_refuses_it(db: Database, ledger: Ledger) -> 
     assert await replies(db) == ["payment.cancelled.v1"]
 
 
+async def test_a_redelivered_cancel_is_answered_once_and_one_sent_again_is_answered_again(
+    db: Database, ledger: Ledger
+) -> None:
+    order_id = uuid7()
+    event = cancel_event(order_id)
+    await usecases.cancel(db, [event, event])
+    await usecases.cancel(db, [event])
+    assert await replies(db) == ["payment.cancelled.v1"]
+    await usecases.cancel(db, [cancel_event(order_id)])
+    assert await replies(db) == ["payment.cancelled.v1"] * 2
+
+
 async def test_cancel_of_a_charge_that_was_never_asked(db: Database, ledger: Ledger) -> None:
     order_id = uuid7()
     await usecases.charge(db, [charge_event(order_id)])
