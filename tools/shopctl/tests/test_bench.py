@@ -27,6 +27,9 @@ while sys.stdin.readline():
 """
 
 
+LONG = "é" * 100_000
+
+
 @dataclass
 class Seen:
     port: int = 0
@@ -39,6 +42,8 @@ async def server() -> AsyncIterator[Seen]:
 
     async def answer(http: web.Request) -> web.Response:
         seen.requests.append((http.method, http.path, await http.text()))
+        if http.path.startswith("/long"):
+            return web.Response(text=LONG)
         return web.json_response({"path": http.path}, status=404 if http.path == "/missing" else 200)
 
     app = web.Application()
@@ -55,6 +60,27 @@ async def test_each_request_is_sent_once_and_answered_in_its_place(server: Seen)
 
     assert sorted(server.requests) == sorted(("POST", f"/{n}", f'{{"n": {n}}}') for n in range(40))
     assert [answer.body for answer in answers] == [f'{{"path": "/{n}"}}' for n in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PYTHONUNBUFFERED", "1"),
+        ("PYTHONUNBUFFERED", ""),
+        ("PYTHONOPTIMIZE", "2"),
+        ("PYTHONWARNINGS", "error"),
+        ("PYTHONIOENCODING", "ascii"),
+    ],
+)
+async def test_megabytes_of_answers_arrive_whole_whatever_python_is_told(
+    server: Seen, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """Unbuffered, a write to a full pipe may take a part of what it is given, and says so in its result alone."""
+    monkeypatch.setenv(variable, value)
+    requests = [request("GET", f"/long/{n}") for n in range(30)]
+    for _ in range(3):
+        answers = await send(("127.0.0.1", server.port), requests, expect=200)
+        assert [len(answer.body) for answer in answers] == [100_000] * 30
 
 
 async def test_a_fixed_rate_is_kept(server: Seen) -> None:

@@ -100,4 +100,7 @@ def _turns(job: Job, began: float) -> Iterator[tuple[int, int]]:
 
 if __name__ == "__main__":
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(run(job))))
+    # Not sys.stdout.buffer, which PYTHONUNBUFFERED leaves without a buffer: a bare write is done after any part of it,
+    # and libuv's io_uring has the kernel cut writes short that wait for a reader.
+    with open(1, "wb", closefd=False) as stdout:
+        stdout.write(msgspec.json.encode(uvloop.run(run(job))))
