@@ -1,0 +1,226 @@
+"""The documentation is true: its shell sessions run against this session's shop, and what it names is there.
+
+Each block of shell is run here or has a reason not to be; a diagram has a fence marked `text`.
+"""
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+
+import asyncpg
+import httpx2
+import pytest
+import typer
+from documents import ROOT, Block, blocks, blocks_of, documents, the
+from shopper import until
+
+from shopctl.main import app
+from shopctl.place import CONSUMERS, DATABASES, Place
+from shopctl.shop import Shop
+
+pytestmark = pytest.mark.timeout(120)
+
+FIRST_ORDER = "README.md: The first order"
+SERVERS = {
+    "services/cart/README.md: Alone",
+    "services/catalog/README.md: Run it alone",
+    "services/identity/README.md: Alone",
+    "services/order/README.md: Alone",
+    "services/payment/README.md: Run it alone",
+    "services/psp/README.md: Run it alone",
+}
+CHARGE = "services/psp/README.md: Run it alone (2)"
+ROTATION = "services/identity/README.md: Keys"
+DOCKER, CLUSTER = "needs a Docker Engine: tests/containers", "needs a cluster: tests/cluster"
+ELSEWHERE = {
+    "README.md: Quayside": "tests/native starts a shop by `shopctl up`; `make test` runs this test",
+    "CONTRIBUTING.md: Contributing": "what `.ci/run` runs",
+    "README.md: In containers": DOCKER,
+    "README.md: On Kubernetes": CLUSTER,
+    "docs/kubernetes.md: *": CLUSTER,
+    "charts/*": CLUSTER,
+    "deploy/nginx/README.md: In a container": DOCKER,
+}
+FOLDERS = r"(?:\.github|charts|deploy|docs|libs|services|tests|tools)/"
+RUN = {FIRST_ORDER, CHARGE, ROTATION, *SERVERS}
+
+
+def shell(text: str, environment: dict[str, str], program: str = "bash") -> subprocess.Popen[str]:
+    """What a reader would do in the clone, with the virtual environment on the PATH; the first failure ends it."""
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "LOG_LEVEL": "warning"}
+    return subprocess.Popen(
+        [program, "-euc", text],
+        cwd=ROOT,
+        env=env | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def said_by(process: subprocess.Popen[str]) -> str:
+    """All that it prints until it ends well."""
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, out + err
+    return out
+
+
+# --- every block is known ------------------------------------------------------------------------
+
+
+def test_each_block_is_run_or_has_a_reason_not_to_be() -> None:
+    names = {block.name for block in blocks()}
+    elsewhere = {name for name in names for pattern in ELSEWHERE if fnmatch(name, pattern)}
+    assert names - elsewhere == RUN
+    assert not RUN & elsewhere
+    unused = {pattern for pattern in ELSEWHERE if not any(fnmatch(name, pattern) for name in names)}
+    assert not unused
+
+
+@pytest.mark.parametrize("block", blocks(), ids=lambda block: block.name)
+def test_it_is_shell_and_the_files_that_it_names_are_there(block: Block) -> None:
+    done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    words = shlex.split(block.text.replace("\\\n", " "), comments=True)
+    assert [word for word in words if re.match(rf"{FOLDERS}|\.venv/", word) and not (ROOT / word).exists()] == []
+
+
+# --- what is named anywhere in the text ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda document: str(document.relative_to(ROOT)))
+def test_links_files_targets_and_commands_exist(document: Path) -> None:
+    text = document.read_text()
+    spans = re.findall(r"`([^`\n]+)`", text) + [block.text for block in blocks_of(document)]
+    absent = [link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text) if not (document.parent / link).exists()]
+    for span in spans:
+        made, commands = (
+            re.findall(r"\bmake ([a-z][a-z-]+)", span),
+            re.findall(r"\bshopctl ((?:[a-z][a-z-]* ?)+)", span),
+        )
+        absent += [f"make {target}" for target in made if target not in targets()]
+        absent += [f"shopctl {words}" for words in commands if not is_command(words)]
+        if re.fullmatch(rf"{FOLDERS}[\w./*-]+", span) and not [*ROOT.glob(span), *document.parent.glob(span)]:
+            absent.append(span)
+    assert absent == []
+
+
+@cache
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def is_command(words: str) -> bool:
+    """Whether `dead-letters list`, say, is one: each word a command of the one before, until one takes no more."""
+    command = typer.main.get_command(app)
+    for word in words.split():
+        if not isinstance(command, typer.core.TyperGroup):
+            return not word.startswith("-")  # an argument
+        found = command.get_command(typer.Context(command), word)
+        if found is None:
+            return False
+        command = found
+    return True
+
+
+# --- against the shop ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def seeded(shop: Shop) -> Place:
+    """The session's shop as `make up` leaves it: with the demo catalogue on its shelves."""
+    here = {"SHOP_RUN": str(shop.place.run), "SHOP_PORT_OFFSET": str(shop.place.offset)}
+    said_by(shell("shopctl seed", here))
+    return shop.place
+
+
+@pytest.mark.parametrize("program", ["bash", "sh"])
+def test_the_first_order_of_the_readme_is_confirmed(seeded: Place, program: str) -> None:
+    text = the(FIRST_ORDER)
+    assert "shop=http://localhost:8080\n" in text
+
+    said = said_by(shell(text.replace("http://localhost:8080", seeded.address), {}, program))
+
+    found, *events = said.strip().splitlines()
+    assert "Espresso" in json.loads(found)["items"][0]["name"]
+    *_, last = (line.removeprefix("data:") for line in events if line.startswith("data:"))
+    assert json.loads(last)["status"] == "CONFIRMED"
+
+
+@pytest.mark.parametrize("name", sorted(SERVERS))
+def test_a_service_runs_alone_as_its_readme_says(shop: Shop, tmp_path: Path, name: str) -> None:
+    with alone(shop.place, tmp_path, name) as address:
+        if name == "services/psp/README.md: Run it alone":
+            charged = said_by(shell(the(CHARGE).replace("localhost:8007", address), {}))
+            assert '"succeeded"' in charged
+
+
+def test_keys_are_rotated_as_the_readme_says(shop: Shop) -> None:
+    async def keys() -> int:
+        connection = await asyncpg.connect(shop.place.database_url("identity"))
+        try:
+            return int(await connection.fetchval("SELECT count(*) FROM signing_keys"))
+        finally:
+            await connection.close()
+
+    before = asyncio.run(keys())
+    said_by(shell(with_addresses(the(ROTATION), shop.place, "identity"), {"ENVIRONMENT": "development"}))
+    assert asyncio.run(keys()) == before + 1
+
+
+@contextmanager
+def alone(place: Place, folder: Path, name: str) -> Iterator[str]:
+    """The block's server on a free port, with the stores and the neighbours of the shop; its host and port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    service = name.split("/")[1]
+    text, replaced = re.subn(r"--port \d+", f"--port {port}", with_addresses(the(name), place, service))
+    assert replaced == 1
+    process = shell(text.replace("psp.sqlite", str(folder / "psp.sqlite")), {})
+    try:
+        for _ in until(40, pause=0.2):
+            assert process.poll() is None, process.communicate()
+            if is_ready(f"http://127.0.0.1:{port}"):
+                break
+        else:
+            raise AssertionError(f"{service} is not ready after 40 s")
+        yield f"localhost:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=20)
+
+
+def with_addresses(text: str, place: Place, service: str) -> str:
+    """The block with this shop's addresses and passwords in place of its own, or of its dots."""
+    addresses = {
+        "VALKEY_URL": place.valkey_url,
+        "JWKS_URL": f"http://127.0.0.1:{place.port('identity')}/.well-known/jwks.json",
+        "CART_URL": f"http://127.0.0.1:{place.port('cart')}",
+        "CATALOG_URL": f"http://127.0.0.1:{place.port('catalog')}",
+        "PSP_URL": place.psp_url,
+        "WEBHOOK_URL": f"http://127.0.0.1:{place.port('payment')}/api/payments/webhooks/psp",
+    }
+    if service in DATABASES:
+        addresses["DATABASE_URL"] = place.database_url(service)
+    if service in CONSUMERS:
+        addresses["BROKER_URL"] = place.broker_url(service)
+    return re.sub(r"\b([A-Z_]+_URL)=\S+", lambda found: f"{found[1]}={shlex.quote(addresses[found[1]])}", text)
+
+
+def is_ready(address: str) -> bool:
+    try:
+        return httpx2.get(f"{address}/health/ready", timeout=2).status_code == 200
+    except httpx2.TransportError:
+        return False
