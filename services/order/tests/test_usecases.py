@@ -10,13 +10,15 @@ from uuid import UUID
 import pytest
 from opentelemetry import trace
 
-from chassis.db import Database
+from chassis.db import Connection, Database
 from chassis.errors import Conflict, Invalid, NotFound, Problem, Unavailable
 from chassis.ids import uuid7
 from chassis.messaging import Event
 from chassis.testing.clock import clock_off
 from chassis.waiting import deadline
+from order import repository
 from order.messages import PaymentCancelled, PaymentCaptured, PaymentFailed, StockRejected, StockReserved
+from order.models import Status
 from order.usecases import saga
 from order.usecases.placement import Cart, Placed, Product
 
@@ -43,6 +45,15 @@ async def history(db: Database, id: UUID) -> list[tuple[int, str]]:
 async def outbox(db: Database) -> list[str]:
     async with db.connection() as connection:
         return [row["routing_key"] for row in await connection.fetch("SELECT routing_key FROM outbox ORDER BY id")]
+
+
+async def somebody_waits(tx: Connection) -> None:
+    """Until a rival is held up by a lock."""
+    for _ in range(1000):
+        if await tx.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nobody waits for a lock")
 
 
 async def refused(coroutine: Any) -> Problem:
@@ -357,6 +368,33 @@ async def test_undo_without_an_answer_is_sent_again_after_a_minute(shop) -> None
     assert await saga.resend_undo(shop.db) == 1
     assert (await outbox(shop.db)).count("payment.cancel.v1") == 2
     assert await saga.resend_undo(shop.db) == 0
+
+
+async def test_a_wish_waits_for_the_answer_that_is_being_written(shop) -> None:
+    """Each reads the order as the other left it: a cancel that overlaps the capture undoes a confirmed order."""
+    id = (await shop.placement.place(shop.request())).order_id
+    await saga.stock_reserved(shop.db, [event(StockReserved(id))])
+    async with shop.db.transaction() as tx:
+        await repository.lock(tx, [id])
+        await repository.move(tx, [(id, Status.CONFIRMED, None)])
+        cancelling = asyncio.create_task(saga.cancel(shop.db, id, "ann"))
+        await somebody_waits(tx)
+    await cancelling
+
+    assert [s for _, s in await history(shop.db, id)] == ["PENDING", "RESERVED", "CONFIRMED", "REFUNDING"]
+
+
+@pytest.mark.parametrize("job", [saga.expire, saga.resend_undo])
+async def test_an_order_that_is_being_changed_holds_up_no_others_that_are_due(shop, job: Any) -> None:
+    ids = [(await shop.placement.place(shop.request(who))).order_id for who in ("ann", "bob")]
+    if job is saga.resend_undo:
+        await asyncio.gather(*(saga.cancel(shop.db, id, who) for id, who in zip(ids, ("ann", "bob"), strict=True)))
+    long_ago = "UPDATE orders SET expires_at = now(), undo_sent_at = undo_sent_at - interval '61 s' RETURNING 1"
+    await scalar(shop.db, long_ago)
+    async with shop.db.transaction() as tx:
+        await repository.lock(tx, ids[:1])
+        assert await asyncio.wait_for(job(shop.db), 10) == 1
+    assert await job(shop.db) == 1
 
 
 @pytest.mark.parametrize("seconds", [-600, 600])

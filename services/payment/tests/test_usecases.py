@@ -8,10 +8,10 @@ from uuid import UUID
 
 import pytest
 
-from chassis.db import Database
+from chassis.db import Connection, Database
 from chassis.ids import uuid7
 from chassis.testing.clock import clock_off
-from payment import models, usecases
+from payment import models, repository, usecases
 from payment.models import Answer, Outcome, Payment, State
 from payment.usecases import Hint, Result
 
@@ -44,6 +44,15 @@ async def replies(db: Database) -> list[str]:
 async def execute(db: Database, sql: str, *arguments: Any) -> None:
     async with db.connection() as c:
         await c.execute(sql, *arguments)
+
+
+async def somebody_waits(tx: Connection) -> None:
+    """Until a rival is held up by a lock."""
+    for _ in range(1000):
+        if await tx.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nobody waits for a lock")
 
 
 async def make_due(db: Database) -> None:
@@ -106,6 +115,32 @@ async def test_concurrent_drivers_never_lease_one_payment_twice(db: Database) ->
     assert len(leased) == len(set(leased))
     rest = await usecases.lease(db, 100)
     assert len(leased) + len(rest) == 60
+
+
+async def test_a_payment_that_is_being_changed_holds_up_no_others_that_are_due(db: Database) -> None:
+    changing, due = uuid7(), uuid7()
+    await usecases.charge(db, [charge_event(changing), charge_event(due)])
+    async with db.transaction() as tx:
+        await repository.lock(tx, [changing])
+        assert [payment.order_id for payment in await asyncio.wait_for(usecases.lease(db, 10), 10)] == [due]
+
+
+async def test_an_answer_waits_for_the_cancel_that_is_being_written(db: Database, ledger: Ledger) -> None:
+    """Each reads the payment as the other left it: what was captured meanwhile goes back."""
+    order_id = uuid7()
+    await usecases.charge(db, [charge_event(order_id)])
+    (leased,) = await usecases.lease(db, 10)
+    result = await asked_of(ledger, leased)
+    async with db.transaction() as tx:
+        (payment,) = (await repository.lock(tx, [order_id])).values()
+        await repository.save(tx, [models.cancel(payment)[0]])
+        settling = asyncio.create_task(usecases.settle(db, [result]))
+        await somebody_waits(tx)
+    await settling
+    await drive(db, ledger)
+
+    assert await state_of(db, order_id) is State.REFUNDED
+    assert ledger.taken == {order_id: 0}
 
 
 async def test_cancel_before_charge_refuses_it(db: Database, ledger: Ledger) -> None:
