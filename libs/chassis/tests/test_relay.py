@@ -313,6 +313,18 @@ async def test_relays_side_by_side_publish_each_row_once(db: Database, outbox_ur
     assert sorted(await published(topology)) == rows
 
 
+async def test_a_row_that_another_relay_publishes_holds_up_no_others(db: Database, topology, eventually):
+    async def is_published(id: UUID) -> bool:
+        return await published(topology) == [id]
+
+    (first,) = await put(db, Lit(watts=1))
+    async with db.transaction() as other:
+        await other.fetch("SELECT FROM outbox WHERE id = $1 FOR UPDATE", first)
+        (second,) = await put(db, Lit(watts=2))
+        async with relay(db, topology):
+            await eventually(lambda: is_published(second))
+
+
 async def test_a_relay_outlives_a_lost_database_connection(db: Database, outbox_url: str, topology, eventually):
     async with relay(db, topology):
         connection: Any = await asyncpg.connect(outbox_url)

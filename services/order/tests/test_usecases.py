@@ -1,6 +1,7 @@
 """Placing orders and running the saga, on a real database."""
 
 import asyncio
+import json
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -278,6 +279,21 @@ async def test_the_good_way(shop) -> None:
 
     assert await history(shop.db, id) == [(1, "PENDING"), (2, "RESERVED"), (3, "CONFIRMED")]
     assert await outbox(shop.db) == ["catalog.reserve-stock.v1", "payment.charge.v1", "order.confirmed.v1"]
+
+
+async def test_commands_carry_what_was_ordered(shop) -> None:
+    request = shop.request()
+    id = (await shop.placement.place(request)).order_id
+    await saga.stock_reserved(shop.db, [event(StockReserved(id))])
+    await saga.payment_captured(shop.db, [event(PaymentCaptured(id))])
+
+    async with shop.db.connection() as connection:
+        rows = await connection.fetch("SELECT data::text FROM outbox ORDER BY id")
+    reserve, charge, confirmed = (json.loads(row["data"]) for row in rows)
+    lines = [{"sku": "MUG-1", "quantity": 2}, {"sku": "TEA-1", "quantity": 1}]
+    assert reserve == {"order_id": str(id), "lines": lines}
+    assert charge == {"order_id": str(id), "amount": 1250, "currency": "EUR", "payment_method": "tok_visa"}
+    assert confirmed == {"order_id": str(id), "sub": "ann", "cart_version": request.cart_version, "lines": lines}
 
 
 async def test_a_message_that_comes_twice_counts_once(shop) -> None:
