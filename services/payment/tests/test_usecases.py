@@ -328,3 +328,15 @@ async def test_with_a_clock_that_is_off_a_key_is_as_old_as_it_is(
     with clock_off(seconds):
         await drive(db, ledger)
     assert len(ledger.calls) == (2 if sent else 1)
+
+
+@pytest.mark.parametrize(("usecase", "made"), [(usecases.charge, charge_event), (usecases.cancel, cancel_event)])
+async def test_new_payments_are_made_in_the_order_of_their_keys(db: Database, usecase: Any, made: Any) -> None:
+    """Else this transaction and its rival, which was given both the other way round, would wait for each other."""
+    first, second = sorted([uuid7(), uuid7()])
+    async with db.transaction() as tx:
+        await repository.insert_tombstones(tx, [first])
+        rival = asyncio.create_task(usecase(db, [made(second), made(first)]))
+        await somebody_waits(tx)
+        await repository.insert_tombstones(tx, [second])
+    await rival
