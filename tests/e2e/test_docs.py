@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
@@ -106,10 +106,8 @@ def test_links_files_targets_and_commands_exist(document: Path) -> None:
     spans = re.findall(r"`([^`\n]+)`", text) + [block.text for block in blocks_of(document)]
     absent = [link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text) if not (document.parent / link).exists()]
     for span in spans:
-        made, commands = (
-            re.findall(r"\bmake ([a-z][a-z-]+)", span),
-            re.findall(r"\bshopctl ((?:[a-z][a-z-]* ?)+)", span),
-        )
+        made = re.findall(r"\bmake ([a-z][a-z-]+)", span)
+        commands = re.findall(r"\bshopctl ((?:[a-z][a-z-]* ?)+)", span)
         absent += [f"make {target}" for target in made if target not in targets()]
         absent += [f"shopctl {words}" for words in commands if not is_command(words)]
         if re.fullmatch(rf"{FOLDERS}[\w./*-]+", span) and not [*ROOT.glob(span), *document.parent.glob(span)]:
@@ -198,7 +196,8 @@ def alone(place: Place, folder: Path, name: str) -> Iterator[str]:
             raise AssertionError(f"{service} is not ready after 40 s")
         yield f"localhost:{port}"
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         process.communicate(timeout=20)
 
 

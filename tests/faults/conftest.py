@@ -14,7 +14,6 @@ from shopctl.shop import Shop
 
 collect_ignore = [] if os.environ.get("RUNTIME") == "compose" else ["test_containers.py"]
 
-
 TALLIES: dict[str, str] = {}
 """By the name of the test, how its orders ended."""
 
