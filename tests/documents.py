@@ -1,6 +1,5 @@
 """The shell in the documentation: fences marked `sh`, and what is indented by four spaces."""
 
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -18,8 +17,8 @@ class Block:
 
 
 def documents() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [ROOT / name for name in listed.split() if name != "CHANGELOG.md"]
+    found = [path for pattern in ("*.md", "docs/**/*.md", "[!.]*/*/README.md") for path in ROOT.glob(pattern)]
+    return sorted(path for path in found if path.name != "CHANGELOG.md")  # which tells of what was
 
 
 @cache
