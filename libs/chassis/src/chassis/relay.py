@@ -110,7 +110,6 @@ class Relay:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5)
                 self._wake.set()
-
             telemetry.outbox_age.set(self.backlog_seconds)
 
     async def _woken(self) -> bool:
