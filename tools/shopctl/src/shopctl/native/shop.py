@@ -161,6 +161,7 @@ class Starter:
         self.started: list[str] = []
         self._report = report
         self._cancelled = threading.Event()
+        shop.place.make()  # here, since what follows runs in threads
 
     def run(self) -> None:
         pool = ThreadPoolExecutor(max_workers=len(self.shop.servers))
@@ -187,7 +188,6 @@ class Starter:
         server, log = self.shop.servers[name], self.shop.place.log(name)
         process = self.shop.process(name)
         if process is None:
-            self.shop.place.make()
             server.prepare()
             command = server.command()
             process = spawn(replace(command, env={**command.env, **(settings or {})}), log)
