@@ -82,7 +82,7 @@ cluster-down:  ## Remove it; the volumes and the passwords stay
 ##@ Prove it
 test: $(INSTALLED)  ## Run every test against real stores
 	@$(SHOPCTL) packages
-	@RUNTIME=native TEST_STORES=native $(BIN)/pytest
+	@tools/test.sh
 
 test-containers: $(INSTALLED)  ## Run them on containers: stores of the newest versions, and the shop by Compose
 	@RUNTIME=compose TEST_STORES=containers TESTCONTAINERS_RYUK_DISABLED=true \

@@ -17,11 +17,11 @@ from shopctl.status import look_into
 pytestmark = pytest.mark.timeout(240)
 
 
-def test_one_of_two_bindings_is_lost_for_twenty_seconds(shop, flow, audit) -> None:
+def test_one_of_two_bindings_is_lost_for_a_while(shop, flow, audit) -> None:
     """What goes to the other queue must not look as if it had reached both."""
     with flow() as orders:
         asyncio.run(rebind(shop, "unbind", "catalog", "order.confirmed.v1"))
-        time.sleep(20)
+        time.sleep(10)
         asyncio.run(rebind(shop, "bind", "catalog", "order.confirmed.v1"))
     audit("--attempts", str(orders.attempts), wait=90)
 
