@@ -134,9 +134,20 @@ async def test_the_remote_is_told_how_long_the_caller_waits(remote: Remote):
 async def test_a_call_after_the_deadline_is_not_made(remote: Remote):
     deadline.set(time.monotonic() - 0.1)
     async with HttpClient(remote.url, name="lamps") as client:
-        with pytest.raises(Unavailable, match="lamps-unavailable"):
+        with pytest.raises(Unavailable, match="deadline-passed"):
             await client.get("/")
     assert remote.asked == []
+
+
+async def test_callers_in_a_hurry_cost_nobody_a_retry(remote: Remote):
+    async with HttpClient(remote.url, name="lamps") as client:
+        deadline.set(time.monotonic())
+        for _ in range(30):
+            with pytest.raises(Unavailable, match="deadline-passed"):
+                await client.get("/")
+        deadline.set(None)
+        remote.statuses = [503]
+        assert (await client.get("/")).status == 200
 
 
 async def test_connections_are_capped(remote: Remote):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter, ValidationError
 
-from chassis.schemas import Body, Text, parsed
+from chassis.schemas import Body, Text, TextLine, parsed
 
 text = TypeAdapter(Text).validate_python
 
@@ -65,6 +65,13 @@ def test_space_around_is_left_out(given: str, kept: str) -> None:
 def test_what_hides_is_refused(value: str) -> None:
     with pytest.raises(ValidationError, match="must "):
         text(value)
+
+
+@pytest.mark.parametrize("value", ["Ann\nLee", "Ann\r\nLee", "Quay\t1", "Ann\u2028Lee", "Ann\u2029Lee"])
+def test_a_name_is_one_line(value: str) -> None:
+    assert text(value) == value
+    with pytest.raises(ValidationError, match="must be one line"):
+        TypeAdapter(TextLine).validate_python(value)
 
 
 @given(st.text())

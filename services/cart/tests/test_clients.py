@@ -1,12 +1,15 @@
 """What the cart knows of products, and what it takes when nobody tells it."""
 
 import logging
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
 from cart import clients
 from cart.clients import CatalogClient
+from chassis.errors import Unavailable
+from chassis.waiting import deadline
 
 from .conftest import Catalogue
 
@@ -33,13 +36,35 @@ async def test_one_that_is_not_is_asked_for_each_time(catalogue: Catalogue) -> N
 
 
 @pytest.mark.parametrize(("status", "hang"), [(503, False), (500, False), (404, False), (429, False), (None, True)])
-async def test_without_its_word_everything_is_taken(catalogue: Catalogue, status: int | None, hang: bool) -> None:
+async def test_without_its_word_everything_is_taken(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, status: int | None, hang: bool
+) -> None:
+    monkeypatch.setattr(clients, "REST_SECONDS", 0)
     catalogue.status, catalogue.hang = status, hang
     async with catalogue.client() as http:
         client = CatalogClient(http)
         assert await client.has("CUP-1")
         catalogue.status, catalogue.hang = None, False
         assert not await client.has("CUP-1"), "and nothing of it is remembered"
+
+
+async def test_a_catalogue_that_does_not_answer_is_left_alone_for_a_while(catalogue: Catalogue) -> None:
+    catalogue.status = 503
+    async with catalogue.client() as http:
+        client = CatalogClient(http)
+        assert [await client.has(f"CUP-{n}") for n in range(3)] == [True] * 3
+    assert catalogue.asked == 1
+
+
+async def test_a_caller_in_a_hurry_is_no_outage(catalogue: Catalogue, caplog: pytest.LogCaptureFixture) -> None:
+    async with catalogue.client() as http:
+        client = CatalogClient(http)
+        deadline.set(time.monotonic())
+        with pytest.raises(Unavailable, match="deadline-passed"):
+            await client.has("CUP-1")
+        deadline.set(None)
+        assert not await client.has("CUP-1")
+    assert [record for record in caplog.records if record.name == "cart.clients"] == []
 
 
 async def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:

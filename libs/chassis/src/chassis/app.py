@@ -125,8 +125,9 @@ class Deadline:
         if scope["type"] == "http":
             deadline.set(None)  # a kept connection's request may be served in the context of an earlier one
             for key, value in scope["headers"]:
-                if key == self._header and value.isdigit() and len(value) < 8:
-                    deadline.set(time.monotonic() + min(int(value), MAX_WAIT_MS) / 1000)
+                if key == self._header and value.isdigit():
+                    milliseconds = int(value) if len(value) < 8 else MAX_WAIT_MS
+                    deadline.set(time.monotonic() + min(milliseconds, MAX_WAIT_MS) / 1000)
         await self.app(scope, receive, send)
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from chassis import telemetry
 from chassis.errors import Unavailable
-from chassis.waiting import DEADLINE_HEADER, seconds_left
+from chassis.waiting import DEADLINE_HEADER, deadline_passed, seconds_left
 
 __all__ = ["IDLE_SECONDS", "HttpClient", "Response"]
 
@@ -35,7 +35,8 @@ class Response:
 
 
 class HttpClient:
-    """A client of one service. A call raises `Unavailable` when no answer, or a 5xx, is all there is.
+    """A client of one service. A call raises `Unavailable` when no answer, or a 5xx, is all there is, and at the
+    caller's deadline.
 
     A call that may be repeated (`retry=True`, the default for GET) is tried once more after a failure, while the
     budget lasts: one retry for ten calls, saved up to ten.
@@ -78,6 +79,8 @@ class HttpClient:
         try:
             return await self._once(method, path, headers, body)
         except Unavailable:
+            if seconds_left() == 0:  # the caller's haste is no failure of the service, and costs nobody's retry
+                raise deadline_passed() from None
             if not retry or self._budget < 1:
                 raise
             self._budget -= 1
@@ -90,7 +93,7 @@ class HttpClient:
         if (left := seconds_left()) is not None:
             limit = min(limit, left)
         if limit <= 0:
-            raise self._unavailable("the caller's deadline has passed")
+            raise deadline_passed()
         sent = {DEADLINE_HEADER: str(int(limit * 1000)), **(headers or {})}
         if traceparent := telemetry.traceparent():
             sent["traceparent"] = traceparent

@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-__all__ = ["Body", "Text", "parsed"]
+__all__ = ["Body", "Text", "TextLine", "parsed"]
 
 
 OPENS = dict.fromkeys("\u202a\u202b\u202d\u202e", "\u202c") | dict.fromkeys("\u2066\u2067\u2068", "\u2069")
@@ -50,6 +50,16 @@ Text = Annotated[str, AfterValidator(_readable)]
 
 Every script, emoji with their joiners, and marks of direction are text.
 """
+
+
+def _one_line(value: str) -> str:
+    if any(c in "\t\n\r\u2028\u2029" for c in value):
+        raise ValueError("must be one line")
+    return value
+
+
+TextLine = Annotated[Text, AfterValidator(_one_line)]
+"""Text without tabs and line breaks: names, and the lines of an address."""
 
 
 class Body(BaseModel):

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from chassis.errors import Unavailable
 from chassis.http import HttpClient
 from chassis.outage import Outage
+from chassis.waiting import seconds_left
 
 __all__ = ["TIMEOUT", "CatalogClient"]
 
@@ -15,6 +16,8 @@ log = logging.getLogger(__name__)
 TIMEOUT = 0.3
 KNOWN_SECONDS = 60
 KNOWN_SKUS = 8192
+REST_SECONDS = 2
+"""How long a catalogue that did not answer is not asked again, so that carts are as quick without it."""
 
 
 class CatalogClient:
@@ -23,16 +26,23 @@ class CatalogClient:
     def __init__(self, http: HttpClient) -> None:
         self._http = http
         self._known: dict[str, float] = {}
+        self._rests_until = 0.0
         self._outage = Outage(log, "catalog, which knows what products there are")
 
     async def has(self, sku: str) -> bool:
-        """Whether this product can be bought; True also when the catalogue does not say so in time."""
+        """Whether this product can be bought; True also when the catalogue does not say so in time.
+
+        Raises Unavailable at the caller's deadline: that tells nothing of the catalogue.
+        """
         now = time.monotonic()
-        if self._known.get(sku, 0) > now:
+        if self._known.get(sku, 0) > now or self._rests_until > now:
             return True
         try:
             answer = await self._http.request("GET", f"/api/catalog/products/{quote(sku)}")
         except Unavailable as error:
+            if seconds_left() == 0:
+                raise
+            self._rests_until = now + REST_SECONDS
             self._outage.failed(error.detail.partition(";")[0])
             return True
         self._outage.over()

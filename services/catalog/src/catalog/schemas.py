@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from catalog.repository.search import Sort
 from chassis import queries
-from chassis.schemas import Body, Text
+from chassis.schemas import Body, Text, TextLine
 
 __all__ = [
     "CategoryList",
@@ -34,7 +34,7 @@ RestockId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description=
 Slug = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Amount = Annotated[int, Field(ge=0, le=MAX_AMOUNT, description="Minor units")]
 AmountDigits = Annotated[queries.Digits, Field(ge=0, le=MAX_AMOUNT, description="Minor units")]
-Name = Annotated[Text, Field(min_length=1, max_length=200)]
+Name = Annotated[TextLine, Field(min_length=1, max_length=200)]
 Description = Annotated[Text, Field(max_length=4000)]
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from chassis.errors import Malformed
-from chassis.schemas import Body, Text
+from chassis.schemas import Body, TextLine
 from identity.models import MAX_EMAIL, MAX_PASSWORD, email_of, password_of
 
 __all__ = ["FORM", "AccountBody", "RegisterBody", "TokenBody", "TokenForm", "invalid_request", "token_form"]
@@ -40,7 +40,7 @@ Password = Annotated[
 class RegisterBody(Body):
     email: Annotated[str, Field(max_length=MAX_EMAIL), AfterValidator(_email)]
     password: Password
-    name: Annotated[Text, Field(min_length=1, max_length=100)]
+    name: Annotated[TextLine, Field(min_length=1, max_length=100)]
 
 
 class TokenForm(BaseModel):

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from chassis.queries import CanonicalId, Digits, Query
-from chassis.schemas import Body, Text
+from chassis.schemas import Body, TextLine
 from order.models import Status
 
 __all__ = ["Accepted", "Address", "AllQuery", "Money", "Order", "OrderPage", "OwnQuery", "PlaceOrderBody"]
@@ -19,11 +19,11 @@ class Money(Body):
 
 
 class Address(Body):
-    name: Annotated[Text, Field(min_length=1, max_length=100)]
-    line1: Annotated[Text, Field(min_length=1, max_length=100)]
-    line2: Annotated[Text, Field(max_length=100)] | None = None
-    city: Annotated[Text, Field(min_length=1, max_length=100)]
-    postal_code: Annotated[Text, Field(min_length=1, max_length=20)]
+    name: Annotated[TextLine, Field(min_length=1, max_length=100)]
+    line1: Annotated[TextLine, Field(min_length=1, max_length=100)]
+    line2: Annotated[TextLine, Field(max_length=100)] | None = None
+    city: Annotated[TextLine, Field(min_length=1, max_length=100)]
+    postal_code: Annotated[TextLine, Field(min_length=1, max_length=20)]
     country: Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]
 
 
