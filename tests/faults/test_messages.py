@@ -12,7 +12,7 @@ from chassis.testing.servers import RabbitMQ
 from chassis.testing.system import rabbitmq_program
 from shopctl.native.shop import NativeShop
 from shopctl.shop import Shop
-from shopctl.status import look_into
+from shopctl.status import Backlog, look_into
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -30,10 +30,10 @@ def test_queues_are_deleted_with_what_is_in_them(shop, flow, audit) -> None:
     with flow() as orders:
         for queue in ("catalog", "order"):
             rabbitmqctl(shop, "delete_queue", "--vhost", "quayside", queue)
-        assert unconsumed(shop) == ["catalog", "order"]
+        assert look(shop).missing == ["catalog", "order"]
         rabbitmqctl(shop, "import_definitions", definitions(shop))
     audit("--attempts", str(orders.attempts), wait=90)
-    assert unconsumed(shop) == []
+    assert (look(shop).missing, look(shop).unconsumed) == ([], [])
 
 
 async def rebind(shop: Shop, way: str, queue: str, key: str) -> None:
@@ -42,9 +42,9 @@ async def rebind(shop: Shop, way: str, queue: str, key: str) -> None:
         await getattr(await channel.get_queue(queue, ensure=False), way)(f"{queue}.in", key)
 
 
-def unconsumed(shop: Shop) -> list[str]:
-    """As `make status` tells it."""
-    return asyncio.run(look_into(shop.place)).unconsumed
+def look(shop: Shop) -> Backlog:
+    """As `make status` does."""
+    return asyncio.run(look_into(shop.place))
 
 
 def definitions(shop: Shop) -> str:

@@ -37,7 +37,7 @@ class Topology:
     async def declare(self) -> None:
         await self.channel.declare_exchange(self.exchange, "topic", durable=True)
         await self.declare_queue()
-        failed = await self.channel.declare_exchange(f"{self.queue}.failed", "direct", durable=True)
+        failed = await self.channel.declare_exchange(f"{self.queue}.failed", "topic", durable=True)
         for name, observer in self.observers.items():
             await (await self.channel.declare_queue(observer)).bind(failed, name)
 

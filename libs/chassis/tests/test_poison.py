@@ -17,7 +17,7 @@ from pamqp.commands import Basic
 from chassis.ids import uuid7
 from chassis.messaging import Consumer, Envelope, Event, handles, pack
 from chassis.messaging.envelope import Malformed, unpack
-from chassis.messaging.ladder import attempts_of
+from chassis.messaging.ladder import SENT_AS, attempts_of
 from chassis.outbox import Message
 
 DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000
@@ -147,6 +147,15 @@ async def test_properties_that_cannot_be_decoded_cost_no_connection(
     assert "trying until it succeeds" not in caplog.text
 
 
+@pytest.mark.parametrize("size", [600_000, 1_000_000, 1_048_576])
+async def test_a_message_that_is_too_large_is_put_aside(lamps: Lamps, size: int):
+    body = event(b'"%s"' % (b"x" * (size - len(event(b'""')))))
+    await lamps.topology.send(body)
+
+    assert await lamps.goes_on()
+    assert await lamps.failed() == {"dead": [body]}
+
+
 async def test_what_is_sent_under_one_key_and_holds_another_type_is_forged(lamps: Lamps):
     """A sender's rights are by routing key; what an operator or the ladder sends has the queue's name for one."""
     exchange = await lamps.topology.channel.get_exchange(lamps.topology.exchange)
@@ -155,7 +164,13 @@ async def test_what_is_sent_under_one_key_and_holds_another_type_is_forged(lamps
     await exchange.publish(aio_pika.Message(honest), "lamps.lit.v1")
 
     assert await lamps.goes_on()
+    (dead,) = await lamps.topology.arrived("dead")
+    assert (dead.body, dead.headers[SENT_AS]) == (forged, "lamps.dimmed.v1")
+
+    await lamps.topology.send(forged, **{SENT_AS: "lamps.dimmed.v1"})  # as an operator sends it again
+    assert await lamps.goes_on()
     assert await lamps.failed() == {"dead": [forged]}
+    assert unpack(forged)[0].id not in lamps.handled
     assert unpack(honest)[0].id in lamps.handled
 
 

@@ -33,6 +33,11 @@ class Unheard(outbox.Message):
     consumers = ("lamps",)
 
 
+class Dimmed(outbox.Message):
+    type = "lamps.dimmed.v1"
+    consumers = ("lamps",)
+
+
 class Switched(outbox.Message):
     """Two services consume it."""
 
@@ -41,7 +46,7 @@ class Switched(outbox.Message):
 
 
 def relay(db: Database, topology, url: str | None = None) -> Relay:
-    return Relay(db, url or topology.url, "lamps", [Lit, Unheard, Switched])
+    return Relay(db, url or topology.url, "lamps", [Lit, Dimmed, Unheard, Switched])
 
 
 async def put(db: Database, *messages: outbox.Message) -> list[UUID]:
@@ -124,7 +129,7 @@ async def test_an_unroutable_key_is_published_once_a_queue_is_bound(db: Database
         await queue.bind(topology.exchange, "chairs.#")
         await eventually(lambda: emptied(db))
 
-    assert await published(topology) == [id]
+    assert set(await published(topology)) == {id}
 
 
 async def test_a_row_is_archived_once_every_consumer_has_it(db: Database, topology, eventually, caplog):
@@ -158,8 +163,9 @@ async def test_an_exchange_that_is_missing_holds_up_no_other(db: Database, topol
 
 
 async def test_what_a_deleted_queue_took_with_it_is_published_again(db: Database, topology, eventually):
+    """Also what has another routing key than the event that met the gap."""
     async with relay(db, topology):
-        lost = await put(db, *(Lit(watts=watts) for watts in range(300)))
+        lost = await put(db, *(Lit(watts=watts) for watts in range(300)), *(Dimmed() for _ in range(20)))
         await eventually(lambda: emptied(db))
 
         await topology.delete_queue()

@@ -33,7 +33,7 @@ POLL = 0.2
 TAKE = 256
 BACKOFF = (0.1, 30.0)
 LOOK_BACK = timedelta(minutes=15)
-"""An order's life: what is older has expired meanwhile and was undone."""
+"""How old what is in a queue may be, when it is lost with the queue, to be published again."""
 
 COLUMNS = "id, routing_key, subject, data, traceparent"
 SELECT = (
@@ -46,7 +46,7 @@ ARCHIVE = (
 )
 ARCHIVED = (
     f"SELECT {COLUMNS} FROM outbox_archive"  # noqa: S608
-    " WHERE id > $1 AND id < $2 AND routing_key = $3 ORDER BY id LIMIT $4"
+    " WHERE id > $1 AND routing_key = $2 ORDER BY id LIMIT $3"
 )
 
 
@@ -56,7 +56,8 @@ class Relay:
     `messages` are those that the service publishes: they tell who consumes them.
 
     Where a queue or a binding is missing, its events stay in the outbox until it is back. A queue that was deleted took
-    with it what was in it, so what was published lately is then published again; consumers drop what they know.
+    with it what was in it, whatever its type; so what was published to it lately is then published again, and consumers
+    drop what they know.
     """
 
     def __init__(self, db: Database, url: SecretStr | str, service: str, messages: Iterable[type[Message]]) -> None:
@@ -70,7 +71,7 @@ class Relay:
         self._task: asyncio.Task[None] | None = None
         self._oldest: float | None = None
         self._blocked: dict[str, tuple[float, float]] = {}  # routing key → (not before, delay)
-        self._lost: dict[str, UUID] = {}  # routing key that led to no queue → the first event that met this
+        self._lost: dict[str, UUID] = {}  # routing key of a lost queue → the id after which to publish again
         db.after_messages.append(self._wake.set)
 
     async def __aenter__(self) -> Self:
@@ -151,19 +152,19 @@ class Relay:
             telemetry.sent.add(len(ids))
 
     async def _publish_again(self, key: str) -> None:
-        """What was published not long before a routing key led to no queue, now that it may lead to all again."""
-        async with self._db.connection() as connection:
-            last, count = floor(await connection.fetchval("SELECT now()") - LOOK_BACK), 0
+        """What was published not long before its queue was lost, and since; the queue may be there again."""
+        count = 0
         while True:
             async with self._db.connection() as connection:
-                rows = await connection.fetch(ARCHIVED, last, self._lost[key], key, TAKE)
-            if not rows:
-                break
+                rows = await connection.fetch(ARCHIVED, self._lost[key], key, TAKE)
             if len(await self._publish(rows)) < len(rows):
-                return  # lost again, or full: later
-            last, count = rows[-1]["id"], count + len(rows)
+                return  # lost again, or full: later, from here on
+            count += len(rows)
+            if len(rows) < TAKE:
+                break
+            self._lost[key] = rows[-1]["id"]
         del self._lost[key]
-        log.warning("relay: %s leads to its queues again; the %d events before were published once more", key, count)
+        log.warning("relay: a queue of %s was lost; the last %d events were published once more", key, count)
 
     async def _publish(self, rows: list[asyncpg.Record]) -> list[UUID]:
         """Publishes them, and gives the ids of those that all their consumers' queues have."""
@@ -205,7 +206,8 @@ class Relay:
         sent = await asyncio.gather(
             *(self._publisher.publish(f"{consumer}.in", key, body) for consumer in consumers), return_exceptions=True
         )
-        failure = next(filter(None, sent), None)
+        unroutable = (each for each in sent if isinstance(each, Refused) and each.unroutable)
+        failure = next(unroutable, None) or next(filter(None, sent), None)
         if failure is None or isinstance(failure, Exception):
             return failure
         return BrokerDown("the connection was lost while publishing")  # aiormq cancels its waiters
@@ -218,7 +220,9 @@ class Relay:
     def _block(self, key: str, reason: Refused, event: UUID) -> None:
         """Leaves a key out for a while, so that it holds up no other."""
         if reason.unroutable:
-            self._lost.setdefault(key, event)
+            queues = set(self._consumers[key])
+            after = floor(created_at(event) - LOOK_BACK)
+            self._lost |= {each: after for each, others in self._consumers.items() if queues & set(others)}
         _, delay = self._blocked.get(key, (0.0, BACKOFF[0] / 2))
         delay = min(delay * 2, BACKOFF[1])
         self._blocked[key] = (time.monotonic() + delay, delay)

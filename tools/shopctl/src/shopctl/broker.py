@@ -14,6 +14,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 
 from chassis.messaging.envelope import Envelope, Malformed, unpack
+from chassis.messaging.ladder import SENT_AS
 from shopctl.place import CONSUMERS
 from shopctl.topology import RETRIES
 
@@ -39,17 +40,18 @@ class Queue(NamedTuple):
     consumers: int
 
 
-async def queues(url: str) -> dict[str, Queue]:
-    """Each queue of the shop, but for those that are missing. Raises one of UNREACHABLE."""
-    found: dict[str, Queue] = {}
+async def queues(url: str) -> dict[str, Queue | None]:
+    """Each queue of the shop, None for one that is missing. Raises one of UNREACHABLE."""
+    found: dict[str, Queue | None] = {}
     async with await aio_pika.connect(url, timeout=5) as connection:
         for name in (*CONSUMERS, *(f"{name}.dead" for name in CONSUMERS), *RETRIES):
             try:
                 async with connection.channel() as channel:
                     declared = (await channel.declare_queue(name, passive=True)).declaration_result
             except ChannelNotFoundEntity:
-                continue
-            found[name] = Queue(declared.message_count or 0, declared.consumer_count or 0)
+                found[name] = None
+            else:
+                found[name] = Queue(declared.message_count or 0, declared.consumer_count or 0)
     return found
 
 
@@ -77,6 +79,7 @@ async def replay(url: str, service: str, wanted: set[str]) -> int:
                 content_type=message.content_type,
                 delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
                 message_id=message.message_id,
+                headers={name: value for name, value in message.headers.items() if name == SENT_AS},
             )
             await channel.default_exchange.publish(again, routing_key=service, mandatory=True)
             await message.ack()

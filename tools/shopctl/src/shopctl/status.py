@@ -21,13 +21,14 @@ from shopctl.shop import Row
 class Backlog:
     """What waits: messages in each queue, rows in each outbox, refunds that the provider has not made.
 
-    `unconsumed` are the services whose queue is missing or has no consumer.
+    `unconsumed` are the services whose queue is there and has no consumer, `missing` are queues that should be there.
     """
 
     queues: dict[str, int]
     outboxes: dict[str, int]
     refunds: int | None
     unconsumed: list[str]
+    missing: list[str]
 
     def of(self, name: str) -> str:
         """What waits at one process, in words."""
@@ -38,12 +39,13 @@ class Backlog:
             "to publish": self.outboxes.get(name, 0),
             "refunds open": (self.refunds or 0) if name == "payment" else 0,
         }
-        words = [f"{count} {what}" for what, count in parts.items() if count]
-        return ", ".join([*(["nobody consumes its queue"] if name in self.unconsumed else []), *words])
+        missing = [f"queue {queue} is missing" for queue in self.missing if queue.partition(".")[0] == name]
+        unconsumed = ["nobody consumes its queue"] if name in self.unconsumed else []
+        return ", ".join([*missing, *unconsumed, *(f"{count} {what}" for what, count in parts.items() if count)])
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
-    """Show each process and store. Ends with 1 unless all are ready and every queue is consumed."""
+    """Show each process and store. Ends with 1 unless all are ready and every queue is there and consumed."""
     try:
         shop = runtime.current()
         rows = shop.rows()
@@ -54,7 +56,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")]
         print(json.dumps({"processes": [asdict(row) for row in rows], "backlog": asdict(backlog)}, indent=2))
     else:
         show(_table(rows, backlog))
-    if backlog.unconsumed or any(row.state != "ready" for row in rows):
+    if backlog.missing or backlog.unconsumed or any(row.state != "ready" for row in rows):
         raise typer.Exit(1)
 
 
@@ -64,10 +66,12 @@ async def look_into(place: Place) -> Backlog:
 
     queues: dict[str, int] = {}
     unconsumed: list[str] = []
+    missing: list[str] = []
     with contextlib.suppress(*broker.UNREACHABLE):
         found = await broker.queues(place.broker_url("operator"))
-        queues = {name: queue.messages for name, queue in found.items()}
-        unconsumed = [name for name in CONSUMERS if name not in found or not found[name].consumers]
+        queues = {name: queue.messages for name, queue in found.items() if queue}
+        unconsumed = [name for name in CONSUMERS if (queue := found[name]) and not queue.consumers]
+        missing = [name for name, queue in found.items() if queue is None]
     outboxes: dict[str, int] = {}
     refunds: int | None = None
     for service in OUTBOXES:
@@ -83,7 +87,7 @@ async def look_into(place: Place) -> Backlog:
             pass  # not migrated yet
         finally:
             await connection.close()
-    return Backlog(queues, outboxes, refunds, unconsumed)
+    return Backlog(queues, outboxes, refunds, unconsumed, missing)
 
 
 def _table(rows: list[Row], backlog: Backlog) -> Table:

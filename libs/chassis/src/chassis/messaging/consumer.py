@@ -18,7 +18,7 @@ from chassis import telemetry
 from chassis.db import is_environment_failure
 from chassis.messaging.connection import close, connect
 from chassis.messaging.handling import Arrival, Handles, Handling, read
-from chassis.messaging.ladder import Ladder, pause
+from chassis.messaging.ladder import Gone, Ladder, pause
 from chassis.outage import Outage
 
 __all__ = ["Consumer"]
@@ -57,6 +57,7 @@ class Consumer:
         self._ladder = Ladder(url, queue, self._stopping)
         self._handling = Handling(queue, handlers, self._ladder, self._stopping)
         self._down_since: float | None = None
+        self._up_since: float | None = None
 
     async def __aenter__(self) -> Self:
         self._consuming(False)
@@ -74,17 +75,20 @@ class Consumer:
         await self._ladder.close()
 
     def trouble(self) -> str | None:
-        """Why this worker is of no use: it has had no subscription for a minute."""
-        if self._down_since is None or time.monotonic() - self._down_since < PATIENCE:
+        """Why this worker is of no use: for a minute it has had no subscription that lasted."""
+        now = time.monotonic()
+        if self._down_since is None or (self._up_since is not None and now - self._up_since > STABLE):
             return None
-        return f"the queue {self._queue} has not been consumed for {time.monotonic() - self._down_since:.0f} s"
+        down = now - self._down_since
+        return None if down < PATIENCE else f"the queue {self._queue} has not been consumed for {down:.0f} s"
 
     def _consuming(self, yes: bool) -> None:
         telemetry.consumer_up.set(int(yes), {"messaging.destination.name": self._queue})
-        if yes:
-            self._down_since = None
-        elif self._down_since is None:
-            self._down_since = time.monotonic()
+        now = time.monotonic()
+        lasted = self._up_since is not None and now - self._up_since > STABLE
+        if not yes and (lasted or self._down_since is None):
+            self._down_since = now
+        self._up_since = now if yes else None
 
     async def _run(self) -> None:
         delay = DELAYS[0]
@@ -119,7 +123,7 @@ class Consumer:
                 self._arrived, self._head = asyncio.Queue(), None
                 self._cancelled.clear()
                 under = await channel.get_underlay_channel()
-                under.on_consumer_cancel_callbacks.add(lambda _: self._cancelled.set())
+                under.on_consumer_cancel_callbacks.add(self._on_cancel)
                 queue = await channel.declare_queue(self._queue, passive=True)
                 await queue.consume(self._on_message)
             self._outage.over()
@@ -129,33 +133,43 @@ class Consumer:
             await self._consume(channel)
             if self._cancelled.is_set():
                 self._outage.failed("the broker has cancelled the subscription: was the queue deleted?")
+            elif not self._stopping.is_set():
+                self._outage.failed("the channel was closed")
         finally:
             await close(connection)
+
+    def _on_cancel(self, _: object) -> None:
+        self._cancelled.set()
+        self._consuming(False)
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
         self._arrived.put_nowait(message)
 
     async def _consume(self, channel: AbstractChannel) -> None:
         under = await channel.get_underlay_channel()
+
+        def gone() -> bool:
+            return channel.is_closed or self._cancelled.is_set()
+
         while not self._stopping.is_set() and (batch := await self._next(channel)):
-            if not await self._handle(batch, channel):
-                return  # the channel is gone, and its deliveries with it: they come again
+            if not await self._handle(batch, gone):
+                return  # the deliveries come again
             tag = batch[-1].message.delivery_tag
             assert tag is not None
             await under.basic_ack(tag, multiple=True)  # batches end in order, so all up to here is done
 
-    async def _handle(self, batch: list[Arrival], channel: AbstractChannel) -> bool:
+    async def _handle(self, batch: list[Arrival], gone: Gone) -> bool:
         """As `Handling.handle`; a message that makes that itself fail ends with the dead letters.
 
         Which of several it is shows when they come again, each alone.
         """
         try:
-            return await self._handling.handle(batch, channel)
+            return await self._handling.handle(batch, gone)
         except Exception as error:
             if len(batch) > 1 or is_environment_failure(error):
                 raise
             log.exception("%s: handling a message failed", self._queue)
-            return await self._ladder.bury(batch[0].message.body, f"{type(error).__name__}: {error}", channel)
+            return await self._ladder.bury(batch[0].message, f"{type(error).__name__}: {error}", gone)
 
     async def _next(self, channel: AbstractChannel) -> list[Arrival]:
         """Whole messages, up to 256 events; a redelivered message alone. Empty when stopping or disconnected."""

@@ -11,17 +11,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractIncomingMessage
 
 from chassis import telemetry
 from chassis.db import is_environment_failure
 from chassis.messaging.envelope import Envelope, Event, Malformed, unpack
-from chassis.messaging.ladder import Ladder, attempts_of, pause
+from chassis.messaging.ladder import Gone, Ladder, attempts_of, pause, sent_as
 from chassis.outbox import Message
 
 __all__ = ["Arrival", "Handler", "Handles", "Handling", "handles", "read"]
 
 log = logging.getLogger(__name__)
+
+MAX_BYTES = 512 * 1024
+"""Twice what is packed into a message. With much more the broker would not take it back as a failed one."""
 
 M = TypeVar("M", bound=Message)
 Handler = Callable[[list[Event[Any]]], Awaitable[None]]
@@ -42,17 +45,16 @@ class Arrival(NamedTuple):
 
 
 def read(message: AbstractIncomingMessage) -> Arrival:
-    """The message's events, unless it was sent as another type than it holds.
-
-    A sender's rights are by routing key. What comes through the default exchange has the queue's name for a key; only
-    the operator and the service's own ladder can send there.
-    """
+    """The message's events, unless it was sent as another type than it holds: a sender's rights are by routing key."""
+    if len(message.body) > MAX_BYTES:
+        return Arrival(message, [], f"it has {len(message.body)} bytes, and none of ours has more than {MAX_BYTES}")
     try:
         events = unpack(message.body)
     except Malformed as error:
         return Arrival(message, [], f"it is no CloudEvents batch: {error}")
-    if message.exchange and (forged := {event.type for event in events} - {message.routing_key}):
-        return Arrival(message, [], f"it was sent as {message.routing_key} and holds {', '.join(sorted(forged))}")
+    key = sent_as(message)
+    if key is not None and (forged := {event.type for event in events} - {key}):
+        return Arrival(message, [], f"it was sent as {key} and holds {', '.join(sorted(forged))}")
     return Arrival(message, events)
 
 
@@ -73,11 +75,11 @@ class Handling:
         self._ladder = ladder
         self._stopping = stopping
 
-    async def handle(self, batch: Sequence[Arrival], channel: AbstractChannel) -> bool:
-        """Whether every event of the batch is handled, or on its way up the ladder. If not, the channel is gone."""
+    async def handle(self, batch: Sequence[Arrival], gone: Gone) -> bool:
+        """Whether every event of the batch is handled, or on its way up the ladder. If not, they are gone."""
         items: list[Item] = []
         for message, events, wrong in batch:
-            if wrong is not None and not await self._ladder.bury(message.body, wrong, channel):
+            if wrong is not None and not await self._ladder.bury(message, wrong, gone):
                 return False
             items += [Item(event, attempts_of(message)) for event in events]
         for wave in waves(items):
@@ -85,11 +87,11 @@ class Handling:
             for item in wave:
                 by_type.setdefault(item.envelope.type, []).append(item)
             for type, of_type in by_type.items():
-                if not await self._handle_type(type, of_type, channel):
+                if not await self._handle_type(type, of_type, gone):
                     return False
         return True
 
-    async def _handle_type(self, type: str, items: list[Item], channel: AbstractChannel) -> bool:
+    async def _handle_type(self, type: str, items: list[Item], gone: Gone) -> bool:
         good: list[Item] = []
         events: list[Event[Any]] = []
         for item in items:
@@ -97,12 +99,12 @@ class Handling:
                 events.append(self._decoded(item.envelope))
                 good.append(item)
             except Exception as error:
-                if not await self._ladder.climb(*item, error, channel):
+                if not await self._ladder.climb(*item, error, gone):
                     return False
         if not good:
             return True
         with telemetry.consume_span(type, [event.traceparent for event in events]):
-            return await self._bisect(self._handlers[type], good, events, channel)
+            return await self._bisect(self._handlers[type], good, events, gone)
 
     def _decoded(self, envelope: Envelope) -> Event[Any]:
         decoder = self._decoders.get(envelope.type)
@@ -110,9 +112,7 @@ class Handling:
             raise LookupError(f"no handler for {envelope.type}")
         return Event(envelope.id, envelope.subject, decoder.decode(envelope.data), envelope.traceparent)
 
-    async def _bisect(
-        self, handler: Handler, items: list[Item], events: list[Event[Any]], channel: AbstractChannel
-    ) -> bool:
+    async def _bisect(self, handler: Handler, items: list[Item], events: list[Event[Any]], gone: Gone) -> bool:
         delay = 0.1
         told = None
         while True:
@@ -125,14 +125,14 @@ class Handling:
                     told = str(error)
                     await pause(self._stopping, delay * random.uniform(0.5, 1))  # noqa: S311
                     delay = min(delay * 2, 5)
-                    if channel.is_closed or self._stopping.is_set():
+                    if gone() or self._stopping.is_set():
                         return False
                     continue
                 if len(items) == 1:
-                    return await self._ladder.climb(*items[0], error, channel)
+                    return await self._ladder.climb(*items[0], error, gone)
                 half = len(items) // 2
-                return await self._bisect(handler, items[:half], events[:half], channel) and await self._bisect(
-                    handler, items[half:], events[half:], channel
+                return await self._bisect(handler, items[:half], events[:half], gone) and await self._bisect(
+                    handler, items[half:], events[half:], gone
                 )
             else:
                 telemetry.consumed.add(len(items), {"messaging.destination.name": self._queue})

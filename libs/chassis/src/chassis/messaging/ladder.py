@@ -7,28 +7,33 @@ Steps and dead letters are the service's own, since by a shared ladder it could 
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractIncomingMessage
 from pydantic import SecretStr
 
 from chassis.messaging.connection import BrokerDown
 from chassis.messaging.envelope import Envelope, pack
 from chassis.messaging.publisher import Publisher, Refused
 
-__all__ = ["Ladder", "attempts_of", "pause"]
+__all__ = ["SENT_AS", "STEPS", "Gone", "Ladder", "attempts_of", "pause"]
 
 log = logging.getLogger(__name__)
 
 STEPS = ("retry.5s", "retry.30s", "retry.5m")
 DEAD = "dead"
 ATTEMPTS = "x-attempts"
+SENT_AS = "x-sent-as"
+Gone = Callable[[], bool]
+"""Whether our deliveries are no more ours, since their channel or their queue is gone."""
 
 
 class Ladder:
     """Publishes one queue's failures to `<queue>.failed` until the broker has them, or until `stopping` is set.
 
-    Each method tells whether it is done. If not, the channel of our own deliveries is gone, so that they come again.
+    Each method tells whether it is done. If not, our own deliveries are gone, and come again.
     """
 
     def __init__(self, url: SecretStr | str, queue: str, stopping: asyncio.Event) -> None:
@@ -39,7 +44,7 @@ class Ladder:
     async def close(self) -> None:
         await self._publisher.__aexit__()
 
-    async def climb(self, envelope: Envelope, attempts: int, error: Exception, channel: AbstractChannel) -> bool:
+    async def climb(self, envelope: Envelope, attempts: int, error: Exception, gone: Gone) -> bool:
         """One step up after `attempts` failures before this one; past the last step are the dead letters."""
         step = STEPS[attempts] if attempts < len(STEPS) else DEAD
         log.error(
@@ -48,19 +53,22 @@ class Ladder:
             exc_info=None if isinstance(error, msgspec.DecodeError | LookupError) else error,
         )
         ((_, body),) = pack([envelope])
-        return await self._send(step, body, attempts + 1, channel)
+        return await self._send(step, body, {ATTEMPTS: attempts + 1}, gone)
 
-    async def bury(self, body: bytes, why: object, channel: AbstractChannel) -> bool:
-        """To the dead letters at once: what is not even an event will not become one."""
+    async def bury(self, message: AbstractIncomingMessage, why: object, gone: Gone) -> bool:
+        """To the dead letters at once: what is not even an event will not become one.
+
+        The routing key by which it was sent goes with it, so that an operator who sends it again gives it no rights.
+        """
         log.error("%s: a message that cannot be read: %s; to %s", self._queue, why, DEAD)
-        return await self._send(DEAD, body, 0, channel)
+        return await self._send(DEAD, message.body, {ATTEMPTS: 0, SENT_AS: sent_as(message)}, gone)
 
-    async def _send(self, step: str, body: bytes, attempts: int, channel: AbstractChannel) -> bool:
+    async def _send(self, step: str, body: bytes, headers: dict[str, Any], gone: Gone) -> bool:
         delay = 0.1
         told = None
-        while not (channel.is_closed or self._stopping.is_set()):
+        while not (gone() or self._stopping.is_set()):
             try:
-                await self._publisher.publish(f"{self._queue}.failed", step, body, headers={ATTEMPTS: attempts})
+                await self._publisher.publish(f"{self._queue}.failed", step, body, headers=headers)
             except (BrokerDown, Refused) as error:
                 if str(error) != told:
                     log.warning("%s: %s; again until it succeeds", self._queue, error)
@@ -70,6 +78,17 @@ class Ladder:
             else:
                 return True
         return False
+
+
+def sent_as(message: AbstractIncomingMessage) -> str | None:
+    """The routing key by which a service sent it; None where the ladder or an operator did.
+
+    What comes through the default exchange has the queue's name for a key, and only they may send there.
+    """
+    if message.exchange:
+        return message.routing_key
+    found = message.headers.get(SENT_AS)
+    return found if isinstance(found, str) else None
 
 
 def attempts_of(message: AbstractIncomingMessage) -> int:

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
-from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
+from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed, DeliveryError
 from aiormq.exceptions import ChannelAccessRefused, PublishError
 from pydantic import SecretStr
 
@@ -17,7 +17,7 @@ __all__ = ["Publisher", "Refused"]
 
 
 class Refused(Exception):
-    """The broker stored nothing: the queue is full or, where `unroutable`, nothing leads to a queue."""
+    """The broker stored nothing: the queue is full, the message too large or, where `unroutable`, no queue is there."""
 
     def __init__(self, message: str, *, unroutable: bool) -> None:
         super().__init__(message)
@@ -65,6 +65,8 @@ class Publisher:
             raise Refused(f"{exchange}/{routing_key}: no queue is bound to it", unroutable=True) from error
         except DeliveryError as error:
             raise Refused(f"{exchange}/{routing_key}: its queue is full", unroutable=False) from error
+        except ChannelPreconditionFailed as error:  # it is too large
+            raise Refused(f"{exchange}/{routing_key}: {error}", unroutable=False) from error
         except (ChannelNotFoundEntity, ChannelAccessRefused) as error:
             raise Refused(f"{exchange}/{routing_key}: {error}", unroutable=True) from error
         except BrokerDown:
