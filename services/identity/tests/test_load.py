@@ -21,8 +21,9 @@ async def register(client: httpx2.AsyncClient) -> None:
     assert (await client.post("/api/identity/accounts", json=body)).status_code == 201
 
 
-async def sign_in(client: httpx2.AsyncClient) -> httpx2.Response:
-    return await client.post(TOKEN, data={"grant_type": "password"} | ADA)
+async def sign_in(client: httpx2.AsyncClient, password: str = ADA["password"], ms: int = 30_000) -> httpx2.Response:
+    form = {"grant_type": "password", "username": ADA["username"], "password": password}
+    return await client.post(TOKEN, data=form, headers={"X-Request-Timeout-Ms": str(ms)})
 
 
 def stranger(number: int) -> dict[str, str]:
@@ -33,6 +34,11 @@ async def hashed(app: FastAPI) -> int:
     """For how many addresses a password was looked at: a try is counted just before."""
     async with app.state.parts.db.connection() as connection:
         return await connection.fetchval("SELECT count(*) FROM sign_ins")
+
+
+async def failures(app: FastAPI) -> int:
+    async with app.state.parts.db.connection() as connection:
+        return await connection.fetchval("SELECT coalesce(sum(failures), 0)::int FROM sign_ins")
 
 
 async def hasty(client: httpx2.AsyncClient, number: int, ms: int) -> httpx2.Response:
@@ -77,6 +83,32 @@ async def test_who_has_gone_is_not_hashed(app: FastAPI) -> None:
 
     await app(scope, receive, send)
     assert await hashed(app) == 0
+
+
+async def test_the_right_password_in_a_hurry_locks_nobody_out(client: httpx2.AsyncClient, app: FastAPI) -> None:
+    await register(client)
+    for _ in range(6):
+        await sign_in(client, ms=20)
+    assert await failures(app) == 0
+    assert (await sign_in(client)).status_code == 200
+
+
+async def test_a_guess_in_a_hurry_counts_if_it_was_judged(client: httpx2.AsyncClient, app: FastAPI) -> None:
+    await register(client)
+    codes = [(await sign_in(client, "wrong", ms=20)).status_code for _ in range(5)]
+    assert set(codes) <= {400, 503}
+    assert await failures(app) == codes.count(400)
+
+
+async def test_a_guess_whose_caller_is_cut_off_counts(client: httpx2.AsyncClient, app: FastAPI) -> None:
+    await register(client)
+    for number in range(6):
+        guess = asyncio.create_task(sign_in(client, "wrong"))
+        while await failures(app) == number and not guess.done():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        guess.cancel()
+        await asyncio.wait({guess})
+    assert (await sign_in(client)).status_code == 429
 
 
 async def test_a_turn_goes_to_the_first_who_still_waits() -> None:

@@ -64,16 +64,18 @@ async def register(
 async def sign_in(db: Database, passwords: Passwords, email: str, password: str, caller: Patience) -> Account:
     """Raises Malformed (`invalid_grant`), TooManyRequests after some failures for this address, and Unavailable.
 
-    A try is counted before it is checked, or many at once would all be free; one without a turn to hash is none.
+    A try is counted before it is checked, or many at once would all be free. Once counted it is checked to its end,
+    however long the caller waits: no guess is free, and the right password in a hurry is no failure.
     An address need only be one that we might have taken once. The same for a password, which then gets a new hash.
     """
     address, forms = address_of(email), spellings(password)
     if not (email.isascii() and address.isprintable() and len(address) <= MAX_EMAIL and forms):
         raise invalid_grant("The e-mail address or the password is wrong")
-    async with passwords.turn(caller):
+    async with passwords.turn(caller) as limit:
         async with db.connection() as connection:
-            wait = await repository.count_try(connection, address, FREE_TRIES, LONGEST_WAIT)
             account = await repository.account_by_email(connection, address)
+            limit.reschedule(None)
+            wait = await repository.count_try(connection, address, FREE_TRIES, LONGEST_WAIT)
         if wait:
             raise TooManyRequests(
                 "too-many-tries",

@@ -50,10 +50,11 @@ class Passwords:
         self._decoy = self._timed(self._hasher.hash, str(uuid7()))
 
     @contextlib.asynccontextmanager
-    async def turn(self, caller: Patience) -> AsyncIterator[None]:
+    async def turn(self, caller: Patience) -> AsyncIterator[asyncio.Timeout]:
         """A turn to hash, which ends when the caller's time is up, and in any case after `TURN_SECONDS` seconds.
 
-        Raises Unavailable when the time is up, and at once when too many wait already.
+        What must not stop halfway lifts this limit by `reschedule(None)`. Raises Unavailable when the time is up, and
+        at once when too many wait already.
         """
         until = min(caller.until, time.monotonic() + TURN_SECONDS)
         try:
@@ -62,7 +63,7 @@ class Passwords:
                 try:
                     if self._in_vain(until) or await caller.gone():
                         raise _busy()
-                    yield
+                    yield limit
                 finally:
                     self._free.release()
         except TimeoutError:
