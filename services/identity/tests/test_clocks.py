@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
@@ -60,6 +61,11 @@ async def token(client: httpx2.AsyncClient, **form: str) -> httpx2.Response:
     return await client.post("/api/identity/token", data=form)
 
 
+async def me(client: httpx2.AsyncClient, access_token: str) -> int:
+    answer = await client.get("/api/identity/me", headers={"Authorization": f"Bearer {access_token}"})
+    return answer.status_code
+
+
 async def claims(client: httpx2.AsyncClient, access_token: str) -> dict[str, int]:
     keys = KeySet.import_key_set((await client.get("/.well-known/jwks.json")).json())
     return jwt.decode(access_token, keys, algorithms=["ES256"]).claims
@@ -87,6 +93,28 @@ async def test_accounts_sign_in_are_slowed_down_and_refresh(client: httpx2.Async
     for _ in range(6):
         await token(client, **right | {"password": "wrong"})
     assert (await token(client, **right)).status_code == 429
+
+
+@pytest.mark.usefixtures("clock_off")
+async def test_identity_believes_its_own_tokens_as_long_as_they_say(client: httpx2.AsyncClient, app: FastAPI) -> None:
+    await client.post("/api/identity/accounts", json=ADA)
+    form = {"grant_type": "password", "username": ADA["email"], "password": ADA["password"]}
+    fresh = (await token(client, **form)).json()["access_token"]
+    said = await claims(client, fresh)
+    keyring = app.state.parts.issuer.keyring
+    now = int(right_time())
+    tokens = {
+        "fresh": fresh,
+        "5 minutes left": await keyring.sign(said | {"exp": now + 300}),
+        "expired a minute ago": await keyring.sign(said | {"exp": now - 60}),
+        "from the future": await keyring.sign(said | {"iat": now + 300}),
+    }
+    assert {name: await me(client, access_token) for name, access_token in tokens.items()} == {
+        "fresh": 200,
+        "5 minutes left": 200,
+        "expired a minute ago": 401,
+        "from the future": 401,
+    }
 
 
 async def test_processes_whose_clocks_differ_rotate_once(db: Database, wrong: float) -> None:

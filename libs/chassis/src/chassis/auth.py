@@ -15,6 +15,7 @@ from fastapi import Depends, Request
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
+from joserfc.jwt import ClaimsOption
 
 from chassis.errors import Forbidden, Unauthenticated, Unavailable
 from chassis.http import HttpClient
@@ -50,23 +51,26 @@ class Claims:
     """What every token must say; the one place where a token is believed."""
 
     def __init__(self, issuer: str, audience: str) -> None:
-        self._expiry = jwt.JWTClaimsRegistry(leeway=EXPIRY_LEEWAY, exp={"essential": True})
-        self._others = jwt.JWTClaimsRegistry(
-            leeway=CLOCK_LEEWAY,
-            sub={"essential": True},
-            iss={"essential": True, "value": issuer},
-            aud={"essential": True, "value": audience},
-        )
+        self._expiry: dict[str, ClaimsOption] = {"exp": {"essential": True}}
+        self._others: dict[str, ClaimsOption] = {
+            "sub": {"essential": True},
+            "iss": {"essential": True, "value": issuer},
+            "aud": {"essential": True, "value": audience},
+        }
 
-    def check(self, token: str, key: Any) -> tuple[Principal, float]:
+    def check(self, token: str, key: Any, now: float | None = None) -> tuple[Principal, float]:
         """Whose token it is, and until when it counts (seconds since 1970). `key` is what joserfc takes.
 
-        Raises Unauthenticated, and what a `key` that is a function raises beside joserfc's errors.
+        `now`, in seconds since 1970 too, is by this process's clock unless given. Raises Unauthenticated, and what a
+        `key` that is a function raises beside joserfc's errors.
         """
         try:
             claims = jwt.decode(token, key, algorithms=[ALGORITHM]).claims
-            self._expiry.validate({name: value for name, value in claims.items() if name == "exp"})
-            self._others.validate({name: value for name, value in claims.items() if name != "exp"})
+            at = int(time.time() if now is None else now)
+            expiry = jwt.JWTClaimsRegistry(at, EXPIRY_LEEWAY, **self._expiry)
+            expiry.validate({name: value for name, value in claims.items() if name == "exp"})
+            others = jwt.JWTClaimsRegistry(at, CLOCK_LEEWAY, **self._others)
+            others.validate({name: value for name, value in claims.items() if name != "exp"})
         except (JoseError, ValueError, TypeError) as error:
             raise _invalid(error) from error
         if not isinstance(claims["sub"], str):
