@@ -4,11 +4,14 @@ import asyncio
 import hashlib
 import hmac
 import json
+import sqlite3
 import time
 from typing import Any
 
 import httpx2
 import pytest
+
+from psp import repository
 
 from .conftest import SECRET, Receiver, Serve
 
@@ -223,6 +226,27 @@ async def test_faults_of_the_whole_provider(client: httpx2.AsyncClient) -> None:
         "mode": "none", "seconds": 1.5, "for_requests": None,
     }  # fmt: skip
     assert await captures() == 1
+
+
+async def test_a_failure_of_the_store_leaves_the_connection_to_the_next_request(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    def connection(answer: httpx2.Response) -> object:
+        return answer.extensions["network_stream"].get_extra_info("client_addr")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(repository, "append", full)
+        failed = await client.post("/charges", json=CHARGE, headers=key())
+    assert (failed.status_code, slug(failed)) == (500, "provider-error")
+    logged = [(record.name, record.exc_info is not None) for record in caplog.records if record.levelname == "ERROR"]
+    assert logged == [("psp.routes.wire", True)]
+
+    served = await client.post("/charges", json=CHARGE, headers=key())
+    assert served.status_code == 200
+    assert connection(served) == connection(failed)
 
 
 async def test_a_webhook_is_signed_and_can_be_replayed(client: httpx2.AsyncClient, receiver: Receiver) -> None:

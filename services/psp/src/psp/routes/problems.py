@@ -10,9 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from psp.models import Refusal
-from psp.routes.wire import MAX_BODY
 from psp.schemas import Problem
 
+MAX_BODY = 64 * 1024
 TYPE_BASE = "https://psp.example/problems/"
 
 PROBLEMS = {
@@ -54,11 +54,10 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    """Gives the app its error answers."""
+    """Gives the app its error answers; those to what nobody expects are `Wire`'s."""
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _server_error)
 
 
 def once(request: Request) -> None:
@@ -114,7 +113,3 @@ def _allowed(request: Request) -> list[str]:
         return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
     return (["GET", "HEAD"] if served("GET") else []) + (["POST"] if served("POST") else [])
-
-
-async def _server_error(_: Request, __: Exception) -> Response:
-    return problem(*SERVER_ERROR)

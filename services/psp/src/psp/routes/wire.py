@@ -1,14 +1,16 @@
-"""What happens below HTTP's words: HEAD as GET, bodies that are too long or ambiguous, and replies that are lost."""
+"""What happens below HTTP's words: HEAD as GET, bodies that are too long or ambiguous, lost replies and failures."""
 
 import json
+from logging import getLogger
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from psp.models import Refusal
+from psp.routes.problems import MAX_BODY, SERVER_ERROR, problem
 
-MAX_BODY = 64 * 1024
+log = getLogger(__name__)
 
 
 class LostReply(Exception):
@@ -16,7 +18,10 @@ class LostReply(Exception):
 
 
 class Wire:
-    """The outermost layer: HEAD as GET, bodies looked at, and the connection dropped on `LostReply`."""
+    """The outermost layer: HEAD as GET, bodies looked at, `LostReply` hung up on, any other error answered.
+
+    An error that reached the server would close a connection that the caller goes on using.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -27,7 +32,7 @@ class Wire:
             return
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # the server, which has its own scope, leaves the body out
-        size, parts = 0, []
+        size, parts, started = 0, [], False
 
         async def looked_at() -> Message:
             nonlocal size
@@ -41,13 +46,22 @@ class Wire:
                 parts.clear()
             return message
 
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
         try:
-            await self.app(scope, looked_at, send)
+            await self.app(scope, looked_at, noted)
         except LostReply:
             # ASGI has no word for hanging up, but uvicorn's `receive` belongs to what holds the transport.
             receive.__self__.transport.abort()  # type: ignore[attr-defined]
             while (await receive())["type"] != "http.disconnect":
                 pass
+        except Exception:
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            if not started:  # else the server closes the connection, for the answer is cut short
+                await problem(*SERVER_ERROR)(scope, receive, send)
 
 
 def _refuse_duplicates(body: bytes) -> None:
