@@ -3,11 +3,13 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from psp import usecases
+from chassis.testing.clock import clock_off
+from psp import repository, usecases
 from psp.models import Entry, Refusal, Settled, Status, Trouble
 from psp.repository import Store, Tx
 
@@ -179,3 +181,29 @@ async def test_a_start_announces_the_last_results(store: Store) -> None:
     sender = Sender()
     await usecases.deliver_webhooks(store, sender)
     assert sender.sent == [settled.entry]
+
+
+@pytest.mark.parametrize("seconds", [-600, -60, 60, 600])
+async def test_a_clock_that_is_set_neither_stalls_nor_hastens_webhooks(store: Store, seconds: int) -> None:
+    due = await charge(store, "due")
+    await usecases.announce(store, due.entry)
+    await charge(store, "later", trouble=Trouble.LOST_REPLY)
+    sender = Sender()
+    with clock_off(seconds):
+        await usecases.deliver_webhooks(store, sender)
+        assert sender.sent == [due.entry]
+
+        during = await charge(store, "during")
+        await usecases.announce(store, during.entry)
+    await usecases.deliver_webhooks(store, sender)
+    assert sender.sent == [due.entry, during.entry]
+
+
+async def test_a_start_under_a_clock_that_was_set_back_stalls_no_webhook(store: Store) -> None:
+    waiting = await charge(store)
+    ahead = datetime.now(UTC) + timedelta(seconds=600)
+    await store.run(lambda tx: repository.queue_webhook(tx, waiting.entry.key, ahead))
+    await usecases.announce_last(store)
+    sender = Sender()
+    await usecases.deliver_webhooks(store, sender)
+    assert sender.sent == [waiting.entry]

@@ -187,6 +187,14 @@ def queue_last_webhooks(tx: Tx, window: timedelta, due_at: datetime) -> None:
     )
 
 
+def advance_webhooks(tx: Tx, latest: datetime, due_at: datetime) -> None:
+    """Has those that wait until after `latest` announced at `due_at`."""
+    tx.execute(
+        "UPDATE webhooks SET next_attempt_at = ? WHERE next_attempt_at > ?",
+        (_milliseconds(due_at), _milliseconds(latest)),
+    )
+
+
 def due_webhooks(tx: Tx, now: datetime, limit: int) -> list[tuple[int, int, Entry]]:
     """`(seq, attempts so far, entry)`, the longest due first."""
     rows = tx.execute(

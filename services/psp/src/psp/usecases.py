@@ -5,6 +5,7 @@ import random
 import uuid
 from datetime import UTC, datetime, timedelta
 from logging import getLogger
+from time import monotonic
 from typing import Protocol
 
 from psp import repository
@@ -27,6 +28,8 @@ RECOVERY_WINDOW = timedelta(seconds=2)
 WEBHOOK_CONCURRENCY = 16
 WEBHOOK_ATTEMPTS = 15
 WEBHOOK_MAX_DELAY = timedelta(minutes=5)
+
+_BEGINNING = datetime.now(UTC) - timedelta(seconds=monotonic())
 
 log = getLogger(__name__)
 
@@ -123,7 +126,7 @@ async def ledger(store: Store, after: int, limit: int) -> list[tuple[int, Entry]
 
 async def announce(store: Store, entry: Entry) -> None:
     """Queues a webhook for a result whose answer came late or met a closed connection."""
-    await store.run(lambda tx: repository.queue_webhook(tx, entry.key, _now()))
+    await store.run(lambda tx: repository.queue_webhook(tx, entry.key, _schedule()))
 
 
 async def announce_order(store: Store, order_id: str) -> int:
@@ -133,7 +136,7 @@ async def announce_order(store: Store, order_id: str) -> int:
     """
 
     def queue(tx: Tx) -> int:
-        if queued := repository.queue_webhooks_of_order(tx, order_id, _now()):
+        if queued := repository.queue_webhooks_of_order(tx, order_id, _schedule()):
             return queued
         raise Refusal("order-not-found", "Nothing was ever charged for this order.")
 
@@ -141,8 +144,17 @@ async def announce_order(store: Store, order_id: str) -> int:
 
 
 async def announce_last(store: Store) -> None:
-    """After a start: which of the last answers before a crash arrived cannot be known."""
-    await store.run(lambda tx: repository.queue_last_webhooks(tx, RECOVERY_WINDOW, _now()))
+    """After a start: which of the last answers before a crash arrived cannot be known.
+
+    What was put off for longer than any back-off was put off by a clock that has been set back since, and is due.
+    """
+
+    def queue(tx: Tx) -> None:
+        now = _schedule()
+        repository.advance_webhooks(tx, now + WEBHOOK_MAX_DELAY, now)
+        repository.queue_last_webhooks(tx, RECOVERY_WINDOW, now)
+
+    await store.run(queue)
 
 
 class WebhookSender(Protocol):
@@ -152,7 +164,7 @@ class WebhookSender(Protocol):
 
 async def deliver_webhooks(store: Store, sender: WebhookSender) -> bool:
     """Sends some of the due webhooks at once; whether more may be due. Failed ones come again later."""
-    due = await store.run(lambda tx: repository.due_webhooks(tx, _now(), WEBHOOK_CONCURRENCY))
+    due = await store.run(lambda tx: repository.due_webhooks(tx, _schedule(), WEBHOOK_CONCURRENCY))
     if not due:
         return False
     delivered = await asyncio.gather(*(sender.send(entry) for _, _, entry in due))
@@ -165,7 +177,7 @@ async def deliver_webhooks(store: Store, sender: WebhookSender) -> bool:
                 log.warning("gave up the webhook of %s after %d attempts", entry.id, attempts + 1)
                 repository.forget_webhook(tx, seq)
             else:
-                repository.postpone_webhook(tx, seq, _now() + _delay(attempts))
+                repository.postpone_webhook(tx, seq, _schedule() + _delay(attempts))
 
     await store.run(record)
     return len(due) == WEBHOOK_CONCURRENCY
@@ -197,7 +209,7 @@ def _refundable(tx: Tx, order_id: str | None, charge_id: str | None, amount: int
 def _append(tx: Tx, entry: Entry, trouble: Trouble) -> Settled:
     repository.append(tx, entry)
     if trouble is not Trouble.NONE:
-        repository.queue_webhook(tx, entry.key, _now() + LATE)
+        repository.queue_webhook(tx, entry.key, _schedule() + LATE)
     return Settled(entry, replayed=False, trouble=trouble)
 
 
@@ -209,3 +221,8 @@ def _now() -> datetime:
     """In whole milliseconds, as they are stored: an answer and its replay must be the same bytes."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def _schedule() -> datetime:
+    """The clock of webhooks: that of the machine at the start, which nobody sets afterwards."""
+    return _BEGINNING + timedelta(seconds=monotonic())
