@@ -254,6 +254,39 @@ async def test_search_finds_parts_of_words_where_scripts_have_no_spaces(http, ab
     assert await skus(http, q=q) == found
 
 
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        ("绿茶 -绿茶杯", ["LEAF", "POT", "TEA"]),
+        ("绿茶 -杯", ["TEA"]),
+        ('绿茶 -"绿茶杯"', ["LEAF", "POT", "TEA"]),
+        ("绿茶 - 绿茶杯", ["LEAF", "POT", "TEA"]),
+        ("iphone手机壳 -红色", ["CASE"]),
+        ("手机壳 -iphone手机壳", ["CASE2"]),
+        ('"绿茶 叶"', ["TEA"]),
+        ('"绿茶 叶" -红色', ["TEA"]),
+        ('"大绿茶', ["BIG"]),
+    ],
+)
+async def test_exclusions_and_phrases_hold_in_scripts_without_spaces(http, add, q: str, found: list[str]) -> None:
+    await add("BIG", name="大绿茶杯子", description="绿 茶")
+    await add("POT", name="紫砂茶壶", description="配两个茶杯，适合绿茶。")
+    await add("TEA", name="绿茶 叶")
+    await add("LEAF", name="红 包 绿茶 杯", description="配 叶")
+    await add("CASE", name="iPhone手机壳")
+    await add("CASE2", name="手机壳")
+
+    assert sorted(await skus(http, q=q)) == found
+
+
+@pytest.mark.parametrize("q", ["绿茶 -绿茶杯", "mug -blue"])
+async def test_what_a_query_excludes_is_not_found_by_similarity_either(http, add, q: str) -> None:
+    await add("BIG", name="大绿茶杯子")
+    await add("MUG", name="Blue Mug")
+
+    assert await skus(http, q=q) == []
+
+
 async def test_a_product_that_is_renamed_is_found_by_parts_of_its_new_name(http, abroad) -> None:
     body = {"name": "红茶杯"}
     await http.patch(f"{PRODUCTS}/CUP", json=body, headers={"If-Match": "*"})

@@ -7,7 +7,7 @@ by each two letters that follow one another, and by each letter; a query asks fo
 import re
 import unicodedata
 
-__all__ = ["indexed", "websearch"]
+__all__ = ["excludes", "indexed", "websearch"]
 
 _RUN = re.compile(
     "["
@@ -17,6 +17,9 @@ _RUN = re.compile(
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
     "]+"
 )
+_WHOLE_RUN = re.compile(rf"(?<!\w){_RUN.pattern}(?!\w)")
+_TERM = re.compile(r'([^\w"]*)("[^"]*"|[^\s"]+)')
+"""What precedes a word or a quoted phrase, `-` for one that is excluded; and the word or phrase."""
 
 
 def indexed(folded: str) -> str:
@@ -26,12 +29,35 @@ def indexed(folded: str) -> str:
     return " ".join([folded, *pairs, *dict.fromkeys("".join(runs))])
 
 
-def websearch(folded: str) -> str | None:
-    """The folded query with pairs, for `websearch_to_tsquery`; None when it has no letters of these scripts."""
-    query, runs = _RUN.subn(
-        lambda run: f' "{" ".join(_pairs(run[0]) or run[0])}" ', unicodedata.normalize("NFC", folded)
-    )
-    return query if runs else None
+def websearch(folded: str) -> list[str]:
+    """The query for `websearch_to_tsquery`, as texts of which one must match: its words, and its pairs.
+
+    With an exclusion the words are left out, for what one text excludes the other would let in.
+    """
+    text = unicodedata.normalize("NFC", folded)
+    if not _RUN.search(text):
+        return [folded]
+    alone = excludes(text)
+    pairs = _TERM.sub(lambda term: term[1] + _in_pairs(term[2], negated="-" in term[1], alone=alone), text)
+    return [pairs] if alone else [folded, pairs]
+
+
+def excludes(folded: str) -> bool:
+    """Whether a query, of any script, says what is not to be found."""
+    return any("-" in lead for lead, _ in _TERM.findall(folded))
+
+
+def _in_pairs(term: str, *, negated: bool, alone: bool) -> str:
+    """A word or a quoted phrase with its runs as phrases of pairs, where it keeps its meaning so."""
+    if _RUN.fullmatch(bare := term.strip('"')):
+        return _phrase(bare)
+    if negated or term.startswith('"'):  # `-` holds for one phrase only, and quotes do not nest
+        return term
+    return (_WHOLE_RUN if alone else _RUN).sub(lambda run: _phrase(run[0]), term)
+
+
+def _phrase(run: str) -> str:
+    return f' "{" ".join(_pairs(run) or run)}" '
 
 
 def _pairs(run: str) -> list[str]:

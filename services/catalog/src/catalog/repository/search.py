@@ -57,7 +57,6 @@ _ORDERS = {
     "newest": _Order("p.created_at", _Time, True),
 }
 _WORDS = "websearch_to_tsquery('english', $1)"
-_WORDS_AND_PAIRS = f"({_WORDS} || websearch_to_tsquery('english', $2))"
 _NEARNESS = _Order("word_similarity($1, p.folded_name)::float8", float, True)
 
 
@@ -74,7 +73,8 @@ _cursors = msgspec.json.Decoder(_Cursor)
 
 
 async def find(connection: Connection, search: Search, cursor: str | None, limit: int) -> Page:
-    """One page. A query that finds nothing as spelt is tried by similarity, and its cursor remembers that.
+    """One page. A query that finds nothing as spelt is tried by similarity, and its cursor remembers that;
+    not one with an exclusion, of which similarity knows nothing.
 
     Raises Invalid (`invalid-cursor`).
     """
@@ -84,7 +84,7 @@ async def find(connection: Connection, search: Search, cursor: str | None, limit
     after = None if cursor is None else _decode(cursor, search)
     if not (after and after.similar):
         page = await _page(connection, search, after, limit, similar=False)
-        if page.items or after or not search.q:
+        if page.items or after or not search.q or grams.excludes(search.q):
             return page
     async with connection.transaction():
         await connection.execute(f"SET LOCAL pg_trgm.word_similarity_threshold = {SIMILARITY}")
@@ -122,13 +122,11 @@ def statement(
 
     where, query = "", _WORDS
     if search.q:
-        bind(search.q)
         if similar:
-            where += " AND $1 <% p.folded_name"
+            where += f" AND {bind(search.q)} <% p.folded_name"
         else:
-            if pairs := grams.websearch(search.q):
-                bind(pairs)
-                query = _WORDS_AND_PAIRS
+            texts = [f"websearch_to_tsquery('english', {bind(text)})" for text in grams.websearch(search.q)]
+            query = f"({' || '.join(texts)})"
             where += f" AND p.search @@ {query}"
     if search.category is not None:
         where += f" AND p.category = {bind(search.category)}"
