@@ -31,9 +31,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture
 def audit(shop: Shop) -> Callable[..., None]:
-    """Waits until the shop is quiet, then fails unless every invariant holds."""
+    """Waits until the shop is quiet, then fails unless every invariant holds.
 
-    def run(*arguments: str, wait: int = 60) -> None:
+    A payment whose answer nobody wrote down is asked about again when its lease ends, after a minute.
+    """
+
+    def run(*arguments: str, wait: int = 120) -> None:
         command = [sys.executable, "-m", "shopctl", "audit", "--wait", str(wait), *arguments]
         environment = os.environ | {"SHOP_RUN": str(shop.place.run), "SHOP_PORT_OFFSET": str(shop.place.offset)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=wait + 60, check=False)

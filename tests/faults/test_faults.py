@@ -71,7 +71,7 @@ def test_the_provider_fails(shop, flow, audit, provider, fault: dict[str, Any]) 
         provider.post("/sandbox/faults", json=fault).raise_for_status()
         time.sleep(6)
         provider.post("/sandbox/faults", json={"mode": "none"}).raise_for_status()
-    audit("--attempts", str(orders.attempts), wait=90)
+    audit("--attempts", str(orders.attempts))
 
 
 def test_every_message_comes_twice(shop, flow, audit) -> None:
