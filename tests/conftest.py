@@ -36,10 +36,10 @@ def audit(shop: Shop) -> Callable[..., None]:
     A payment whose answer nobody wrote down is asked about again when its lease ends, after a minute.
     """
 
-    def run(*arguments: str, wait: int = 120) -> None:
-        command = [sys.executable, "-m", "shopctl", "audit", "--wait", str(wait), *arguments]
+    def run(*arguments: str) -> None:
+        command = [sys.executable, "-m", "shopctl", "audit", "--wait", "120", *arguments]
         environment = os.environ | {"SHOP_RUN": str(shop.place.run), "SHOP_PORT_OFFSET": str(shop.place.offset)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=wait + 60, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
     return run

@@ -45,8 +45,8 @@ def flow(shop: Shop, admin: Admin, tmp_path: Path, flows: list[Flow]) -> Callabl
 def audit(audit: Callable[..., None], flows: list[Flow], request: pytest.FixtureRequest) -> Callable[..., None]:
     """The audit; then most orders of the test's flows must have been paid."""
 
-    def run(*arguments: str, wait: int = 120) -> None:
-        audit(*arguments, wait=wait)
+    def run(*arguments: str) -> None:
+        audit(*arguments)
         for each in flows:
             TALLIES[request.node.name] = each.tally()
 
