@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.outbox import Message
+from chassis.messages import Message
 
 CONTRACTS: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "messages.yaml").read_text())
 CONTRACTS.pop("$defs")

@@ -14,8 +14,8 @@ from chassis import inbox
 from chassis.db import Database
 from chassis.errors import Unavailable
 from chassis.ids import uuid7
-from chassis.messaging import BrokerDown, Consumer, Envelope, Event, Publisher, Refused, handles, pack, unpack
-from chassis.outbox import Message
+from chassis.messages import Event, Message
+from chassis.messaging import BrokerDown, Consumer, Envelope, Publisher, Refused, handles, pack, unpack
 
 
 class Lit(Message):

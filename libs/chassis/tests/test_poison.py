@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from pamqp.commands import Basic
 
 from chassis.ids import uuid7
-from chassis.messaging import Consumer, Envelope, Event, handles, pack
+from chassis.messages import Event, Message
+from chassis.messaging import Consumer, Envelope, handles, pack
 from chassis.messaging.envelope import Malformed, unpack
 from chassis.messaging.ladder import SENT_AS, attempts_of
-from chassis.outbox import Message
 
 DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000
 

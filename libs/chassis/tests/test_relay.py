@@ -15,30 +15,31 @@ import pytest
 from chassis import outbox
 from chassis.db import Database
 from chassis.ids import created_at, uuid7
+from chassis.messages import Message
 from chassis.messaging import unpack
 from chassis.relay import Relay
 from chassis.testing.clock import clock_off
 
 
-class Lit(outbox.Message):
+class Lit(Message):
     type = "lamps.lit.v1"
     consumers = ("lamps",)
     watts: int
 
 
-class Unheard(outbox.Message):
+class Unheard(Message):
     """No queue is bound to it."""
 
     type = "chairs.moved.v1"
     consumers = ("lamps",)
 
 
-class Dimmed(outbox.Message):
+class Dimmed(Message):
     type = "lamps.dimmed.v1"
     consumers = ("lamps",)
 
 
-class Switched(outbox.Message):
+class Switched(Message):
     """Two services consume it."""
 
     type = "lamps.switched.v1"
@@ -49,7 +50,7 @@ def relay(db: Database, topology, url: str | None = None) -> Relay:
     return Relay(db, url or topology.url, "lamps", [Lit, Dimmed, Unheard, Switched])
 
 
-async def put(db: Database, *messages: outbox.Message) -> list[UUID]:
+async def put(db: Database, *messages: Message) -> list[UUID]:
     async with db.transaction() as tx:
         await outbox.put(tx, [(uuid7(), message) for message in messages])
         rows = await tx.fetch("SELECT id FROM outbox ORDER BY id")
@@ -270,7 +271,7 @@ async def test_an_unroutable_row_counts_as_backlog(db: Database, topology):
 CRASH = """
 import asyncio, os, signal, sys
 from chassis.db import Database
-from chassis.outbox import Message
+from chassis.messages import Message
 from chassis.relay import Relay
 
 class Lit(Message):

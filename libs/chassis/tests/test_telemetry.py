@@ -17,12 +17,13 @@ from chassis import outbox, telemetry
 from chassis.app import create_app
 from chassis.db import Database
 from chassis.ids import uuid7
-from chassis.messaging import Consumer, Event, handles
+from chassis.messages import Event, Message
+from chassis.messaging import Consumer, handles
 from chassis.relay import Relay
 from chassis.settings import ServiceSettings
 
 
-class Lit(outbox.Message):
+class Lit(Message):
     type = "lamps.lit.v1"
     consumers = ("lamps",)
     watts: int

@@ -10,7 +10,8 @@ from cart import usecases
 from cart.consumers import consumer
 from cart.messages import OrderConfirmed
 from cart.repository import Carts
-from chassis.messaging import Envelope, Event, Publisher, pack
+from chassis.messages import Event
+from chassis.messaging import Envelope, Publisher, pack
 from chassis.testing.fixtures import Broker
 
 

@@ -18,7 +18,7 @@ from catalog.models import Price, Product
 from catalog.settings import Settings
 from chassis.db import Database
 from chassis.ids import uuid7
-from chassis.messaging import Event
+from chassis.messages import Event
 
 Add = Callable[..., Awaitable[None]]
 

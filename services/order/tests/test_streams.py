@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from chassis.ids import uuid7
-from chassis.messaging import Event
+from chassis.messages import Event
 from order.messages import PaymentCancelled, PaymentCaptured, StockReserved
 from order.usecases import saga
 

@@ -14,7 +14,7 @@ from opentelemetry import trace
 from chassis.db import Connection, Database
 from chassis.errors import Conflict, Invalid, NotFound, Problem, Unavailable
 from chassis.ids import uuid7
-from chassis.messaging import Event
+from chassis.messages import Event
 from chassis.testing.clock import clock_off
 from chassis.waiting import deadline
 from order import repository

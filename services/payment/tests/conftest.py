@@ -9,7 +9,7 @@ import pytest
 
 from chassis.db import Database
 from chassis.ids import uuid7
-from chassis.messaging import Event
+from chassis.messages import Event
 from payment.messages import Cancel, Charge
 from payment.models import Answer, Outcome, Payment
 from payment.usecases import Hint, Record

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from chassis.db import Connection
-from chassis.messaging.envelope import Event
-from chassis.outbox import Message
+from chassis.messages import Event, Message
 
 __all__ = ["first_time"]
 

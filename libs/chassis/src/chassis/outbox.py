@@ -5,7 +5,6 @@ same transaction does neither; the relay publishes it afterwards. `test_relay.py
 """
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
 from uuid import UUID
 
 import msgspec
@@ -13,8 +12,9 @@ import sqlalchemy as sa
 
 from chassis import telemetry
 from chassis.db import Connection, leaves_messages
+from chassis.messages import Message
 
-__all__ = ["Message", "put", "tables"]
+__all__ = ["put", "tables"]
 
 # UUIDv7 by the database's clock, a microsecond a row: with those of many processes, one that is off would publish its
 # messages before or after all others', and no age could be told from an id.
@@ -31,16 +31,6 @@ FROM (
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS t (key, subject, data, trace, n)
 ) AS rows
 """
-
-
-class Message(msgspec.Struct):
-    """What an event carries as `data`. `type` is its CloudEvents type and its routing key: `<service>.<what>.v1`.
-
-    `consumers` are the services that must get it; a service's own copy of what it consumes leaves them out.
-    """
-
-    type: ClassVar[str]
-    consumers: ClassVar[tuple[str, ...]] = ()
 
 
 def tables(metadata: sa.MetaData) -> None:

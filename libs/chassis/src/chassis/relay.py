@@ -21,9 +21,9 @@ from pydantic import SecretStr
 from chassis import telemetry
 from chassis.db import Connection, Database, is_environment_failure
 from chassis.ids import created_at, floor
+from chassis.messages import Message
 from chassis.messaging import BrokerDown, Envelope, Publisher, Refused, pack
 from chassis.outage import Outage
-from chassis.outbox import Message
 
 __all__ = ["Relay"]
 

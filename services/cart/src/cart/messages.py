@@ -1,6 +1,6 @@
 """The cart's own copy of the one event that it consumes."""
 
-from chassis.outbox import Message
+from chassis.messages import Message
 
 __all__ = ["OrderConfirmed"]
 

@@ -7,7 +7,7 @@ from cart.messages import OrderConfirmed
 from cart.models import Cart, merged
 from cart.repository import ABSENT, ANY, Carts
 from chassis.errors import Invalid, NotFound, PreconditionFailed, Unauthenticated
-from chassis.messaging.envelope import Event
+from chassis.messages import Event
 
 __all__ = ["Owner", "Products", "Verifier", "empty_ordered", "merge", "put"]
 

@@ -13,7 +13,7 @@ from catalog.repository import products, stock
 from chassis import inbox, outbox
 from chassis.db import Connection, Database
 from chassis.errors import Conflict, NotFound, PreconditionFailed
-from chassis.messaging.envelope import Event
+from chassis.messages import Event
 
 __all__ = [
     "change_product",

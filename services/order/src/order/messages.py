@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from chassis.outbox import Message
+from chassis.messages import Message
 
 __all__ = [
     "PUBLISHED",

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pydantic import SecretStr
 
 from chassis.db import Database
-from chassis.messaging import Consumer, Event, handles
+from chassis.messages import Event
+from chassis.messaging import Consumer, handles
 from payment import usecases
 from payment.messages import Cancel, Charge
 

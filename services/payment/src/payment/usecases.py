@@ -10,7 +10,7 @@ from uuid import UUID
 from chassis import inbox, outbox
 from chassis.db import Database
 from chassis.errors import Malformed
-from chassis.messaging.envelope import Event
+from chassis.messages import Event
 from payment import models, repository
 from payment.messages import Cancel, Charge
 from payment.models import Answer, Operation, Outcome, Payment, Reply

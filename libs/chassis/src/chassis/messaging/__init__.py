@@ -5,12 +5,11 @@ transaction a message makes the broker the bottleneck. `test_messaging.py` shows
 
     Publisher   one confirmed publish at a time a message, or an error
     Consumer    what has arrived, split by type, to handlers that take a list
-    Event       one event as a handler sees it
 """
 
 from chassis.messaging.connection import BrokerDown
 from chassis.messaging.consumer import Consumer
-from chassis.messaging.envelope import Envelope, Event, Malformed, pack, unpack
+from chassis.messaging.envelope import Envelope, Malformed, pack, unpack
 from chassis.messaging.handling import handles
 from chassis.messaging.publisher import Publisher, Refused
 
@@ -18,7 +17,6 @@ __all__ = [
     "BrokerDown",
     "Consumer",
     "Envelope",
-    "Event",
     "Malformed",
     "Publisher",
     "Refused",

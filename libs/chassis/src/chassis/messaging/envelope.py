@@ -6,20 +6,15 @@ the order. (CloudEvents JSON format 1.0.2, section 4.)
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Generic, TypeVar
 from uuid import UUID
 
 import msgspec
 
-from chassis.outbox import Message
-
-__all__ = ["CONTENT_TYPE", "Envelope", "Event", "Malformed", "pack", "unpack"]
+__all__ = ["CONTENT_TYPE", "Envelope", "Malformed", "pack", "unpack"]
 
 CONTENT_TYPE = "application/cloudevents-batch+json"
 MAX_EVENTS = 100
 MAX_BYTES = 256 * 1024
-
-M_co = TypeVar("M_co", bound=Message, covariant=True)
 
 
 class Malformed(Exception):
@@ -37,15 +32,6 @@ class Envelope(msgspec.Struct, frozen=True):
     data: msgspec.Raw
     traceparent: str | None = None
     specversion: str = "1.0"
-
-
-class Event(msgspec.Struct, Generic[M_co], frozen=True):
-    """One event as a use case takes it. `subject` is the id of what it is about."""
-
-    id: UUID
-    subject: str
-    data: M_co
-    traceparent: str | None = None
 
 
 _decoder = msgspec.json.Decoder(list[Envelope])

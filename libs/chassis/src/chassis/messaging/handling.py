@@ -15,9 +15,9 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from chassis import telemetry
 from chassis.db import is_environment_failure
-from chassis.messaging.envelope import Envelope, Event, Malformed, unpack
+from chassis.messages import Event, Message
+from chassis.messaging.envelope import Envelope, Malformed, unpack
 from chassis.messaging.ladder import Gone, Ladder, attempts_of, pause, sent_as
-from chassis.outbox import Message
 
 __all__ = ["Arrival", "Handler", "Handles", "Handling", "handles", "read"]
 

@@ -10,8 +10,7 @@ import msgspec
 from chassis import inbox, outbox
 from chassis.db import Connection, Database
 from chassis.errors import Conflict, NotFound
-from chassis.messaging.envelope import Event
-from chassis.outbox import Message
+from chassis.messages import Event, Message
 from order import repository
 from order.messages import (
     CancelPayment,

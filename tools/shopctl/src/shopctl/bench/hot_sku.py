@@ -13,7 +13,7 @@ from catalog import usecases
 from catalog.messages import Line, ReserveStock
 from chassis.db import Database, migrations
 from chassis.ids import uuid7
-from chassis.messaging import Event
+from chassis.messages import Event
 from shopctl.bench.client import LoadFailed
 from shopctl.bench.figures import Figure
 from shopctl.bench.usage import measured
