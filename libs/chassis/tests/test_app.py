@@ -5,15 +5,17 @@ import json
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import asyncpg
 import httpx2
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 
-from chassis.app import MAX_BODY, create_app
+from chassis.app import MAX_BODY, create_app, parts
 from chassis.errors import Conflict, Unauthenticated, Unavailable
+from chassis.health import Draining
 from chassis.schemas import Body, Text
 from chassis.settings import ServiceSettings
 from chassis.waiting import deadline
@@ -272,6 +274,55 @@ async def test_a_draining_process_is_live_but_not_ready():
         assert (await client.get("/health/ready")).status_code == 503
         assert (await client.get("/health/live")).status_code == 200
         assert (await client.get("/lamps/desk")).status_code == 200
+
+
+async def test_a_route_learns_that_the_process_drains():
+    streams = APIRouter()
+
+    @streams.get("/stream")
+    async def stream(draining: Draining) -> bool:
+        return draining.is_set()
+
+    app = create_app(ServiceSettings(), "lamps", title="Lamps", routers=[streams])
+    async with serve(app) as client:
+        assert (await client.get("/stream")).json() is False
+
+        app.state.health.draining.set()
+
+        assert (await client.get("/stream")).json() is True
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    colours: list[str]
+
+
+given = parts(Parts)
+
+
+async def test_routes_take_the_parts_that_the_application_was_given():
+    lamps = APIRouter()
+
+    @lamps.get("/colours")
+    async def colours(given: Annotated[Parts, Depends(given)]) -> list[str]:
+        return given.colours
+
+    app = create_app(ServiceSettings(), "lamps", title="Lamps", routers=[lamps], parts=Parts(["white", "red"]))
+    async with serve(app) as client:
+        assert (await client.get("/colours")).json() == ["white", "red"]
+
+
+async def test_parts_of_another_kind_are_a_bug_that_says_what_is_missing():
+    lamps = APIRouter()
+
+    @lamps.get("/colours", dependencies=[Depends(given)])
+    async def colours() -> None:
+        pass
+
+    for wrong in (None, ["white"]):
+        app = create_app(ServiceSettings(), "lamps", title="Lamps", routers=[lamps], parts=wrong)
+        async with serve(app) as client:
+            assert problem(await client.get("/colours")) == (500, "internal-error")
 
 
 class Resource:

@@ -336,7 +336,7 @@ async def serving(verifier: TokenVerifier) -> AsyncIterator[httpx2.AsyncClient]:
         return True
 
     app = create_app(
-        ServiceSettings(), "lamps", title="Lamps", routers=[router], resources=[verifier], state={"verifier": verifier}
+        ServiceSettings(), "lamps", title="Lamps", routers=[router], resources=[verifier], verifier=verifier
     )
     transport = httpx2.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://l") as client:

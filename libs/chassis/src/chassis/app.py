@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -29,12 +29,16 @@ from chassis.openapi import document
 from chassis.settings import ServiceSettings
 from chassis.waiting import DEADLINE_HEADER, deadline
 
-__all__ = ["JsonBytes", "create_app"]
+if TYPE_CHECKING:
+    from chassis.auth import Verifier  # not every service verifies tokens, and its libraries cost memory
+
+__all__ = ["JsonBytes", "create_app", "parts"]
 
 MAX_BODY = 64 * 1024
 TOO_LARGE = "The body is too large"
 MAX_WAIT_MS = 30_000
 Resource = AbstractAsyncContextManager[Any]
+P = TypeVar("P")
 
 
 class JsonBytes(Response):
@@ -51,15 +55,18 @@ def create_app(
     routers: Sequence[APIRouter],
     resources: Sequence[Resource] = (),
     workers: Sequence[Resource] = (),
+    verifier: "Verifier | None" = None,
+    parts: object = None,
     state: Mapping[str, Any] | None = None,
     started: Callable[[], Awaitable[None]] | None = None,
     openapi_url: str | None = None,
 ) -> FastAPI:
-    """An application of one service.
+    """Composes the application of one service.
 
-    `resources` are entered in order at the start and left in reverse; `workers` (consumers, jobs) after them, and not
-    where ROLE=api. `routers` are left out where ROLE=worker. `state` is what routes find in `request.app.state`.
-    `started` is awaited until it succeeds; until then the process is not ready.
+    `resources` are entered in order at start-up and left in reverse order; `workers` (consumers, jobs) come after them,
+    and not at all with ROLE=api. `routers` are left out with ROLE=worker. `verifier` checks the tokens for
+    `chassis.auth`. `parts` is the one object of the service's own that its routes use: see `parts` below. `state` is
+    added to `app.state`. `started` is awaited until it succeeds; until then the process is not ready.
     """
     telemetry.setup(settings, name)
     judged = workers if settings.role == "worker" else ()  # where there is an API too, it goes on
@@ -98,6 +105,10 @@ def create_app(
     )
     for key, value in (state or {}).items():
         setattr(app.state, key, value)
+    if verifier is not None:
+        app.state.verifier = verifier
+    if parts is not None:
+        app.state.parts = parts
     app.state.health = health
     app.include_router(health.router)
     if settings.role != "worker":
@@ -105,6 +116,28 @@ def create_app(
             app.include_router(router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
+
+
+def parts(kind: type[P]) -> Callable[[Request], Awaitable[P]]:
+    """Makes the dependency by which routes take the `parts` of `create_app`.
+
+        @dataclass(frozen=True, slots=True)
+        class Parts:
+            db: Database
+
+        given = parts(Parts)
+        Given = Annotated[Parts, Depends(given)]
+
+    Raises TypeError where the application has none of this kind.
+    """
+
+    async def find(request: Request) -> P:
+        found = getattr(request.app.state, "parts", None)
+        if not isinstance(found, kind):
+            raise TypeError(f"create_app was given no parts={kind.__qualname__}(…)")
+        return found
+
+    return find
 
 
 def spare_the_collector() -> None:

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Protocol, Self
 
 from fastapi import Depends, Request
 from joserfc import jwt
@@ -22,7 +22,7 @@ from chassis.http import HttpClient
 from chassis.outage import Outage
 from chassis.waiting import shared, wait_for
 
-__all__ = ["Caller", "Claims", "Principal", "TokenVerifier", "principal", "requires"]
+__all__ = ["Caller", "Claims", "Principal", "TokenVerifier", "Verifier", "principal", "requires"]
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,13 @@ class Principal:
     scopes: frozenset[str]
     token: str
     guest: bool = False
+
+
+class Verifier(Protocol):
+    """Tells whose token it is; `create_app` takes one as `verifier`."""
+
+    async def verify(self, token: str) -> Principal:
+        """Raises Unauthenticated or Unavailable."""
 
 
 class Claims:
@@ -188,13 +195,13 @@ def _invalid(error: Exception) -> Unauthenticated:
 
 
 async def principal(request: Request) -> Principal:
-    """The caller, from `Authorization: Bearer …`; the app's state holds the `verifier`."""
+    """The caller, from `Authorization: Bearer …`, by the application's `verifier`."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated(
             "token-required", "A bearer token is required", "Get a guest's from POST /api/identity/guests."
         )
-    verifier: TokenVerifier = request.app.state.verifier
+    verifier: Verifier = request.app.state.verifier
     return await verifier.verify(token)
 
 

@@ -10,13 +10,13 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from types import FrameType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Annotated, Any, Protocol, Self, runtime_checkable
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import PlainTextResponse, Response
 
-__all__ = ["Health", "Worker"]
+__all__ = ["Draining", "Health", "Worker"]
 
 log = logging.getLogger(__name__)
 
@@ -107,3 +107,12 @@ class Health:
 
     async def metrics(self) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def draining(request: Request) -> asyncio.Event:
+    """The event that is set once this process drains; a stream must end then."""
+    health: Health = request.app.state.health
+    return health.draining
+
+
+Draining = Annotated[asyncio.Event, Depends(draining)]
