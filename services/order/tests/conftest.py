@@ -7,7 +7,8 @@ from uuid import uuid4
 import pytest
 
 from chassis.db import Database
-from order.usecases.placement import Cart, Placement, PlaceOrder, Product
+from order.usecases.placing import Cart, Placement, PlaceOrder
+from order.usecases.pricing import Product
 
 
 @dataclass

@@ -13,7 +13,7 @@ from chassis.testing.fixtures import execute
 from order.main import create
 from order.models import metadata
 from order.settings import Settings
-from order.usecases.placement import Cart
+from order.usecases.placing import Cart
 
 VERSION = "0198a4e0-0000-7000-8000-000000000001"
 LATER = "0198a4e0-0000-7000-8000-000000000002"

@@ -21,7 +21,9 @@ from order import repository
 from order.messages import PaymentCancelled, PaymentCaptured, PaymentFailed, StockRejected, StockReserved
 from order.models import Status
 from order.usecases import saga
-from order.usecases.placement import Cart, Placed, Product
+from order.usecases.deduplication import Placed
+from order.usecases.placing import Cart
+from order.usecases.pricing import Product
 
 
 def event(data: Any) -> Event[Any]:
@@ -110,7 +112,7 @@ async def test_the_same_key_with_another_body_is_refused(shop) -> None:
 
 
 async def test_a_first_request_that_takes_too_long_is_in_flight(shop, monkeypatch) -> None:
-    monkeypatch.setattr("order.usecases.placement.MAX_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("order.usecases.deduplication.MAX_WAIT_SECONDS", 0.05)
     go_on = asyncio.Event()
     read = shop.carts.read
 
@@ -194,7 +196,7 @@ async def test_a_product_in_a_foreign_currency_fails_its_own_order_alone(shop) -
 
 
 async def test_a_call_to_the_catalogue_that_fails_fails_those_alone_who_need_it(shop, monkeypatch) -> None:
-    monkeypatch.setattr("order.usecases.placement.MAX_SKUS", 1)
+    monkeypatch.setattr("order.usecases.pricing.MAX_SKUS", 1)
     find = shop.products.find
 
     async def without_tea(skus: Collection[str]) -> Any:

@@ -8,7 +8,8 @@ import msgspec
 
 from chassis.errors import Unavailable
 from chassis.http import HttpClient, Response
-from order.usecases.placement import Cart, Product
+from order.usecases.placing import Cart
+from order.usecases.pricing import Product
 
 __all__ = ["CartClient", "CatalogClient"]
 

@@ -16,7 +16,7 @@ from order.jobs import Sweeper
 from order.messages import PUBLISHED
 from order.settings import Settings
 from order.usecases.feed import Feed
-from order.usecases.placement import Placement
+from order.usecases.placing import Placement
 
 __all__ = ["create"]
 

@@ -22,7 +22,7 @@ from order import repository
 from order.models import Status, settled
 from order.schemas import Accepted, AllQuery, Order, OrderPage, OwnQuery, PlaceOrderBody
 from order.usecases import saga
-from order.usecases.placement import PlaceOrder
+from order.usecases.placing import PlaceOrder
 
 __all__ = ["admin", "router"]
 

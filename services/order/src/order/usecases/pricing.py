@@ -1,0 +1,76 @@
+"""Pricing a cart by the catalog: concurrent requests share the catalog's answers."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from chassis.batching import Batcher
+from chassis.errors import Invalid, Unavailable
+from order.models import OrderLine
+
+__all__ = ["Pricing", "Product", "Products", "Quote"]
+
+MAX_SKUS = 100  # the most that one call to the catalog takes
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    name: str
+    amount: int
+    currency: str
+
+
+class Products(Protocol):
+    async def find(self, skus: Collection[str]) -> Mapping[str, Product]:
+        """Returns those of at most 100 SKUs that are on sale. Raises Unavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a cart costs now; `total` in minor units."""
+
+    lines: tuple[OrderLine, ...]
+    total: int
+    currency: str
+
+
+class Pricing:
+    def __init__(self, products: Products, currency: str) -> None:
+        self._products = products
+        self._currency = currency
+        self._prices = Batcher(self._find)
+
+    async def quote(self, items: Sequence[tuple[str, int]]) -> Quote:
+        """Prices (SKU, quantity) pairs. Raises Invalid for a SKU that is not on sale, and Unavailable."""
+        products = await self._prices.submit(frozenset(sku for sku, _ in items))
+        unknown = [sku for sku, _ in items if sku not in products]
+        if unknown:
+            raise Invalid("unknown-sku", "Some products are not on sale", "Take these out of the cart.", skus=unknown)
+        lines = tuple(OrderLine(sku, products[sku].name, quantity, products[sku].amount) for sku, quantity in items)
+        return Quote(lines, sum(line.quantity * line.unit_price for line in lines), self._currency)
+
+    async def _find(self, wanted: list[frozenset[str]]) -> list[Mapping[str, Product] | Exception]:
+        """Calls the catalog once for all carts of a batch; a call that fails fails only the carts with its SKUs."""
+        skus = sorted(frozenset().union(*wanted))
+        parts = [skus[i : i + MAX_SKUS] for i in range(0, len(skus), MAX_SKUS)]
+        answers = await asyncio.gather(*(self._products.find(part) for part in parts), return_exceptions=True)
+        products: dict[str, Product] = {}
+        failures: dict[str, Exception] = {}
+        for part, answer in zip(parts, answers, strict=True):
+            if isinstance(answer, Exception):
+                failures |= dict.fromkeys(part, answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                products |= answer
+                failures |= {sku: _foreign(sku) for sku, p in answer.items() if p.currency != self._currency}
+        return [next((failures[sku] for sku in each if sku in failures), products) for each in wanted]
+
+
+def _foreign(sku: str) -> Unavailable:
+    return Unavailable(
+        "currency-mismatch",
+        f"The catalog sells {sku} in another currency",
+        "Take it out of the cart; the shop has to correct its price.",
+    )
