@@ -206,7 +206,7 @@ async def test_a_broker_that_stays_down_is_told_once(db: Database, topology, cap
         await put(db, Lit(watts=1))
         await asyncio.sleep(1.5)  # three tries
 
-    assert [record.message for record in caplog.records if record.name == "chassis.relay"] == [
+    assert [record.message for record in caplog.records if record.name == "chassis.tasks"] == [
         "relay: RabbitMQ at 127.0.0.1:1 cannot be used: connection refused; is BROKER_URL right?"
         " (trying until it succeeds)"
     ]

@@ -20,11 +20,12 @@ class Outage:
         self._told: str | None = None
 
     def failed(self, why: object, bug: Exception | None = None) -> None:
-        """`bug` is an exception that nobody foresaw: it is logged with its stack."""
+        """Logs a warning, or, where `bug` is an exception that nobody expects, an error with its stack."""
         line = str(why) or type(why).__name__
         if line != self._told:
             self._told = line
-            self._log.warning("%s: %s (trying until it succeeds)", self._what, line, exc_info=bug)
+            level = logging.WARNING if bug is None else logging.ERROR
+            self._log.log(level, "%s: %s (trying until it succeeds)", self._what, line, exc_info=bug)
 
     def over(self) -> None:
         if self._told is not None:

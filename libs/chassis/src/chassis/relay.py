@@ -19,11 +19,11 @@ import msgspec
 from pydantic import SecretStr
 
 from chassis import telemetry
-from chassis.db import Connection, Database, is_environment_failure
+from chassis.db import Connection, Database
 from chassis.ids import created_at, floor
 from chassis.messages import Message
 from chassis.messaging import BrokerDown, Envelope, Publisher, Refused, pack
-from chassis.outage import Outage
+from chassis.tasks import PeriodicTask
 
 __all__ = ["Relay"]
 
@@ -65,61 +65,39 @@ class Relay:
         self._service = service
         self._consumers = {message.type: message.consumers for message in messages}
         self._publisher = Publisher(url, name=f"{service}:relay")
-        self._wake = asyncio.Event()
-        self._stopping = False
-        self._outage = Outage(log, "relay")
-        self._task: asyncio.Task[None] | None = None
+        self._task = PeriodicTask("relay", self._work, every=POLL, stop_within=6)
+        self._woken = False
         self._oldest: float | None = None
         self._blocked: dict[str, tuple[float, float]] = {}  # routing key → (not before, delay)
         self._lost: dict[str, UUID] = {}  # routing key of a lost queue → the id after which to publish again
-        db.after_messages.append(self._wake.set)
+        db.after_messages.append(self._wake)
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="relay")
+        await self._task.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._stopping = True
-        self._wake.set()
-        if self._task is not None:
-            await asyncio.wait({self._task}, timeout=6)
-            self._task.cancel()
-            await asyncio.wait({self._task}, timeout=1)
+        await self._task.__aexit__()
         await self._publisher.__aexit__()
 
     @property
     def backlog_seconds(self) -> float:
         return 0.0 if self._oldest is None else max(0.0, time.monotonic() - self._oldest)
 
-    async def _run(self) -> None:
-        delay = BACKOFF[0]
-        while not self._stopping:
-            woken = await self._woken()
-            try:
-                if woken or self._lost or await self._waiting():
-                    while await self.publish_once() == TAKE:
-                        pass
-                for key in self._lost.keys() - self._resting():
-                    await self._publish_again(key)
-                delay = BACKOFF[0]
-                self._outage.over()
-            except Exception as error:
-                if not is_environment_failure(error):
-                    log.exception("the relay failed; it goes on")
-                else:
-                    self._outage.failed(error)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 5)
-                self._wake.set()
-            telemetry.outbox_age.set(self.backlog_seconds)
+    def _wake(self) -> None:
+        self._woken = True
+        self._task.wake()
 
-    async def _woken(self) -> bool:
+    async def _work(self) -> None:
+        woken, self._woken = self._woken, False
         try:
-            await asyncio.wait_for(self._wake.wait(), POLL)
-        except TimeoutError:
-            return False
-        self._wake.clear()
-        return True
+            if woken or self._lost or await self._waiting():
+                while await self.publish_once() == TAKE:
+                    pass
+            for key in self._lost.keys() - self._resting():
+                await self._publish_again(key)
+        finally:
+            telemetry.outbox_age.set(self.backlog_seconds)
 
     async def _waiting(self) -> bool:
         """A read so cheap that an idle shop may ask five times a second."""

@@ -6,6 +6,7 @@ until their own deadline. `test_batching.py` and `test_auth.py` show callers in 
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Coroutine
 from contextvars import Context, ContextVar
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 
 from chassis.errors import Unavailable
 
-__all__ = ["DEADLINE_HEADER", "deadline", "deadline_passed", "seconds_left", "shared", "wait_for"]
+__all__ = ["DEADLINE_HEADER", "deadline", "deadline_passed", "pause", "seconds_left", "shared", "wait_for"]
 
 T = TypeVar("T")
 
@@ -37,6 +38,12 @@ def deadline_passed() -> Unavailable:
 def shared(work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
     """A task of nobody's: without deadline and trace. It needs a time-out of its own."""
     return asyncio.get_running_loop().create_task(work, name=name, context=Context())
+
+
+async def pause(event: asyncio.Event, seconds: float) -> None:
+    """Waits until the event is set, at most for so many seconds."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
 
 
 async def wait_for(task: asyncio.Task[T]) -> T:

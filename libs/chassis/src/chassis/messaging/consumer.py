@@ -18,8 +18,9 @@ from chassis import telemetry
 from chassis.db import is_environment_failure
 from chassis.messaging.connection import close, connect
 from chassis.messaging.handling import Arrival, Handles, Handling, read
-from chassis.messaging.ladder import Gone, Ladder, pause
+from chassis.messaging.ladder import Gone, Ladder
 from chassis.outage import Outage
+from chassis.waiting import pause
 
 __all__ = ["Consumer"]
 

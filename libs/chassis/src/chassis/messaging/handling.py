@@ -17,7 +17,8 @@ from chassis import telemetry
 from chassis.db import is_environment_failure
 from chassis.messages import Event, Message
 from chassis.messaging.envelope import Envelope, Malformed, unpack
-from chassis.messaging.ladder import Gone, Ladder, attempts_of, pause, sent_as
+from chassis.messaging.ladder import Gone, Ladder, attempts_of, sent_as
+from chassis.waiting import pause
 
 __all__ = ["Arrival", "Handler", "Handles", "Handling", "handles", "read"]
 

@@ -5,7 +5,6 @@ Steps and dead letters are the service's own, since by a shared ladder it could 
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -17,8 +16,9 @@ from pydantic import SecretStr
 from chassis.messaging.connection import BrokerDown
 from chassis.messaging.envelope import Envelope, pack
 from chassis.messaging.publisher import Publisher, Refused
+from chassis.waiting import pause
 
-__all__ = ["SENT_AS", "STEPS", "Gone", "Ladder", "attempts_of", "pause"]
+__all__ = ["SENT_AS", "STEPS", "Gone", "Ladder", "attempts_of"]
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +95,3 @@ def attempts_of(message: AbstractIncomingMessage) -> int:
     """How often the message's event has failed before, from 0 to the number of steps; anybody may write the header."""
     attempts = message.headers.get(ATTEMPTS, 0)
     return min(max(attempts, 0), len(STEPS)) if isinstance(attempts, int) else 0
-
-
-async def pause(stopping: asyncio.Event, seconds: float) -> None:
-    """Waits, and no longer once `stopping` is set."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stopping.wait(), seconds)
