@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from order.messages import CancelPayment, Charge, OrderConfirmed, ReleaseStock
-from order.models import FAILED, OPEN, TRANSITIONS, UNDOING, Command, Input, Status, transition
+from order.models import FAILED, OPEN, TRANSITIONS, UNDOING, Command, Input, Status, results, transition
 
 inputs = st.lists(st.sampled_from(Input), max_size=30)
 
@@ -77,3 +77,8 @@ def test_an_open_order_can_be_cancelled_and_expires_and_a_confirmed_one_gives_it
         assert transition(status, Input.EXPIRE).status == Status.EXPIRING
     for input in (Input.CANCEL, Input.REFUND):
         assert transition(Status.CONFIRMED, input).status == Status.REFUNDING
+
+
+def test_what_a_cancel_and_a_refund_lead_to() -> None:
+    assert results(Input.REFUND) == {Status.REFUNDING, Status.REFUNDED}
+    assert results(Input.CANCEL) == results(Input.REFUND) | {Status.CANCELLING, Status.CANCELLED}

@@ -19,7 +19,7 @@ from chassis.testing.clock import clock_off
 from chassis.waiting import deadline
 from order import repository
 from order.messages import PaymentCancelled, PaymentCaptured, PaymentFailed, StockRejected, StockReserved
-from order.models import Status
+from order.models import TRANSITIONS, UNDO, Status
 from order.usecases import saga
 from order.usecases.deduplication import Placed
 from order.usecases.placing import Cart
@@ -267,6 +267,10 @@ async def test_a_backlog_in_the_outbox_sheds_new_orders_but_replays_old_ones(sho
 
 
 # --- the saga ------------------------------------------------------------------------------------
+
+
+def test_each_command_of_a_transition_can_be_made() -> None:
+    assert {command for step in TRANSITIONS.values() for command in step.commands} | {*UNDO} == set(saga.COMMANDS)
 
 
 async def confirmed(shop) -> UUID:

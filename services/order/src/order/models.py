@@ -1,4 +1,4 @@
-"""The order's tables, and its saga as a pure function: `(status, input) → (status, commands)`."""
+"""The order's tables and its state machine, a pure function: `(status, input) → (status, commands)`."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,9 +7,26 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from chassis import outbox
+from chassis.messages import Message
 from order.messages import CancelPayment, Charge, Line, OrderConfirmed, ReleaseStock, ReserveStock
 
-__all__ = ["FAILED", "OPEN", "UNDOING", "Command", "Input", "Status", "Transition", "metadata", "settled", "transition"]
+__all__ = [
+    "FAILED",
+    "OPEN",
+    "TRANSITIONS",
+    "UNDO",
+    "UNDOING",
+    "Command",
+    "Input",
+    "NewOrder",
+    "OrderLine",
+    "Status",
+    "Transition",
+    "metadata",
+    "results",
+    "settled",
+    "transition",
+]
 
 
 class Status(StrEnum):
@@ -27,13 +44,15 @@ class Status(StrEnum):
 
 
 OPEN = frozenset({Status.PENDING, Status.RESERVED})
+"""The saga is under way; an order that stays here too long expires."""
 UNDOING = frozenset({Status.CANCELLING, Status.EXPIRING, Status.REFUNDING})
+"""The undo commands have been sent, and are sent again until they are answered."""
 FAILED = frozenset({Status.REJECTED, Status.PAYMENT_FAILED, Status.CANCELLED, Status.EXPIRED})
-"""Nothing came of it, so the same cart may be ordered again."""
+"""Nothing was sold, so the same version of the cart can be ordered again."""
 
 
 def settled(status: Status) -> bool:
-    """Whether the order moves no further by itself; only a wish for a refund moves a confirmed one."""
+    """Returns whether the order stays as it is unless someone asks for a refund."""
     return status not in OPEN | UNDOING
 
 
@@ -48,7 +67,7 @@ class Input(StrEnum):
     REFUND = "refund"
 
 
-Command = type[ReserveStock] | type[ReleaseStock] | type[Charge] | type[CancelPayment] | type[OrderConfirmed]
+Command = type[Message]
 UNDO: tuple[Command, ...] = (ReleaseStock, CancelPayment)
 
 
@@ -76,13 +95,21 @@ TRANSITIONS: dict[tuple[Status, Input], Transition] = {
 
 
 def transition(status: Status, input: Input) -> Transition | None:
-    """What follows, or None: the input comes late, twice, or after an undo, and changes nothing."""
+    """Returns what follows; None if the input comes late, twice, or after an undo, and changes nothing."""
     return TRANSITIONS.get((status, input))
+
+
+def results(input: Input) -> set[Status]:
+    """Returns the states that an input leads to, and those that follow them."""
+    found = {step.status for (_, each), step in TRANSITIONS.items() if each is input}
+    while more := {step.status for (status, _), step in TRANSITIONS.items() if status in found} - found:
+        found |= more
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class OrderLine:
-    """A line as it was priced when the order was placed; `unit_price` in minor units."""
+    """A line with its price at the time of the order; `unit_price` in minor units."""
 
     sku: str
     name: str
@@ -92,9 +119,9 @@ class OrderLine:
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """An order about to be stored as PENDING. `total` in minor units; `shipping_address` is JSON.
+    """An order that is not stored yet. `total` in minor units; `shipping_address` is JSON.
 
-    `traceparent` is the trace of the request, which the order's first message carries on.
+    `traceparent` is the trace of the request; the order's first message continues it.
     """
 
     id: UUID

@@ -1,4 +1,4 @@
-"""Every query of the order service."""
+"""All queries of the order service."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
@@ -7,7 +7,7 @@ import asyncpg
 import msgspec
 
 from chassis.db import Connection
-from order.models import NewOrder, OrderLine, Status
+from order.models import FAILED, OPEN, UNDOING, NewOrder, OrderLine, Status
 
 __all__ = [
     "add_orders",
@@ -28,6 +28,12 @@ Record = asyncpg.Record
 ORDER = "id, status, total, currency, lines, shipping_address, created_at, expires_at"  # what the HTTP view shows
 
 
+def sql(statuses: Iterable[Status]) -> str:
+    """Returns statuses as literals: with parameters, the planner could not use the partial indexes on them."""
+    literals = ", ".join(f"'{status}'" for status in sorted(statuses))
+    return f"({literals})"
+
+
 def lines_json(lines: Iterable[OrderLine], currency: str) -> str:
     return msgspec.json.encode(
         [
@@ -45,7 +51,7 @@ def lines_json(lines: Iterable[OrderLine], currency: str) -> str:
 async def find_by_keys(
     connection: Connection, keys: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], tuple[UUID, bytes]]:
-    """(principal, key) → (order's id, request hash), for those that exist."""
+    """Returns (order ID, request hash) by (principal, key), for the keys that exist."""
     principals, idempotency_keys = zip(*keys, strict=True)
     rows = await connection.fetch(
         "SELECT principal, idempotency_key, id, request_hash FROM orders"
@@ -57,19 +63,19 @@ async def find_by_keys(
 
 
 async def add_orders(tx: Connection, orders: Sequence[NewOrder], ttl_seconds: int) -> set[UUID]:
-    """Stores orders as PENDING with the first line of their history; the ids of those whose key and cart were free."""
+    """Stores orders and the first step of their history. Returns the IDs of those whose key and cart were unused."""
     rows = await tx.fetch(
-        "WITH placed AS ("
+        "WITH placed AS ("  # noqa: S608
         "  INSERT INTO orders (id, principal, idempotency_key, request_hash, cart_version, status, seq, total,"
         "    currency, lines, payment_method, shipping_address, created_at, expires_at)"
-        "  SELECT id, principal, key, hash, cart, 'PENDING', 1, total, currency, lines::json, method, address::json,"
-        "    now(), now() + make_interval(secs => $11)"
+        f"  SELECT id, principal, key, hash, cart, '{Status.PENDING}', 1, total, currency, lines::json, method,"
+        "    address::json, now(), now() + make_interval(secs => $11)"
         "  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::bigint[], $7::text[],"
         "    $8::text[], $9::text[], $10::text[]) AS t (id, principal, key, hash, cart, total, currency, lines,"
         "    method, address)"
         "  ON CONFLICT DO NOTHING RETURNING id, created_at)"
-        " INSERT INTO order_history (order_id, seq, status, at) SELECT id, 1, 'PENDING', created_at FROM placed"
-        " RETURNING order_id",
+        " INSERT INTO order_history (order_id, seq, status, at)"
+        f" SELECT id, 1, '{Status.PENDING}', created_at FROM placed RETURNING order_id",
         [order.id for order in orders],
         [order.principal for order in orders],
         [order.idempotency_key for order in orders],
@@ -86,10 +92,10 @@ async def add_orders(tx: Connection, orders: Sequence[NewOrder], ttl_seconds: in
 
 
 async def cart_was_ordered(connection: Connection, principal: str, cart_version: str) -> bool:
-    """Whether an order that has not failed came of this version of this shopper's cart."""
+    """Returns whether this version of the principal's cart has an order that has not failed."""
     found: bool = await connection.fetchval(
-        "SELECT EXISTS (SELECT FROM orders WHERE principal = $1 AND cart_version = $2"
-        " AND status NOT IN ('CANCELLED', 'EXPIRED', 'PAYMENT_FAILED', 'REJECTED'))",
+        "SELECT EXISTS (SELECT FROM orders WHERE principal = $1 AND cart_version = $2"  # noqa: S608
+        f" AND status NOT IN {sql(FAILED)})",
         principal,
         cart_version,
     )
@@ -97,7 +103,7 @@ async def cart_was_ordered(connection: Connection, principal: str, cart_version:
 
 
 async def lock(tx: Connection, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
-    """The orders with these ids, locked in key order: status and what commands are made of."""
+    """Locks these orders, in the order of their IDs; returns the columns that a transition and its commands need."""
     rows = await tx.fetch(
         "SELECT id, status, principal, cart_version, total, currency, payment_method, lines FROM orders"
         " WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE",
@@ -107,12 +113,12 @@ async def lock(tx: Connection, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
 
 
 async def move(tx: Connection, moves: Sequence[tuple[UUID, Status, str | None]]) -> None:
-    """Sets (order, status, reason), each with the next line of its history."""
+    """Stores (order ID, status, reason) triples, each as the next step of the order's history."""
     ids, statuses, reasons = zip(*moves, strict=True)
     await tx.execute(
-        "WITH moved AS ("
+        "WITH moved AS ("  # noqa: S608
         "  UPDATE orders o SET status = t.status, seq = seq + 1,"
-        "    undo_sent_at = CASE WHEN t.status LIKE '%ING' AND t.status <> 'PENDING' THEN now() END"
+        f"    undo_sent_at = CASE WHEN t.status IN {sql(UNDOING)} THEN now() END"
         "  FROM unnest($1::uuid[], $2::text[], $3::text[]) AS t (id, status, reason)"
         "  WHERE o.id = t.id RETURNING o.id, o.seq, o.status, t.reason)"
         " INSERT INTO order_history (order_id, seq, status, reason, at)"
@@ -124,9 +130,9 @@ async def move(tx: Connection, moves: Sequence[tuple[UUID, Status, str | None]])
 
 
 async def due_for_expiry(tx: Connection, limit: int) -> list[UUID]:
-    """Open orders past their time, locked; others' are skipped."""
+    """Locks open orders that are past their time; skips those that another transaction has locked."""
     rows = await tx.fetch(
-        "SELECT id FROM orders WHERE status IN ('PENDING', 'RESERVED') AND expires_at <= now()"
+        f"SELECT id FROM orders WHERE status IN {sql(OPEN)} AND expires_at <= now()"  # noqa: S608
         " ORDER BY expires_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED",
         limit,
     )
@@ -134,9 +140,9 @@ async def due_for_expiry(tx: Connection, limit: int) -> list[UUID]:
 
 
 async def due_for_undo(tx: Connection, seconds: float, limit: int) -> list[UUID]:
-    """Orders whose undo has had no answer for so long, locked; others' are skipped."""
+    """Locks orders whose undo has been unanswered for `seconds`; skips those that another transaction has locked."""
     rows = await tx.fetch(
-        "SELECT id FROM orders WHERE status IN ('CANCELLING', 'EXPIRING', 'REFUNDING')"
+        f"SELECT id FROM orders WHERE status IN {sql(UNDOING)}"  # noqa: S608
         " AND undo_sent_at <= now() - make_interval(secs => $1)"
         " ORDER BY undo_sent_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
         seconds,
@@ -150,7 +156,7 @@ async def undo_sent(tx: Connection, ids: Sequence[UUID]) -> None:
 
 
 async def get(connection: Connection, id: UUID, principal: str | None) -> Record | None:
-    """An order with its history as JSON; of this principal, or of anyone when None."""
+    """Returns an order, its history as JSON. With `principal`, only an order of theirs."""
     return await connection.fetchrow(
         f"SELECT {ORDER}, principal, seq, (SELECT json_agg(json_strip_nulls("  # noqa: S608
         "  json_build_object('seq', seq, 'status', status, 'at', at, 'reason', reason)) ORDER BY seq)"
@@ -164,7 +170,7 @@ async def get(connection: Connection, id: UUID, principal: str | None) -> Record
 async def latest(
     connection: Connection, principal: str | None, status: Status | None, before: UUID | None, limit: int
 ) -> list[Record]:
-    """Newest first, older than `before`."""
+    """Returns orders that are older than `before`, newest first."""
     conditions, arguments = ["TRUE"], []
     for column, value in (("principal =", principal), ("status =", status), ("id <", before)):
         if value is not None:
@@ -178,7 +184,7 @@ async def latest(
 
 
 async def history_after(connection: Connection, seen: Mapping[UUID, int]) -> list[Record]:
-    """The lines of these orders' histories that come after the number seen of each."""
+    """Returns the steps of these orders' histories with a higher `seq` than the one seen."""
     return await connection.fetch(
         "SELECT order_id, h.seq, status, reason, at FROM order_history h"
         " JOIN unnest($1::uuid[], $2::int[]) AS t (order_id, seen) USING (order_id)"

@@ -1,6 +1,6 @@
-"""The saga's steps: an answer, a shopper's wish or the clock moves orders on, with the commands that follow."""
+"""The saga's steps: a reply, a request to cancel or refund, or the clock moves orders to their next state."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from order.messages import (
     StockRejected,
     StockReserved,
 )
-from order.models import UNDO, Command, Input, Status, transition
+from order.models import UNDO, Command, Input, Status, results, transition
 
 __all__ = [
     "cancel",
@@ -67,18 +67,17 @@ async def payment_cancelled(db: Database, events: list[Event[PaymentCancelled]])
 
 
 async def cancel(db: Database, order_id: UUID, principal: str) -> None:
-    """Undoes an order of this shopper. Raises NotFound or Conflict; asking again is fine."""
-    done = {Status.CANCELLING, Status.CANCELLED, Status.REFUNDING, Status.REFUNDED}
-    await _wished(db, order_id, principal, Input.CANCEL, done, "not-cancellable")
+    """Starts to undo an order of this principal; does nothing if that has been done. Raises NotFound or Conflict."""
+    await _asked(db, order_id, principal, Input.CANCEL, "not-cancellable")
 
 
 async def refund(db: Database, order_id: UUID) -> None:
-    """Gives all the money back and returns the stock. Raises NotFound or Conflict; asking again is fine."""
-    await _wished(db, order_id, None, Input.REFUND, {Status.REFUNDING, Status.REFUNDED}, "not-refundable")
+    """Starts to return the money and the stock; does nothing if that has been done. Raises NotFound or Conflict."""
+    await _asked(db, order_id, None, Input.REFUND, "not-refundable")
 
 
 async def expire(db: Database) -> int:
-    """Begins to undo orders that are open past their time; how many."""
+    """Starts to undo open orders that are past their time. Returns how many it found."""
     async with db.transaction() as tx:
         ids = await repository.due_for_expiry(tx, BATCH)
         await _advance(tx, ids, Input.EXPIRE, {})
@@ -86,11 +85,11 @@ async def expire(db: Database) -> int:
 
 
 async def resend_undo(db: Database) -> int:
-    """Sends undo commands again that have had no answer for a minute; for how many orders."""
+    """Sends undo commands again that have been unanswered for a minute. Returns for how many orders."""
     async with db.transaction() as tx:
         ids = await repository.due_for_undo(tx, UNDO_PATIENCE_SECONDS, BATCH)
         orders = await repository.lock(tx, ids)
-        await outbox.put(tx, [(id, command_for(command, orders[id])) for id in ids for command in UNDO])
+        await outbox.put(tx, [(id, COMMANDS[command](orders[id])) for id in ids for command in UNDO])
         await repository.undo_sent(tx, ids)
     return len(ids)
 
@@ -103,21 +102,19 @@ async def _answered(
         await _advance(tx, [event.data.order_id for event in fresh], input, reasons or {})
 
 
-async def _wished(
-    db: Database, order_id: UUID, principal: str | None, input: Input, done: set[Status], slug: str
-) -> None:
+async def _asked(db: Database, order_id: UUID, principal: str | None, input: Input, slug: str) -> None:
     async with db.transaction() as tx:
         order = (await repository.lock(tx, [order_id])).get(order_id)
         if order is None or (principal is not None and order["principal"] != principal):
-            raise NotFound("order-not-found", "No such order", "See GET /api/orders for yours.")
+            raise NotFound("order-not-found", "The order does not exist", "See GET /api/orders for your orders.")
         status = Status(order["status"])
-        if status in done:
+        if status in results(input):
             return
         if transition(status, input) is None:
             raise Conflict(
                 slug,
                 f"An order that is {status} cannot be undone this way",
-                "See its history; what failed or expired needs no undo.",
+                "See its history: an order that failed or expired needs no undo.",
                 order_status=status,
             )
         await _advance(tx, [order_id], input, {})
@@ -133,33 +130,29 @@ async def _advance(tx: Connection, ids: Sequence[UUID], input: Input, reasons: M
         step = transition(Status(order["status"]), input)
         if step is not None:
             moves.append((id, step.status, reasons.get(id)))
-            messages += [(id, command_for(command, order)) for command in step.commands]
+            messages += [(id, COMMANDS[command](order)) for command in step.commands]
     if moves:
         await repository.move(tx, moves)
         await outbox.put(tx, messages)
 
 
-_lines = msgspec.json.Decoder(list[Line])  # name and price are left aside
+_lines = msgspec.json.Decoder(list[Line])  # ignores each line's name and price
+Order = asyncpg.Record | Mapping[str, Any]
 
-
-def command_for(command: Command, order: asyncpg.Record | Mapping[str, Any]) -> Message:
-    """The message of this kind about this order."""
-    id: UUID = order["id"]
-    if command is Charge:
-        return Charge(
-            order_id=id,
-            amount=order["total"],
-            currency=order["currency"],
-            payment_method=order["payment_method"],
-        )
-    if command is OrderConfirmed:
-        return OrderConfirmed(
-            order_id=id,
-            sub=order["principal"],
-            cart_version=order["cart_version"],
-            lines=_lines.decode(order["lines"]),
-        )
-    if command is ReleaseStock:
-        return ReleaseStock(order_id=id)
-    assert command is CancelPayment
-    return CancelPayment(order_id=id)
+COMMANDS: dict[Command, Callable[[Order], Message]] = {
+    Charge: lambda order: Charge(
+        order_id=order["id"],
+        amount=order["total"],
+        currency=order["currency"],
+        payment_method=order["payment_method"],
+    ),
+    OrderConfirmed: lambda order: OrderConfirmed(
+        order_id=order["id"],
+        sub=order["principal"],
+        cart_version=order["cart_version"],
+        lines=_lines.decode(order["lines"]),
+    ),
+    ReleaseStock: lambda order: ReleaseStock(order_id=order["id"]),
+    CancelPayment: lambda order: CancelPayment(order_id=order["id"]),
+}
+"""How each command of a transition is made from an order, as `repository.lock` returns it."""

@@ -12,6 +12,7 @@ from shopctl.audit.orders import Attempt, a4, a5, a8, a10
 from shopctl.audit.sources import Addresses, Sources, opened
 from shopctl.audit.stock import a1, a2
 from shopctl.place import CONSUMERS
+from shopctl.statuses import OPEN, UNDOING
 from shopctl.topology import RETRIES
 
 __all__ = ["check"]
@@ -61,10 +62,8 @@ async def quiet(sources: Sources) -> bool:
     for connection in sources.databases.values():
         if await connection.fetchval("SELECT EXISTS (SELECT FROM outbox)"):
             return False
-    if await sources.order.fetchval(
-        "SELECT EXISTS (SELECT FROM orders WHERE status IN ('PENDING', 'RESERVED'))"
-        " OR EXISTS (SELECT FROM orders WHERE status IN ('CANCELLING', 'EXPIRING', 'REFUNDING'))"
-    ):
+    unsettled = "SELECT EXISTS (SELECT FROM orders WHERE status = ANY ($1::text[]))"
+    if await sources.order.fetchval(unsettled, [*OPEN, *UNDOING]):
         return False
     async with sources.channel() as channel:
         queues = [await channel.declare_queue(name, passive=True) for name in (*CONSUMERS, *RETRIES)]

@@ -16,6 +16,7 @@ from shopctl.bench.figures import Figure, percentile
 from shopctl.bench.load import Answer
 from shopctl.bench.usage import NOT_OURS, Usage, measured
 from shopctl.shop import Shop
+from shopctl.statuses import OPEN
 
 __all__ = ["at_rate", "place_one", "prepared", "saturated"]
 
@@ -118,7 +119,7 @@ async def _confirmed(shop: Shop, accepted: Sequence[Answer]) -> list[tuple[Answe
     deadline = time.monotonic() + PATIENCE_SECONDS
     connection = await asyncpg.connect(shop.place.database_url("auditor", "order"))
     try:
-        while await connection.fetchval("SELECT EXISTS (SELECT FROM orders WHERE status IN ('PENDING', 'RESERVED'))"):
+        while await connection.fetchval("SELECT EXISTS (SELECT FROM orders WHERE status = ANY ($1::text[]))", OPEN):
             if time.monotonic() > deadline:
                 raise LoadFailed(f"orders were still open {PATIENCE_SECONDS} s after the last POST")
             await asyncio.sleep(0.1)

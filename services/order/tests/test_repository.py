@@ -1,0 +1,34 @@
+"""The queries on orders of some statuses use the partial indexes of those statuses."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from chassis.db import Connection, Database
+from order import repository
+from order.models import UNDOING, Status
+
+QUERIES: dict[str, Callable[[Connection], Awaitable[Any]]] = {
+    "orders_open": lambda tx: repository.due_for_expiry(tx, 10),
+    "orders_undoing": lambda tx: repository.due_for_undo(tx, 60, 10),
+    "orders_cart": lambda tx: repository.cart_was_ordered(tx, "ann", "a version"),
+}
+
+
+@pytest.mark.parametrize("index", QUERIES)
+async def test_a_query_by_status_uses_its_partial_index(db: Database, index: str) -> None:
+    async with db.transaction() as tx:
+        await tx.execute("SET LOCAL enable_seqscan = off")  # the table is empty
+        await QUERIES[index](tx)
+        assert await tx.fetchval("SELECT pg_stat_get_xact_numscans($1::text::regclass)", index) == 1
+
+
+async def test_only_an_undo_has_a_time_at_which_it_was_sent(shop: Any) -> None:
+    id = (await shop.placement.place(shop.request())).order_id
+    sent = []
+    async with shop.db.transaction() as tx:
+        for status in Status:
+            await repository.move(tx, [(id, status, None)])
+            sent += [status] if await tx.fetchval("SELECT undo_sent_at FROM orders") else []
+    assert set(sent) == UNDOING
