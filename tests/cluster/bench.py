@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 from release import ROOT, SERVICES, STORES, Release, run
 
-from chassis.testing.processes import free_ports
+from chassis.local.processes import free_ports
 from shopctl import shelves
 from shopctl.bench import checkout
 from shopctl.bench.figures import table

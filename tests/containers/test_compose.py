@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from counts import answered, read_catalogue
 
-from chassis.testing.processes import StartError
+from chassis.local.processes import StartError
 from shopctl.compose import ComposeShop
 from shopctl.edge import http
 

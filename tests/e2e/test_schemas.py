@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from chassis.testing.processes import free_ports
+from chassis.local.processes import free_ports
 from psp.main import create
 from psp.settings import Settings
 

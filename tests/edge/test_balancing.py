@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from chassis.testing.processes import StartError
+from chassis.local.processes import StartError
 from shopctl.native.edge import Edge as NativeEdge
 from shopctl.place import Place
 

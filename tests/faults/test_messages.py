@@ -8,8 +8,8 @@ import time
 import aio_pika
 import pytest
 
-from chassis.testing.servers import RabbitMQ
-from chassis.testing.system import rabbitmq_program
+from chassis.local.servers import RabbitMQ
+from chassis.local.system import rabbitmq_program
 from shopctl.native.shop import NativeShop
 from shopctl.shop import Shop
 from shopctl.status import Backlog, look_into

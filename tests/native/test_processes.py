@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from chassis.testing.processes import Command, Process, StartError, spawn, start
-from chassis.testing.system import make_reachable, reachable
+from chassis.local.processes import Command, Process, StartError, spawn, start
+from chassis.local.system import make_reachable, reachable
 
 DEAF = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork(); time.sleep(60)"
 

@@ -19,8 +19,8 @@ from cart.main import create
 from cart.models import Line
 from cart.repository import Carts
 from cart.settings import Settings
+from chassis.local.processes import free_ports
 from chassis.testing.cable import Cable
-from chassis.testing.processes import free_ports
 
 from .conftest import Catalogue
 

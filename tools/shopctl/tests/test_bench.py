@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from chassis.testing.processes import Process
+from chassis.local.processes import Process
 from shopctl.bench.client import LoadFailed, request, send
 from shopctl.bench.figures import percentile
 from shopctl.bench.usage import measured

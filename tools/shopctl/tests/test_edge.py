@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 
-from chassis.testing.processes import StartError
+from chassis.local.processes import StartError
 from shopctl import edge
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.testing.processes import StartError
+from chassis.local.processes import StartError
 from shopctl import runtime
 from shopctl.compose import ComposeShop
 from shopctl.place import Place

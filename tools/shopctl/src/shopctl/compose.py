@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chassis.testing.processes import Process, StartError
-from chassis.testing.system import write
+from chassis.local.processes import Process, StartError
+from chassis.local.system import write
 from shopctl import edge
 from shopctl.native.definitions import render
 from shopctl.place import ADMIN_PASSWORD, BROKER_USERS, CONSUMERS, DATABASES, Place

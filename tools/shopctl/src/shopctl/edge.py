@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
-from chassis.testing.processes import StartError
+from chassis.local.processes import StartError
 
 __all__ = ["ROUTES", "http", "wait_for"]
 

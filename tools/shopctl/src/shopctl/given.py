@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from chassis.testing.processes import StartError
+from chassis.local.processes import StartError
 
 __all__ = ["address", "port_offset", "text"]
 

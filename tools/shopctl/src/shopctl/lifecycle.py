@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from chassis.testing.processes import StartError
+from chassis.local.processes import StartError
 from shopctl import given, runtime
 from shopctl import seed as seeding
 from shopctl.console import fail, interruptible, out

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from chassis.testing.processes import StartError
+from chassis.local.processes import StartError
 from shopctl import __version__
 from shopctl.console import fail, reason, say_what_can_be_said
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from chassis.testing.processes import StartError
-from chassis.testing.system import make_passable, make_reachable, reachable, write
+from chassis.local.processes import StartError
+from chassis.local.system import make_passable, make_reachable, reachable, write
 from shopctl import given
 
 PORTS = {

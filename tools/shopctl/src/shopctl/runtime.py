@@ -5,8 +5,8 @@ RUNTIME=native|compose in the environment decides; else the one that `up` used l
 
 import os
 
-from chassis.testing.processes import StartError
-from chassis.testing.system import make_passable
+from chassis.local.processes import StartError
+from chassis.local.system import make_passable
 from shopctl import compose
 from shopctl.compose import ComposeShop
 from shopctl.native.shop import NativeShop

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from chassis.testing.processes import Process
+from chassis.local.processes import Process
 from shopctl.place import Place
 
 __all__ = ["Report", "Row", "Shop"]

@@ -10,7 +10,7 @@ import asyncpg
 import typer
 from rich.table import Table
 
-from chassis.testing.processes import StartError
+from chassis.local.processes import StartError
 from shopctl import runtime
 from shopctl.console import fail, show
 from shopctl.place import CONSUMERS, OUTBOXES, Place

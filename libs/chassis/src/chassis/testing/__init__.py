@@ -1,9 +1,8 @@
-"""Private stores for tests and for a machine without Docker; the pytest plugin is `chassis.testing.fixtures`.
+"""What tests share; nothing but tests imports it. The pytest plugin is `chassis.testing.fixtures`.
 
-- `processes`: start, find again and stop a process in a session of its own
-- `system`: the servers' programs, the users they run as, directories they can reach
-- `servers`: PostgreSQL, Valkey (or Redis) and RabbitMQ from the system's binaries
-- `stores`: one of each for a test session: from the environment, else Testcontainers, else `servers`
+- `stores`: one PostgreSQL, Valkey and RabbitMQ for a test session: from the environment, else as containers, else local
 - `fixtures`: the stores as pytest fixtures
-- `schema`: what a database's schema is, to compare migrations with models
+- `schema`: describes a database's schema, to compare migrations with models
+- `cable`: a connection to a store that a test can cut and mend
+- `clock`: shifts this process's clock
 """

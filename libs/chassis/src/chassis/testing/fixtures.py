@@ -17,8 +17,8 @@ import pytest
 import redis
 
 from chassis.db import migrations
+from chassis.local.processes import StartError
 from chassis.testing import stores
-from chassis.testing.processes import StartError
 
 T = TypeVar("T")
 

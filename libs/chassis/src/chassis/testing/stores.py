@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from chassis.testing.processes import Server, StartError, answers, free_ports, start
-from chassis.testing.servers import Epmd, Postgres, RabbitMQ, Valkey
+from chassis.local.processes import Server, StartError, answers, free_ports, start
+from chassis.local.servers import Epmd, Postgres, RabbitMQ, Valkey
 
 POSTGRES_IMAGE = "postgres:17-trixie"
 VALKEY_IMAGE = "valkey/valkey:8-trixie"

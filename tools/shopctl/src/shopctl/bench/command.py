@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from chassis.testing.processes import StartError
+from chassis.local.processes import StartError
 from shopctl import runtime
 from shopctl.bench.figures import Figure, table
 from shopctl.console import err, fail, interruptible, reason, show

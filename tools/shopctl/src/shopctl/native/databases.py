@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import asyncpg
 
-from chassis.testing.processes import StartError
-from chassis.testing.servers import Postgres
-from chassis.testing.system import environment, postgres_program
+from chassis.local.processes import StartError
+from chassis.local.servers import Postgres
+from chassis.local.system import environment, postgres_program
 from shopctl.native.services import Service, services
 from shopctl.place import DATABASES, Place
 

@@ -6,8 +6,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from chassis.testing.processes import Command, StartError, answers
-from chassis.testing.system import environment, own, program, run_as, write
+from chassis.local.processes import Command, StartError, answers
+from chassis.local.system import environment, own, program, run_as, write
 from shopctl.place import Place
 
 UPSTREAMS = ("catalog", "cart", "order", "payment", "identity")

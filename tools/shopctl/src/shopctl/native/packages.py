@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from chassis.testing.system import MissingProgram, postgres_program, program, rabbitmq_program
+from chassis.local.system import MissingProgram, postgres_program, program, rabbitmq_program
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
 

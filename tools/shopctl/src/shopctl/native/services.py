@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from chassis.testing.processes import Command, answers
-from chassis.testing.system import environment
+from chassis.local.processes import Command, answers
+from chassis.local.system import environment
 from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, PSP_DATABASE, Place
 
 # Of our own environment a service gets what its interpreter may need, and these settings: compose.yaml passes the same

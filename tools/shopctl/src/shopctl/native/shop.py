@@ -9,8 +9,8 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from chassis.testing.processes import Process, Server, StartError, spawn, stop_all, wait_ready
-from chassis.testing.servers import Epmd, Postgres, RabbitMQ, Valkey
+from chassis.local.processes import Process, Server, StartError, spawn, stop_all, wait_ready
+from chassis.local.servers import Epmd, Postgres, RabbitMQ, Valkey
 from shopctl.native import databases, ports
 from shopctl.native.definitions import render
 from shopctl.native.edge import Edge

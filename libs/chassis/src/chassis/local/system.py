@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from chassis.testing.processes import StartError
+from chassis.local.processes import StartError
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

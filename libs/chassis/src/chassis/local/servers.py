@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from chassis.testing.processes import Command, StartError, answers
-from chassis.testing.system import (
+from chassis.local.processes import Command, StartError, answers
+from chassis.local.system import (
     environment,
     own,
     postgres_program,
