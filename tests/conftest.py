@@ -1,4 +1,4 @@
-"""A shop of this test session's own, and people who use it."""
+"""Fixtures: a shop for this test session, its audit, shoppers and an administrator."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ OFFSET = 10_000
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A running shop on RUNTIME (native unless told otherwise), stopped and removed at the end of the session."""
+    """A running shop on RUNTIME (native by default), which is stopped and removed at the end of the session."""
     run = tmp_path_factory.mktemp("shop")
     shop = RUNTIMES[os.environ.get("RUNTIME") or "native"](Place(Path(__file__).parents[1], run, OFFSET))
     try:
@@ -33,7 +33,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def audit(shop: Shop) -> Callable[..., None]:
     """Waits until the shop is quiet, then fails unless every invariant holds.
 
-    A payment whose answer nobody wrote down is asked about again when its lease ends, after a minute.
+    If the provider's answer for a payment was lost, the payment is retried when its lease ends, after a minute.
     """
 
     def run(*arguments: str) -> None:
@@ -62,7 +62,7 @@ def new_shopper(shop: Shop) -> Callable[[], Shopper]:
 
 @pytest.fixture
 def provider(shop: Shop) -> Iterator[httpx2.Client]:
-    """The sandbox provider's own door; its faults are over when the test is."""
+    """A client of the sandbox provider itself. Faults are switched off when the test ends."""
     with httpx2.Client(base_url=shop.place.psp_url, timeout=10, trust_env=False) as client:
         yield client
         client.post("/sandbox/faults", json={"mode": "none"}).raise_for_status()

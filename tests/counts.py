@@ -1,4 +1,4 @@
-"""Many reads of the catalogue, and how many requests a process says that it has answered."""
+"""Many reads of the catalog, and the number of requests that a process has answered according to its metrics."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +8,8 @@ import httpx2
 SERVED = re.compile(r'^http_server_request_duration_seconds_count\{.*http_route="/api/.*\} ([\d.]+)', re.MULTILINE)
 
 
-def read_catalogue(address: str, *, requests: int, clients: int) -> None:
-    """So many requests through the edge at `address`, shared by so many clients at once; each must succeed."""
+def read_catalog(address: str, *, requests: int, clients: int) -> None:
+    """Sends `requests` requests through the edge at `address` from `clients` parallel clients; each must succeed."""
 
     def read(count: int) -> None:
         with httpx2.Client(base_url=address, timeout=30, trust_env=False) as http:
@@ -21,5 +21,5 @@ def read_catalogue(address: str, *, requests: int, clients: int) -> None:
 
 
 def answered(metrics: str) -> int:
-    """API requests, by the text of /metrics."""
+    """Returns the number of API requests in the text of /metrics."""
     return round(sum(map(float, SERVED.findall(metrics))))

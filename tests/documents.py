@@ -1,4 +1,4 @@
-"""The shell in the documentation: fences marked `sh`, and what is indented by four spaces."""
+"""The shell blocks of the documentation: fences marked `sh`, and text indented by four spaces."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Block:
-    """Shell in a document; its name is `file: heading`, with a number if that heading has several."""
+    """A shell block of a document. Its name is `file: heading`, with a number if the heading has several blocks."""
 
     name: str
     text: str
@@ -18,7 +18,7 @@ class Block:
 
 def documents() -> list[Path]:
     found = [path for pattern in ("*.md", "docs/**/*.md", "[!.]*/*/README.md") for path in ROOT.glob(pattern)]
-    return sorted(path for path in found if path.name != "CHANGELOG.md")  # which tells of what was
+    return sorted(path for path in found if path.name != "CHANGELOG.md")  # it describes the past
 
 
 @cache
@@ -27,7 +27,7 @@ def blocks() -> list[Block]:
 
 
 def blocks_of(document: Path) -> Iterator[Block]:
-    """A blank line inside an indented block belongs to it."""
+    """Yields the shell blocks of a document. A blank line inside an indented block belongs to the block."""
     heading, counts, fence, lines = "", dict[str, int](), None, list[str]()
 
     def block() -> Iterator[Block]:

@@ -1,4 +1,4 @@
-"""A flow of orders that goes on while parts of the shop break; it notes every POST and how every request went."""
+"""Shoppers who place orders while parts of the shop fail. They record every POST and the result of every request."""
 
 import json
 import random
@@ -22,17 +22,18 @@ WISHES = ("keep",) * 10 + ("cancel", "return")
 PAID = ("CONFIRMED", "REFUNDING", "REFUNDED")
 LOOKS = 3
 AMOUNT = 100
-"""What one unit of each of the flow's products costs, in minor units."""
+"""The price of one unit of each product in the flow, in minor units."""
 
 
 @dataclass
 class Flow:
-    """Shoppers who order again and again; a request without a definite answer is sent again, a POST with its key.
+    """Shoppers who order repeatedly. A request without a definite answer is retried, a POST with the same key.
 
-    Each takes three of `skus`, at times with `scarce` among them, orders, and looks how that ends: up to three times,
-    `pause` seconds apart; then it goes on, with an empty cart. Some cancel at once, some return what was confirmed.
-    `seen` has, for each try of a request, when it ended (monotonic seconds), whether its answer was definite, and the
-    how manieth try it was; `trouble` tells of those that were not.
+    Each shopper puts three of `skus` into the cart, sometimes with `scarce` among them, and orders. It then checks the
+    order up to three times, `pause` seconds apart, and starts again with an empty cart. Some shoppers cancel at once,
+    and some return a confirmed order. For each try of a request, `seen` holds the time when it ended (monotonic
+    seconds), whether its answer was definite, and the number of the try, from 1. `trouble` describes the tries without
+    a definite answer.
     """
 
     url: str
@@ -53,7 +54,7 @@ class Flow:
 
     @contextmanager
     def running(self) -> Iterator["Flow"]:
-        """Shoppers order inside the block; at its end all of them have stopped, and some orders came through."""
+        """Runs shoppers inside the block. At its end all of them have stopped, and some orders were accepted."""
         threads = [threading.Thread(target=self._shop) for _ in range(self.shoppers)]
         for thread in threads:
             thread.start()
@@ -70,17 +71,17 @@ class Flow:
 
     @property
     def retried(self) -> int:
-        """Requests whose first try had no definite answer."""
+        """The number of requests whose first try had no definite answer."""
         return sum(not ok and tries == 1 for _, ok, tries in self.seen)
 
     @property
     def failed(self) -> int:
-        """Requests that a client would see fail that tries once more."""
+        """The number of requests that fail for a client that retries once."""
         return sum(not ok and tries == 2 for _, ok, tries in self.seen)
 
     @property
     def outage(self) -> float:
-        """The longest time without a definite answer to anybody, in seconds, from the first failure in it."""
+        """The longest period in which no request got a definite answer, in seconds from its first failure."""
         longest, since = 0.0, None
         for at, ok, _ in sorted(self.seen):
             if ok:
@@ -90,7 +91,7 @@ class Flow:
         return longest
 
     def tally(self) -> str:
-        """How its orders ended, once the shop is quiet. Fails when fewer than half were paid: then little was tried."""
+        """Counts the final states of the orders, once the shop is quiet. Fails if fewer than half of them were paid."""
         ends = Counter[str]()
         for token in self._tokens:
             with httpx2.Client(base_url=self.url, timeout=15, headers={"Authorization": f"Bearer {token}"}) as http:
@@ -120,7 +121,7 @@ class Flow:
             self.failures.append(error)
 
     def _watch(self, http: httpx2.Client, id: str) -> str:
-        """The order's status when its shopper goes on."""
+        """Watches an order, and returns its status when the shopper continues."""
         wish, status = random.choice(WISHES), "PENDING"
         if wish == "cancel":
             self._until_answered(lambda: http.post(f"/api/orders/{id}/cancel"))
@@ -134,7 +135,7 @@ class Flow:
         return str(status)
 
     def _order(self, http: httpx2.Client) -> str | None:
-        """The order's id, or None if it was refused."""
+        """Places an order, and returns its ID, or None if it was refused."""
         wanted = random.sample(self.skus, 3)
         if random.random() < 0.1:
             wanted[0] = self.scarce
@@ -169,7 +170,7 @@ class Flow:
                 file.write(json.dumps(noted) + "\n")
 
     def _until_answered(self, call: Callable[[], httpx2.Response]) -> httpx2.Response:
-        """Repeats a call that may be repeated, as a patient client does, until its answer is definite."""
+        """Repeats an idempotent call, as a patient client does, until its answer is definite."""
         for tries, pause in enumerate(PAUSES, 1):
             answer, began = None, time.monotonic()
             try:

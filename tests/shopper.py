@@ -1,4 +1,4 @@
-"""People who use a shop as anybody would: by HTTP, through the edge."""
+"""Clients that use a shop like any other client: over HTTP, through the edge."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ FINAL = {"CONFIRMED", "REJECTED", "PAYMENT_FAILED", "CANCELLED", "EXPIRED", "REF
 
 
 class Shopper:
-    """A guest with a token. Amounts are minor units; each order gets a key of its own unless one is given."""
+    """A guest with a token. Amounts are in minor units. Each order gets a new idempotency key unless one is given."""
 
     def __init__(self, place: Place, *, token: str | None = None) -> None:
         self.http = httpx2.Client(base_url=place.address, timeout=15, trust_env=False)
@@ -24,7 +24,7 @@ class Shopper:
         self.version = ""
 
     def put(self, sku: str, quantity: int = 1) -> None:
-        """Fills the cart, and notes its version and what it is worth."""
+        """Puts a product into the cart, and records the version and the total of the cart."""
         answer = self.http.put(f"/api/cart/items/{sku}", json={"quantity": quantity})
         cart = answer.raise_for_status().json()
         self.version = cart["version"]
@@ -34,7 +34,7 @@ class Shopper:
         self.total = sum(prices.get(item["sku"], 0) * item["quantity"] for item in cart["items"])
 
     def body(self, method: str = "tok_visa", **changes: Any) -> dict[str, Any]:
-        """What is POSTed to order the cart."""
+        """Returns the body of the POST that orders the cart."""
         return {
             "cart_version": self.version,
             "payment_method": method,
@@ -48,11 +48,11 @@ class Shopper:
         return self.http.post("/api/orders", json=self.body(method, **changes), headers=headers)
 
     def has_empty_cart(self, seconds: float = 20) -> bool:
-        """Whether the cart becomes empty: it follows a confirmed order by a message."""
+        """Whether the cart becomes empty in time; a message empties it after the order is confirmed."""
         return any(self.http.get("/api/cart").raise_for_status().json()["items"] == [] for _ in until(seconds))
 
     def buy(self, sku: str, quantity: int = 1, method: str = "tok_visa") -> str:
-        """Orders; the order's id."""
+        """Orders a product, and returns the order ID."""
         self.put(sku, quantity)
         return str(self.order(method).raise_for_status().json()["id"])
 
@@ -60,7 +60,7 @@ class Shopper:
         return str(self.http.get(f"/api/orders/{id}").raise_for_status().json()["status"])
 
     def waits_for(self, id: str, *statuses: str, seconds: float = 20) -> str:
-        """The order's status as soon as it is one of these (by default: a final one)."""
+        """Waits until the order has one of these statuses (by default a final one), and returns it."""
         wanted = set(statuses) or FINAL
         status = ""
         for _ in until(seconds):
@@ -71,7 +71,7 @@ class Shopper:
 
 
 class Admin(Shopper):
-    """The back office."""
+    """An administrator of the shop."""
 
     def __init__(self, place: Place) -> None:
         with httpx2.Client(base_url=place.address, timeout=15, trust_env=False) as http:
@@ -81,7 +81,7 @@ class Admin(Shopper):
         super().__init__(place, token=token)
 
     def product(self, stock: int, amount: int = 500) -> str:
-        """A product that no other test knows; its SKU."""
+        """Creates a product for one test, and returns its SKU."""
         sku = f"TEST-{uuid4().hex[:12].upper()}"
         body = {
             "sku": sku,
@@ -100,7 +100,7 @@ class Admin(Shopper):
         return int(self.http.get(f"/api/catalog/products/{sku}").raise_for_status().json()["available"])
 
     def sees(self, sku: str, available: int, seconds: float = 20) -> bool:
-        """Whether so many become available: stock follows an order's state by a message."""
+        """Whether this much stock becomes available in time; a message updates the stock after the order changes."""
         return any(self.available(sku) == available for _ in until(seconds))
 
     def set_price(self, sku: str, amount: int) -> None:
@@ -111,7 +111,7 @@ class Admin(Shopper):
 
 
 def until(seconds: float, pause: float = 0.05) -> Iterator[float]:
-    """Ticks until so many seconds have passed."""
+    """Yields the time at intervals until `seconds` have passed."""
     end = time.monotonic() + seconds
     while (now := time.monotonic()) < end:
         yield now

@@ -1,4 +1,7 @@
-"""What the charts make of values, and what they refuse. This takes Helm (or what HELM names) and no cluster."""
+"""Tests of the objects that the charts render and of the values that they reject. They need Helm, but no cluster.
+
+HELM may name another Helm program.
+"""
 
 import os
 import re
@@ -29,7 +32,7 @@ def rendered(chart: str, *values: str) -> Objects:
 
 
 def jobs(objects: Objects) -> dict[str, Any]:
-    """Name to template."""
+    """Returns the pod template of each Job, by name."""
     return {name: each["spec"]["template"] for (kind, name), each in objects.items() if kind == "Job"}
 
 
@@ -57,7 +60,7 @@ def plain() -> dict[str, Any]:
         "shopctl.podAnnotations.x=y",
     ],
 )
-def test_another_template_is_another_job(plain: dict[str, Any], values: str) -> None:
+def test_a_changed_template_is_a_new_job(plain: dict[str, Any], values: str) -> None:
     now = jobs(rendered("shop", values))
     (gone,), (came,) = plain.keys() - now.keys(), now.keys() - plain.keys()
     assert gone.split("-")[0] == came.split("-")[0]
@@ -75,18 +78,18 @@ def test_the_same_template_is_the_same_job(plain: dict[str, Any]) -> None:
     assert jobs(rendered("shop", *others, *mutable)) == plain
 
 
-def test_names_of_jobs_fit_whatever_the_tag() -> None:
+def test_names_of_jobs_are_short_enough_for_any_tag() -> None:
     names = jobs(rendered("shop", "global.tag=V_1." + "x" * 120))
     assert all(re.fullmatch("[a-z0-9]([a-z0-9-]*[a-z0-9])?", name) and len(name) <= 57 for name in names), names
 
 
-def test_a_pod_waits_for_the_schema_and_for_no_job() -> None:
+def test_a_pod_waits_for_the_schema_and_not_for_a_job() -> None:
     objects = rendered("shop")
     text = yaml.safe_dump([each for (kind, _), each in objects.items() if kind != "Job"])
     assert not any(name in text for name in jobs(objects))
 
 
-# Each line is refused for each of its values.
+# Each value in a line is refused by name.
 REFUSED = {
     "shop": [
         "global.registry=http://localhost:5000, global.tag=a b, global.imagePullSecrets[0]=My Secret",
@@ -116,7 +119,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("chart", "line"), [(chart, line) for chart, lines in REFUSED.items() for line in lines])
-def test_a_wrong_value_is_refused_by_its_name(chart: str, line: str) -> None:
+def test_an_invalid_value_is_refused_by_name(chart: str, line: str) -> None:
     values = line.split(", ")
     done = template(chart, *values)
     assert done.returncode != 0
@@ -142,7 +145,7 @@ def test_a_wrong_value_is_refused_by_its_name(chart: str, line: str) -> None:
         ("order", "podAnnotations.a b=c", "/podAnnotations': additional properties 'a b'"),
     ],
 )
-def test_what_is_wrong_is_told(chart: str, values: str, said: str) -> None:
+def test_an_error_names_the_problem(chart: str, values: str, said: str) -> None:
     done = template(chart, values)
     assert done.returncode != 0
     assert said in done.stderr
@@ -167,12 +170,12 @@ def test_what_is_wrong_is_told(chart: str, values: str, said: str) -> None:
         ("edge", "service.type=LoadBalancer,service.loadBalancerClass=cloud.example/internal"),
     ],
 )
-def test_what_is_unusual_and_right_is_taken(chart: str, values: str) -> None:
+def test_unusual_but_valid_values_are_accepted(chart: str, values: str) -> None:
     rendered(chart, values)
 
 
-def test_what_kubernetes_takes_as_text_is_text() -> None:
-    """`--set` makes a boolean of true and a number of 8000, which the API refuses in an annotation."""
+def test_values_that_kubernetes_requires_as_text_are_text() -> None:
+    """`--set` parses true as a boolean and 8000 as a number, which the API refuses in an annotation."""
     values = ["podAnnotations.scrape=true", "podAnnotations.port=8000", "nodeSelector.ssd=true"]
     pod = rendered("order", *values, "extraEnv[0].name=A,extraEnv[0].value=1")["Deployment", "order"]["spec"][
         "template"
@@ -184,7 +187,7 @@ def test_what_kubernetes_takes_as_text_is_text() -> None:
     assert edge["metadata"]["annotations"] == {"internal": "true"}
 
 
-def test_an_annotation_of_ours_can_be_overridden() -> None:
+def test_an_annotation_of_the_chart_can_be_overridden() -> None:
     of_ours = r"podAnnotations.kubectl\.kubernetes\.io/default-container=other"
     annotations = rendered("order", of_ours)["Deployment", "order"]["spec"]["template"]["metadata"]["annotations"]
     assert annotations == {"kubectl.kubernetes.io/default-container": "other"}

@@ -1,16 +1,16 @@
-"""Which pod of a service answers how many requests, and a pod that answers slowly."""
+"""Counts the requests that each pod of a service answers, and adds a slow pod."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from counts import answered, read_catalogue
+from counts import answered, read_catalog
 from release import Release
 
 
 @contextmanager
 def slow_pod(shop: Release, name: str) -> Iterator[str]:
-    """One pod more of a service, with a fraction of a core."""
+    """Adds one pod to a service, with a fraction of a CPU, and yields its name."""
     (pod, *_) = shop.pods(name)
     labels = {key: text for key, text in pod["metadata"]["labels"].items() if key != "pod-template-hash"}
     spec = {key: value for key, value in pod["spec"].items() if key not in ("nodeName", "topologySpreadConstraints")}
@@ -25,9 +25,9 @@ def slow_pod(shop: Release, name: str) -> Iterator[str]:
 
 
 def counted(shop: Release, *, requests: int, clients: int) -> dict[str, int]:
-    """How many of so many reads of the catalogue each of its pods answers."""
+    """Reads the catalog `requests` times, and returns the number of answers from each of its pods."""
     before = served(shop)
-    read_catalogue(shop.place.address, requests=requests, clients=clients)
+    read_catalog(shop.place.address, requests=requests, clients=clients)
     return {pod: count - before[pod] for pod, count in served(shop).items()}
 
 

@@ -1,4 +1,4 @@
-"""Orders per CPU-second on the cluster and by Compose, in one run: `make cluster-bench REGISTRY=localhost:5000`."""
+"""Measures orders per CPU-second on the cluster and in Compose: `make cluster-bench REGISTRY=localhost:5000`."""
 
 import asyncio
 import base64
@@ -28,13 +28,13 @@ ROUNDS = 2
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod as the benchmark sees a process."""
+    """A pod, with the interface that the benchmark expects of a process."""
 
     release: Release
     name: str
 
     def cpu(self) -> float:
-        """CPU seconds, user and system, of all that ran in it: its control group's own count, version 1 or 2."""
+        """Returns the CPU seconds, user and system, of the pod's control group, version 1 or 2."""
         look = "cat /sys/fs/cgroup/cpuacct/cpuacct.usage /sys/fs/cgroup/cpu.stat 2>/dev/null || true"
         said = self.release.kubectl("exec", self.name, "--", "sh", "-c", look)
         if version_2 := re.search(r"^usage_usec (\d+)", said, re.MULTILINE):
@@ -44,7 +44,7 @@ class Pod:
 
 @dataclass(frozen=True)
 class Pods:
-    """A release as the benchmark sees a shop."""
+    """A release, with the interface that the benchmark expects of a shop."""
 
     release: Release
     place: SimpleNamespace

@@ -1,4 +1,4 @@
-"""The shop on a cluster: installed once, on an empty namespace, and broken by each test in turn."""
+"""Fixtures: a shop on a cluster, installed once in an empty namespace, and traffic that records outages."""
 
 import os
 import time
@@ -18,7 +18,7 @@ NEXT = Path(__file__).parent / "next"
 
 @dataclass
 class Outcome:
-    """What a fault was to its clients."""
+    """The effect of a fault on the clients."""
 
     what: str
     requests: int
@@ -42,7 +42,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for figure in FIGURES:
         write(figure)
     if OUTCOMES:
-        write("| fault | requests | tried again | failed after that | longest outage, s | took, s |")
+        write("| fault | requests | retried | failed | longest outage, s | duration, s |")
         write("| --- | --- | --- | --- | --- | --- |")
         for outcome in OUTCOMES:
             write(str(outcome))
@@ -53,17 +53,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def figures() -> list[str]:
-    """Lines for the end of the session."""
+    """Lines that are printed at the end of the session."""
     return FIGURES
 
 
 @pytest.fixture(scope="session")
 def registry() -> str:
-    """Where the nodes find the images of this release, `test-1`, and those of the next one, `test-2`."""
+    """The registry with the images of this release, `test-1`, and of the next one, `test-2`."""
     registry = os.environ.get("REGISTRY") or "localhost:5000"
     images = f"{registry}/quayside"
     run("docker", "buildx", "bake", "--push", IMAGES=images, TAG="test-1", timeout=900)
-    # The next release: the same code with a label of its own, and a column more in order's schema.
+    # The next release has the same code, another label, and one more column in order's schema.
     for service in ("catalog", "order"):
         lines = [f"FROM {images}/{service}:test-1", "LABEL org.opencontainers.image.version=test-2"]
         if service == "order":
@@ -76,7 +76,7 @@ def registry() -> str:
 
 @pytest.fixture(scope="session")
 def shop(registry: str) -> Iterator[Release]:
-    """The release, not yet installed; it and its namespace are gone at the end."""
+    """The release, not yet installed. It is removed with its namespace at the end."""
     release = Release(registry)
     release.create()
     try:
@@ -88,16 +88,16 @@ def shop(registry: str) -> Iterator[Release]:
 
 @pytest.fixture
 def mortal_nodes(shop: Release) -> None:
-    """For a test that stops a node, or cuts it off."""
+    """Skips a test that stops or disconnects a node if the nodes are not containers."""
     if not shop.nodes_are_containers:
-        pytest.skip("the nodes are no containers of this machine's Docker Engine")
+        pytest.skip("the nodes are not containers of this machine's Docker Engine")
 
 
 @pytest.fixture
 def traffic(shop: Release, tmp_path: Path) -> Callable[..., object]:
-    """`with traffic("a node is drained") as flow:` orders meanwhile, notes how it went, and audits at the end.
+    """`with traffic("a node drained") as flow:` runs shoppers inside the block, records the outcome, and then audits.
 
-    Shoppers come in by the node that holds the stores, unless `through` names another one.
+    The shoppers connect to the node that holds the stores, unless `through` names another one.
     """
 
     @contextmanager
@@ -117,15 +117,15 @@ def traffic(shop: Release, tmp_path: Path) -> Callable[..., object]:
 
 
 def stocked(shop: Release) -> list[str]:
-    """SKUs: five that never run out, and one of which there are three.
+    """Returns the SKUs of six new products: five that never sell out, and one with a stock of three.
 
-    What the test before has changed may still cost a request; whoever sells tries again, too.
+    The preceding test may still affect a request, so this retries.
     """
     for tries in range(1, 6):
         try:
-            admin = Admin(shop.place)  # a token of its own: they live 15 minutes
+            admin = Admin(shop.place)  # with a new token: tokens expire after 15 minutes
             return [admin.product(stock=stock, amount=AMOUNT) for stock in (*[100_000] * 5, 3)]
         except (httpx2.TransportError, httpx2.HTTPStatusError) as error:
-            FIGURES.append(f"the administrator's try {tries}: {error!r}")
+            FIGURES.append(f"administrator, try {tries}: {error!r}")
             time.sleep(1)
     raise AssertionError(FIGURES[-1])

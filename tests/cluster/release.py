@@ -1,4 +1,4 @@
-"""A release of the shop on the cluster that KUBECONFIG names, and what tests do to it, its pods and its nodes."""
+"""A release of the shop on the cluster that KUBECONFIG names, with operations on its pods and nodes."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ STORES = ("postgres", "rabbitmq", "valkey", "psp")
 def run(
     *argv: str, stdin: str | None = None, timeout: float = 300, check: bool = True, cwd: Path = ROOT, **env: str
 ) -> str:
-    """A command's stdout. Raises AssertionError with its stderr."""
+    """Runs a command, and returns its stdout. Raises AssertionError with its stderr if it fails."""
     done = subprocess.run(
         argv, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, cwd=cwd, env=os.environ | env
     )
@@ -32,7 +32,7 @@ def run(
 
 @dataclass
 class Release:
-    """`home` is the node that holds the stores' volumes, `other` the one that is taken away."""
+    """A Helm release. `home` is the node that holds the stores' volumes, `other` the node that tests take away."""
 
     registry: str
     namespace: str = "quayside-test"
@@ -42,7 +42,7 @@ class Release:
     files: list[str] = field(default_factory=list)
 
     def kubectl(self, *arguments: str, **options: Any) -> str:
-        # Over web sockets the end of what a command prints was seen to get lost.
+        # Over WebSockets, the end of a command's output was sometimes lost.
         options = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false", **options}
         return run("kubectl", "--namespace", self.namespace, *arguments, **options)
 
@@ -53,7 +53,7 @@ class Release:
         return json.loads(self.kubectl("get", *what, "--output", "json"))
 
     def create(self) -> None:
-        """An empty namespace that takes no pod but restricted ones."""
+        """Creates an empty namespace that accepts only restricted pods."""
         self.remove()
         made = (ROOT / "charts" / "namespace.yaml").read_text().replace("name: quayside", f"name: {self.namespace}")
         run("kubectl", "apply", "--filename", "-", stdin=made)
@@ -65,11 +65,11 @@ class Release:
         run("kubectl", "delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=180s")
 
     def releases(self) -> list[str]:
-        """The names of those in the namespace, whatever became of them."""
+        """Returns the names of all releases in the namespace, including failed and pending ones."""
         return self.helm("list", "--deployed", "--failed", "--pending", "--short").split()
 
     def upgrade(self, **values: str) -> None:
-        """Install, or change these values (`order_replicas` is `order.replicas`) and keep the others."""
+        """Installs the release, or changes these values (`order_replicas` is `order.replicas`) and keeps the others."""
         self.values |= {name.replace("_", "."): value for name, value in values.items()}
         options = [f"--set={name}={value}" for name, value in self.values.items()]
         options += [f"--values={file}" for file in self.files]
@@ -83,24 +83,24 @@ class Release:
 
     @cached_property
     def _insisting(self) -> list[str]:
-        """Helm 4 leaves alone what somebody else has changed, as `kubectl scale` does."""
+        """Options that make Helm 4 overwrite fields that another tool, such as `kubectl scale`, has changed."""
         return ["--force-conflicts"] if self.helm("version", "--short").startswith("v4") else []
 
     def settled(self, timeout: int = 240) -> None:
-        """Waits until every Deployment and StatefulSet has what it should have, and nothing of what it had."""
+        """Waits until every Deployment and StatefulSet has completed its rollout."""
         names = self.kubectl("get", "deployment,statefulset", "--output", "name").split()
         for name in names:
             self.kubectl("rollout", "status", name, f"--timeout={timeout}s", timeout=timeout + 10)
 
     def pods(self, name: str) -> list[dict[str, Any]]:
-        """Of an app, those that are not on their way out."""
+        """Returns the pods of an app, except those that are terminating."""
         which = f"app.kubernetes.io/name={name},app.kubernetes.io/component in (api,worker)"
         found = self.get("pods", "--selector", which)
         return [pod for pod in found["items"] if "deletionTimestamp" not in pod["metadata"]]
 
     @cached_property
     def nodes(self) -> list[str]:
-        """Those that run pods."""
+        """The names of the nodes that run pods."""
         nodes = json.loads(run("kubectl", "get", "nodes", "--output", "json"))["items"]
         free = [node for node in nodes if not any(t["effect"] == "NoSchedule" for t in node["spec"].get("taints", ()))]
         assert len(free) > 1, "these tests need two nodes that run pods"
@@ -108,7 +108,7 @@ class Release:
 
     @cached_property
     def nodes_are_containers(self) -> bool:
-        """Of this machine's Docker Engine, as kind and k3d have it."""
+        """Whether the nodes are containers of this machine's Docker Engine, as with kind and k3d."""
         return set(self.nodes) <= set(run("docker", "ps", "--all", "--format", "{{.Names}}").split())
 
     @property
@@ -121,18 +121,18 @@ class Release:
 
     @cached_property
     def place(self) -> SimpleNamespace:
-        """What a shopper and an administrator need to know."""
+        """The address of the shop and the administrator's credentials, as `Shopper` and `Admin` expect them."""
         password = base64.b64decode(self.get("secret", "shop")["data"]["admin-password"]).decode()
         return SimpleNamespace(address=self.address(self.home), admin=("admin@quayside.example", password))
 
     def address(self, node: str) -> str:
-        """The edge's, at a node."""
+        """Returns the URL of the edge at a node."""
         addresses = json.loads(run("kubectl", "get", "node", node, "--output", "json"))["status"]["addresses"]
         ip = next(each["address"] for each in addresses if each["type"] == "InternalIP")
         return f"http://{ip}:{self.node_port}"
 
     def audit(self, attempts: Path | None = None) -> str:
-        """What `shopctl audit` says in the cluster; raises AssertionError unless every invariant holds."""
+        """Runs `shopctl audit` in the cluster, and returns its output. Raises AssertionError if an invariant fails."""
         self._auditor()
         given = ["--attempts", "/tmp/attempts.jsonl"] if attempts else []
         into = ["exec", "--stdin", "pod/auditor", "--"]
@@ -144,13 +144,13 @@ class Release:
             said = self.kubectl(*into, *command, check=False)
             if "A10 ok" in said and "FAIL" not in said:
                 return said
-            # What a fault has left may still be being cleared away.
+            # The cluster may still be cleaning up after a fault.
             assert "cannot be read" in said, said
             assert time.monotonic() < deadline, said
             time.sleep(1)
 
     def _auditor(self) -> None:
-        """A pod like the audit's own that waits for commands; it does not outlive its node."""
+        """Ensures that a pod for audit commands runs, made from the audit's CronJob. It is lost with its node."""
         state = "jsonpath={.status.phase} {.metadata.deletionTimestamp}"
         if self.kubectl("get", "pod", "auditor", "--ignore-not-found", "--output", state).strip() == "Running":
             return
@@ -164,13 +164,13 @@ class Release:
         self.kubectl("wait", "--for=condition=Ready", "pod/auditor", "--timeout=60s")
 
     def memory(self) -> dict[str, int]:
-        """Bytes of each pod's working set, of the pods that the cluster's metrics know: none at first."""
+        """Returns the working set in bytes of each pod that the metrics server knows, which is none at first."""
         lines = map(str.split, self.kubectl("top", "pods", "--no-headers", check=False).splitlines())
         return {line[0]: int(line[2].removesuffix("Mi")) * 2**20 for line in lines if len(line) == 3}
 
     @contextmanager
     def node_stopped(self, node: str) -> Iterator[None]:
-        """Inside, the node is gone as if its power were cut; Ready again at the end."""
+        """Stops the node inside the block, as if its power were cut; it is Ready again at the end."""
         run("docker", "stop", "--time", "2", node)
         try:
             yield
@@ -180,7 +180,7 @@ class Release:
 
     @contextmanager
     def node_cut_off(self, node: str) -> Iterator[None]:
-        """Inside, the node runs and reaches nobody; Ready again at the end."""
+        """Disconnects the running node from its network inside the block; it is Ready again at the end."""
         networks = json.loads(run("docker", "inspect", node))[0]["NetworkSettings"]["Networks"]
         network, address = next((name, each["IPAddress"]) for name, each in networks.items())
         run("docker", "network", "disconnect", network, node)
@@ -201,7 +201,7 @@ class Release:
 
 
 def until(holds: Callable[[], object], seconds: float, otherwise: str) -> None:
-    """Waits until it holds; raises AssertionError after so many seconds."""
+    """Waits until `holds()` is true. Raises AssertionError after `seconds`."""
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, f"{otherwise} after {seconds} s"

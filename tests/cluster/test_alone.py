@@ -1,4 +1,4 @@
-"""Each chart is installed by itself, as a release of its own, with the Secrets and addresses that it is given."""
+"""Tests of each chart as a separate release, with given Secrets and addresses."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from shopper import Admin, Shopper
 
 pytestmark = pytest.mark.timeout(300)
 
-# The Secrets that a chart takes a key from, beside what `infra` makes for its service.
+# The keys that a chart reads from a Secret, besides those that `infra` creates for its service.
 SECRETS = {
     "identity": ["admin-password"],
     "catalog": [],
@@ -42,12 +42,12 @@ def install(release: Release, chart: str, *values: str, check: bool = True) -> s
         (["existingSecret=nowhere", "replica=2"], "additional properties 'replica' not allowed"),
     ],
 )
-def test_what_a_chart_lacks_is_told_before_anything_is_made(alone: Release, values: list[str], said: str) -> None:
+def test_a_missing_secret_is_named_before_anything_is_created(alone: Release, values: list[str], said: str) -> None:
     assert said in install(alone, "order", *values, check=False)
     assert alone.releases() == []
 
 
-def test_releases_of_single_charts_make_a_shop(alone: Release) -> None:
+def test_separate_releases_form_a_shop(alone: Release) -> None:
     keys = [f"--from-literal={key}=of-this-test-alone" for key in ("admin-password", "psp-webhook-secret")]
     alone.kubectl("create", "secret", "generic", "shop", *keys)
     install(alone, "infra")

@@ -1,4 +1,4 @@
-"""The shop on a real cluster, from an empty namespace to an empty one. The tests build on one another, in order."""
+"""Tests of the shop on a real cluster, from installation to removal. The tests depend on each other, in order."""
 
 import json
 import time
@@ -19,10 +19,10 @@ def test_one_command_installs_it_and_an_order_is_confirmed(shop: Release, figure
         "global.tag": "test-1",
         "edge.service.type": "NodePort",
         "edge.service.nodePort": str(shop.node_port),
-        # One client's address is then as good as another's, but every node serves.
+        # Every node serves, but the edge does not see the addresses of clients.
         "edge.service.externalTrafficPolicy": "Cluster",
     }
-    # The volumes are where their pods were first: one node is to keep them all.
+    # A volume stays on the node where its pod first ran: put all of them on one node.
     for store in STORES:
         key = store if store == "psp" else f"infra.{store}"
         shop.values[f"{key}.nodeSelector.kubernetes\\.io/hostname"] = shop.home
@@ -46,7 +46,7 @@ def test_it_fits_in_a_gigabyte(shop: Release, figures: list[str]) -> None:
     assert sum(sizes.values()) < 1e9, sizes
 
 
-def test_every_pod_is_restricted_and_no_other_gets_in(shop: Release) -> None:
+def test_every_pod_is_restricted_and_others_are_rejected(shop: Release) -> None:
     said = shop.kubectl("run", "root", "--image=postgres:17-trixie", "--dry-run=server", check=False)
     assert "violates PodSecurity" in said
     for pod in shop.get("pods")["items"]:
@@ -77,7 +77,7 @@ def test_a_pod_reaches_what_it_needs_and_nothing_else(shop: Release, app: str, a
     assert "gaierror" not in said
 
 
-def test_a_lost_query_for_a_name_costs_a_second(shop: Release) -> None:
+def test_a_lost_dns_query_costs_one_second(shop: Release) -> None:
     (pod, *_) = shop.pods("order")
     options = shop.kubectl("exec", pod["metadata"]["name"], "--", "grep", "^options", "/etc/resolv.conf").split()
     assert {"timeout:1", "attempts:3"} <= set(options)
@@ -95,11 +95,11 @@ def test_catalog_and_order_go_from_one_to_three_and_back(shop: Release, traffic)
     assert flow.failed == 0, flow.trouble
 
 
-def test_each_policy_shares_requests_as_it_says(shop: Release, figures: list[str]) -> None:
+def test_each_policy_distributes_requests_as_documented(shop: Release, figures: list[str]) -> None:
     shop.kubectl("scale", "--replicas=2", "deployment/catalog")
     shop.settled()
     with slow_pod(shop, "catalog") as slow:
-        time.sleep(3)  # the edge looks names up every 2 s
+        time.sleep(3)  # the edge resolves names every 2 s
 
         shop.upgrade(catalog_replicas="2", edge_lbPolicy="round-robin")
         shop.settled()
@@ -124,7 +124,7 @@ def test_each_policy_shares_requests_as_it_says(shop: Release, figures: list[str
     shop.settled()
 
 
-def test_the_cpu_scales_it_out_and_back(shop: Release, traffic) -> None:
+def test_catalog_scales_out_and_back_with_its_cpu(shop: Release, traffic) -> None:
     shop.upgrade(
         catalog_autoscaling_enabled="true",
         catalog_autoscaling_minReplicas="1",
@@ -140,7 +140,7 @@ def test_the_cpu_scales_it_out_and_back(shop: Release, traffic) -> None:
         until(lambda: replicas() == 2, 150, "the autoscaler did not add a pod")
         shop.settled()
     assert flow.failed == 0, flow.trouble
-    until(lambda: replicas() == 1, 180, "the autoscaler did not take the pod away")
+    until(lambda: replicas() == 1, 180, "the autoscaler did not remove the pod")
     shop.upgrade(catalog_autoscaling_enabled="false")
 
 
@@ -157,7 +157,7 @@ def test_with_two_of_each_a_pod_of_every_service_is_deleted(shop: Release, traff
     assert flow.failed == 0, flow.trouble
 
 
-def test_messages_and_requests_are_scaled_apart(shop: Release, traffic) -> None:
+def test_messages_and_requests_scale_separately(shop: Release, traffic) -> None:
     with traffic("order's worker split off, and joined again") as flow:
         shop.upgrade(order_worker_enabled="true")
         shop.settled()
@@ -168,13 +168,13 @@ def test_messages_and_requests_are_scaled_apart(shop: Release, traffic) -> None:
     assert flow.failed == 0, flow.trouble
 
 
-def test_a_schema_that_is_behind_is_told_in_one_line(shop: Release) -> None:
+def test_an_old_schema_is_reported_in_one_line(shop: Release) -> None:
     said = logs_of_order(shop, "behind", f"{shop.registry}/quayside/order:test-2", "--check", "order", "--wait", "3")
-    assert len(said) <= 2  # what it waits for, and that it gave up
+    assert len(said) <= 2  # what it waits for, and that it gives up
     assert said[-1].startswith("order: the schema is at 0001, this code needs 0002")
 
 
-def test_an_upgrade_and_its_rollback_are_not_noticed(shop: Release, traffic) -> None:
+def test_an_upgrade_and_its_rollback_fail_no_request(shop: Release, traffic) -> None:
     with traffic("upgrade to a new image and schema, and rollback") as flow:
         before = shop.get("deployment", "order")["spec"]["template"]["spec"]["containers"][0]["image"]
         shop.upgrade(order_image_tag="test-2", catalog_image_tag="test-2")
@@ -209,7 +209,7 @@ def test_a_node_dies_its_pods_move_and_it_comes_back(shop: Release, traffic) -> 
 
 
 @pytest.mark.usefixtures("mortal_nodes")
-def test_the_node_of_the_stores_dies_and_nothing_is_lost(shop: Release, traffic) -> None:
+def test_the_node_of_the_stores_dies_and_no_order_is_lost(shop: Release, traffic) -> None:
     spread_again(shop)
     with traffic("the stores' node stopped, and started", through=shop.other) as flow:
         with shop.node_stopped(shop.home):
@@ -246,14 +246,14 @@ def test_a_store_is_deleted(shop: Release, traffic, store: str) -> None:
         ("infra.enabled=false", "there is no Secret catalog-stores with the key"),
     ],
 )
-def test_a_wrong_value_is_told_before_anything_changes(shop: Release, values: str, said: str) -> None:
+def test_an_invalid_value_is_named_before_anything_changes(shop: Release, values: str, said: str) -> None:
     before = shop.helm("history", shop.name, "--output", "json")
     answer = shop.helm("upgrade", shop.name, "charts/shop", "--reuse-values", "--set", values, check=False)
     assert said in answer
     assert shop.helm("history", shop.name, "--output", "json") == before
 
 
-def test_images_that_are_not_there_harm_nobody(shop: Release, traffic) -> None:
+def test_an_upgrade_to_missing_images_fails_no_request(shop: Release, traffic) -> None:
     with traffic("an upgrade to images that are not there, and rollback") as flow:
         shop.upgrade(global_tag="nowhere")
         until(lambda: "ImagePull" in json.dumps(shop.get("pods")), 60, "no pod says that its image is missing")
@@ -263,7 +263,7 @@ def test_images_that_are_not_there_harm_nobody(shop: Release, traffic) -> None:
     assert flow.failed == 0, flow.trouble
 
 
-def test_a_database_that_does_not_answer_is_told_in_one_line(shop: Release) -> None:
+def test_an_unreachable_database_is_reported_in_one_line(shop: Release) -> None:
     url = "postgresql://order:x1x1x1@postgres:5433/order"
     shop.kubectl("create", "secret", "generic", "elsewhere", f"--from-literal=database-url={url}")
     image = f"{shop.registry}/quayside/order:test-1"
@@ -274,7 +274,7 @@ def test_a_database_that_does_not_answer_is_told_in_one_line(shop: Release) -> N
     assert "x1x1x1" not in "".join(said)
 
 
-def test_within_an_hour_of_its_job_a_pod_may_change_and_a_job_that_failed_runs_again(shop: Release) -> None:
+def test_a_changed_pod_gets_a_new_job_and_a_failed_job_runs_again(shop: Release) -> None:
     jobs = jobs_of(shop)
     shop.upgrade()
     assert jobs_of(shop) == jobs
@@ -288,7 +288,7 @@ def test_within_an_hour_of_its_job_a_pod_may_change_and_a_job_that_failed_runs_a
     shop.kubectl("wait", "--for=condition=Complete", again, "--timeout=60s")
 
 
-def test_an_upgrade_that_the_api_refuses_is_mended_by_the_next_one(shop: Release) -> None:
+def test_after_an_upgrade_that_the_api_refuses_the_next_one_succeeds(shop: Release) -> None:
     jobs = jobs_of(shop)
     shop.kubectl("create", "service", "nodeport", "taken", "--tcp=80", f"--node-port={shop.node_port + 2}")
     with pytest.raises(AssertionError, match="port is already allocated"):
@@ -296,14 +296,14 @@ def test_an_upgrade_that_the_api_refuses_is_mended_by_the_next_one(shop: Release
     shop.kubectl("delete", "service", "taken")
     del shop.values["order.podAnnotations.x"]
     shop.upgrade(edge_service_nodePort=str(shop.node_port))
-    # Helm has forgotten the Job of the revision that failed: the next test sees it go.
+    # Helm does not know the Job of the failed revision any more; the next test checks that it is removed.
     assert len(jobs_of(shop)) > len(jobs)
 
 
-def test_installed_again_it_has_its_data(shop: Release) -> None:
+def test_a_new_installation_has_the_old_data(shop: Release) -> None:
     sku = Admin(shop.place).product(stock=7)
     shop.uninstall()
-    until(lambda: not jobs_of(shop), 20, "there are Jobs left")
+    until(lambda: not jobs_of(shop), 20, "some Jobs are left")
     shop.files.clear()
     shop.upgrade()
     shop.settled()
@@ -311,7 +311,7 @@ def test_installed_again_it_has_its_data(shop: Release) -> None:
     shop.audit()
 
 
-def test_uninstalled_it_leaves_what_it_says(shop: Release) -> None:
+def test_uninstalling_keeps_only_the_data_and_its_secrets(shop: Release) -> None:
     shop.kubectl("delete", "pod", "auditor", "--now")
     shop.uninstall()
     kinds = "deployments,statefulsets,pods,services,jobs,cronjobs,networkpolicies,hpa,pdb,configmaps,serviceaccounts"
@@ -330,7 +330,7 @@ def left(shop: Release, kinds: str) -> list[str]:
 
 
 def ready_pods(shop: Release, name: str) -> Counter[str]:
-    """How many each node has."""
+    """Returns the number of ready pods of an app on each node."""
     return Counter(
         pod["spec"]["nodeName"]
         for pod in shop.pods(name)
@@ -349,7 +349,7 @@ def revision(shop: Release) -> str:
 
 
 def logs_of_order(shop: Release, name: str, image: str, *arguments: str, secret: str = "order-stores") -> list[str]:
-    """What order's migration says before it fails, as a Job of this name with its arguments and database changed."""
+    """Runs order's migration as a Job that must fail, with another image, arguments or database; returns its log."""
     (job, *_) = [job for job in shop.get("jobs")["items"] if job["metadata"]["name"].startswith("order-migrate")]
     template = job["spec"]["template"]
     labels = {key: text for key, text in template["metadata"]["labels"].items() if key.startswith("app.")}
@@ -367,7 +367,7 @@ def logs_of_order(shop: Release, name: str, image: str, *arguments: str, secret:
 
 
 def refusal(shop: Release, node: str) -> tuple[int, str]:
-    """Status and media type of what the catalogue answers there; 0 of no answer."""
+    """Returns the status and media type of catalog's answer at a node, or status 0 if there is none."""
     try:
         answer = httpx2.get(f"{shop.address(node)}/api/catalog/products", timeout=15)
     except httpx2.TransportError:
@@ -376,7 +376,7 @@ def refusal(shop: Release, node: str) -> tuple[int, str]:
 
 
 def spread_again(shop: Release) -> None:
-    """A pod of each service on both nodes: those that a drain or a death has moved do not go back by themselves."""
+    """Restores a pod of each service to both nodes: pods that were moved by a fault do not return by themselves."""
     together = [s for s in SERVICES if len({pod["spec"]["nodeName"] for pod in shop.pods(s)}) < 2]
     if together:
         shop.kubectl("rollout", "restart", *(f"deployment/{service}" for service in together))

@@ -1,4 +1,4 @@
-"""Skaffold builds, deploys and verifies the shop, and copies code that changes into its pods."""
+"""Tests that Skaffold builds, deploys and verifies the shop, and copies changed code into its pods."""
 
 import re
 import shutil
@@ -22,7 +22,7 @@ LOCAL = (".git", ".venv", ".run", "*_cache", "__pycache__")
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A copy of this tree, to be changed, whose shop has a namespace of its own."""
+    """A copy of this repository that may be changed, with a separate namespace for its shop."""
     clone = tmp_path / "clone"
     shutil.copytree(ROOT, clone, symlinks=True, ignore=shutil.ignore_patterns(*LOCAL))
     for name in ("skaffold.yaml", "charts/verify.yaml", "charts/namespace.yaml"):
@@ -60,17 +60,17 @@ def test_dev_deploys_verifies_and_reloads_what_changes(clone: Path, deployed: Re
         main = clone / "services/catalog/src/catalog/main.py"
         main.write_text(main.read_text().replace('title="', 'title="Changed '))
         began = time.monotonic()
-        until(lambda: "Changed" in title(deployed), 30, "catalog runs the code as it was")
-        figures.append(f"skaffold dev: a change is loaded after {time.monotonic() - began:.1f} s")
+        until(lambda: "Changed" in title(deployed), 30, "catalog still runs the old code")
+        figures.append(f"skaffold dev: a change was loaded after {time.monotonic() - began:.1f} s")
         assert {pod["metadata"]["name"] for pod in deployed.pods("catalog")} == before
     finally:
         dev.send_signal(signal.SIGINT)
         dev.wait(120)
-    assert deployed.releases() == [], "what dev deployed is gone when it ends"
+    assert deployed.releases() == [], "skaffold dev removes its deployment when it ends"
 
 
 def title(release: Release) -> str:
-    """Of the catalogue's API, as its own pod tells it."""
+    """Returns the title of the catalog's API, read inside its pod."""
     address = "http://localhost:8000/api/catalog/openapi.json"
     look = f"import json, urllib.request as http; print(json.load(http.urlopen({address!r}))['info']['title'])"
     return release.kubectl("exec", "deployment/catalog", "--", "python", "-c", look, check=False)

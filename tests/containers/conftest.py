@@ -1,4 +1,4 @@
-"""The images of this clone, under a tag of the tests' own, and containers that end with their test."""
+"""Fixtures: the images of this clone under the tag `tests`, and containers that are removed with their test."""
 
 import contextlib
 import os
@@ -24,13 +24,13 @@ Serve = Callable[..., contextlib.AbstractContextManager[tuple[str, httpx2.Client
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    """The clone."""
+    """The root folder of the clone."""
     return ROOT
 
 
 @pytest.fixture(scope="session")
 def attempt() -> Attempt:
-    """`attempt("run", …)` runs docker, in the clone, and gives what became of it."""
+    """`attempt("run", …)` runs docker in the clone, and returns the completed process."""
 
     def attempt(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -42,7 +42,7 @@ def attempt() -> Attempt:
 
 @pytest.fixture(scope="session")
 def docker(attempt: Attempt) -> Docker:
-    """`docker("run", …)` is what docker prints; it must succeed."""
+    """`docker("run", …)` runs docker, which must succeed, and returns its output."""
 
     def docker(*arguments: str, **options: object) -> str:
         done = attempt(*arguments, **options)
@@ -54,13 +54,13 @@ def docker(attempt: Attempt) -> Docker:
 
 @pytest.fixture(scope="session")
 def dockerfiles() -> Mapping[str, Path]:
-    """The Dockerfile of each image, by its name."""
+    """The Dockerfiles by image name."""
     return DOCKERFILES
 
 
 @pytest.fixture(scope="session")
 def images(docker: Docker) -> Iterator[Mapping[str, str]]:
-    """What `docker run` takes for each image, by its name: `images["catalog"]`."""
+    """The reference of each image by its name: `images["catalog"]`. Builds all images."""
     docker("buildx", "bake", "--progress", "plain", env=os.environ | {"IMAGES": "quayside", "TAG": TAG})
     images = {name: f"quayside/{name}:{TAG}" for name in DOCKERFILES}
     yield images
@@ -76,26 +76,26 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=[name for name in DOCKERFILES if name != "shopctl"])
 def service(request: pytest.FixtureRequest) -> str:
-    """Each but the operator's tool in turn."""
+    """The name of each image except shopctl in turn."""
     given: str = request.param
     return given
 
 
 @pytest.fixture
 def image(images: Mapping[str, str], name: str) -> str:
-    """Each image in turn."""
+    """The reference of each image in turn."""
     return images[name]
 
 
 @pytest.fixture(scope="session")
 def hardened() -> tuple[str, ...]:
-    """The options of `docker run` that every image has to bear."""
+    """The options of `docker run` with which every image must work."""
     return HARDENED
 
 
 @pytest.fixture(scope="session")
 def wait_for() -> Answers:
-    """`wait_for(client, "/path")` returns when that is answered with 200."""
+    """`wait_for(client, "/path")` returns when the path answers 200."""
 
     def wait_for(client: httpx2.Client, path: str, seconds: float = 20) -> None:
         end = time.monotonic() + seconds
@@ -111,9 +111,9 @@ def wait_for() -> Answers:
 
 @pytest.fixture(scope="session")
 def serve_psp(docker: Docker, wait_for: Answers) -> Serve:
-    """`serve_psp(image)` runs the provider, hardened, and gives its container and a client of it.
+    """`serve_psp(image)` runs the sandbox provider, hardened, and yields its container and a client.
 
-    It is the one service that needs no other.
+    It is the only service that does not need another.
     """
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The shop by Compose: replicas behind the edge, each secret where it is needed alone, data that outlive containers."""
+"""Tests of the shop in Compose: replicas behind the edge, secrets, data that outlive containers, restarts."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from counts import answered, read_catalogue
+from counts import answered, read_catalog
 
 from chassis.local.processes import StartError
 from shopctl.compose import ComposeShop
@@ -21,7 +21,7 @@ SECRETS = ("PASSWORD", "SECRET", "DATABASE_URL", "BROKER_URL", "VALKEY_URL")
 
 @pytest.fixture(scope="module")
 def config(shop: ComposeShop) -> dict[str, Any]:
-    """What compose.yaml comes to."""
+    """The resolved configuration of compose.yaml."""
     found: dict[str, Any] = json.loads(compose(shop, "config", "--format", "json"))
     return found
 
@@ -76,17 +76,17 @@ def test_data_outlive_the_containers(shop, shopper, admin, audit) -> None:
     audit()
 
 
-def test_a_service_that_comes_back_at_another_address_is_found_there(shop, shopper, admin) -> None:
+def test_a_service_that_comes_back_at_another_address_is_found(shop, shopper, admin) -> None:
     sku = admin.product(stock=1)
     before = shop.address("order")
     shop.stop("order")
-    with another_container(shop):  # which takes the address that is free now
+    with another_container(shop):  # which takes the free address
         shop.start("order")
         assert shop.address("order") != before
         assert shopper.waits_for(shopper.buy(sku)) == "CONFIRMED"
 
 
-def test_a_container_that_ends_by_itself_comes_back(shop) -> None:
+def test_a_container_that_exits_by_itself_is_restarted(shop) -> None:
     (process,) = shop.processes()["cart"]
     docker("exec", *shop.containers("cart"), "python", "-c", "import os; os.kill(1, 15)")
     assert until(lambda: shop.processes().get("cart", [process])[0] != process)
@@ -94,14 +94,14 @@ def test_a_container_that_ends_by_itself_comes_back(shop) -> None:
 
 
 def test_a_container_that_cannot_start_says_why(shop, monkeypatch) -> None:
-    monkeypatch.setenv("ORDER_TTL_SECONDS", "soon")  # which order alone reads
+    monkeypatch.setenv("ORDER_TTL_SECONDS", "soon")  # only order reads it
     with pytest.raises(StartError, match=r"(?s)order:\n.*ORDER_TTL_SECONDS"):
         shop.up()
     monkeypatch.undo()
     shop.up()
 
 
-def test_nothing_is_published_but_to_this_machine(config: dict[str, Any]) -> None:
+def test_ports_are_published_only_to_this_machine(config: dict[str, Any]) -> None:
     published = {
         name: {port.get("host_ip") for port in service.get("ports", ())} for name, service in config["services"].items()
     }
@@ -109,7 +109,7 @@ def test_nothing_is_published_but_to_this_machine(config: dict[str, Any]) -> Non
     assert set().union(*published.values()) == {"127.0.0.1"}
 
 
-def test_a_container_holds_its_own_secrets_alone(config: dict[str, Any]) -> None:
+def test_a_container_holds_only_its_own_secrets(config: dict[str, Any]) -> None:
     for name, service in config["services"].items():
         given = {secret["source"] for secret in service.get("secrets", ())}
         allowed = {
@@ -125,7 +125,7 @@ def test_a_container_holds_its_own_secrets_alone(config: dict[str, Any]) -> None
         assert not [key for key in service.get("environment", ()) if key.endswith(SECRETS)], name
 
 
-def test_our_containers_are_hardened_and_every_one_is_bounded(config: dict[str, Any]) -> None:
+def test_our_containers_are_hardened_and_all_have_memory_limits(config: dict[str, Any]) -> None:
     for name, service in config["services"].items():
         if service["image"].startswith("quayside/") or name == "edge":
             assert service["read_only"], name
@@ -140,7 +140,7 @@ def replicas(shop: ComposeShop, name: str) -> list[str]:
 
 
 def served(shop: ComposeShop, name: str) -> dict[str, int]:
-    """API requests that each replica has answered."""
+    """Returns the number of API requests that each replica has answered."""
     return {id: answered(metrics(id)) for id in replicas(shop, name)}
 
 
@@ -151,9 +151,9 @@ def metrics(container: str) -> str:
 
 
 def counted(shop: ComposeShop, *, requests: int, clients: int) -> list[int]:
-    """How many of so many reads of the catalogue each replica answers."""
+    """Reads the catalog `requests` times, and returns the number of answers from each replica."""
     before = served(shop, "catalog")
-    read_catalogue(shop.place.address, requests=requests, clients=clients)
+    read_catalog(shop.place.address, requests=requests, clients=clients)
     return [count - before[id] for id, count in served(shop, "catalog").items()]
 
 
@@ -162,7 +162,7 @@ def scaled(shop: ComposeShop, **counts: int) -> Iterator[None]:
     def scale(counts: dict[str, int]) -> None:
         options = [f"--scale={name}={count}" for name, count in counts.items()]
         compose(shop, "up", "--detach", "--no-build", "--no-recreate", "--wait", *options, *counts)
-        time.sleep(2.5)  # the edge looks names up every 2 s
+        time.sleep(2.5)  # the edge resolves names every 2 s
 
     scale(counts)
     try:

@@ -1,4 +1,4 @@
-"""Each image is small, hardened, the same whenever it is built, and one process that ends as it should."""
+"""Tests of the images: they are small, hardened and reproducible, and run one process that stops cleanly."""
 
 import io
 import json
@@ -34,7 +34,7 @@ class Entry:
 
 @pytest.fixture(scope="module")
 def entries(docker, images: Mapping[str, str]) -> Mapping[str, list[Entry]]:
-    """What /app and /venv of each image hold, but for links."""
+    """The files and directories in /app and /venv of each image, without links."""
     command = r"find /app /venv -not -type l -printf '%p\t%u:%g\t%m\n'"
     found = {}
     for name, image in images.items():
@@ -43,7 +43,7 @@ def entries(docker, images: Mapping[str, str]) -> Mapping[str, list[Entry]]:
     return found
 
 
-# --- size, and what is shared ------------------------------------------------------------------------
+# --- size and shared layers --------------------------------------------------------------------------
 
 
 def test_an_image_is_small(docker, image: str) -> None:
@@ -55,10 +55,10 @@ def test_all_images_together_are_small(docker, images: Mapping[str, str]) -> Non
     own = {name: size(docker, image) - base - shared for name, image in images.items()}
 
     assert shared + sum(own.values()) <= ALL_IMAGES
-    assert max(own.values()) < 2 * MEGABYTE, "nothing but its code"
+    assert max(own.values()) < 2 * MEGABYTE, "an image adds only its code"
 
 
-def test_images_share_every_layer_but_their_own_code(docker, images: Mapping[str, str]) -> None:
+def test_images_share_every_layer_except_their_own_code(docker, images: Mapping[str, str]) -> None:
     base = layers(docker, BASE)
     found = {name: layers(docker, image) for name, image in images.items()}
 
@@ -66,23 +66,23 @@ def test_images_share_every_layer_but_their_own_code(docker, images: Mapping[str
     assert all(each[: len(base)] == base for each in found.values())
     assert len({tuple(each[:shared]) for each in found.values()}) == 1
     own = {name: len(each) - shared for name, each in found.items()}
-    assert own == dict.fromkeys(images, 1) | {"psp": 2}, "its code, and the directory of psp's ledger"
+    assert own == dict.fromkeys(images, 1) | {"psp": 2}, "one layer of code; psp also has the directory of its ledger"
 
 
-def test_dockerfiles_are_the_same_text_where_layers_are_shared(dockerfiles: Mapping[str, Path]) -> None:
+def test_dockerfiles_have_the_same_text_for_shared_layers(dockerfiles: Mapping[str, Path]) -> None:
     texts = {name: path.read_text() for name, path in dockerfiles.items()}
 
     first = {text[text.index("# The same lines") : text.index("FROM requirements AS code")] for text in texts.values()}
     assert len(first) == 1
     final = {name: text[text.index("\nENV PATH=") : text.index("COPY --from=code")] for name, text in texts.items()}
-    assert "UVICORN" not in final.pop("shopctl"), "the one image that serves nothing"
+    assert "UVICORN" not in final.pop("shopctl"), "shopctl is the only image that serves no HTTP"
     assert len(set(final.values())) == 1
 
 
-# --- what is in it -----------------------------------------------------------------------------------
+# --- contents ----------------------------------------------------------------------------------------
 
 
-def test_an_image_says_what_it_is_and_whose_it_runs_as(docker, image: str, name: str) -> None:
+def test_an_image_has_labels_an_unprivileged_user_and_no_secrets(docker, image: str, name: str) -> None:
     config = inspect(docker, image)["Config"]
 
     labels = {key.removeprefix("org.opencontainers.image."): value for key, value in config["Labels"].items()}
@@ -90,11 +90,11 @@ def test_an_image_says_what_it_is_and_whose_it_runs_as(docker, image: str, name:
     assert labels["description"]
     assert config["User"] == "65532:65532"
     command = (config.get("Entrypoint") or []) + (config.get("Cmd") or [])
-    assert command[0] in ("uvicorn", "python"), "in exec form: no shell between the engine and the process"
+    assert command[0] in ("uvicorn", "python"), "exec form is required: no shell between the engine and the process"
     assert not [entry for entry in config["Env"] if re.search("PASSWORD|SECRET|TOKEN|_URL", entry)]
 
 
-def test_code_and_libraries_belong_to_root_alone(entries, name: str) -> None:
+def test_only_root_owns_and_may_write_code_and_libraries(entries, name: str) -> None:
     assert {entry.owner for entry in entries[name]} == {"root:root"}
     assert [entry for entry in entries[name] if entry.mode & 0o022] == []
 
@@ -110,7 +110,7 @@ def test_every_module_has_its_bytecode(entries, name: str) -> None:
         assert [module for module in modules if f"{bytecode}{module}.cpython-313.pyc" not in paths] == []
 
 
-def test_an_image_holds_its_own_code_and_nothing_else(entries, name: str) -> None:
+def test_an_image_holds_only_its_own_code(entries, name: str) -> None:
     paths = [entry.path.relative_to("/app") for entry in entries[name] if entry.path.is_relative_to("/app")]
 
     rooms = {"psp": {"psp"}, "shopctl": {"chassis", "shopctl", "deploy"}}.get(name, {"chassis", name})
@@ -120,7 +120,7 @@ def test_an_image_holds_its_own_code_and_nothing_else(entries, name: str) -> Non
     assert not [path for path in code if "tests" in path.parts or path.name.startswith((".", "test_"))]
 
 
-def test_the_build_context_is_what_dockerfiles_copy(root: Path) -> None:
+def test_the_build_context_holds_only_what_dockerfiles_copy(root: Path) -> None:
     build = ["docker", "buildx", "build", "--quiet", "--output", "type=tar,dest=-", "--file", "-", str(root)]
     done = subprocess.run(build, input=b"FROM scratch\nCOPY . /\n", capture_output=True, check=True)
 
@@ -133,7 +133,7 @@ def test_the_build_context_is_what_dockerfiles_copy(root: Path) -> None:
     assert sum(member.size for member in files) < 2 * MEGABYTE
 
 
-def test_a_build_without_a_cache_gives_the_same_image_from_whatever_clone(docker, dockerfiles, root, tmp_path) -> None:
+def test_a_build_without_a_cache_from_another_clone_gives_the_same_image(docker, dockerfiles, root, tmp_path) -> None:
     build = ("buildx", "build", "--quiet", "--build-arg", "SOURCE_DATE_EPOCH=1", "--file")
     first = docker(*build, dockerfiles["psp"], root)
     clone = private_copy(root, tmp_path)
@@ -143,10 +143,10 @@ def test_a_build_without_a_cache_gives_the_same_image_from_whatever_clone(docker
     assert second == first
 
 
-# --- how it runs -------------------------------------------------------------------------------------
+# --- processes ---------------------------------------------------------------------------------------
 
 
-def test_a_service_runs_hardened_as_far_as_its_settings(attempt, images, service: str, hardened) -> None:
+def test_a_hardened_service_reports_its_missing_settings(attempt, images, service: str, hardened) -> None:
     done = attempt("run", "--rm", "--network", "none", *hardened, images[service], timeout=60)
 
     assert done.returncode == 1
@@ -155,12 +155,12 @@ def test_a_service_runs_hardened_as_far_as_its_settings(attempt, images, service
     assert all(re.match(rf"{service}: [A-Z_]+ is not set", line) for line in problems), done.stderr
 
 
-def test_the_operators_tool_runs_hardened(docker, images: Mapping[str, str], hardened) -> None:
+def test_shopctl_runs_hardened(docker, images: Mapping[str, str], hardened) -> None:
     assert "audit" in docker("run", "--rm", "--network", "none", *hardened, images["shopctl"], "--help")
 
 
-def test_every_module_starts_from_its_bytecode_and_running_writes_nothing(docker, image: str, name: str) -> None:
-    # As root, with nothing in its way.
+def test_modules_load_from_bytecode_and_a_run_writes_nothing(docker, image: str, name: str) -> None:
+    # As root, so that nothing prevents it from writing.
     flags = ("--user", "0", "--network", "none", "--entrypoint", "python", "--env", "PYTHONVERBOSE=1")
     container = docker("create", *flags, image, "-c", f"import {name}.main")
     try:
@@ -171,11 +171,11 @@ def test_every_module_starts_from_its_bytecode_and_running_writes_nothing(docker
 
     assert done.returncode == 0, done.stderr[-500:]
     assert f"code object from '/venv/bytecode/app/{name}/main." in done.stderr
-    assert re.findall("code object from /.*", done.stderr) == [], "compiled as it started"
+    assert re.findall("code object from /.*", done.stderr) == [], "modules were compiled at startup"
     assert written == ""
 
 
-def test_a_service_is_one_process_that_serves_hardened(docker, images: Mapping[str, str], serve_psp) -> None:
+def test_a_hardened_service_serves_with_one_process(docker, images: Mapping[str, str], serve_psp) -> None:
     with serve_psp(images["psp"]) as (container, client):
         paid = charge(client, "tok_visa")
 
@@ -185,7 +185,7 @@ def test_a_service_is_one_process_that_serves_hardened(docker, images: Mapping[s
         assert processes[0].split()[1] == "65532"
 
 
-def test_sigterm_lets_the_last_request_have_its_answer(docker, images: Mapping[str, str], serve_psp) -> None:
+def test_after_sigterm_an_open_request_is_answered(docker, images: Mapping[str, str], serve_psp) -> None:
     with serve_psp(images["psp"]) as (container, client), ThreadPoolExecutor() as pool:
         answer = pool.submit(charge, client, "tok_slow")
         time.sleep(0.5)
@@ -195,7 +195,7 @@ def test_sigterm_lets_the_last_request_have_its_answer(docker, images: Mapping[s
         assert docker("inspect", "--format", "{{.State.ExitCode}}", container) == "0"
 
 
-# --- what docker knows -------------------------------------------------------------------------------
+# --- helpers -----------------------------------------------------------------------------------------
 
 
 def inspect(docker, image: str) -> dict[str, Any]:
@@ -204,35 +204,35 @@ def inspect(docker, image: str) -> dict[str, Any]:
 
 
 def size(docker, image: str) -> int:
-    """Bytes, unpacked, of all its layers."""
+    """Returns the unpacked size of all layers in bytes."""
     return int(inspect(docker, image)["Size"])
 
 
 def layers(docker, image: str) -> list[str]:
-    """Their digests, the base's first."""
+    """Returns the digests of the layers, from the base upwards."""
     return list(inspect(docker, image)["RootFS"]["Layers"])
 
 
 def dependencies(docker, image: str) -> int:
-    """Bytes of the layers over the base up to the virtual environment."""
+    """Returns the size in bytes of the layers from above the base up to the virtual environment."""
     history = json.loads(f"[{','.join(lines(docker, image))}]")[: -len(lines(docker, BASE))]  # the last layer first
     (venv,) = (n for n, each in enumerate(history) if each["CreatedBy"].startswith("COPY /venv "))
     return sum(int(each["Size"]) for each in history[venv:])
 
 
 def lines(docker, image: str) -> list[str]:
-    """A JSON object for each layer, the last one first."""
+    """Returns a JSON object for each layer, the last layer first."""
     return list(docker("history", "--no-trunc", "--human=false", "--format", "json", image).splitlines())
 
 
 def run(docker, image: str, program: str, *arguments: str) -> str:
-    """What a program prints in a container of the image's."""
+    """Runs a program in a container of the image, and returns its output."""
     found: str = docker("run", "--rm", "--network", "none", "--entrypoint", program, image, *arguments)
     return found
 
 
 def private_copy(root: Path, to: Path) -> Path:
-    """A clone of today, which its owner alone may read."""
+    """Copies the sources of psp with new timestamps, readable only by their owner."""
     for place in ("requirements", "libs/chassis/src", "services/psp"):
         shutil.copytree(root / place, to / place, copy_function=shutil.copyfile)
     shutil.copyfile(root / ".dockerignore", to / ".dockerignore")

@@ -1,4 +1,4 @@
-"""What is pushed can be pulled elsewhere by its digest, and runs; a registry that is not there is an error."""
+"""Tests of pushing images: a pushed image can be pulled by digest and runs; a missing registry is an error."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ def registry(docker, wait_for) -> Iterator[httpx2.Client]:
         docker("rm", "--force", "--volumes", container)
 
 
-def test_what_was_pushed_is_pulled_by_its_digest_and_runs(docker, registry, root: Path, serve_psp) -> None:
+def test_a_pushed_image_is_pulled_by_its_digest_and_runs(docker, registry, root: Path, serve_psp) -> None:
     repository = f"localhost:{registry.base_url.port}/quayside/psp"
     push(root, f"localhost:{registry.base_url.port}").check_returncode()
     docker("rmi", f"{repository}:test")
@@ -44,16 +44,16 @@ def test_what_was_pushed_is_pulled_by_its_digest_and_runs(docker, registry, root
         docker("rmi", pulled)
 
 
-def test_a_registry_that_is_not_there_is_an_error(docker, root: Path) -> None:
+def test_a_missing_registry_is_an_error(docker, root: Path) -> None:
     done = push(root, "localhost:1")
-    docker("rmi", "localhost:1/quayside/psp:test")  # it was built, and could not be pushed
+    docker("rmi", "localhost:1/quayside/psp:test")  # it was built, but not pushed
 
     assert done.returncode != 0
     assert "localhost:1/" in done.stderr
     assert "connection refused" in done.stderr
 
 
-def test_a_release_is_for_every_platform_and_says_what_is_in_it_and_whence(docker, dockerfiles) -> None:
+def test_a_release_has_every_platform_with_bill_of_materials_and_provenance(docker, dockerfiles) -> None:
     targets = json.loads(docker("buildx", "bake", "--print", "release"))["target"]
 
     assert targets.keys() == {f"{name}-release" for name in dockerfiles}

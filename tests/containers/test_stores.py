@@ -1,4 +1,4 @@
-"""The stores of a test session, as containers: gone with it however it ends, and one line when they cannot start."""
+"""Tests of a session's stores as containers: they are removed however it ends, and errors take one line."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ def test_that_asks_for_a_store(valkey_url):
 
 @pytest.fixture
 def session(tmp_path: Path):
-    """`session("assert False")` starts a test session of one test, which has a Valkey and then does that."""
+    """`session("assert False")` starts a test session with one test that gets a Valkey and then runs this code."""
 
     def start(then: str, **environment: str) -> subprocess.Popen[str]:
         (tmp_path / "test_one.py").write_text(SESSION.format(then=then))
@@ -41,7 +41,7 @@ def session(tmp_path: Path):
 
 @pytest.fixture
 def container(docker, tmp_path: Path):
-    """The session's container, stopped or not; empty without one."""
+    """`container()` returns the ID of the session's container, running or stopped, or an empty string."""
 
     def find() -> str:
         port = (tmp_path / "started").read_text().rpartition(":")[2].partition("/")[0]
@@ -58,7 +58,7 @@ def test_a_session_that_fails_leaves_no_container(session, container) -> None:
     assert container() == ""
 
 
-def test_a_session_that_is_told_to_end_leaves_no_container(session, container, tmp_path: Path) -> None:
+def test_a_terminated_session_leaves_no_container(session, container, tmp_path: Path) -> None:
     process = session("time.sleep(60)")
     while not (tmp_path / "started").exists():
         assert process.poll() is None
@@ -71,7 +71,7 @@ def test_a_session_that_is_told_to_end_leaves_no_container(session, container, t
     assert container() == ""
 
 
-def test_an_engine_that_does_not_answer_is_told_in_one_line(session) -> None:
+def test_an_engine_that_does_not_answer_is_reported_in_one_line(session) -> None:
     output, _ = session("pass", DOCKER_HOST="unix:///nowhere/docker.sock").communicate(timeout=60)
 
     assert (
@@ -79,7 +79,7 @@ def test_an_engine_that_does_not_answer_is_told_in_one_line(session) -> None:
     ), output
 
 
-def test_an_image_that_is_missing_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_image_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stores, "containers", lambda: True)
     monkeypatch.setattr(stores, "VALKEY_IMAGE", "localhost:1/valkey:none")
 

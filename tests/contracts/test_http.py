@@ -1,4 +1,4 @@
-"""Each call between services against one schema: the caller takes what fits it, and the provider's answer fits it."""
+"""Checks each call between services against its contract: the client accepts it, and the server fulfills it."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,7 +37,7 @@ REFUND = Payment(ORDER_ID, State.REFUNDING, amount=500, currency="EUR", payment_
 
 @asynccontextmanager
 async def serving(answer: Any) -> AsyncIterator[tuple[str, list[tuple[str, dict[str, str], bytes]]]]:
-    """A server that gives one answer to everything; its URL, and what it was asked."""
+    """Runs a server that gives the same answer to every request. Yields its URL and the list of requests."""
     asked = []
 
     async def handle(request: web.Request) -> web.Response:
@@ -105,7 +105,7 @@ async def looks_up_charges(url: str, example: Any) -> None:
 
 
 async def fetches_keys(url: str, example: Any) -> None:
-    """Whoever signs with a key that the document does not hold is refused: the keys were read."""
+    """A token is refused if its key is not in the document, which proves that the document was read."""
     stranger = ECKey.generate_key("P-256")
     token = jwt.encode({"alg": "ES256", "kid": "a"}, {"sub": "x"}, stranger)
     async with TokenVerifier(f"{url}/.well-known/jwks.json", issuer="quayside", audience="quayside") as verifier:
@@ -125,12 +125,12 @@ CALLERS: dict[str, Callable[[str, Any], Awaitable[None]]] = {
 EXAMPLES = [(name, example) for name in CALLERS for example in CONTRACTS[name]["examples"]]
 
 
-def test_no_call_is_without_a_contract() -> None:
+def test_every_call_has_a_contract() -> None:
     assert {*CALLERS, "webhook"} == set(CONTRACTS)
 
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
-async def test_the_caller_asks_as_agreed_and_takes_what_fits(name: str, example: Any) -> None:
+async def test_the_client_sends_the_agreed_request_and_accepts_valid_answers(name: str, example: Any) -> None:
     fits(name, example)
     async with serving({**example, "added_later": {"by": "a newer version"}}) as (url, asked):
         await CALLERS[name](url, example)
@@ -138,17 +138,17 @@ async def test_the_caller_asks_as_agreed_and_takes_what_fits(name: str, example:
 
 
 @pytest.mark.parametrize("example", CONTRACTS["webhook"]["examples"])
-def test_a_signed_webhook_is_taken(example: Any) -> None:
+def test_a_signed_webhook_is_accepted(example: Any) -> None:
     fits("webhook", example)
     body = json.dumps({**example, "added_later": True}).encode()
     headers = {"psp-signature": signature(SECRET, body, int(NOW.timestamp()))}
     assert provider_at("http://psp.example").hinted(headers, body).order_id == UUID(example["order_id"])
 
 
-# --- providers -----------------------------------------------------------------------------------
+# --- servers -------------------------------------------------------------------------------------
 
 
-async def test_the_webhook_that_is_sent_fits_and_is_taken() -> None:
+async def test_the_sandbox_providers_webhook_fits_the_contract_and_is_accepted() -> None:
     now = datetime.now(UTC)
     entry = Entry("ch_1", Kind.CHARGE, "k", b"", "ch_1", str(ORDER_ID), 500, "EUR", Status.SUCCEEDED, None, now)
     async with serving({}) as (url, asked):
@@ -161,7 +161,7 @@ async def test_the_webhook_that_is_sent_fits_and_is_taken() -> None:
     assert provider_at("http://psp.example").hinted(headers, body).order_id == ORDER_ID
 
 
-def test_what_the_shop_answers_fits(shopper, admin) -> None:
+def test_the_answers_of_the_shop_fit_the_contracts(shopper, admin) -> None:
     sku = admin.product(stock=1)
     shopper.put(sku)
     fits("cart", shopper.http.get("/api/cart").json())
@@ -171,13 +171,13 @@ def test_what_the_shop_answers_fits(shopper, admin) -> None:
     fits("keys", shopper.http.get("/.well-known/jwks.json").json())
 
 
-def test_what_can_be_sold_can_be_put_into_a_cart() -> None:
+def test_catalog_and_cart_accept_the_same_skus() -> None:
     pattern = TypeAdapter(catalog.schemas.Sku).json_schema()["pattern"]
     assert pattern == cart.models.SKU_PATTERN
 
 
-def test_what_the_provider_answers_fits(shopper, admin, provider) -> None:
-    """Asked for what was done already, so that no money moves."""
+def test_the_answers_of_the_sandbox_provider_fit_the_contracts(shopper, admin, provider) -> None:
+    """Repeats requests that are already done, so that no money moves."""
     id = shopper.buy(admin.product(stock=1, amount=500))
     shopper.waits_for(id, "CONFIRMED")
     shopper.http.post(f"/api/orders/{id}/cancel").raise_for_status()

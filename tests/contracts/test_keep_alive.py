@@ -1,6 +1,6 @@
-"""Who calls lets go of an idle connection before who serves does; else a POST meets a closing one.
+"""A client must close an idle connection before the server does; otherwise a POST may meet a closing connection.
 
-The figures stand where each program takes them from; here they are compared.
+The timeouts are set in several programs. These tests compare them.
 """
 
 import inspect
@@ -15,17 +15,17 @@ from shopctl.native.services import Service
 
 ROOT = Path(__file__).parents[2]
 IMAGES = sorted(ROOT.glob("services/*/Dockerfile"))
-EDGE = ROOT / "deploy/nginx/quayside.conf.template"  # the chart's is a link to it
+EDGE = ROOT / "deploy/nginx/quayside.conf.template"  # the chart links to it
 
 
 def upstreams() -> dict[str, float]:
-    """For how many seconds the edge keeps an idle connection to each service."""
+    """Returns the seconds for which the edge keeps an idle connection to each service."""
     blocks = re.findall(r"^upstream (\w+) \{(.*?)^\}", EDGE.read_text(), re.MULTILINE | re.DOTALL)
     return {name: float(*re.findall(r"keepalive_timeout (\d+)s;", block)) for name, block in blocks}
 
 
 def servers() -> dict[str, float]:
-    """For how many seconds each way to run a service keeps a connection that nobody uses."""
+    """Returns the seconds for which a service keeps an idle connection, for each way to run it."""
     command = Service("lamps", 1, {}, Path()).command().argv
     return {
         "by hand": inspect.signature(uvicorn.Config).parameters["timeout_keep_alive"].default,
@@ -37,11 +37,11 @@ def servers() -> dict[str, float]:
     }
 
 
-def test_the_edge_lets_go_first() -> None:
+def test_the_edge_closes_idle_connections_first() -> None:
     assert set(upstreams()) == {"catalog", "cart", "order", "payment", "identity"}
     assert max(upstreams().values()) < min(servers().values())
 
 
-def test_services_and_the_provider_let_go_first() -> None:
+def test_clients_in_services_and_psp_close_idle_connections_first() -> None:
     assert len(IMAGES) == 6
     assert max(chassis.http.IDLE_SECONDS, psp.clients.IDLE_SECONDS) < min(servers().values())

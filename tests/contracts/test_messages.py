@@ -1,4 +1,4 @@
-"""Each message against one schema: what is sent fits it, and whatever fits it is taken."""
+"""Checks each message against its contract: published messages fit it, and consumers accept all that fits it."""
 
 import importlib
 import json
@@ -27,15 +27,15 @@ def messages_of(service: str) -> ModuleType:
 
 
 def message(service: str, type: str) -> type[Message]:
-    """The class by which a service knows a message."""
+    """Returns a service's class for a message type."""
     classes = [c for c in vars(messages_of(service)).values() if getattr(c, "type", None) == type]
-    assert len(classes) == 1, f"{service} should know {type} by one class"
+    assert len(classes) == 1, f"{service} should have one class for {type}"
     found: typing.type[Message] = classes[0]
     return found
 
 
 def values(hint: Any) -> st.SearchStrategy[Any]:
-    """Any value of a message's field."""
+    """Returns a strategy for the values of a message's field."""
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return st.builds(hint, **{f.name: values(f.type) for f in msgspec.structs.fields(hint)})
     if typing.get_origin(hint) in (list, tuple):
@@ -48,38 +48,40 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
 
 @pytest.mark.parametrize("type", CONTRACTS)
 @given(data=st.data())
-def test_what_is_sent_fits_the_schema(type: str, data: st.DataObject) -> None:
+def test_published_messages_fit_the_schema(type: str, data: st.DataObject) -> None:
     contract = CONTRACTS[type]
     sent = data.draw(values(message(contract["from"], type)))
     jsonschema_rs.validate(contract["schema"], json.loads(msgspec.json.encode(sent)))
 
 
-@pytest.mark.parametrize(("type", "taker"), [(type, taker) for type, c in CONTRACTS.items() for taker in c["to"]])
-def test_what_fits_the_schema_is_taken(type: str, taker: str) -> None:
+@pytest.mark.parametrize(
+    ("type", "consumer"), [(type, consumer) for type, c in CONTRACTS.items() for consumer in c["to"]]
+)
+def test_consumers_accept_what_fits_the_schema(type: str, consumer: str) -> None:
     contract = CONTRACTS[type]
     for example in contract["examples"]:
         jsonschema_rs.validate(contract["schema"], example)
         newer = {**example, "added_later": {"by": "a newer version"}}
-        taken = msgspec.json.decode(msgspec.json.encode(newer), type=message(taker, type))
+        taken = msgspec.json.decode(msgspec.json.encode(newer), type=message(consumer, type))
         used = json.loads(msgspec.json.encode(taken))
         assert {name: used[name] for name in used if name in example} == {n: example[n] for n in used if n in example}
         assert used
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_no_message_is_without_a_contract(service: str) -> None:
+def test_every_message_has_a_contract(service: str) -> None:
     known = {c.type for c in vars(messages_of(service)).values() if hasattr(c, "type") and c is not Message}
     parties = {type for type, c in CONTRACTS.items() if service in (c["from"], *c["to"])}
     assert known == parties
 
 
-def test_the_broker_routes_each_message_to_its_takers_and_to_nobody_else() -> None:
+def test_the_broker_routes_each_message_to_its_consumers_only() -> None:
     bindings = json.loads(TOPOLOGY.read_text())["bindings"]
     routed = {(b["source"], b["routing_key"], b["destination"]) for b in bindings if b["source"].endswith(".in")}
-    assert routed == {(f"{taker}.in", type, taker) for type, c in CONTRACTS.items() for taker in c["to"]}
+    assert routed == {(f"{each}.in", type, each) for type, c in CONTRACTS.items() for each in c["to"]}
 
 
 @pytest.mark.parametrize("service", ["catalog", "order", "payment"])
-def test_what_a_service_publishes_goes_to_each_of_its_takers(service: str) -> None:
+def test_a_message_class_names_all_its_consumers(service: str) -> None:
     sent = {message.type: list(message.consumers) for message in messages_of(service).PUBLISHED}
     assert sent == {type: c["to"] for type, c in CONTRACTS.items() if c["from"] == service}

@@ -1,4 +1,4 @@
-"""A statement names its columns: a migration that adds one must change no answer of a service that runs."""
+"""SQL statements name their columns, so that a migration that adds one does not affect a running service."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ NAMELESS = re.compile(
 )
 
 
-def test_no_statement_leaves_its_columns_to_the_table() -> None:
+def test_every_statement_names_its_columns() -> None:
     sources = [
         *ROOT.glob("libs/*/src/**/*.py"),
         *ROOT.glob("services/*/src/**/*.py"),

@@ -1,6 +1,6 @@
-"""The documentation is true: its shell sessions run against this session's shop, and what it names is there.
+"""Tests of the documentation: its shell blocks run against this session's shop, and everything that it names exists.
 
-Each block of shell is run here or has a reason not to be; a diagram has a fence marked `text`.
+Each shell block is run here, or has a reason why it is not; a diagram has a fence marked `text`.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ RUN = {FIRST_ORDER, CHARGE, ROTATION, *SERVERS}
 
 
 def shell(text: str, environment: dict[str, str], program: str = "bash") -> subprocess.Popen[str]:
-    """What a reader would do in the clone, with the virtual environment on the PATH; the first failure ends it."""
+    """Runs shell as a reader would: in the clone, with the virtual environment on the PATH; stops at an error."""
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "LOG_LEVEL": "warning"}
     return subprocess.Popen(
         [program, "-euc", text],
@@ -71,13 +71,13 @@ def shell(text: str, environment: dict[str, str], program: str = "bash") -> subp
 
 
 def said_by(process: subprocess.Popen[str]) -> str:
-    """All that it prints until it ends well."""
+    """Waits until a process succeeds, and returns its output."""
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, out + err
     return out
 
 
-# --- every block is known ------------------------------------------------------------------------
+# --- every block is listed -----------------------------------------------------------------------
 
 
 def test_each_block_is_run_or_has_a_reason_not_to_be() -> None:
@@ -90,14 +90,14 @@ def test_each_block_is_run_or_has_a_reason_not_to_be() -> None:
 
 
 @pytest.mark.parametrize("block", blocks(), ids=lambda block: block.name)
-def test_it_is_shell_and_the_files_that_it_names_are_there(block: Block) -> None:
+def test_a_block_is_valid_shell_and_its_files_exist(block: Block) -> None:
     done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     words = shlex.split(block.text.replace("\\\n", " "), comments=True)
     assert [word for word in words if re.match(rf"{FOLDERS}|\.venv/", word) and not (ROOT / word).exists()] == []
 
 
-# --- what is named anywhere in the text ----------------------------------------------------------
+# --- names in the text ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("document", documents(), ids=lambda document: str(document.relative_to(ROOT)))
@@ -121,7 +121,7 @@ def targets() -> set[str]:
 
 
 def is_command(words: str) -> bool:
-    """Whether `dead-letters list`, say, is one: each word a command of the one before, until one takes no more."""
+    """Whether words such as `dead-letters list` are a command, followed by arguments at most."""
     command = typer.main.get_command(app)
     for word in words.split():
         if not isinstance(command, typer.core.TyperGroup):
@@ -138,7 +138,7 @@ def is_command(words: str) -> bool:
 
 @pytest.fixture(scope="module")
 def seeded(shop: Shop) -> Place:
-    """The session's shop as `make up` leaves it: with the demo catalogue on its shelves."""
+    """The session's shop with the demo catalog, as after `make up`."""
     here = {"SHOP_RUN": str(shop.place.run), "SHOP_PORT_OFFSET": str(shop.place.offset)}
     said_by(shell("shopctl seed", here))
     return shop.place
@@ -180,7 +180,7 @@ def test_keys_are_rotated_as_the_readme_says(shop: Shop) -> None:
 
 @contextmanager
 def alone(place: Place, folder: Path, name: str) -> Iterator[str]:
-    """The block's server on a free port, with the stores and the neighbours of the shop; its host and port."""
+    """Runs the block's server on a free port, with the stores and services of the shop. Yields its host and port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     service = name.split("/")[1]
@@ -202,7 +202,7 @@ def alone(place: Place, folder: Path, name: str) -> Iterator[str]:
 
 
 def with_addresses(text: str, place: Place, service: str) -> str:
-    """The block with this shop's addresses and passwords in place of its own, or of its dots."""
+    """Returns the block with its addresses and passwords replaced by those of this shop."""
     addresses = {
         "VALKEY_URL": place.valkey_url,
         "JWKS_URL": f"http://127.0.0.1:{place.port('identity')}/.well-known/jwks.json",

@@ -1,4 +1,4 @@
-"""What an attacker or a broken client sends, to every route through the edge: refused with a reason, and not kept."""
+"""Requests of attackers and broken clients, to every route through the edge: refused with a reason, never stored."""
 
 import asyncio
 import base64
@@ -63,7 +63,7 @@ PLACES = {"{sku}": "HOSTILE-1", "{id}": "r1", "{order_id}": str(uuid4()), "{prov
 
 
 def refusal(answer: httpx2.Response) -> tuple[int, str]:
-    """Status and slug, of what must be a refusal in the one form."""
+    """Checks that an answer is a refusal in the standard form, and returns its status and slug."""
     sent = f"{answer.request.method} {str(answer.request.url)[:200]}: {answer.status_code} {answer.text[:300]}"
     assert 400 <= answer.status_code < 500, sent
     assert answer.headers["content-type"] == "application/problem+json", sent
@@ -77,7 +77,7 @@ def refusal(answer: httpx2.Response) -> tuple[int, str]:
 
 @cache
 def routes(address: str) -> list[str]:
-    """Every route that the services document, as `METHOD /path`."""
+    """Returns every route in the services' OpenAPI documents, as `METHOD /path`."""
     found = []
     for service in ("catalog", "cart", "orders", "payments", "identity"):
         document = httpx2.get(f"{address}/api/{service}/openapi.json").raise_for_status().json()
@@ -98,7 +98,7 @@ def send_json(http: httpx2.Client, route: str, content: bytes) -> httpx2.Respons
 
 
 def spoiled(body: dict[str, Any]) -> Iterator[Any]:
-    """The body with each member in turn missing, unknown, or replaced by what it must not be."""
+    """Yields invalid variants of the body: an unknown member, or one member replaced by an invalid value."""
     yield {**body, "unknown": 1}
     for name, value in body.items():
         if isinstance(value, dict):
@@ -109,7 +109,7 @@ def spoiled(body: dict[str, Any]) -> Iterator[Any]:
 
 @pytest.fixture
 def kept(shopper, admin) -> Iterator[None]:
-    """Fails when the test leaves anything behind: in the cart, in the orders, or on the shelves."""
+    """Fails if the test changes a cart, an order or a product."""
 
     def state() -> list[Any]:
         searched = admin.http.get("/api/catalog/products", params={"category": "tests", "limit": 100})
@@ -127,7 +127,7 @@ def kept(shopper, admin) -> Iterator[None]:
 # --- bodies --------------------------------------------------------------------------------------
 
 
-def test_no_route_with_a_body_is_forgotten(shop) -> None:
+def test_every_route_with_a_body_is_tested(shop) -> None:
     forms = {"POST /api/identity/token", "POST /api/payments/webhooks/{provider}"}
     bodies = set()
     for service in ("catalog", "cart", "orders", "payments", "identity"):
@@ -146,7 +146,7 @@ def test_a_spoiled_body_is_refused(admin, route: str) -> None:
 
 @pytest.mark.parametrize("route", BODIES)
 @pytest.mark.usefixtures("kept")
-def test_what_is_no_json_is_refused(admin, route: str) -> None:
+def test_a_body_that_is_not_json_is_refused(admin, route: str) -> None:
     for content in NOT_JSON:
         refusal(send_json(admin.http, route, content))
     good = json.dumps(BODIES[route]).encode()
@@ -155,7 +155,7 @@ def test_what_is_no_json_is_refused(admin, route: str) -> None:
 
 @pytest.mark.parametrize("route", BODIES)
 @pytest.mark.usefixtures("kept")
-def test_a_member_that_comes_twice_is_refused(admin, route: str) -> None:
+def test_a_duplicate_member_is_refused(admin, route: str) -> None:
     for name, value in BODIES[route].items():
         member = json.dumps({name: value})[1:-1]
         twice = f"{json.dumps(BODIES[route])[:-1]}, {member}}}".encode()
@@ -192,7 +192,7 @@ def test_a_bad_form_gets_no_token(shop, form: bytes) -> None:
     refusal(httpx2.post(f"{shop.place.address}/api/identity/token", content=form, headers=headers))
 
 
-# --- addresses, parameters, headers --------------------------------------------------------------
+# --- paths, parameters, headers ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/api/orders", "/api/admin/orders", "/api/catalog/products"])
@@ -204,7 +204,7 @@ def test_a_bad_form_gets_no_token(shop, form: bytes) -> None:
         "limit=1&cursor=eyJzb3J0IjoibmFtZSJ9",
     ],
 )
-def test_a_bad_page_is_refused(admin, path: str, query: str) -> None:
+def test_invalid_paging_is_refused(admin, path: str, query: str) -> None:
     refusal(admin.http.get(f"{path}?{query}"))
 
 
@@ -216,13 +216,13 @@ def test_a_bad_page_is_refused(admin, path: str, query: str) -> None:
         "&".join(f"sku=A{n}" for n in range(101)),
     ],
 )
-def test_a_bad_search_is_refused(admin, query: str) -> None:
+def test_an_invalid_search_is_refused(admin, query: str) -> None:
     refusal(admin.http.get(f"/api/catalog/products?{query}"))
 
 
 @pytest.mark.parametrize("place", ["%00", "a%00b", "%ED%A0%80", "%F0%9F%92%A9", "a%20b", "x" * 65, "%27--"])
 @pytest.mark.usefixtures("kept")
-def test_a_bad_address_is_refused(shop, admin, place: str) -> None:
+def test_an_invalid_path_is_refused(shop, admin, place: str) -> None:
     for route in routes(shop.place.address):
         method, path = route.split(" ")
         for part in PLACES:
@@ -232,7 +232,7 @@ def test_a_bad_address_is_refused(shop, admin, place: str) -> None:
             refusal(admin.http.request(method, path, json=body, headers={"If-Match": "*"}))
 
 
-def test_bad_headers_are_refused(shopper, admin) -> None:
+def test_invalid_headers_are_refused(shopper, admin) -> None:
     line, path = {"json": {"quantity": 1}}, f"/api/cart/items/{admin.product(stock=1)}"
     for if_match, status in (('"other"', 412), ('""', 412), ("x" * 101, 400), ("", 400)):
         assert refusal(shopper.http.put(path, headers={"If-Match": if_match}, **line))[0] == status
@@ -250,7 +250,7 @@ def part(value: object) -> str:
 
 
 def bad_tokens(http: httpx2.Client) -> dict[str, str]:
-    """By what is wrong with each; otherwise they claim what the best token there is would."""
+    """Returns forged tokens with all scopes, by what is wrong with each."""
     key = http.get("/.well-known/jwks.json").json()["keys"][0]
     public = jwk.ECKey.import_key(key)
     forger = jwk.ECKey.generate_key("P-256", {"kid": key["kid"]})
@@ -264,7 +264,7 @@ def bad_tokens(http: httpx2.Client) -> dict[str, str]:
 
     return {
         "unsigned": f"{part({**header, 'alg': 'none'})}.{part(CLAIMS)}.",
-        "unsigned, spelt otherwise": f"{part({**header, 'alg': 'nOnE'})}.{part(CLAIMS)}.",
+        "unsigned, in mixed case": f"{part({**header, 'alg': 'nOnE'})}.{part(CLAIMS)}.",
         "HMAC with the public key's PEM": with_hmac(public.as_pem(private=False)),
         "HMAC with the public key's JSON": with_hmac(json.dumps(key).encode()),
         "signed by another key": jwt.encode(header, CLAIMS, forger),
@@ -281,7 +281,7 @@ def bad_tokens(http: httpx2.Client) -> dict[str, str]:
 
 
 def signed_tokens(shop: Shop) -> dict[str, str]:
-    """With the shop's own key, and yet to be refused."""
+    """Returns tokens that are signed with the shop's own key and must still be refused, by what is wrong with each."""
 
     async def signing_key() -> Any:
         connection = await asyncpg.connect(shop.place.database_url("identity"))
@@ -293,14 +293,14 @@ def signed_tokens(shop: Shop) -> dict[str, str]:
     key = asyncio.run(signing_key())
     changes: dict[str, dict[str, Any]] = {
         "expired": {"exp": int(time.time()) - 10},  # 5 s of leeway
-        "for ever": {"exp": None},
-        "until a word": {"exp": "tomorrow"},
-        "until infinity": {"exp": float("inf")},
-        "from elsewhere": {"iss": "elsewhere"},
-        "for elsewhere": {"aud": "elsewhere"},
-        "nobody's": {"sub": None},
-        "a list's": {"sub": ["a"]},
-        "nothing's": {"sub": ""},
+        "without expiry": {"exp": None},
+        "with a word as expiry": {"exp": "tomorrow"},
+        "with infinity as expiry": {"exp": float("inf")},
+        "from another issuer": {"iss": "elsewhere"},
+        "for another audience": {"aud": "elsewhere"},
+        "without a principal": {"sub": None},
+        "with a list as principal": {"sub": ["a"]},
+        "with an empty principal": {"sub": ""},
     }
 
     def signed(claims: dict[str, Any]) -> str:
@@ -310,7 +310,7 @@ def signed_tokens(shop: Shop) -> dict[str, str]:
     return {wrong: signed({**CLAIMS, **change}) for wrong, change in changes.items()}
 
 
-def test_a_bad_token_opens_nothing(shop, admin) -> None:
+def test_an_invalid_token_is_refused_everywhere(shop, admin) -> None:
     guarded = [route for route in routes(shop.place.address) if route not in OPEN]
     assert len(guarded) > 15
     tokens = {**bad_tokens(admin.http), **signed_tokens(shop)}
@@ -324,17 +324,17 @@ def test_a_bad_token_opens_nothing(shop, admin) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer"}, {"Authorization": "Basic YTpi"}])
-def test_without_a_token_nothing_opens(shop, headers: dict[str, str]) -> None:
+def test_a_missing_token_is_refused_everywhere(shop, headers: dict[str, str]) -> None:
     with httpx2.Client(base_url=shop.place.address, timeout=15, trust_env=False) as http:
         for route in routes(shop.place.address):
             if route not in OPEN:
                 assert refusal(send(http, route, json=BODIES.get(route), headers=headers)) == (401, "token-required")
 
 
-# --- what belongs to others ----------------------------------------------------------------------
+# --- data of other principals --------------------------------------------------------------------
 
 
-def test_anothers_order_does_not_exist(new_shopper: Callable[[], Any], admin) -> None:
+def test_the_order_of_another_principal_is_not_found(new_shopper: Callable[[], Any], admin) -> None:
     owner, other = new_shopper(), new_shopper()
     id = owner.buy(admin.product(stock=1))
     owner.waits_for(id, "CONFIRMED")
@@ -349,7 +349,7 @@ def test_anothers_order_does_not_exist(new_shopper: Callable[[], Any], admin) ->
 
 
 @pytest.mark.usefixtures("kept")
-def test_a_shopper_is_no_manager(shop, shopper) -> None:
+def test_a_guest_may_not_use_the_routes_of_the_back_office(shop, shopper) -> None:
     managers = [route for route in routes(shop.place.address) if "/admin/" in route]
     managers += [route for route in BODIES if "/catalog/" in route]
     managers += ["DELETE /api/catalog/products/{sku}", "POST /api/catalog/products/{sku}/restore"]
@@ -357,7 +357,7 @@ def test_a_shopper_is_no_manager(shop, shopper) -> None:
         assert refusal(send(shopper.http, route, json=BODIES.get(route))) == (403, "scope-required")
 
 
-def test_only_a_guests_cart_can_be_taken_over(new_shopper: Callable[[], Any], admin) -> None:
+def test_only_the_cart_of_a_guest_can_be_merged(new_shopper: Callable[[], Any], admin) -> None:
     owner, thief = admin, new_shopper()
     token = owner.http.headers["Authorization"].removeprefix("Bearer ")
     for stolen in (token, token[:-5], "x", thief.http.headers["Authorization"].removeprefix("Bearer ")):

@@ -1,4 +1,4 @@
-"""What a shopper meets, on the running shop: each answer of POST /orders, each payment method, cancel and refund."""
+"""Tests of checkout on a running shop: each answer of POST /orders, each payment method, cancel and refund."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +41,7 @@ def test_a_cart_changed_after_the_order_is_kept(shopper, admin) -> None:
     assert {"sku": later, "quantity": 1} in shopper.http.get("/api/cart").json()["items"]
 
 
-def test_a_stream_tells_each_step_and_closes(shopper, admin) -> None:
+def test_a_stream_reports_each_step_and_closes(shopper, admin) -> None:
     id = shopper.buy(admin.product(stock=1))
 
     with shopper.http.stream("GET", f"/api/orders/{id}/events") as stream:
@@ -54,14 +54,14 @@ def test_a_stream_tells_each_step_and_closes(shopper, admin) -> None:
 
 
 @pytest.mark.parametrize("key", [None, "", "x" * 256, "two words"])
-def test_without_a_good_key(shopper, admin, key: str | None) -> None:
+def test_a_missing_or_invalid_idempotency_key(shopper, admin, key: str | None) -> None:
     shopper.put(admin.product(stock=1))
     headers = {} if key is None else {"Idempotency-Key": key}
     answer = shopper.http.post("/api/orders", json=shopper.body(), headers=headers)
     assert slug(answer) == (400, "idempotency-key-required")
 
 
-def test_the_same_key_and_body_after_the_cart_is_gone(shopper, admin) -> None:
+def test_the_same_key_and_body_after_the_cart_was_emptied(shopper, admin) -> None:
     shopper.put(admin.product(stock=1))
     first = shopper.order(key="k")
     shopper.waits_for(first.json()["id"], "CONFIRMED")
@@ -79,7 +79,7 @@ def test_the_same_key_with_another_body(shopper, admin) -> None:
     assert slug(shopper.order("tok_declined", key="k")) == (422, "key-reused")
 
 
-def test_fifty_callers_with_one_key_make_one_order(shopper, admin) -> None:
+def test_fifty_parallel_requests_with_one_key_place_one_order(shopper, admin) -> None:
     sku = admin.product(stock=100)
     shopper.put(sku)
 
@@ -92,7 +92,7 @@ def test_fifty_callers_with_one_key_make_one_order(shopper, admin) -> None:
     assert admin.available(sku) == 99
 
 
-def test_a_price_that_changed_meanwhile(shopper, admin) -> None:
+def test_a_price_that_changed_after_the_cart_was_filled(shopper, admin) -> None:
     sku = admin.product(stock=1, amount=500)
     shopper.put(sku)
     admin.set_price(sku, 700)
@@ -205,7 +205,7 @@ def test_a_forged_webhook_is_refused(shop) -> None:
 # --- stock ---------------------------------------------------------------------------------------
 
 
-def test_sold_out_while_ordering(shopper, admin) -> None:
+def test_an_order_for_more_than_the_stock_is_rejected(shopper, admin) -> None:
     sku = admin.product(stock=1)
     id = shopper.buy(sku, 2)
     assert shopper.waits_for(id) == "REJECTED"
@@ -213,7 +213,7 @@ def test_sold_out_while_ordering(shopper, admin) -> None:
     assert admin.available(sku) == 1
 
 
-def test_two_shoppers_and_one_unit(new_shopper: Callable[[], Any], admin) -> None:
+def test_of_two_orders_for_the_last_unit_one_is_confirmed(new_shopper: Callable[[], Any], admin) -> None:
     sku = admin.product(stock=1)
     shoppers = [new_shopper(), new_shopper()]
     for each in shoppers:
@@ -256,7 +256,7 @@ def test_cancel_of_a_confirmed_order_refunds_it_once(shopper, admin, provider) -
 
 
 @pytest.mark.parametrize(("stock", "method"), [(0, "tok_visa"), (1, "tok_declined")])
-def test_what_failed_cannot_be_cancelled(shopper, admin, stock: int, method: str) -> None:
+def test_a_failed_order_cannot_be_cancelled(shopper, admin, stock: int, method: str) -> None:
     id = shopper.buy(admin.product(stock=stock), method=method)
     shopper.waits_for(id)
     assert slug(shopper.http.post(f"/api/orders/{id}/cancel")) == (409, "not-cancellable")
@@ -290,5 +290,5 @@ def test_an_order_that_stays_open_expires(shop, shopper, admin, provider) -> Non
         shop.start("order")
 
 
-def test_after_all_that_everything_agrees(audit: Callable[..., None]) -> None:
+def test_after_these_tests_the_audit_passes(audit: Callable[..., None]) -> None:
     audit()

@@ -1,4 +1,4 @@
-"""Each service against its own OpenAPI document: what it answers, to good requests and to bad ones, is what it says."""
+"""Tests of each service against its OpenAPI document: answers to valid and invalid requests conform to it."""
 
 import threading
 import time
@@ -37,10 +37,10 @@ few = settings(max_examples=15, deadline=None, derandomize=True, database=None, 
 
 
 def conforms(document: str, base_url: str, *, token: str = "", without: str = "$^") -> list[str]:
-    """Sends good and bad requests to each operation, apart from the paths that `without` matches."""
+    """Sends valid and invalid requests to each operation, except on paths that match `without`."""
     headers = {"Authorization": token} if token else {}
     schema = schemathesis.openapi.from_url(document).exclude(path_regex=without)
-    schema.config.checks.negative_data_rejection.expected_statuses = ["4xx"]  # with 413 and 414
+    schema.config.checks.negative_data_rejection.expected_statuses = ["4xx"]  # includes 413 and 414
     operations = [found.ok() for found in schema.get_all_operations()]
     for operation in operations:
         for mode in GOOD_AND_BAD if operation.body or any(operation.iter_parameters()) else GOOD_AND_BAD[:1]:
@@ -55,14 +55,14 @@ def conforms(document: str, base_url: str, *, token: str = "", without: str = "$
 
 
 @pytest.mark.parametrize("service", ["catalog", "cart", "orders", "payments", "identity"])
-def test_a_service_answers_as_it_says(shop, admin, service: str) -> None:
+def test_a_service_conforms_to_its_openapi_document(shop, admin, service: str) -> None:
     token = admin.http.headers["Authorization"]
     address = shop.place.address
     assert conforms(f"{address}/api/{service}/openapi.json", address, token=token)
 
 
-def test_head_answers_wherever_get_does(shop, admin) -> None:
-    """With the same status and headers; each id is one that is there, or none is."""
+def test_head_works_wherever_get_does(shop, admin) -> None:
+    """HEAD has the same status and headers as GET, for paths of existing objects."""
     sku = admin.product(stock=1)
     id = admin.buy(sku)
     asked = ["/", "/api/docs", f"/api/orders/{id}/events"]
@@ -81,7 +81,7 @@ def test_head_answers_wherever_get_does(shop, admin) -> None:
 
 @pytest.fixture
 def own_provider(tmp_path: Path) -> Iterator[str]:
-    """A provider apart from the shop's, whose ledger the auditor reads."""
+    """A second sandbox provider, because the audit reads the ledger of the shop's."""
     (port,) = free_ports(1)
     app = create(
         Settings(
@@ -100,5 +100,5 @@ def own_provider(tmp_path: Path) -> Iterator[str]:
     thread.join()
 
 
-def test_the_provider_answers_as_it_says(own_provider: str) -> None:
+def test_the_sandbox_provider_conforms_to_its_openapi_document(own_provider: str) -> None:
     assert conforms(f"{own_provider}/openapi.json", own_provider, without="^/sandbox/faults$")

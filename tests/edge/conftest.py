@@ -1,4 +1,4 @@
-"""A real nginx over the project's own configuration, in front of upstreams that tell what they were asked."""
+"""Fixtures: a real nginx with the project's configuration, in front of upstreams that report their requests."""
 
 import asyncio
 import contextlib
@@ -23,9 +23,11 @@ SERVICES = ("catalog", "cart", "order", "payment", "identity")
 
 @dataclass
 class Upstream:
-    """Answers every request with what it saw; `/…/events` is a stream, `?status=`, `?wait=` and `?headers=` steer it.
+    """Answers each request with a description of it; `/…/events` is a stream.
 
-    `delay`, in seconds, is how long an answer takes without `?wait=`.
+    `?status=`, `?wait=` and `?headers=` control the answer.
+
+    `delay` is the time in seconds before an answer without `?wait=`.
     """
 
     name: str
@@ -60,7 +62,7 @@ class Upstream:
 
 @dataclass
 class Edge:
-    """`client` talks to nginx at `port`."""
+    """A running nginx at `port`, and a client of it."""
 
     port: int
     client: httpx2.AsyncClient
@@ -68,7 +70,7 @@ class Edge:
 
 
 def render(template: Path, values: Mapping[str, str]) -> str:
-    """Fills in what the template asks for; KeyError names a variable that has no value."""
+    """Replaces the variables in the template. Raises KeyError with the name of a variable without a value."""
     return re.sub(r"\$\{([A-Z_]+)\}", lambda found: values[found[1]], template.read_text())
 
 
@@ -79,7 +81,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def run_folder() -> Iterator[Path]:
-    """A folder that nginx may use even when root starts the tests."""
+    """A folder that nginx may use even if root runs the tests."""
     folder = Path(tempfile.mkdtemp(prefix="edge-"))
     (folder / "tmp").mkdir()
     for part in ("pages", "balancing"):
@@ -136,7 +138,7 @@ async def nginx(folder: Path, upstreams: dict[str, Upstream], settings: Mapping[
     try:
         async with asyncio.timeout(10):
             while not await _listens(port):
-                assert process.returncode is None, "nginx has stopped; its words are above"
+                assert process.returncode is None, "nginx has stopped; its errors are above"
                 await asyncio.sleep(0.02)
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=15, trust_env=False) as client:
             yield Edge(port, client, upstreams)

@@ -1,4 +1,4 @@
-"""How requests are shared among a service's servers: what each LB_POLICY means, and who the client is."""
+"""Tests of load balancing: the distribution of requests under each LB_POLICY, and the address of the client."""
 
 import asyncio
 from collections import Counter
@@ -28,7 +28,7 @@ def settings(policy: str, replicas: dict[str, Upstream], trusted: str = "") -> d
 
 
 async def ask(client: httpx2.AsyncClient, headers: dict[str, str] | None = None) -> str:
-    """The name of the replica that answered."""
+    """Sends a request, and returns the name of the replica that answered."""
     return str((await client.get("/api/catalog/products", headers=headers)).json()["service"])
 
 
@@ -44,18 +44,18 @@ async def test_round_robin_gives_each_server_its_turn(run_folder: Path, replicas
 
 
 @pytest.mark.parametrize(("policy", "expected"), [("round-robin", range(15, 26)), ("least-connections", range(1, 11))])
-async def test_a_slow_server_gets_fewer_under_least_connections_alone(
+async def test_a_slow_server_gets_fewer_requests_only_under_least_connections(
     run_folder: Path, replicas: dict[str, Upstream], policy: str, expected: range
 ) -> None:
     replicas["catalog-2"].delay = 0.3
     answered: Counter[str] = Counter()
 
-    async def caller(edge: Edge) -> None:
+    async def client(edge: Edge) -> None:
         for _ in range(10):
             answered[await ask(edge.client)] += 1
 
     async with nginx(run_folder, {}, settings(policy, replicas)) as edge:
-        await asyncio.gather(*[caller(edge) for _ in range(6)])
+        await asyncio.gather(*[client(edge) for _ in range(6)])
     assert answered.total() == 60
     assert answered["catalog-2"] in expected
 
@@ -67,10 +67,10 @@ async def test_source_ip_hash_keeps_a_client_with_a_server(run_folder: Path, rep
             async with from_address(edge, f"127.0.0.{last}") as client:
                 chosen.append({await ask(client) for _ in range(5)})
     assert {len(servers) for servers in chosen} == {1}
-    assert set.union(*chosen) == set(replicas), "neighbours may differ"
+    assert set.union(*chosen) == set(replicas), "clients with similar addresses may use different servers"
 
 
-async def test_source_ip_hash_passes_over_a_dead_server(run_folder: Path, replicas: dict[str, Upstream]) -> None:
+async def test_source_ip_hash_skips_a_dead_server(run_folder: Path, replicas: dict[str, Upstream]) -> None:
     del replicas["catalog-1"], replicas["catalog-2"]
     values = settings("source-ip-hash", replicas)
     values["CATALOG_SERVERS"] += " server 127.0.0.1:1;"
@@ -80,7 +80,9 @@ async def test_source_ip_hash_passes_over_a_dead_server(run_folder: Path, replic
                 assert await ask(client) == "catalog-3"
 
 
-async def test_the_client_is_whom_a_trusted_proxy_saw(run_folder: Path, replicas: dict[str, Upstream]) -> None:
+async def test_a_trusted_proxy_determines_the_address_of_the_client(
+    run_folder: Path, replicas: dict[str, Upstream]
+) -> None:
     async with nginx(run_folder, {}, settings("source-ip-hash", replicas, "set_real_ip_from 127.0.0.1;")) as edge:
         claimed = {"X-Forwarded-For": "6.6.6.6, 192.0.2.7"}
         told = (await edge.client.get("/api/catalog/products", headers=claimed)).json()["headers"]

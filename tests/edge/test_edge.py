@@ -1,4 +1,4 @@
-"""The edge as callers see it: routes, its own errors, streams, dead and slow services."""
+"""Tests of the edge from the client's side: routes, its own errors, streams, dead and slow services."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ def problem(answer: httpx2.Response) -> tuple[int, str]:
 
 
 async def raw(edge: Edge, request: bytes) -> httpx2.Response:
-    """What nginx answers to bytes that no client library would send."""
+    """Sends bytes that no client library would send, and returns the answer of nginx."""
     reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
     writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
@@ -52,7 +52,7 @@ async def test_each_path_reaches_its_service_unchanged(edge: Edge, target: str, 
     assert (seen["service"], seen["target"]) == (service, target)
 
 
-async def test_the_pages_are_there(edge: Edge) -> None:
+async def test_the_edge_serves_its_pages(edge: Edge) -> None:
     docs = await edge.client.get("/api/docs")
     assert docs.headers["Content-Type"] == "text/html"
     assert "Server" not in docs.headers or "/" not in docs.headers["Server"]
@@ -61,7 +61,7 @@ async def test_the_pages_are_there(edge: Edge) -> None:
     assert "/api/docs" in (await edge.client.get("/")).text
 
 
-async def test_what_services_are_told(edge: Edge) -> None:
+async def test_services_get_the_clients_address_and_a_request_id(edge: Edge) -> None:
     claimed = {"X-Forwarded-For": "1.2.3.4", "Forwarded": "for=1.2.3.4", "X-Request-Id": "my-id.1"}
     answer = await edge.client.get("/api/cart", headers=claimed)
     told = answer.json()["headers"]
@@ -74,7 +74,7 @@ async def test_what_services_are_told(edge: Edge) -> None:
 @pytest.mark.parametrize(
     ("asked", "told"), [("", "3500"), ("800", "800"), ("2999", "2999"), ("3600", "3500"), ("0", "3500"), ("1s", "3500")]
 )
-async def test_services_are_told_how_long_the_caller_waits(edge: Edge, asked: str, told: str) -> None:
+async def test_services_get_the_timeout_of_the_client(edge: Edge, asked: str, told: str) -> None:
     answer = await edge.client.get("/api/cart", headers={"X-Request-Timeout-Ms": asked} if asked else {})
     assert answer.json()["headers"]["x-request-timeout-ms"] == told
 
@@ -87,7 +87,7 @@ async def test_the_edge_gives_a_request_id(edge: Edge, claimed: dict[str, str]) 
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 422, 500, 502, 503, 504])
-async def test_a_services_own_errors_pass_untouched(edge: Edge, status: int) -> None:
+async def test_the_errors_of_a_service_pass_unchanged(edge: Edge, status: int) -> None:
     answer = await edge.client.get(f"/api/orders/1?status={status}")
     assert (answer.status_code, answer.json()["service"]) == (status, "order")
 
@@ -96,22 +96,20 @@ async def test_a_services_own_errors_pass_untouched(edge: Edge, status: int) -> 
     ("status", "own", "seen"),
     [(503, "30", ["30"]), (429, "7", ["7"]), (503, "1", ["1"]), (503, None, ["1"]), (429, None, []), (200, None, [])],
 )
-async def test_a_services_own_retry_after_stands_alone(
-    edge: Edge, status: int, own: str | None, seen: list[str]
-) -> None:
+async def test_the_retry_after_of_a_service_is_kept(edge: Edge, status: int, own: str | None, seen: list[str]) -> None:
     headers = json.dumps({"Retry-After": own} if own else {})
     answer = await edge.client.get("/api/orders", params={"status": status, "headers": headers})
     assert answer.headers.get_list("Retry-After") == seen
 
 
-async def test_a_services_own_allow_stands_alone(edge: Edge) -> None:
+async def test_the_allow_of_a_service_is_kept(edge: Edge) -> None:
     headers = json.dumps({"Allow": "GET, HEAD, POST"})
     answer = await edge.client.delete("/api/orders", params={"status": 405, "headers": headers})
     assert answer.headers.get_list("Allow") == ["GET, HEAD, POST"]
 
 
-async def test_no_header_comes_twice(edge: Edge) -> None:
-    """Whatever the edge adds, the service may have said already."""
+async def test_no_header_is_sent_twice(edge: Edge) -> None:
+    """The service may already send the headers that the edge adds."""
     added = {"X-Request-Id": "x", "Retry-After": "2", "X-Content-Type-Options": "nosniff", "Allow": "GET"}
     for status in (200, 405, 429, 503):
         params = {"status": status, "headers": json.dumps(added)}
@@ -124,12 +122,12 @@ async def test_head_is_get_without_the_body(edge: Edge, target: str) -> None:
     get, head = await edge.client.get(target), await edge.client.head(target)
     assert (head.status_code, head.content) == (get.status_code, b"")
     assert head.headers["Content-Type"] == get.headers["Content-Type"]
-    if target in ("/", "/api/docs", "/nothing"):  # the upstreams tell of each request
+    if target in ("/", "/api/docs", "/nothing"):  # the upstreams describe each request
         assert head.headers["Content-Length"] == get.headers["Content-Length"]
 
 
 @pytest.mark.parametrize("target", ["/nothing", "/api", "/api/psp", "/health/live", "/metrics", "/problem"])
-async def test_what_is_not_served_is_404(edge: Edge, target: str) -> None:
+async def test_unknown_paths_are_404(edge: Edge, target: str) -> None:
     assert problem(await edge.client.get(target)) == (404, "not-found")
 
 
@@ -172,7 +170,7 @@ async def test_malformed_http(edge: Edge, request_: bytes, expected: tuple[int, 
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_dead_service_is_503_and_the_others_live(
+async def test_a_dead_service_is_503_and_the_others_answer(
     run_folder: Path, upstreams: dict[str, Upstream], method: str
 ) -> None:
     dead = {"ORDER_SERVERS": f"server 127.0.0.1:{free_port()};"}
@@ -184,14 +182,14 @@ async def test_a_dead_service_is_503_and_the_others_live(
         assert (await edge.client.get("/api/cart")).status_code == 200
 
 
-async def test_an_unreachable_server_is_passed_over(run_folder: Path, upstreams: dict[str, Upstream]) -> None:
+async def test_an_unreachable_server_is_skipped(run_folder: Path, upstreams: dict[str, Upstream]) -> None:
     two = f"server 127.0.0.1:{free_port()}; server 127.0.0.1:{upstreams['cart'].port};"
     async with nginx(run_folder, upstreams, {"CART_SERVERS": two}) as edge:
         answers = [await edge.client.get("/api/cart") for _ in range(6)]
     assert {answer.status_code for answer in answers} == {200}
 
 
-async def test_a_slow_service_is_504_but_a_silent_stream_lives_on(edge: Edge) -> None:
+async def test_a_slow_service_is_504_but_a_silent_stream_stays_open(edge: Edge) -> None:
     async with edge.client.stream("GET", "/api/orders/1/events") as stream:
         events = stream.aiter_raw()
         assert await asyncio.wait_for(anext(events), 2) == b"id: 1\n\n"

@@ -1,4 +1,4 @@
-"""A flow of orders against the shop of this session."""
+"""Fixtures: shoppers who order from this session's shop while a test causes faults."""
 
 import os
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from shopctl.shop import Shop
 collect_ignore = [] if os.environ.get("RUNTIME") == "compose" else ["test_containers.py"]
 
 TALLIES: dict[str, str] = {}
-"""By the name of the test, how its orders ended."""
+"""The final states of each test's orders, by the name of the test."""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -25,13 +25,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def flows() -> list[Flow]:
-    """Those that the test has started."""
+    """The flows that the test has started."""
     return []
 
 
 @pytest.fixture
 def flow(shop: Shop, admin: Admin, tmp_path: Path, flows: list[Flow]) -> Callable[..., AbstractContextManager[Flow]]:
-    """`with flow() as orders:` runs shoppers; one of their products sells out."""
+    """`with flow() as orders:` runs shoppers inside the block; one of their products sells out."""
 
     def start(**options: Any) -> AbstractContextManager[Flow]:
         *skus, scarce = (admin.product(stock=stock, amount=AMOUNT) for stock in (*[100_000] * 6, 3))
@@ -43,7 +43,7 @@ def flow(shop: Shop, admin: Admin, tmp_path: Path, flows: list[Flow]) -> Callabl
 
 @pytest.fixture
 def audit(audit: Callable[..., None], flows: list[Flow], request: pytest.FixtureRequest) -> Callable[..., None]:
-    """The audit; then most orders of the test's flows must have been paid."""
+    """The audit, followed by a check that at least half of the orders in the test's flows were paid."""
 
     def run(*arguments: str) -> None:
         audit(*arguments)

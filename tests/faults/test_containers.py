@@ -1,4 +1,4 @@
-"""What only containers suffer: frozen, cut off from the network, all killed at once. Collected with RUNTIME=compose."""
+"""Faults that only containers can have: frozen, disconnected, all killed at once. Collected if RUNTIME=compose."""
 
 import subprocess
 import time
@@ -27,7 +27,7 @@ def test_a_container_is_cut_off_for_five_seconds(shop, flow, audit, name: str) -
 
 
 def test_everything_is_killed_at_once(shop, flow, audit) -> None:
-    """As when the machine loses its power; then the same command starts it again."""
+    """This is like a power failure of the machine, after which `up` starts the shop again."""
     with flow() as orders:
         docker("kill", *(id for name in shop.names for id in shop.containers(name)))
         shop.up()

@@ -1,4 +1,4 @@
-"""Parts of the shop die, stall and lie under a flow of orders; afterwards everything agrees."""
+"""Tests that kill, stop and disturb parts of the shop while shoppers order; afterwards the audit passes."""
 
 import asyncio
 import time
@@ -57,7 +57,7 @@ def test_postgresql_is_killed(shop, flow, audit) -> None:
     audit("--attempts", str(orders.attempts))
 
 
-def test_redis_stops(shop, flow, audit) -> None:
+def test_valkey_stops(shop, flow, audit) -> None:
     with flow() as orders:
         shop.stop("valkey")
         time.sleep(3)
@@ -74,7 +74,7 @@ def test_the_provider_fails(shop, flow, audit, provider, fault: dict[str, Any]) 
     audit("--attempts", str(orders.attempts))
 
 
-def test_every_message_comes_twice(shop, flow, audit) -> None:
+def test_every_message_is_delivered_twice(shop, flow, audit) -> None:
     began = datetime.now(UTC) - timedelta(seconds=1)
     with flow() as orders:
         for _ in range(3):
@@ -84,11 +84,11 @@ def test_every_message_comes_twice(shop, flow, audit) -> None:
     before = archived(shop)
     replay(shop, began)
     audit("--attempts", str(orders.attempts))
-    assert archived(shop) == before  # not even an answer was given twice
+    assert archived(shop) == before  # no reply was sent twice
 
 
 def archived(shop: Shop) -> dict[str, int]:
-    """How many messages each service has ever published."""
+    """Returns the number of messages that each service has published so far."""
 
     async def count(service: str) -> int:
         connection = await asyncpg.connect(shop.place.database_url("auditor", service))
@@ -101,13 +101,13 @@ def archived(shop: Shop) -> dict[str, int]:
 
 
 def replay(shop: Shop, since: datetime) -> None:
-    """Publishes all that was published since then once more, under the same ids."""
+    """Publishes all messages since then again, under the same IDs."""
     for service in ("catalog", "order", "payment"):
         database, broker = shop.place.database_url("auditor", service), shop.place.broker_url(service)
         asyncio.run(archive.replay(service, database, broker, since, consumers(shop.place.root)))
 
 
-def test_undo_comes_before_do_at_catalog(shop, shopper, admin, audit) -> None:
+def test_undo_arrives_before_do_at_catalog(shop, shopper, admin, audit) -> None:
     sku = admin.product(stock=5)
     with reversed_queue(shop, "catalog", messages=2):
         id = shopper.buy(sku, 2)
@@ -118,7 +118,7 @@ def test_undo_comes_before_do_at_catalog(shop, shopper, admin, audit) -> None:
     assert admin.available(sku) == 5
 
 
-def test_undo_comes_before_do_at_payment(shop, shopper, admin, audit, provider) -> None:
+def test_undo_arrives_before_do_at_payment(shop, shopper, admin, audit, provider) -> None:
     sku = admin.product(stock=5)
     with reversed_queue(shop, "payment", messages=2):
         id = shopper.buy(sku, 2)
@@ -133,7 +133,7 @@ def test_undo_comes_before_do_at_payment(shop, shopper, admin, audit, provider) 
 
 @contextmanager
 def reversed_queue(shop: Shop, service: str, *, messages: int) -> Iterator[None]:
-    """Holds a service's messages back, and delivers them in the opposite order."""
+    """Holds back a service's messages during the block, then delivers them in reverse order."""
     url = shop.place.broker_url("operator")
     set_consuming(shop, service, False)
     try:
@@ -144,7 +144,7 @@ def reversed_queue(shop: Shop, service: str, *, messages: int) -> Iterator[None]
 
 
 def set_consuming(shop: Shop, service: str, on: bool) -> None:
-    """Restarts a service as API alone, or as API and worker."""
+    """Restarts a service as API only, or as API and worker."""
     shop.stop(service)
     shop.start(service, ROLE="all" if on else "api")
 

@@ -1,4 +1,4 @@
-"""The broker loses a binding, then a queue with what is in it; without anybody's help everything agrees again."""
+"""Tests that remove a binding or a queue with its messages; afterwards everything agrees without intervention."""
 
 import asyncio
 import os
@@ -17,8 +17,8 @@ from shopctl.status import Backlog, look_into
 pytestmark = pytest.mark.timeout(240)
 
 
-def test_one_of_two_bindings_is_lost_for_a_while(shop, flow, audit) -> None:
-    """What goes to the other queue must not look as if it had reached both."""
+def test_one_of_two_bindings_is_missing_for_a_while(shop, flow, audit) -> None:
+    """A message that reached only the other queue must not count as delivered to both."""
     with flow() as orders:
         asyncio.run(rebind(shop, "unbind", "catalog", "order.confirmed.v1"))
         time.sleep(10)
@@ -26,7 +26,7 @@ def test_one_of_two_bindings_is_lost_for_a_while(shop, flow, audit) -> None:
     audit("--attempts", str(orders.attempts))
 
 
-def test_queues_are_deleted_with_what_is_in_them(shop, flow, audit) -> None:
+def test_queues_are_deleted_with_their_messages(shop, flow, audit) -> None:
     with flow() as orders:
         for queue in ("catalog", "order"):
             rabbitmqctl(shop, "delete_queue", "--vhost", "quayside", queue)
@@ -43,25 +43,25 @@ async def rebind(shop: Shop, way: str, queue: str, key: str) -> None:
 
 
 def look(shop: Shop) -> Backlog:
-    """As `make status` does."""
+    """Reads the backlog as `make status` does."""
     return asyncio.run(look_into(shop.place))
 
 
 def definitions(shop: Shop) -> str:
-    """Where the broker finds its own definitions."""
+    """Returns the path of the broker's definitions, as the broker sees it."""
     if isinstance(shop, NativeShop):
         return str(shop.place.data / "rabbitmq" / "definitions.json")
     return "/etc/rabbitmq/definitions.json"
 
 
 def rabbitmqctl(shop: Shop, *arguments: str) -> None:
-    """The broker's own tool, where the broker runs."""
+    """Runs rabbitmqctl where the broker runs."""
     if isinstance(shop, NativeShop):
         server = shop.servers["rabbitmq"]
         assert isinstance(server, RabbitMQ)
         command = server.command()
         argv = [rabbitmq_program("rabbitmqctl"), "--node", "rabbit@localhost", *arguments]
-        environment = {**command.env, "RABBITMQ_DIST_PORT": ""}  # the broker has that port
+        environment = {**command.env, "RABBITMQ_DIST_PORT": ""}  # the broker already uses that port
         options = {"env": environment, "cwd": command.cwd, "user": command.user, "group": command.user}
     else:
         (container,) = shop.containers("rabbitmq")

@@ -1,4 +1,4 @@
-"""The fixtures give real stores: fresh databases, an empty Valkey, a broker with its rights and ladder."""
+"""Tests of the fixtures: new databases, an empty Valkey, a broker with permissions and retry ladder."""
 
 import time
 from collections.abc import Callable
@@ -36,7 +36,7 @@ async def test_queues_are_empty_at_the_start_of_each_test(rabbitmq: Broker, roun
         await exchange.publish(aio_pika.Message(str(round).encode()), routing_key="payment.charge.v1")
 
 
-async def test_the_ladder_brings_a_message_back_to_the_queue_of_its_service(rabbitmq: Broker) -> None:
+async def test_the_retry_ladder_returns_a_message_to_the_queue_of_its_service(rabbitmq: Broker) -> None:
     async with await aio_pika.connect(rabbitmq.url("order")) as connection:
         channel = await connection.channel(on_return_raises=True)
         failed = await channel.get_exchange("order.failed")
@@ -50,7 +50,7 @@ async def test_the_ladder_brings_a_message_back_to_the_queue_of_its_service(rabb
     assert time.monotonic() - began >= 4.9
 
 
-async def test_a_dead_letter_lands_with_the_service_it_belongs_to(rabbitmq: Broker) -> None:
+async def test_a_dead_letter_goes_to_the_queue_of_its_service(rabbitmq: Broker) -> None:
     async with await aio_pika.connect(rabbitmq.url("cart")) as connection:
         channel = await connection.channel(on_return_raises=True)
         await (await channel.get_exchange("cart.failed")).publish(aio_pika.Message(b"?"), routing_key="dead")

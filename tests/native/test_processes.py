@@ -1,4 +1,4 @@
-"""A process is found again by its pid file, never mistaken for another, and stopped with all it started."""
+"""Tests of processes: found by their pid file, never confused with another, stopped with their children."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ def python(code: str, cwd: Path) -> Command:
 
 @dataclass(frozen=True)
 class Failing:
-    """A server that says why it cannot start."""
+    """A server that exits with a reason while it starts."""
 
     cwd: Path
     name: str = "failing"
@@ -40,7 +40,7 @@ class Failing:
         return False
 
 
-def test_a_process_is_found_by_its_pid_file_in_a_session_of_its_own(tmp_path: Path) -> None:
+def test_a_process_has_its_own_session_and_is_found_by_its_pid_file(tmp_path: Path) -> None:
     process = spawn(python("import time; time.sleep(60)", tmp_path), tmp_path / "log")
     process.save(tmp_path / "pid")
     assert Process.load(tmp_path / "pid") == process
@@ -56,7 +56,7 @@ def test_a_recycled_pid_is_not_ours(tmp_path: Path) -> None:
     process.stop(signal.SIGTERM)
 
 
-def test_stop_ends_a_process_that_will_not_listen_and_its_children(tmp_path: Path) -> None:
+def test_stop_kills_a_process_that_ignores_sigterm_and_its_children(tmp_path: Path) -> None:
     process = spawn(python(DEAF, tmp_path), tmp_path / "log")
     deadline = time.monotonic() + 10
     while len(family := process.family()) < 2 and time.monotonic() < deadline:
@@ -66,13 +66,13 @@ def test_stop_ends_a_process_that_will_not_listen_and_its_children(tmp_path: Pat
     assert [pid for pid in family if Process.of(pid)] == []
 
 
-def test_a_server_that_ends_while_starting_tells_why(tmp_path: Path) -> None:
+def test_a_server_that_exits_while_starting_reports_the_reason(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"failing ended while starting\n.*no such configuration"):
         start(Failing(tmp_path), tmp_path / "log")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts servers as other users")
-def test_data_go_where_the_stores_users_get_when_the_clone_is_private(tmp_path: Path) -> None:
+def test_data_of_a_private_clone_are_where_the_users_of_the_stores_can_reach_them(tmp_path: Path) -> None:
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     found = reachable(private / "data")
@@ -88,7 +88,7 @@ def test_data_go_where_the_stores_users_get_when_the_clone_is_private(tmp_path: 
         shutil.rmtree(found)
 
 
-def test_a_copy_of_a_clone_does_not_get_at_the_other_s_data(tmp_path: Path) -> None:
+def test_a_copy_of_a_clone_has_its_own_data(tmp_path: Path) -> None:
     one, other = tmp_path / "ü", tmp_path / "ü copied"
     make_reachable(one / "data")
     shutil.copytree(one, other, symlinks=True)
@@ -102,7 +102,7 @@ def test_a_copy_of_a_clone_does_not_get_at_the_other_s_data(tmp_path: Path) -> N
             shutil.rmtree(each)
 
 
-def test_data_go_where_every_server_can_be_told_of(tmp_path: Path) -> None:
+def test_data_of_a_clone_with_an_unusual_path_are_elsewhere(tmp_path: Path) -> None:
     odd = tmp_path / 'quo"te $HOME ü'
     found = reachable(odd / "data")
     make_reachable(odd / "data")
@@ -114,7 +114,7 @@ def test_data_go_where_every_server_can_be_told_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts servers as other users")
-def test_a_strict_umask_keeps_no_server_from_its_data(strict_umask: None) -> None:
+def test_servers_reach_their_data_under_a_strict_umask(strict_umask: None) -> None:
     top = Path(tempfile.mkdtemp())
     top.chmod(0o711)
     try:
@@ -127,7 +127,7 @@ def test_a_strict_umask_keeps_no_server_from_its_data(strict_umask: None) -> Non
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts servers as other users")
-def test_data_that_were_shut_away_are_not_begun_anew(tmp_path: Path) -> None:
+def test_data_that_became_unreachable_are_not_replaced(tmp_path: Path) -> None:
     top = Path(tempfile.mkdtemp())
     top.chmod(0o711)
     try:

@@ -1,6 +1,6 @@
-"""With its own credentials a service can cause nothing at another's queue that its own messages could not.
+"""Tests of the broker's permissions: a service can affect the queue of another only through its own messages.
 
-Each attack is tried with each service's user against a real broker that holds the shop's definitions.
+Each attack is tried as each service's user, on a real broker with the shop's definitions.
 """
 
 import asyncio
@@ -33,18 +33,18 @@ DEFAULTS = ("", "amq.direct", "amq.topic", "amq.fanout", "amq.headers")
 
 
 def own(service: str) -> set[str]:
-    """The queues that hold a service's own failures."""
+    """Returns the queues of a service's failed messages."""
     return {queue for queue in QUEUES if queue.startswith(f"{service}.")}
 
 
 def rights(service: str) -> set[tuple[str, str]]:
-    """(queue, routing key) of the messages that the contracts let a service send."""
+    """Returns (queue, routing key) of each message that a service may send according to the contracts."""
     return {(taker, type) for type, c in CONTRACTS.items() if c["from"] == service for taker in c["to"]}
 
 
 @asynccontextmanager
 async def channel_of(connection: AbstractConnection) -> AsyncIterator[AbstractChannel]:
-    """A channel that the broker may close."""
+    """Opens a channel, which the broker may close."""
     channel = await connection.channel(on_return_raises=True)
     try:
         yield channel
@@ -54,7 +54,7 @@ async def channel_of(connection: AbstractConnection) -> AsyncIterator[AbstractCh
 
 
 async def publish(connection: AbstractConnection, exchange: str, key: str, **headers: Any) -> bool:
-    """Whether the broker took the message and some queue has it."""
+    """Publishes a message. Returns whether the broker accepted it and a queue stored it."""
     try:
         async with channel_of(connection) as channel:
             target = channel.default_exchange if not exchange else await channel.get_exchange(exchange, ensure=False)
@@ -67,7 +67,7 @@ async def publish(connection: AbstractConnection, exchange: str, key: str, **hea
 
 @asynccontextmanager
 async def watching(broker: Broker) -> AsyncIterator[Callable[[], Any]]:
-    """`await taken()` empties every queue and gives (queue, body) of what was in them."""
+    """Yields `taken`: `await taken()` empties every queue and returns (queue, body) of each message."""
     async with await aio_pika.connect(broker.url()) as connection:
         channel = await connection.channel()
 
@@ -83,8 +83,8 @@ async def watching(broker: Broker) -> AsyncIterator[Callable[[], Any]]:
 
 
 @pytest.mark.parametrize("service", CONSUMERS)
-async def test_a_service_publishes_its_own_messages_and_to_its_own_ladder(rabbitmq: Broker, service: str) -> None:
-    """Every exchange with every routing key that means something."""
+async def test_a_service_publishes_only_its_own_messages_and_to_its_own_ladder(rabbitmq: Broker, service: str) -> None:
+    """Tries every exchange with every routing key that has a meaning."""
     keys = (*TYPES, *QUEUES, *STEPS, "dead", "#")
     async with await aio_pika.connect(rabbitmq.url(service)) as connection, watching(rabbitmq) as taken:
         for exchange in (*EXCHANGES, *DEFAULTS):
@@ -99,8 +99,8 @@ async def test_a_service_publishes_its_own_messages_and_to_its_own_ladder(rabbit
 
 @pytest.mark.parametrize("header", ["CC", "BCC"])
 @pytest.mark.parametrize("service", CONSUMERS)
-async def test_further_routing_keys_reach_no_further_queue(rabbitmq: Broker, service: str, header: str) -> None:
-    """RabbitMQ routes by the keys in these headers too, and asks no topic permission for them."""
+async def test_routing_keys_in_headers_reach_no_other_queue(rabbitmq: Broker, service: str, header: str) -> None:
+    """RabbitMQ also routes by the keys in these headers, and checks no topic permission for them."""
     further = [*TYPES, *QUEUES, *STEPS, "dead"]
     allowed = {queue for queue, _ in rights(service)} | own(service)
     async with await aio_pika.connect(rabbitmq.url(service)) as connection, watching(rabbitmq) as taken:
@@ -110,7 +110,7 @@ async def test_further_routing_keys_reach_no_further_queue(rabbitmq: Broker, ser
         assert {queue for queue, _ in await taken()} <= allowed
 
 
-async def test_what_climbs_the_ladder_comes_back_to_its_own_queue_alone(rabbitmq: Broker) -> None:
+async def test_the_retry_ladder_returns_messages_only_to_their_own_queue(rabbitmq: Broker) -> None:
     everybody = list(CONSUMERS)
     async with watching(rabbitmq) as taken:
         for service in CONSUMERS:
@@ -121,7 +121,7 @@ async def test_what_climbs_the_ladder_comes_back_to_its_own_queue_alone(rabbitmq
 
 
 def attacks(victim: str) -> Iterator[tuple[str, Callable[[AbstractChannel], Any]]]:
-    """What a client may ask for besides publishing, against another service's queues and exchanges."""
+    """Yields the operations other than publishing that a client can try on another service's queues and exchanges."""
 
     async def queue(channel: AbstractChannel, name: str) -> Any:
         return await channel.get_queue(name, ensure=False)
@@ -182,7 +182,7 @@ def attacks(victim: str) -> Iterator[tuple[str, Callable[[AbstractChannel], Any]
 
 
 @pytest.mark.parametrize("service", CONSUMERS)
-async def test_a_service_may_neither_read_nor_change_what_is_another_s(rabbitmq: Broker, service: str) -> None:
+async def test_a_service_may_neither_read_nor_change_queues_of_another(rabbitmq: Broker, service: str) -> None:
     succeeded = []
     async with await aio_pika.connect(rabbitmq.url(service)) as connection:
         for victim in set(CONSUMERS) - {service}:
@@ -196,5 +196,5 @@ async def test_a_service_may_neither_read_nor_change_what_is_another_s(rabbitmq:
     assert succeeded == []
 
 
-async def test_the_ladders_are_there_for_each_service(rabbitmq: Broker) -> None:
+async def test_the_queues_of_every_retry_ladder_exist(rabbitmq: Broker) -> None:
     assert set(RETRIES) <= set(QUEUES)

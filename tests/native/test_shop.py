@@ -1,4 +1,4 @@
-"""`shopctl up` and `down` on this machine: harmless twice, clear about a taken port, and nothing left behind."""
+"""Tests of `shopctl up` and `down` on this machine: repeated calls, a taken port, interruption, cleanup."""
 
 import json
 import os
@@ -21,7 +21,7 @@ SHOPCTL = [sys.executable, "-c", "from shopctl.main import app; app()"]
 
 
 class Lab:
-    """A shop of its own beside any other, driven through the command line."""
+    """A separate shop, controlled through the command line."""
 
     def __init__(self, run: Path, offset: int) -> None:
         self.shop = NativeShop(Place(Path(__file__).parents[2], run, offset))
@@ -43,7 +43,7 @@ class Lab:
             return sum(category["products"] for category in json.load(answer)["items"])
 
     def leftovers(self) -> list[str]:
-        """Processes at home in this shop, and ports of its that somebody listens on."""
+        """Returns processes whose working directory is in this shop, and ports of the shop that are still in use."""
         homes = (str(self.shop.place.run), str(self.shop.place.data.resolve()))
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
@@ -65,7 +65,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     lab.shop.reset()
 
 
-def test_up_starts_everything_and_fills_the_shelves(lab: Lab) -> None:
+def test_up_starts_everything_and_loads_the_demo_catalog(lab: Lab) -> None:
     done = lab.shopctl("up")
     assert done.returncode == 0, done.stdout + done.stderr
     assert lab.shop.place.address in done.stdout
@@ -73,7 +73,7 @@ def test_up_starts_everything_and_fills_the_shelves(lab: Lab) -> None:
     assert lab.products() >= 200
 
 
-def test_status_gives_each_process_with_its_memory_to_scripts(lab: Lab) -> None:
+def test_status_reports_each_process_with_its_memory_as_json(lab: Lab) -> None:
     lab.up()
     done = lab.shopctl("status", "--json")
     rows = json.loads(done.stdout)["processes"]
@@ -112,7 +112,7 @@ def test_down_leaves_no_process_and_keeps_the_data(lab: Lab) -> None:
     assert lab.products() == products
 
 
-def test_a_taken_port_is_named_with_its_holder_and_nothing_starts(lab: Lab) -> None:
+def test_a_taken_port_is_reported_with_its_process_and_nothing_starts(lab: Lab) -> None:
     lab.shopctl("down")
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -138,7 +138,7 @@ def test_an_interrupted_up_stops_what_it_started(lab: Lab, number: signal.Signal
     starting.stdout.close()
 
 
-def test_two_calls_do_not_change_one_shop_at_once(lab: Lab) -> None:
+def test_two_commands_do_not_change_a_shop_at_the_same_time(lab: Lab) -> None:
     with lab.shop.place.exclusively():
         done = lab.shopctl("up")
     assert done.returncode == 1

@@ -1,5 +1,5 @@
-"""`make up` wherever a clone lies and whoever calls it: paths with spaces, root's strict umask, a proxy that knows no
-127.0.0.1, other programs' variables, a terminal without check marks; and once more after everything was moved."""
+"""Tests of `make up` in unusual surroundings: paths with spaces, a strict umask, a proxy that cannot reach 127.0.0.1,
+variables of other programs, an ASCII terminal, and a clone that was moved."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from shopctl.place import PORTS
 ROOT = Path(__file__).parents[2]
 PARTS = ("Makefile", "deploy", "libs", "requirements", "services", "tools")
 NOWHERE = "http://127.0.0.1:9"
-CALLER = {
+SURROUNDINGS = {
     **dict.fromkeys(("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"), NOWHERE),
     **{"ROLE": "worker", "ENVIRONMENT": "staging", "DATABASE_URL": "mysql://elsewhere", "CURRENCY": "USD"},
     **{"ADMIN_EMAIL": "me@elsewhere.example", "ADMIN_PASSWORD": "mine", "PGSSLMODE": "require", "PORT": "80"},
@@ -29,7 +29,7 @@ CALLER = {
 
 
 class Clone:
-    """A clone with its own state, made under umask 077 in a directory that the servers' users may pass."""
+    """A clone with its own state, created under umask 077 in a directory that the servers' users may traverse."""
 
     def __init__(self, parent: Path) -> None:
         self.root, self.run = parent / "the clone", parent / "its state" / "run"
@@ -47,7 +47,7 @@ class Clone:
         self.install()
 
     def install(self) -> None:
-        """What `make setup` does, with the packages of this test's own environment."""
+        """Does what `make setup` does, with the packages of this test's environment."""
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=self.root, check=True)
         (packages,) = (self.root / ".venv" / "lib").glob("python*/site-packages")
         sources = [str(each) for each in self.root.glob("*/*/src")]
@@ -61,7 +61,7 @@ class Clone:
         return self.call("make", *arguments)
 
     def agrees(self) -> None:
-        """Services are ready before they have reached the broker, and the audit waits for that."""
+        """Runs the audit, which waits until the services have reached the broker; they are ready before that."""
         done = self.call(".venv/bin/shopctl", "audit", "--wait", "60")
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -70,9 +70,9 @@ class Clone:
         return subprocess.run(
             command,
             cwd=self.root,
-            env={**os.environ, **CALLER, **ours},
+            env={**os.environ, **SURROUNDINGS, **ours},
             umask=0o077,
-            input="y\n",  # `make reset` asks
+            input="y\n",  # `make reset` asks for confirmation
             capture_output=True,
             text=True,
             timeout=110,
@@ -94,7 +94,7 @@ def clone() -> Iterator[Clone]:
     shutil.rmtree(parent)
 
 
-def test_the_shop_comes_up_and_agrees(clone: Clone) -> None:
+def test_the_shop_starts_and_the_audit_passes(clone: Clone) -> None:
     done = clone.make("up")
     assert done.returncode == 0, done.stdout + done.stderr
     assert clone.address in done.stdout
@@ -104,7 +104,7 @@ def test_the_shop_comes_up_and_agrees(clone: Clone) -> None:
     clone.agrees()
 
 
-def test_a_clone_that_was_moved_gets_a_new_environment_and_keeps_its_shop(clone: Clone) -> None:
+def test_a_moved_clone_gets_a_new_environment_and_keeps_its_shop(clone: Clone) -> None:
     assert "tools/setup.sh" not in clone.make("--dry-run", "up").stdout
     clone.make("down")
     clone.move(clone.root.parent)

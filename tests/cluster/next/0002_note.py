@@ -1,4 +1,4 @@
-"""What the next release adds: a column that this one neither reads nor writes."""
+"""The migration of the next release: adds a column that this release neither reads nor writes."""
 
 from alembic import op
 
