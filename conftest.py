@@ -15,8 +15,8 @@ SETTINGS = {
     *("EDGE_BIND", "EDGE_LISTEN", "LB_POLICY", "ORDER_TTL_SECONDS", "SWEEP_SECONDS"),
 }
 
-# Tests give services, stores and shopctl what they take from the environment; what the caller's holds is none of it.
-# Their files are read by servers that run as other users when root starts them.
+# Tests set the environment of services, stores and shopctl themselves, so variables of the caller must not reach them.
+# The umask lets servers read the files of tests: if root runs the tests, servers run as other users.
 for name in list(os.environ):
     if name.startswith(("PG", "SHOP_")) or name in SETTINGS:
         del os.environ[name]
@@ -24,7 +24,7 @@ os.umask(0o022)
 
 pytest_plugins = ["chassis.testing.fixtures"]
 
-# A test that is slow on a busy machine has not failed.
+# A test may be slow on a busy machine without failing.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 

@@ -3,7 +3,7 @@
 variable "IMAGES" { default = "quayside" }
 variable "TAG" { default = "dev" }
 
-# For images that are pushed; an image for this machine stays the same from commit to commit.
+# Set only for images that are pushed, so that an image for this machine does not change with every commit.
 variable "REVISION" { default = "" }
 variable "SOURCE_DATE_EPOCH" { default = "" }
 variable "PLATFORMS" { default = "linux/amd64,linux/arm64" }
@@ -12,7 +12,7 @@ services = ["catalog", "cart", "identity", "order", "payment", "psp"]
 
 group "default" { targets = ["service", "shopctl"] }
 
-# What is pushed for others: every platform, with a bill of materials and its provenance.
+# The images of a release: every platform, with a bill of materials and provenance.
 group "release" { targets = ["service-release", "shopctl-release"] }
 
 target "image" {

@@ -1,8 +1,8 @@
-"""Kinds of values in charts: what the API or a service would refuse in the middle of an upgrade, as JSON Schema."""
+"""JSON Schemas for kinds of chart values, which the API or a service would otherwise refuse during an upgrade."""
 
 from typing import Any
 
-# Patterns stand in what Helm says of a wrong value: they are kept short enough to read.
+# Helm prints the pattern in its error for an invalid value, so patterns are short enough to read.
 _HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?"
 _PATH = r"[a-z0-9]+([._-]+[a-z0-9]+)*"
 _NAME = r"[a-z0-9]+((\.|-+)[a-z0-9]+)*"
@@ -13,7 +13,7 @@ _BYTE = r"(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 
 
 def _texts(key: str, **rule: Any) -> dict[str, Any]:
-    """A mapping to text, which `--set` may have read as something else."""
+    """Returns the schema of a mapping to text, which `--set` may have parsed as another type."""
     text = {"type": ["string", "boolean", "number", "null"], **rule}
     return {"type": "object", "patternProperties": {f"^{key}$": text}, "additionalProperties": False}
 

@@ -1,17 +1,17 @@
-"""Writes what follows from a chart's values.yaml: its strict values.schema.json, and the table in its README.md.
+"""Generates from a chart's values.yaml its strict values.schema.json and the table in its README.md.
 
     tools/chart_values.py [--check]
 
-The comment above a value says what it is; one behind it may say what is allowed. What a chart imports from the library
-counts as its own. With `--check` nothing is written, and a file that is not up to date ends it with status 1.
+The comment above a value describes it; a comment after it may restrict it. Values that a chart imports from the library
+chart are included. With `--check` nothing is written, and the exit status is 1 if a file is not up to date.
 
-| behind a value | allows |
+| comment after a value | allows |
 | --- | --- |
-| `# one of: a, b` | these |
-| `# from 1`, `# from 0 to 1`, `# above 0 to 5` | numbers; without it, whole ones from 0 |
-| `# like: ^[A-Z]{3}$` | text that matches; none, too, where there is none by default |
-| `# a: url` | what `chart_kinds.py` says |
-| `# each: string`, `# each a: name` | lists of such |
+| `# one of: a, b` | only these values |
+| `# from 1`, `# from 0 to 1`, `# above 0 to 5` | numbers in this range; without a comment, integers from 0 |
+| `# like: ^[A-Z]{3}$` | text that matches; also empty text, if that is the default |
+| `# a: url` | a kind from `chart_kinds.py` |
+| `# each: string`, `# each a: name` | lists of a type or kind |
 """
 
 import json
@@ -30,7 +30,7 @@ BEGIN, END = "<!-- values: from values.yaml, by `make format` -->\n", "<!-- end 
 
 @dataclass
 class Value:
-    """One value, or a mapping of values. `flow`: written as one `{…}`, and shown as one row."""
+    """One value, or a mapping of values. `flow` means that it is written as `{…}` and documented in one row."""
 
     default: Any = None
     about: str = ""
@@ -40,7 +40,7 @@ class Value:
 
 
 def read(path: Path) -> Value:
-    """A file of values with its comments."""
+    """Reads a file of values with its comments."""
     text = path.read_text()
     root = yaml.compose(text, yaml.SafeLoader)
     assert isinstance(root, yaml.MappingNode), f"{path}: not a mapping"
@@ -62,7 +62,7 @@ def _value(node: yaml.Node, lines: list[str], default: Any) -> Value:
 
 
 def rule(remark: str) -> dict[str, Any]:
-    """The part of a schema that a remark stands for."""
+    """Returns the part of a schema that a comment stands for."""
     kind, _, rest = remark.partition(": ")
     match kind:
         case "one of":
@@ -91,7 +91,7 @@ def _above(lines: list[str], line: int) -> str:
 
 
 def merge(value: Value, imported: Value) -> None:
-    """Adds to `value` what it does not say itself."""
+    """Adds to `value` what it does not define itself."""
     value.about = value.about or imported.about
     value.rule = value.rule or imported.rule
     for key, other in imported.below.items():
@@ -102,7 +102,7 @@ def merge(value: Value, imported: Value) -> None:
 
 
 def of_chart(chart: Path, library: Value) -> tuple[Value, list[str]]:
-    """A chart's values with those that it imports, and the names of the charts that it holds."""
+    """Returns a chart's values, including imported ones, and the names of its subcharts."""
     facts = yaml.safe_load((chart / "Chart.yaml").read_text())
     values, inner = read(chart / "values.yaml"), []
     for dependency in facts.get("dependencies", []):
@@ -115,7 +115,7 @@ def of_chart(chart: Path, library: Value) -> tuple[Value, list[str]]:
 
 
 def schema(value: Value) -> dict[str, Any]:
-    """JSON Schema of a value; mappings take no other keys, unless their kind says so."""
+    """Returns the JSON Schema of a value. Mappings allow no other keys, unless their kind does."""
     about = {"description": value.about} if value.about else {}
     if value.rule.get("type") == "object":
         return {**about, **value.rule}
@@ -136,7 +136,7 @@ def schema(value: Value) -> dict[str, Any]:
 
 
 def chart_schema(values: Value, inner: list[str]) -> str:
-    """The schema of a chart. A chart inside another one is checked by its own."""
+    """Returns the schema of a chart. A subchart is checked by its own schema."""
     found = schema(values)
     for name in inner:
         found["properties"][name] = {"type": "object"}
@@ -147,7 +147,7 @@ def chart_schema(values: Value, inner: list[str]) -> str:
 
 
 def rows(value: Value, path: str = "") -> Iterator[str]:
-    """Lines of a table in Markdown, one for each value."""
+    """Yields the rows of a Markdown table, one for each value."""
     for key, below in value.below.items():
         name = f"{path}{key}"
         if below.below and not below.flow:
@@ -161,7 +161,7 @@ def rows(value: Value, path: str = "") -> Iterator[str]:
 
 
 def allowed(rule: dict[str, Any]) -> str:
-    """A rule in words."""
+    """Describes a rule in words."""
     if "enum" in rule:
         return "({})".format(" or ".join(f"`{each}`" for each in rule["enum"] if each))
     if "exclusiveMinimum" in rule:
@@ -172,11 +172,11 @@ def allowed(rule: dict[str, Any]) -> str:
 
 
 def readme(text: str, values: Value) -> str:
-    """README.md with the table in its place. Raises ValueError where that is not marked."""
+    """Returns the text of README.md with the new table. Raises ValueError if its place is not marked."""
     before, _, rest = text.partition(BEGIN)
     _, marked, after = rest.partition(END)
     if not marked:
-        raise ValueError(f"no place for the table: {BEGIN!r} and {END!r}")
+        raise ValueError(f"no place for the table, which {BEGIN!r} and {END!r} mark")
     table = ["| value | default | what |", "| --- | --- | --- |", *rows(values)]
     return before + BEGIN + "\n" + "\n".join(table) + "\n\n" + END + after
 

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# The charts: `charts.sh build` fetches their dependencies, `charts.sh check` lints them as well.
-# HELM=helm4 in the environment takes another Helm.
+# `charts.sh build` fetches the charts' dependencies; `charts.sh check` also checks the charts.
+# HELM=helm4 in the environment selects another Helm.
 set -euo pipefail
 cd "$(dirname "$0")/../charts"
 helm=${HELM:-helm}
-kubernetes=1.33.0 # the release that templates are rendered and checked for
+kubernetes=1.33.0 # the version for which templates are rendered and checked
 services=(catalog cart order payment identity psp edge infra)
 parts=infra.enabled=false,secret.enabled=false,edge.enabled=false,psp.enabled=false,seed.enabled
 split=order.worker.enabled=true,order.worker.autoscaling.enabled=true,order.autoscaling.enabled
 command -v "$helm" >/dev/null || { echo "Helm is not installed: https://helm.sh/docs/intro/install/" >&2; exit 1; }
 
-# Not recursive by itself: the parts come before the whole. Each is packed anew, as its version does not tell of changes.
+# Helm does not do this recursively, so the shop comes last. Each chart is packed again, because its version stays the
+# same when it changes.
 build() {
   for chart in "${services[@]}" shop; do
     rm -rf "$chart/charts" "$chart/Chart.lock"
@@ -18,7 +19,7 @@ build() {
   done
 }
 
-# What a chart must have when it is installed alone.
+# Prints the options without which a chart cannot be installed alone.
 required() {
   case $1 in edge | infra | shop) ;; *) echo "--set existingSecret=$1" ;; esac
 }
@@ -37,34 +38,34 @@ check() {
   render shop --set "$split=true" --output-dir "$rendered/split"
   validate
   score
-  echo "charts: ${services[*]} shop are well"
+  echo "charts: ${services[*]} shop pass all checks"
 }
 
-# Without the test's pod: the API refuses it where its service account is not there yet.
+# Omits the test's pod, which the API refuses if its service account does not exist yet.
 render() { # render CHART OPTION…
   quietly "$helm" template "$1" "$1" --namespace default --skip-tests --kube-version $kubernetes "${@:2}"
 }
 
-# Against the API itself where a cluster answers, changing nothing; else against its schemas, which kubeconform downloads.
+# Validates against the API server by a dry run if a cluster answers, otherwise against schemas that kubeconform downloads.
 validate() {
   if kubectl version --request-timeout=2s >/dev/null 2>&1; then
     quietly kubectl apply --namespace default --dry-run=server --recursive -f "$rendered"
   elif command -v kubeconform >/dev/null; then
     kubeconform -strict -kubernetes-version $kubernetes "$rendered"
   else
-    echo "charts: no cluster answers and kubeconform is not installed, so nothing is checked against the API" >&2
+    echo "charts: no cluster answers and kubeconform is not installed, so the charts are not validated against the API" >&2
   fi
 }
 
-# What it would have and we do not want: a limit of CPU, which slows a pod down while its node idles; limits of local
-# storage, where the root is read-only and each empty directory has its size; a registry that must answer for a pod to
-# start; users above 10000, which upstream's images do not have; two different probes of a store, which listens or does
-# not; headless Services, anti-affinity where there is one pod, or a rule for spreading.
+# These checks of kube-score are not wanted. A CPU limit slows a pod down even while its node is idle. A limit of local
+# storage is not needed: the root is read-only, and each empty directory has a size limit. Pulling images always would
+# make the start of a pod depend on the registry. The images of the stores have user IDs below 10000. A store needs only
+# one kind of probe. The others ask for headless Services, and for anti-affinity of pods that are single or already spread.
 ignored=(container-ephemeral-storage-request-and-limit container-image-pull-policy container-security-context-user-group-id
   deployment-has-host-podantiaffinity pod-probes-identical statefulset-has-servicename)
 score() {
   if ! command -v kube-score >/dev/null; then
-    echo "charts: kube-score is not installed, so nothing is scored" >&2
+    echo "charts: kube-score is not installed, so the charts are not scored" >&2
     return
   fi
   "$helm" template shop shop --kube-version $kubernetes -f shop/values-ha.yaml 2>/dev/null |
@@ -72,7 +73,7 @@ score() {
       "${ignored[@]/#/--ignore-test=}" - | { grep -vE '^\[(OK|SKIPPED)\]' && return 1 || true; }
 }
 
-# Helm tells of each link that it follows; only a failure is worth reading.
+# Prints the output only of a failure: Helm reports every symbolic link that it follows.
 quietly() {
   local said
   said=$("$@" 2>&1) || { printf '%s\n' "$said" >&2; return 1; }

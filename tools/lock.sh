@@ -1,5 +1,5 @@
 #!/bin/sh
-# Renews both locks from the pyprojects: one for all services, one for development, with hashes, without addresses.
+# Updates both locks from the pyprojects: one for all services, one for development, with hashes and without URLs.
 set -eu
 cd "$(dirname "$0")/.."
 

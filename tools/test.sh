@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every test, on stores from this machine's packages, in two runs side by side: the packages, each for itself, and what
-# starts whole parts of the shop. `make test` calls it.
+# Runs every test on stores from this machine's packages. There are two runs in parallel: the tests of each package, and
+# the tests that start the shop or parts of it. `make test` calls this script.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 export RUNTIME=native TEST_STORES=native
@@ -11,7 +11,7 @@ trap 'kill $(jobs -p) 2>/dev/null; wait; rm -f "$report"' EXIT
 shop=$!
 .venv/bin/pytest libs services tools
 packages=$?
-echo "The shop's tests run beside these; their report follows."
+echo "The tests of the shop run in parallel; their report follows."
 wait "$shop"
 shop=$?
 cat "$report"
