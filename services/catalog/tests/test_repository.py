@@ -1,32 +1,21 @@
-"""The schema is what the models say, and every list has its index."""
-
-import asyncio
+"""Every list of products has its index, and stock never falls below zero."""
 
 import asyncpg
 import pytest
 
-from catalog.models import metadata
 from catalog.repository.search import Search, statement
-from chassis.db import migrations
-from chassis.testing import schema
 
 FILL = """
 SET LOCAL statement_timeout = '60s';
 INSERT INTO categories SELECT 'c' || n, 'C' || n FROM generate_series(1, 20) AS n;
 INSERT INTO products (sku, name, description, category, amount, currency, created_at, updated_at, folded_name,
-                      search, document)
+                      search)
 SELECT 'S' || n, 'n', '', 'c' || 1 + n % 20, n % 997, 'EUR', now(), now(), md5(n::text),
-       to_tsvector('english', md5(n::text) || CASE WHEN n % 500 = 0 THEN ' 绿茶杯 绿茶 茶杯 绿 茶 杯' ELSE '' END), '{'
+       to_tsvector('english', md5(n::text) || CASE WHEN n % 500 = 0 THEN ' 绿茶杯 绿茶 茶杯 绿 茶 杯' ELSE '' END)
 FROM generate_series(1, 20000) AS n;
 INSERT INTO stock SELECT sku, 1, 0, 0 FROM products;
 ANALYZE products, stock
 """
-
-
-async def test_the_migrations_make_what_the_models_describe(database) -> None:
-    migrated, modelled = database("catalog"), database(None)
-    await schema.create(modelled, metadata, "pg_trgm")
-    assert await schema.described(migrated) == await schema.described(modelled)
 
 
 @pytest.mark.parametrize("column", ["available", "held", "sold"])
@@ -36,28 +25,6 @@ async def test_no_pieces_fewer_than_none_can_be_stored(db, add, column: str) -> 
     async with db.connection() as connection:
         with pytest.raises(asyncpg.CheckViolationError):
             await connection.execute(f"UPDATE stock SET {column} = -1")
-
-
-async def test_products_that_are_there_are_indexed_again(url: str, db, add) -> None:
-    await add("CUP", name="绿茶杯 蓝色", description="配两个茶杯。", category="tea-and-cups")
-    await add("MUG", name="Blue Mug")
-    async with db.connection() as connection:
-        now = await connection.fetch("SELECT sku, search FROM products ORDER BY sku")
-        await connection.execute(
-            """
-            UPDATE products SET search = setweight(to_tsvector('english', folded_name), 'A')
-                || setweight(to_tsvector('english', 'tea & cups'), 'B')
-                || setweight(to_tsvector('english', description), 'C')
-            WHERE sku = 'CUP'
-            """
-        )
-        await connection.execute("UPDATE alembic_version SET version_num = '0001'")
-        assert await connection.fetch("SELECT sku, search FROM products ORDER BY sku") != now
-
-    await asyncio.to_thread(migrations.upgrade, "catalog", url)
-
-    async with db.connection() as connection:
-        assert await connection.fetch("SELECT sku, search FROM products ORDER BY sku") == now
 
 
 @pytest.fixture

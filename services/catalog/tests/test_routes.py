@@ -185,6 +185,22 @@ async def test_a_cache_sees_that_stock_has_changed(http, db) -> None:
         assert (await http.get(path, headers={"If-None-Match": etag})).status_code == 200
 
 
+async def test_a_row_written_before_a_field_shows_what_its_migration_gave_it(http, url) -> None:
+    """With its version and its stock unchanged; a cache that holds the earlier form gets the new one."""
+    await http.post(PRODUCTS, json=MUG)
+    paths = [f"{PRODUCTS}/MUG-1", PRODUCTS, f"{PRODUCTS}?sku=MUG-1", f"{PRODUCTS}?q=mug"]
+    etags = [(await http.get(path)).headers["etag"] for path in paths]
+
+    execute(url, "UPDATE products SET image_url = '/images/default.webp'")
+
+    for path, etag in zip(paths, etags, strict=True):
+        answer = await http.get(path, headers={"If-None-Match": etag})
+        assert answer.status_code == 200
+        (product,) = answer.json().get("items", [answer.json()])
+        assert product["image_url"] == "/images/default.webp"
+        assert answer.headers["etag"] != etag
+
+
 @pytest.fixture
 async def shelf(add):
     await add("CAN", name="Long-Reach Watering Can 9 l", category="garden", amount=5800)

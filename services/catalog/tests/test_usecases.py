@@ -211,5 +211,5 @@ async def test_with_a_clock_that_is_off_products_are_as_new_as_they_are(db, add,
     async with db.connection() as connection:
         page = await search.find(connection, search.Search(sort="newest"), None, 10)
         ages = await connection.fetch("SELECT now() - created_at, now() - updated_at FROM products")
-    assert [json.loads(item)["sku"] for item in page.items] == ["THIRD-1", "SECOND-1", "FIRST-1"]
+    assert [item.sku for item in page.items] == ["THIRD-1", "SECOND-1", "FIRST-1"]
     assert all(timedelta(0) <= age < timedelta(minutes=1) for row in ages for age in row)

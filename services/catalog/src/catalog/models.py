@@ -20,11 +20,11 @@ __all__ = [
     "Product",
     "Reservation",
     "Shelf",
+    "ShownProduct",
     "State",
     "category_name",
     "fold",
     "metadata",
-    "rendered",
     "totals",
 ]
 
@@ -55,9 +55,10 @@ products = sa.Table(
     sa.Column("version", sa.Integer, nullable=False, server_default="1"),
     sa.Column("created_at", _Time, nullable=False),
     sa.Column("updated_at", _Time, nullable=False),
-    # Derived at each write, so that reads need not: see `fold` and `rendered`.
+    # Derived from the name, the category and the description at each write: see `fold`.
     sa.Column("folded_name", _Bytewise, nullable=False),
     sa.Column("search", pg.TSVECTOR, nullable=False),
+    # Read by the previous release alone and filled by a trigger; see migration 0003.
     sa.Column("document", sa.Text, nullable=False),
     sa.CheckConstraint("amount >= 0"),
 )
@@ -209,7 +210,11 @@ class Price(msgspec.Struct, frozen=True):
 
 
 class Product(msgspec.Struct, frozen=True):
-    """What the back office writes; its stock is kept apart. `updated_at` is set when it is written."""
+    """What the back office writes.
+
+    Each field is a column of the same name, except `price`, which is the columns `amount` and `currency`. Queries are
+    made from this list (`repository.products`), so a new field needs its column and a migration, and no query.
+    """
 
     sku: str
     name: str
@@ -217,12 +222,13 @@ class Product(msgspec.Struct, frozen=True):
     category: str
     price: Price
     image_url: str | None
-    updated_at: datetime | None = None
 
 
-def rendered(product: Product) -> str:
-    """The product's JSON up to the value of its last member, `available`: a read appends it and a brace."""
-    return msgspec.json.encode(product).decode()[:-1] + ',"available":'
+class ShownProduct(Product, frozen=True):
+    """A product as it is read, with the time of its last change and its stock; its JSON is what the API returns."""
+
+    updated_at: datetime
+    available: int
 
 
 def fold(text: str) -> str:

@@ -121,7 +121,7 @@ async def restock(db: Database, id: str, sku: str, quantity: int) -> bool:
 async def create_product(db: Database, product: Product) -> None:
     """Adds a product with no stock. Raises Conflict (`sku-taken`), also by a product that is hidden."""
     async with db.transaction() as tx:
-        if await products.add(tx, msgspec.structs.replace(product, updated_at=await products.now(tx))):
+        if await products.add(tx, product):
             return
         hidden = await products.is_hidden(tx, product.sku)
     if hidden:
@@ -137,8 +137,7 @@ async def change_product(db: Database, sku: str, versions: Sequence[int] | None,
     """
     async with db.transaction() as tx:
         product = await _at_version(tx, sku, versions)
-        changed = msgspec.structs.replace(product, **changes, updated_at=await products.now(tx))
-        await products.change(tx, changed)
+        await products.change(tx, msgspec.structs.replace(product, **changes))
 
 
 async def hide_product(db: Database, sku: str, versions: Sequence[int] | None) -> None:

@@ -1,69 +1,70 @@
 """Queries for products one at a time, and for categories."""
 
-from datetime import datetime
-from typing import NamedTuple
+from typing import Any
 
 import asyncpg
+import msgspec
 
-from catalog.models import Price, Product, category_name, fold, rendered
+from catalog.models import Price, Product, ShownProduct, category_name, fold
 from catalog.repository.grams import indexed
 from chassis.db import Connection
 
-__all__ = ["Shown", "add", "categories", "change", "get", "hide", "is_hidden", "lock", "now", "restore"]
+__all__ = ["FROM", "SHOWN", "add", "categories", "change", "get", "hide", "is_hidden", "lock", "restore", "shown"]
 
-# $2 … of both statements that write a product; the vector weighs name over category over description.
+COLUMNS = [
+    column
+    for field in Product.__struct_fields__
+    for column in (Price.__struct_fields__ if field == "price" else (field,))
+]
+"""The columns that hold a Product, in the order of its fields."""
+
+SHOWN = ", ".join([*(f"p.{column}" for column in COLUMNS), "p.updated_at", "s.available"])
+"""What a query selects first, so that `shown` can read its rows; goes with FROM."""
+
+FROM = "FROM products AS p JOIN stock AS s ON s.sku = p.sku WHERE NOT p.hidden"
+
+_PRICE = Product.__struct_fields__.index("price")
+_WIDTH = len(COLUMNS)
+
+# $1 to $4 are derived from the product (see `_values`); the vector weighs name over category over description.
 _VECTOR = (
-    "setweight(to_tsvector('english', $13), 'A') || setweight(to_tsvector('english', $10), 'B')"
-    " || setweight(to_tsvector('english', $11), 'C')"
+    "setweight(to_tsvector('english', $2), 'A') || setweight(to_tsvector('english', $3), 'B')"
+    " || setweight(to_tsvector('english', $4), 'C')"
 )
+_VALUES = {column: f"${number}" for number, column in enumerate(COLUMNS, 5)}
 _ADD = f"""
-INSERT INTO products (sku, name, description, category, amount, currency, image_url,
-                      folded_name, document, search, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, {_VECTOR}, $12, $12)
+INSERT INTO products (folded_name, search, created_at, updated_at, {", ".join(_VALUES)})
+VALUES ($1, {_VECTOR}, now(), now(), {", ".join(_VALUES.values())})
 ON CONFLICT DO NOTHING RETURNING sku
 """  # noqa: S608
 _CHANGE = f"""
-UPDATE products SET name = $2, description = $3, category = $4, amount = $5, currency = $6, image_url = $7,
-                    folded_name = $8, document = $9, search = {_VECTOR}, updated_at = $12,
-                    version = version + 1
-WHERE sku = $1
+UPDATE products SET folded_name = $1, search = {_VECTOR}, updated_at = now(), version = version + 1,
+    {", ".join(f"{column} = {value}" for column, value in _VALUES.items())}
+WHERE sku = {_VALUES["sku"]}
 """  # noqa: S608
 
 
-class Shown(NamedTuple):
-    """A product as it is read: `json` is complete."""
-
-    json: str
-    version: int
-    available: int
+def shown(row: asyncpg.Record) -> ShownProduct:
+    """Builds a product from a row that begins with the columns SHOWN."""
+    return ShownProduct(*_fields(row), *row[_WIDTH : _WIDTH + 2])
 
 
-async def get(connection: Connection, sku: str) -> Shown | None:
-    """None when there is no such product, or it is hidden."""
+async def get(connection: Connection, sku: str) -> tuple[ShownProduct, int] | None:
+    """Returns the product and its version; None when there is no such product, or it is hidden."""
     row = await connection.fetchrow(
-        "SELECT document, version, available FROM products JOIN stock USING (sku) WHERE sku = $1 AND NOT hidden",
+        f"SELECT {SHOWN}, p.version {FROM} AND p.sku = $1",
         sku,
     )
-    if row is None:
-        return None
-    document, version, available = row
-    return Shown(f"{document}{available}}}", version, available)
+    return None if row is None else (shown(row), row["version"])
 
 
 async def lock(tx: Connection, sku: str) -> tuple[Product, int] | None:
-    """The product and its version, locked; None when there is none, or it is hidden."""
+    """Locks the product and returns it with its version; None when there is no such product, or it is hidden."""
     row = await tx.fetchrow(
-        "SELECT sku, name, description, category, amount, currency, image_url, updated_at, version FROM products"
-        " WHERE sku = $1 AND NOT hidden FOR NO KEY UPDATE",
+        f"SELECT {', '.join(COLUMNS)}, version FROM products WHERE sku = $1 AND NOT hidden FOR NO KEY UPDATE",  # noqa: S608
         sku,
     )
-    return None if row is None else (_product(row), row["version"])
-
-
-async def now(tx: Connection) -> datetime:
-    """The time by the one clock that all processes share."""
-    time: datetime = await tx.fetchval("SELECT now()")
-    return time
+    return None if row is None else (Product(*_fields(row)), row["version"])
 
 
 async def add(tx: Connection, product: Product) -> bool:
@@ -114,31 +115,19 @@ async def _ensure_category(tx: Connection, slug: str) -> None:
     )
 
 
-def _values(product: Product) -> tuple[str | int | datetime | None, ...]:
-    return (
-        product.sku,
-        product.name,
-        product.description,
-        product.category,
-        product.price.amount,
-        product.price.currency,
-        product.image_url,
-        fold(product.name)[:200],  # folding can lengthen a name beyond what an index entry holds
-        rendered(product),
+def _values(product: Product) -> list[object]:
+    """The values of $1, $2 …"""
+    values: list[object] = [
+        fold(product.name)[:200],  # folding can make a name longer than an index entry can hold
+        indexed(fold(product.name)),
         indexed(fold(category_name(product.category))),
         indexed(fold(product.description)),
-        product.updated_at,
-        indexed(fold(product.name)),
-    )
+    ]
+    for value in msgspec.structs.astuple(product):
+        values += msgspec.structs.astuple(value) if isinstance(value, Price) else (value,)
+    return values
 
 
-def _product(row: asyncpg.Record) -> Product:
-    return Product(
-        sku=row["sku"],
-        name=row["name"],
-        description=row["description"],
-        category=row["category"],
-        price=Price(row["amount"], row["currency"]),
-        image_url=row["image_url"],
-        updated_at=row["updated_at"],
-    )
+def _fields(row: asyncpg.Record) -> tuple[Any, ...]:
+    """The fields of a Product, from a row that begins with COLUMNS."""
+    return (*row[:_PRICE], Price(*row[_PRICE : _PRICE + 2]), *row[_PRICE + 2 : _WIDTH])

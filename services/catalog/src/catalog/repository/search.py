@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from catalog.models import fold
+from catalog.models import ShownProduct, fold
 from catalog.repository import grams
+from catalog.repository.products import FROM, SHOWN, shown
 from chassis.db import Connection
 from chassis.errors import Invalid
 
@@ -18,8 +19,6 @@ Sort = Literal["relevance", "name", "price", "-price", "newest"]
 
 SIMILARITY = 0.35
 """Share of a query's trigrams that a name must have in a row; the default of 0.6 loses swapped letters."""
-
-_FROM = "FROM products AS p JOIN stock AS s ON s.sku = p.sku WHERE NOT p.hidden"
 
 
 class Search(NamedTuple):
@@ -32,10 +31,10 @@ class Search(NamedTuple):
     sort: Sort = "name"
 
 
-class Page(NamedTuple):
-    """Products as complete JSON objects, and where the next page begins."""
+class Page(msgspec.Struct, frozen=True):
+    """Products, and the cursor of the next page; None on the last one. Its JSON is what the API returns."""
 
-    items: list[str]
+    items: list[ShownProduct]
     next_cursor: str | None
 
 
@@ -94,20 +93,19 @@ async def find(connection: Connection, search: Search, cursor: str | None, limit
 async def by_skus(connection: Connection, skus: Sequence[str]) -> Page:
     """Those of the products that exist and are shown, by SKU; all on one page."""
     rows = await connection.fetch(
-        f"SELECT p.document, s.available {_FROM} AND p.sku = ANY ($1::text[]) ORDER BY p.sku",
+        f"SELECT {SHOWN} {FROM} AND p.sku = ANY ($1::text[]) ORDER BY p.sku",
         skus,
     )
-    return Page([f"{document}{available}}}" for document, available in rows], None)
+    return Page([shown(row) for row in rows], None)
 
 
 async def _page(connection: Connection, search: Search, after: _Cursor | None, limit: int, *, similar: bool) -> Page:
     sql, arguments = statement(search, after, limit + 1, similar=similar)
     rows = await connection.fetch(sql, *arguments)
-    items = [f"{document}{available}}}" for document, available, _, _ in rows[:limit]]
+    items = [shown(row) for row in rows[:limit]]
     if len(rows) <= limit:
         return Page(items, None)
-    _, _, key, sku = rows[limit - 1]
-    return Page(items, _encode(_Cursor(search.sort, similar, key, sku)))
+    return Page(items, _encode(_Cursor(search.sort, similar, rows[limit - 1]["key"], items[-1].sku)))
 
 
 def statement(
@@ -140,8 +138,7 @@ def statement(
         where += f" AND ({order.key}, p.sku) {sign} ({bind(after.key)}, {bind(after.sku)})"
     way = "DESC" if order.descending else "ASC"
     return (
-        f"SELECT p.document, s.available, {order.key} AS key, p.sku {_FROM}{where}"
-        f" ORDER BY {order.key} {way}, p.sku {way} LIMIT {bind(limit)}",
+        f"SELECT {SHOWN}, {order.key} AS key {FROM}{where} ORDER BY {order.key} {way}, p.sku {way} LIMIT {bind(limit)}",
         arguments,
     )
 

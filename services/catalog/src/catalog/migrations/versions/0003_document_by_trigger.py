@@ -1,0 +1,40 @@
+"""Reads render a product from its columns; a trigger keeps `document`, the JSON that the previous release reads.
+
+The previous release runs on this schema during a rolling update, and after a rollback. A migration of the next release
+drops the column, the trigger and the function.
+"""
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+FUNCTION = """
+CREATE OR REPLACE FUNCTION products_document() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    -- As one value, because a session could not run this any more once a column of it has another type.
+    product json := to_json(NEW);
+BEGIN
+    -- The JSON up to the value of its last member: the previous release appends that and a brace.
+    NEW.document := left(json_build_object(
+        'sku', product->'sku',
+        'name', product->'name',
+        'description', product->'description',
+        'category', product->'category',
+        'price', json_build_object('amount', product->'amount', 'currency', product->'currency'),
+        'image_url', product->'image_url',
+        'updated_at', product->'updated_at'
+    )::text, -1) || ',"available":';
+    RETURN NEW;
+END
+$$
+"""
+TRIGGER = """
+CREATE OR REPLACE TRIGGER products_document BEFORE INSERT OR UPDATE ON products
+FOR EACH ROW EXECUTE FUNCTION products_document()
+"""
+
+
+def upgrade() -> None:
+    op.execute(FUNCTION)
+    op.execute(TRIGGER)

@@ -1,0 +1,73 @@
+"""The migrations make the schema that the models describe, and the previous release runs on it."""
+
+import asyncio
+import json
+
+import msgspec
+
+from catalog import usecases
+from catalog.models import metadata
+from catalog.repository import products
+from chassis.db import migrations
+from chassis.testing import schema
+
+
+async def test_the_migrations_make_what_the_models_describe(database) -> None:
+    migrated, modelled = database("catalog"), database(None)
+    await schema.create(modelled, metadata, "pg_trgm")
+    assert await schema.described(migrated) == await schema.described(modelled)
+
+
+async def test_products_that_are_there_are_indexed_again(url: str, db, add) -> None:
+    await add("CUP", name="绿茶杯 蓝色", description="配两个茶杯。", category="tea-and-cups")
+    await add("MUG", name="Blue Mug")
+    async with db.connection() as connection:
+        now = await connection.fetch("SELECT sku, search FROM products ORDER BY sku")
+        await connection.execute(
+            """
+            UPDATE products SET search = setweight(to_tsvector('english', folded_name), 'A')
+                || setweight(to_tsvector('english', 'tea & cups'), 'B')
+                || setweight(to_tsvector('english', description), 'C')
+            WHERE sku = 'CUP'
+            """
+        )
+        await connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        assert await connection.fetch("SELECT sku, search FROM products ORDER BY sku") != now
+
+    await asyncio.to_thread(migrations.upgrade, "catalog", url)
+
+    async with db.connection() as connection:
+        assert await connection.fetch("SELECT sku, search FROM products ORDER BY sku") == now
+
+
+async def test_the_previous_release_shows_what_this_one_writes(db, add) -> None:
+    """It reads `document`, and appends the stock and a brace."""
+    await add("MUG", stock=5, name='Café "Mug"')
+    await usecases.change_product(db, "MUG", None, {"description": "Holds 300 ml.\n", "image_url": "/mug.webp"})
+
+    async with db.connection() as connection:
+        await connection.execute("SET TIME ZONE 'UTC'")
+        row = await connection.fetchrow("SELECT document, available FROM products JOIN stock USING (sku)")
+        product, _ = await products.get(connection, "MUG")
+
+    shown = json.loads(f"{row['document']}{row['available']}}}")
+    assert msgspec.convert(shown, type(product)) == product
+    assert list(shown) == list(product.__struct_fields__)
+
+
+async def test_this_release_shows_what_the_previous_one_writes(db, add) -> None:
+    await add("MUG")
+
+    async with db.connection() as connection:
+        await connection.execute(
+            """
+            INSERT INTO products (sku, name, description, category, amount, currency, image_url,
+                                  folded_name, document, search, created_at, updated_at)
+            VALUES ('CUP', 'Cup', '', 'tea', 5, 'EUR', NULL, 'cup', '{"sku":"CUP","available":', '', now(), now())
+            """
+        )
+        await connection.execute("INSERT INTO stock (sku, available, held, sold) VALUES ('CUP', 0, 0, 0)")
+        await connection.execute("UPDATE products SET name = 'Mug 2', document = '{' WHERE sku = 'MUG'")
+        names = [(await products.get(connection, sku))[0].name for sku in ("CUP", "MUG")]
+
+    assert names == ["Cup", "Mug 2"]
