@@ -114,11 +114,13 @@ lint: $(INSTALLED)  ## Check style, types, architecture, scripts
 	@$(BIN)/yamllint --strict .
 	@git ls-files '*Dockerfile' | xargs $(BIN)/hadolint
 	@$(BIN)/zizmor --quiet --offline .github
+	@$(SHOPCTL) derive --check
 	@$(BIN)/python tools/chart_values.py --check
 
 format: $(INSTALLED)  ## Put the code into its form, and write what follows from the charts' values
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+	@$(SHOPCTL) derive
 	@$(BIN)/python tools/chart_values.py
 
 lock: $(INSTALLED)  ## Renew requirements/*.txt

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from shopctl import services
 from shopctl.native.definitions import render
-from shopctl.place import BROKER_USERS
 
 SETTINGS = {
     *("ADMIN_EMAIL", "ADMIN_PASSWORD", "AUDIENCE", "BROKER_URL", "CURRENCY", "DATABASE_URL", "ENVIRONMENT", "ISSUER"),
@@ -31,5 +31,6 @@ settings.load_profile("any machine")
 
 @pytest.fixture(scope="session")
 def rabbitmq_definitions() -> str:
-    template = Path(__file__).parent / "deploy" / "rabbitmq" / "definitions.json.template"
-    return render(template.read_text(), {user: user for user in BROKER_USERS})
+    root = Path(__file__).parent
+    template = root / "deploy" / "rabbitmq" / "definitions.json.template"
+    return render(template.read_text(), {user: user for user in services.load(root).broker_users})

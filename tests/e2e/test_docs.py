@@ -26,7 +26,7 @@ from documents import ROOT, Block, blocks, blocks_of, documents, the
 from shopper import until
 
 from shopctl.main import app
-from shopctl.place import CONSUMERS, DATABASES, Place
+from shopctl.place import Place
 from shopctl.shop import Shop
 
 pytestmark = pytest.mark.timeout(120)
@@ -211,9 +211,9 @@ def with_addresses(text: str, place: Place, service: str) -> str:
         "PSP_URL": place.psp_url,
         "WEBHOOK_URL": f"http://127.0.0.1:{place.port('payment')}/api/payments/webhooks/psp",
     }
-    if service in DATABASES:
+    if service in place.services.databases:
         addresses["DATABASE_URL"] = place.database_url(service)
-    if service in CONSUMERS:
+    if service in place.services.broker_users:
         addresses["BROKER_URL"] = place.broker_url(service)
     return re.sub(r"\b([A-Z_]+_URL)=\S+", lambda found: f"{found[1]}={shlex.quote(addresses[found[1]])}", text)
 

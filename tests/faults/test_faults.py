@@ -13,7 +13,6 @@ import pytest
 
 from shopctl import archive
 from shopctl.shop import Shop
-from shopctl.topology import consumers
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -97,14 +96,14 @@ def archived(shop: Shop) -> dict[str, int]:
         finally:
             await connection.close()
 
-    return {service: asyncio.run(count(service)) for service in ("catalog", "order", "payment")}
+    return {service: asyncio.run(count(service)) for service in shop.place.services.outboxes}
 
 
 def replay(shop: Shop, since: datetime) -> None:
     """Publishes all messages since then again, under the same IDs."""
-    for service in ("catalog", "order", "payment"):
+    for service in shop.place.services.outboxes:
         database, broker = shop.place.database_url("auditor", service), shop.place.broker_url(service)
-        asyncio.run(archive.replay(service, database, broker, since, consumers(shop.place.root)))
+        asyncio.run(archive.replay(service, database, broker, since, shop.place.services.consumers_of))
 
 
 def test_undo_arrives_before_do_at_catalog(shop, shopper, admin, audit) -> None:

@@ -18,13 +18,15 @@ from aio_pika.exceptions import AMQPError, DeliveryError
 
 from chassis.messaging.ladder import STEPS
 from chassis.testing.fixtures import Broker
-from shopctl.place import CONSUMERS
-from shopctl.topology import RETRIES
+from shopctl import services
+from shopctl.topology import retries
 
 ROOT = Path(__file__).parents[2]
 DEFINITIONS = json.loads((ROOT / "deploy" / "rabbitmq" / "definitions.json.template").read_text())
 CONTRACTS = yaml.safe_load((ROOT / "tests" / "contracts" / "messages.yaml").read_text())
 CONTRACTS.pop("$defs")
+SERVICES = services.load(ROOT)
+CONSUMERS = SERVICES.consumers
 
 TYPES = tuple(CONTRACTS)
 QUEUES = tuple(queue["name"] for queue in DEFINITIONS["queues"])
@@ -197,4 +199,4 @@ async def test_a_service_may_neither_read_nor_change_queues_of_another(rabbitmq:
 
 
 async def test_the_queues_of_every_retry_ladder_exist(rabbitmq: Broker) -> None:
-    assert set(RETRIES) <= set(QUEUES)
+    assert set(retries(SERVICES)) <= set(QUEUES)

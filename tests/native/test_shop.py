@@ -15,7 +15,7 @@ import pytest
 from shopctl.edge import http
 from shopctl.native import ports
 from shopctl.native.shop import NativeShop
-from shopctl.place import PORTS, Place
+from shopctl.place import Place
 
 SHOPCTL = [sys.executable, "-c", "from shopctl.main import app; app()"]
 
@@ -52,15 +52,16 @@ class Lab:
                     found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
             except OSError:
                 continue
-        return found + [f"{name}: {taken}" for name in PORTS if (taken := ports.holder(self.shop.place.port(name)))]
+        return found + [
+            f"{name}: {taken}" for name, port in self.shop.place.ports.items() if (taken := ports.holder(port))
+        ]
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    offsets = (
-        offset for offset in range(20_000, 40_000, 1000) if not any(ports.holder(p + offset) for p in PORTS.values())
-    )
-    lab = Lab(tmp_path_factory.mktemp("shop") / "run", next(offsets))
+    run = tmp_path_factory.mktemp("shop") / "run"
+    labs = (Lab(run, offset) for offset in range(20_000, 40_000, 1000))
+    lab = next(lab for lab in labs if not any(map(ports.holder, lab.shop.place.ports.values())))
     yield lab
     lab.shop.reset()
 

@@ -15,10 +15,11 @@ import pytest
 
 from shopctl.edge import http
 from shopctl.native import ports
-from shopctl.place import PORTS
+from shopctl.place import Place
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Makefile", "deploy", "libs", "requirements", "services", "tools")
+PORTS = Place(ROOT, ROOT).ports
 NOWHERE = "http://127.0.0.1:9"
 SURROUNDINGS = {
     **dict.fromkeys(("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"), NOWHERE),

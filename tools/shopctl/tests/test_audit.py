@@ -21,12 +21,13 @@ from aiohttp.test_utils import TestServer
 
 from chassis.messaging.envelope import Envelope, pack
 from chassis.testing.fixtures import Broker
+from shopctl import services
 from shopctl.audit.finding import Finding
 from shopctl.audit.orders import Attempt, read_attempts
 from shopctl.audit.run import check
 from shopctl.audit.sources import UNREADABLE, Addresses, Unreadable
 
-ROOT = Path(__file__).parents[3]
+SERVICES = services.load(Path(__file__).parents[3])
 PRICE = 250
 QUANTITY = 3
 TOTAL = PRICE * QUANTITY
@@ -117,7 +118,7 @@ class Shop:
             await channel.default_exchange.publish(aio_pika.Message(body), routing_key=queue)
 
     async def audit(self, attempts: list[Attempt] | None = None, poisoned: set[str] | None = None) -> list[Finding]:
-        return await check(self.addresses, ROOT, attempts, poisoned or set())
+        return await check(self.addresses, SERVICES, attempts, poisoned or set())
 
     async def failing(self, attempts: list[Attempt] | None = None, poisoned: set[str] | None = None) -> set[str]:
         return {each.invariant for each in await self.audit(attempts, poisoned) if not each.ok}
@@ -398,7 +399,7 @@ async def test_a_session_idle_in_transaction_fails(shop: Shop) -> None:
 
 async def test_waiting_sees_what_settles_meanwhile(shop: Shop) -> None:
     await shop.spoil("order", "UPDATE orders SET expires_at = now() - interval '2 min' WHERE status = 'PENDING'")
-    waiting = asyncio.create_task(check(shop.addresses, ROOT, wait=20))
+    waiting = asyncio.create_task(check(shop.addresses, SERVICES, wait=20))
     await asyncio.sleep(0.7)
     assert not waiting.done()
     async with connected(shop.addresses.databases["order"]) as db:
@@ -414,7 +415,7 @@ async def test_waiting_sees_what_settles_meanwhile(shop: Shop) -> None:
 async def test_what_cannot_be_read_is_said(shop: Shop, tmp_path: Path) -> None:
     addresses = Addresses(shop.addresses.databases, shop.addresses.broker, psp="http://127.0.0.1:9", edge="")
     with pytest.raises(UNREADABLE):
-        await check(addresses, ROOT)
+        await check(addresses, SERVICES)
     (tmp_path / "attempts").write_text('{"key": 1}\n')
     with pytest.raises(Unreadable, match="attempts"):
         read_attempts(tmp_path / "attempts")

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from shopctl import services
 from shopctl.native.definitions import password_hash, render
-from shopctl.place import BROKER_USERS
 
-TEMPLATE = Path(__file__).parents[3] / "deploy" / "rabbitmq" / "definitions.json.template"
+ROOT = Path(__file__).parents[3]
+TEMPLATE = ROOT / "deploy" / "rabbitmq" / "definitions.json.template"
+BROKER_USERS = services.load(ROOT).broker_users
 
 
 def test_the_hash_is_the_one_of_rabbitmqs_documentation() -> None:

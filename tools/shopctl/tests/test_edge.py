@@ -8,6 +8,12 @@ import pytest
 
 from chassis.local.processes import StartError
 from shopctl import edge
+from shopctl.services import Declaration
+
+SERVICES = [
+    Declaration("order", 8003, routes=("/api/orders", "/api/admin/orders")),
+    Declaration("cart", 8002, routes=("/api/cart",)),
+]
 
 
 class Edge(ThreadingHTTPServer):
@@ -45,30 +51,30 @@ def server() -> Iterator[Edge]:
 
 @pytest.mark.parametrize("other", [503, 504, 404], ids=["nobody", "an old address", "another service's address"])
 def test_it_waits_while_another_than_the_service_answers(server: Edge, other: int) -> None:
-    server.answers = {"/api/orders": [other, other, 401]}
-    edge.wait_for(server.address, edge.ROUTES)
-    assert server.answers == {"/api/orders": [401]}
+    server.answers = {"/api/orders/openapi.json": [other, other, 401]}
+    edge.wait_for(server.address, SERVICES)
+    assert server.answers == {"/api/orders/openapi.json": [401]}
 
 
 def test_what_is_not_found_is_named(server: Edge) -> None:
-    server.answers = {"/api/cart": [503]}
+    server.answers = {"/api/cart/openapi.json": [503]}
     with pytest.raises(StartError, match="The edge does not reach cart"):
-        edge.wait_for(server.address, edge.ROUTES, seconds=0.3)
+        edge.wait_for(server.address, SERVICES, seconds=0.3)
 
 
 def test_a_service_that_is_not_asked_for_may_be_away(server: Edge) -> None:
-    server.answers = {"/api/cart": [503]}
-    edge.wait_for(server.address, ["order"], seconds=0.3)
+    server.answers = {"/api/cart/openapi.json": [503]}
+    edge.wait_for(server.address, [SERVICES[0]], seconds=0.3)
 
 
 def test_an_edge_that_does_not_answer_at_all_reaches_nobody() -> None:
     with Edge() as server:
         address = server.address
-    with pytest.raises(StartError, match="The edge does not reach catalog"):
-        edge.wait_for(address, edge.ROUTES, seconds=0.3)
+    with pytest.raises(StartError, match="The edge does not reach order"):
+        edge.wait_for(address, SERVICES, seconds=0.3)
 
 
 def test_no_proxy_stands_between(server: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    edge.wait_for(server.address, edge.ROUTES, seconds=0.3)
+    edge.wait_for(server.address, SERVICES, seconds=0.3)

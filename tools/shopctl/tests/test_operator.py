@@ -17,12 +17,12 @@ from typer.testing import CliRunner
 from chassis.ids import uuid7
 from chassis.messaging.envelope import Envelope, pack, unpack
 from chassis.testing.fixtures import Broker
-from shopctl import archive, broker
+from shopctl import archive, broker, services
 from shopctl.main import app
 from shopctl.options import moment
-from shopctl.topology import consumers
+from shopctl.topology import queues
 
-ROOT = Path(__file__).parents[3]
+SERVICES = services.load(Path(__file__).parents[3])
 NOW = datetime.now(UTC)
 
 
@@ -52,7 +52,7 @@ async def test_dead_letters_are_listed_and_stay(rabbitmq: Broker) -> None:
     event = uuid7()
     await die(rabbitmq, batch(event), b"not a batch")
     for _ in range(2):
-        first, second = await broker.dead_letters(rabbitmq.url("operator"))
+        first, second = await broker.dead_letters(rabbitmq.url("operator"), SERVICES.consumers)
         assert (first.service, first.id, first.types) == ("order", str(event), ["payment.captured.v1"])
         assert (second.types, second.body) == ([], "not a batch")
 
@@ -69,7 +69,7 @@ POISON = [
 @pytest.mark.parametrize("body", POISON)
 async def test_poison_can_be_listed_and_sent_again(rabbitmq: Broker, body: bytes) -> None:
     await die(rabbitmq, body)
-    (letter,) = await broker.dead_letters(rabbitmq.url("operator"))
+    (letter,) = await broker.dead_letters(rabbitmq.url("operator"), SERVICES.consumers)
     assert letter.types == []
     assert await broker.replay(rabbitmq.url("operator"), "order", {letter.id}) == 1
 
@@ -78,8 +78,8 @@ async def test_a_replayed_dead_letter_is_new_to_its_service_and_no_longer_dead(r
     chosen, other = uuid7(), uuid7()
     await die(rabbitmq, batch(chosen), batch(other))
     assert await broker.replay(rabbitmq.url("operator"), "order", {str(chosen)}) == 1
-    queues = await broker.queues(rabbitmq.url("operator"))
-    assert (queues["order"].messages, queues["order.dead"].messages) == (1, 1)
+    found = await broker.queues(rabbitmq.url("operator"), queues(SERVICES))
+    assert (found["order"].messages, found["order.dead"].messages) == (1, 1)
     async with await aio_pika.connect(rabbitmq.url("order")) as connection:
         message = await (await (await connection.channel()).get_queue("order")).get(no_ack=True)
     assert unpack(message.body)[0].id == chosen
@@ -121,11 +121,13 @@ def test_the_beginning_of_an_id_will_do_as_long_as_it_is_one_id_s(rabbitmq: Brok
         assert "2 dead letters begin with '0192'; give more" in refused.output
     unknown = cli.invoke(app, ["dead-letters", "replay", "order", "0192a", "0193"])
     assert "There is no dead letter 0193." in unknown.output
-    assert asyncio.run(broker.queues(rabbitmq.url("operator")))["order.dead"].messages == 2  # nothing was sent
+    assert (
+        asyncio.run(broker.queues(rabbitmq.url("operator"), queues(SERVICES)))["order.dead"].messages == 2
+    )  # nothing was sent
 
     sent = cli.invoke(app, ["dead-letters", "replay", "order", "0192a"])
     assert sent.output == "1 sent again.\n"
-    (left,) = asyncio.run(broker.dead_letters(rabbitmq.url("operator")))
+    (left,) = asyncio.run(broker.dead_letters(rabbitmq.url("operator"), SERVICES.consumers))
     assert left.id == str(second)
 
 
@@ -187,7 +189,7 @@ async def test_what_was_published_since_then_is_published_again_under_its_ids(
     old, *new = [uuid7() for _ in range(1 + 2 * archive.PAGE)]
     # Many of one instant: a page may end anywhere among them.
     await archived(url, (old, NOW - timedelta(hours=2)), *((id, NOW) for id in new))
-    count = await archive.replay("order", url, rabbitmq.url("order"), NOW - timedelta(hours=1), consumers(ROOT))
+    count = await archive.replay("order", url, rabbitmq.url("order"), NOW - timedelta(hours=1), SERVICES.consumers_of)
     events = await published(rabbitmq, "payment")
     assert count == len(events) == len(new)
     assert {event.id for event in events} == set(new)
@@ -204,7 +206,7 @@ async def test_pruning_takes_what_is_old_from_archive_and_inbox(database: Callab
         "INSERT INTO inbox (consumer, event_id, received_at) VALUES ('order', $1, $2)",
         [(old, NOW - 2 * week), (new, NOW)],
     )
-    assert await archive.prune([url], NOW - week) == (1, 1)
+    assert await archive.prune([url], [url], NOW - week) == (1, 1)
     for table, column in (("outbox_archive", "id"), ("inbox", "event_id")):
         assert [row[0] for row in await connection.fetch(f"SELECT {column} FROM {table}")] == [new]
     await connection.close()

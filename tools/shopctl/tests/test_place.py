@@ -7,19 +7,21 @@ from pathlib import Path
 import pytest
 
 from shopctl.native import packages, ports
-from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, PORTS, Place
+from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, Place
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_passwords_are_generated_once_and_private(tmp_path: Path) -> None:
-    first = Place(tmp_path, tmp_path / "run").passwords
-    assert Place(tmp_path, tmp_path / "run").passwords == first
+    first = Place(ROOT, tmp_path / "run").passwords
+    assert Place(ROOT, tmp_path / "run").passwords == first
     assert len(set(first.values())) == len(first)
     assert (tmp_path / "run" / "secrets").stat().st_mode & 0o777 == 0o600
 
 
 def test_two_shops_share_no_port(tmp_path: Path) -> None:
-    one, other = Place(tmp_path, tmp_path), Place(tmp_path, tmp_path, offset=1000)
-    assert {one.port(name) for name in PORTS}.isdisjoint(other.port(name) for name in PORTS)
+    one, other = Place(ROOT, tmp_path), Place(ROOT, tmp_path, offset=1000)
+    assert {*one.ports.values()}.isdisjoint(other.ports.values())
 
 
 def test_the_holder_of_a_port_is_found_and_a_free_port_has_none() -> None:
@@ -42,7 +44,7 @@ def test_an_ordinary_user_is_told_the_one_line_to_run(monkeypatch: pytest.Monkey
 
 
 def test_removing_a_shop_leaves_what_is_not_its_own(tmp_path: Path) -> None:
-    place = Place(tmp_path, tmp_path / "run")
+    place = Place(ROOT, tmp_path / "run")
     place.make()
     place.log("order").touch()
     (place.run / "letter.txt").touch()
@@ -52,7 +54,7 @@ def test_removing_a_shop_leaves_what_is_not_its_own(tmp_path: Path) -> None:
 
 
 def test_the_account_of_another_shop_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = Place(tmp_path, tmp_path / "run")
+    place = Place(ROOT, tmp_path / "run")
     monkeypatch.setenv("ADMIN_PASSWORD", "of something else")
     assert place.admin == (ADMIN_EMAIL, ADMIN_PASSWORD)
     monkeypatch.setenv("SHOP_URL", "https://shop.example/")

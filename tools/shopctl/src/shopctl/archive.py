@@ -3,7 +3,7 @@
 Imported where it is used, as it loads slowly.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -18,11 +18,11 @@ FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, BrokerDown, Refused)
 
 
 async def replay(
-    service: str, database_url: str, broker_url: str, since: datetime, consumers: Mapping[str, Sequence[str]]
+    service: str, database_url: str, broker_url: str, since: datetime, consumers: Callable[[str], Sequence[str]]
 ) -> int:
     """Publish again what `service` published since then, under the same ids; gives how many events.
 
-    `consumers` are those of each routing key.
+    `consumers` gives those of a routing key.
     Raises one of FAILURES; calling it again is harmless, as consumers drop what they know.
     """
     connection = await asyncpg.connect(database_url, timeout=5)
@@ -45,7 +45,7 @@ async def replay(
 
 
 async def _publish(
-    publisher: Publisher, service: str, rows: list[asyncpg.Record], consumers: Mapping[str, Sequence[str]]
+    publisher: Publisher, service: str, rows: list[asyncpg.Record], consumers: Callable[[str], Sequence[str]]
 ) -> None:
     by_key: dict[str, list[Envelope]] = {}
     for row in rows:
@@ -61,17 +61,17 @@ async def _publish(
         by_key.setdefault(event.type, []).append(event)
     for key, events in by_key.items():
         for _, body in pack(events):
-            for consumer in consumers.get(key, ()):
+            for consumer in consumers(key):
                 await publisher.publish(f"{consumer}.in", key, body)
 
 
-async def prune(urls: Sequence[str], before: datetime) -> tuple[int, int]:
+async def prune(outboxes: Sequence[str], inboxes: Sequence[str], before: datetime) -> tuple[int, int]:
     """Remove archived events and inbox rows from before then in these databases; gives how many of each.
 
     Archives first, everywhere: as long as an event can be published again, its consumers know it.
     """
-    archived = [await _delete(url, "DELETE FROM outbox_archive WHERE published_at < $1", before) for url in urls]
-    received = [await _delete(url, "DELETE FROM inbox WHERE received_at < $1", before) for url in urls]
+    archived = [await _delete(url, "DELETE FROM outbox_archive WHERE published_at < $1", before) for url in outboxes]
+    received = [await _delete(url, "DELETE FROM inbox WHERE received_at < $1", before) for url in inboxes]
     return sum(archived), sum(received)
 
 

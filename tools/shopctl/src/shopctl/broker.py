@@ -4,7 +4,7 @@ Imported where it is used, as it loads slowly.
 """
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,8 +15,6 @@ from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 
 from chassis.messaging.envelope import Envelope, Malformed, unpack
 from chassis.messaging.ladder import SENT_AS
-from shopctl.place import CONSUMERS
-from shopctl.topology import RETRIES
 
 UNREACHABLE = (OSError, TimeoutError, AMQPError)
 
@@ -40,11 +38,11 @@ class Queue(NamedTuple):
     consumers: int
 
 
-async def queues(url: str) -> dict[str, Queue | None]:
-    """Each queue of the shop, None for one that is missing. Raises one of UNREACHABLE."""
+async def queues(url: str, names: Iterable[str]) -> dict[str, Queue | None]:
+    """Each of these queues, None for one that is missing. Raises one of UNREACHABLE."""
     found: dict[str, Queue | None] = {}
     async with await aio_pika.connect(url, timeout=5) as connection:
-        for name in (*CONSUMERS, *(f"{name}.dead" for name in CONSUMERS), *RETRIES):
+        for name in names:
             try:
                 async with connection.channel() as channel:
                     declared = (await channel.declare_queue(name, passive=True)).declaration_result
@@ -55,11 +53,11 @@ async def queues(url: str) -> dict[str, Queue | None]:
     return found
 
 
-async def dead_letters(url: str, service: str | None = None) -> list[DeadLetter]:
-    """All of them, or one service's; they stay where they are. Raises one of UNREACHABLE."""
+async def dead_letters(url: str, services: Iterable[str]) -> list[DeadLetter]:
+    """The dead letters of these services; they stay where they are. Raises one of UNREACHABLE."""
     letters = []
     async with _channel(url) as channel:
-        for name in CONSUMERS if service is None else (service,):
+        for name in services:
             letters += [_describe(name, message) async for message in _messages(channel, name)]
     return letters  # leaving the channel has put every unacknowledged message back
 

@@ -14,13 +14,13 @@ from chassis.local.processes import Process, StartError
 from chassis.local.system import write
 from shopctl import edge
 from shopctl.native.definitions import render
-from shopctl.place import ADMIN_PASSWORD, BROKER_USERS, CONSUMERS, DATABASES, Place
+from shopctl.place import ADMIN_PASSWORD, Place
+from shopctl.services import STORES, Declaration
 from shopctl.shop import Report, Row
 
 __all__ = ["ComposeShop", "unavailable"]
 
 OLDEST = (2, 26)
-NAMES = ("postgres", "valkey", "rabbitmq", "identity", "catalog", "cart", "order", "payment", "psp", "edge")
 UP = ("up", "--detach", "--no-build", "--wait", "--wait-timeout", "180")
 
 
@@ -50,7 +50,14 @@ class ComposeShop:
 
     place: Place = field(default_factory=Place.here)
     runtime: str = "compose"
-    names: Sequence[str] = NAMES
+
+    @property
+    def names(self) -> Sequence[str]:
+        return (*STORES, *self.place.services.names, "edge")
+
+    @property
+    def _behind_the_edge(self) -> Sequence[Declaration]:
+        return [each for each in self.place.services if each.routes]
 
     @property
     def project(self) -> str:
@@ -71,7 +78,7 @@ class ComposeShop:
         done = self._compose(*UP, "--remove-orphans")
         if done.returncode:
             raise StartError(self._why(done.stderr))
-        edge.wait_for(self.address("edge"), edge.ROUTES)
+        edge.wait_for(self.address("edge"), self._behind_the_edge)
         report("containers", time.monotonic() - began)
         return [_name(each) for each in self._running() if each["ID"] not in before]
 
@@ -87,7 +94,7 @@ class ComposeShop:
     def start(self, name: str, **settings: str) -> None:
         this_time = json.dumps({"services": {name: {"environment": settings}}})
         self._checked("--file", "-", *UP, "--no-deps", name, input=this_time)
-        edge.wait_for(self.address("edge"), edge.ROUTES if name == "edge" else edge.ROUTES.keys() & {name})
+        edge.wait_for(self.address("edge"), [each for each in self._behind_the_edge if name in ("edge", each.name)])
 
     def stop(self, *names: str) -> None:
         if names:
@@ -98,13 +105,13 @@ class ComposeShop:
 
     def rows(self) -> list[Row]:
         containers = self._containers()
-        found = {name: [each for each in containers if each["Service"] == name] for name in NAMES}
+        found = {name: [each for each in containers if each["Service"] == name] for name in self.names}
         return [row for name, each in found.items() for row in ([*map(_row, each)] or [_row({"Service": name})])]
 
     def processes(self) -> Mapping[str, Sequence[Process]]:
         found: dict[str, list[Process]] = {}
         for each in self._containers():
-            if each["Service"] in NAMES and (process := _process(each)):
+            if each["Service"] in self.names and (process := _process(each)):
                 found.setdefault(each["Service"], []).append(process)
         return found
 
@@ -131,28 +138,27 @@ class ComposeShop:
 
     def write_secrets(self) -> None:
         """A file for each secret of compose.yaml, anew each time: the broker's holds its topology, which changes."""
-        place, passwords = self.place, self.place.passwords
+        place, passwords, services = self.place, self.place.passwords, self.place.services
         template = (place.root / "deploy" / "rabbitmq" / "definitions.json.template").read_text()
+        roles, users = (*services.databases, "auditor"), services.broker_users
         files = {
             "admin-password": ADMIN_PASSWORD,
             "postgres-password": passwords["postgres"],
-            "database-passwords": "".join(
-                f"{role.upper()}_PASSWORD={passwords[f'database.{role}']}\n" for role in (*DATABASES, "auditor")
-            )
-            + f"PGPASSWORD={passwords['postgres']}\n",
+            "database-passwords": f"PGPASSWORD={passwords['postgres']}\n"
+            + "".join(f"{role.upper()}_PASSWORD={passwords[f'database.{role}']}\n" for role in roles),
             "valkey-password": f"requirepass {passwords['valkey']}\n",
-            "cart-valkey-url": f"redis://:{passwords['valkey']}@valkey:6379/0",
             "psp-webhook-secret": passwords["psp-webhook"],
-            "rabbitmq-definitions": render(template, {user: passwords[f"broker.{user}"] for user in BROKER_USERS}),
+            "rabbitmq-definitions": render(template, {user: passwords[f"broker.{user}"] for user in users}),
         }
-        files |= {
-            f"{name}-database-url": f"postgresql://{name}:{passwords[f'database.{name}']}@postgres:5432/{name}"
-            for name in DATABASES
-        }
-        files |= {
-            f"{name}-broker-url": f"amqp://{name}:{passwords[f'broker.{name}']}@rabbitmq:5672/quayside"
-            for name in CONSUMERS
-        }
+        for name, stores in ((each.name, each.stores) for each in services):
+            if "postgres" in stores:
+                password = passwords[f"database.{name}"]
+                files[f"{name}-database-url"] = f"postgresql://{name}:{password}@postgres:5432/{name}"
+            if "valkey" in stores:
+                files[f"{name}-valkey-url"] = f"redis://:{passwords['valkey']}@valkey:6379/0"
+            if "rabbitmq" in stores:
+                password = passwords[f"broker.{name}"]
+                files[f"{name}-broker-url"] = f"amqp://{name}:{password}@rabbitmq:5672/quayside"
         self.secrets.mkdir(parents=True, exist_ok=True)
         self.secrets.chmod(0o700)
         for name, text in files.items():

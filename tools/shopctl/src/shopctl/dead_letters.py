@@ -11,7 +11,7 @@ from rich.table import Table
 
 from shopctl.console import cell, fail, out, printable, reason
 from shopctl.console import show as show_table
-from shopctl.place import CONSUMERS, Place
+from shopctl.place import Place
 
 if TYPE_CHECKING:
     from shopctl.broker import DeadLetter
@@ -29,9 +29,7 @@ def list_(
     """List dead letters; they stay where they are."""
     from shopctl import broker
 
-    if service is not None:
-        _check(service)
-    letters = _run(broker.dead_letters(_operator(), service))
+    letters = _run(broker.dead_letters(_operator(), _consumers() if service is None else [_checked(service)]))
     if as_json:
         print(json.dumps([asdict(letter) for letter in letters], indent=2))
         return
@@ -54,7 +52,7 @@ def show(id: Annotated[str, typer.Argument(help="As `list` prints it, or how it 
     """Print the body of one."""
     from shopctl import broker
 
-    letters = _run(broker.dead_letters(_operator()))
+    letters = _run(broker.dead_letters(_operator(), _consumers()))
     whole = _whole(id, letters)
     body = next(letter.body for letter in letters if letter.id == whole)
     print(printable(body, keep="\n\t") if out.is_terminal else body)
@@ -68,10 +66,10 @@ def replay(
     """Send dead letters to their service again, as if new."""
     from shopctl import broker
 
-    _check(service)
+    _checked(service)
     wanted: set[str] = set()
     if ids:
-        letters = _run(broker.dead_letters(_operator(), service))
+        letters = _run(broker.dead_letters(_operator(), [service]))
         wanted = {_whole(id, letters) for id in ids}
     count = _run(broker.replay(_operator(), service, wanted))
     out.print(f"{count} sent again.")
@@ -95,9 +93,15 @@ def _operator() -> str:
     return Place.here().broker_url("operator")
 
 
-def _check(service: str) -> None:
-    if service not in CONSUMERS:
-        fail(f"{service} consumes nothing; these do: {', '.join(CONSUMERS)}.")
+def _consumers() -> tuple[str, ...]:
+    return Place.here().services.consumers
+
+
+def _checked(service: str) -> str:
+    """The service, if it consumes messages."""
+    if service not in (consumers := _consumers()):
+        fail(f"{service} consumes nothing; these do: {', '.join(consumers)}.")
+    return service
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

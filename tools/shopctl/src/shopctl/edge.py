@@ -6,30 +6,25 @@ from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 from chassis.local.processes import StartError
+from shopctl.services import Declaration
 
-__all__ = ["ROUTES", "http", "wait_for"]
+__all__ = ["http", "wait_for"]
 
 http = build_opener(ProxyHandler({}))
 """Whatever proxy the environment names: it does not know our 127.0.0.1."""
 
-# A path of each service that nobody else knows, to be read by anyone, if only to be refused.
-ROUTES = {
-    "catalog": "/api/catalog/categories",
-    "cart": "/api/cart",
-    "order": "/api/orders",
-    "payment": "/api/payments/webhooks/psp",
-    "identity": "/.well-known/jwks.json",
-}
 
+def wait_for(address: tuple[str, int], services: Iterable[Declaration], seconds: float = 30) -> None:
+    """Wait until the edge at `address` reaches these services. Raises StartError that names the one it does not.
 
-def wait_for(address: tuple[str, int], services: Iterable[str], seconds: float = 30) -> None:
-    """Until the edge there has found these services; a StartError names the one that it has not."""
+    It asks for each service's OpenAPI document, a path that no other service answers.
+    """
     host, port = address
     end = time.monotonic() + seconds
     for service in services:
-        while not _passed_on(f"http://{host}:{port}{ROUTES[service]}"):
+        while not _passed_on(f"http://{host}:{port}{service.specification}"):
             if time.monotonic() > end:
-                raise StartError(f"The edge does not reach {service}. `make logs` has more.")
+                raise StartError(f"The edge does not reach {service.name}. `make logs` has more.")
             time.sleep(0.1)
 
 

@@ -28,8 +28,9 @@ COMMANDS = {
     "payments": "shopctl.payments:app",
     "prune": "shopctl.outbox:prune",
     "packages": "shopctl.lifecycle:packages",
+    "derive": "shopctl.derived:derive",
 }
-HIDDEN = {"packages"}  # for the Makefile
+HIDDEN = {"packages", "derive"}  # for the Makefile
 
 # What a library would log, a command says in its own words.
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)

@@ -9,8 +9,7 @@ from asyncpg import InterfaceError
 
 from shopctl.console import fail, out, reason
 from shopctl.options import moment
-from shopctl.place import OUTBOXES, Place
-from shopctl.topology import consumers
+from shopctl.place import Place
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -35,13 +34,14 @@ def replay(
     """Publish the archive again under the same ids, after the broker lost its data."""
     from shopctl import archive
 
-    if service is not None and service not in OUTBOXES:
-        fail(f"{service} publishes nothing; these do: {', '.join(OUTBOXES)}.")
     place = Place.here()
-    for name in OUTBOXES if service is None else (service,):
+    services = place.services
+    if service is not None and service not in services.outboxes:
+        fail(f"{service} publishes nothing; these do: {', '.join(services.outboxes)}.")
+    for name in services.outboxes if service is None else (service,):
         database, broker = place.database_url("auditor", name), place.broker_url(name)
         try:
-            count = asyncio.run(archive.replay(name, database, broker, since, consumers(place.root)))
+            count = asyncio.run(archive.replay(name, database, broker, since, services.consumers_of))
         except (*archive.FAILURES, InterfaceError) as error:
             fail(f"{name}: {reason(error)}")
         out.print(f"{name}: {count} events published again.")
@@ -52,9 +52,11 @@ def prune(days: Annotated[int, typer.Option(min=1, max=36_500, help="Keep this m
     from shopctl import archive
 
     place = Place.here()
-    urls = [place.database_url(service) for service in OUTBOXES]
+    outboxes, inboxes = (
+        [place.database_url(name) for name in names] for names in (place.services.outboxes, place.services.inboxes)
+    )
     try:
-        archived, received = asyncio.run(archive.prune(urls, datetime.now(UTC) - timedelta(days=days)))
+        archived, received = asyncio.run(archive.prune(outboxes, inboxes, datetime.now(UTC) - timedelta(days=days)))
     except (*archive.FAILURES, InterfaceError) as error:
         fail(reason(error))
     out.print(f"Removed {archived} archived events and {received} inbox rows.")

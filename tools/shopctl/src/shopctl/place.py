@@ -13,26 +13,18 @@ from pathlib import Path
 
 from chassis.local.processes import StartError
 from chassis.local.system import make_passable, make_reachable, reachable, write
-from shopctl import given
+from shopctl import given, services
+from shopctl.services import Services
 
+# Ports of what is not a service; a service declares its own.
 PORTS = {
     "edge": 8080,
-    "catalog": 8001,
-    "cart": 8002,
-    "order": 8003,
-    "payment": 8004,
-    "identity": 8005,
-    "psp": 8007,
     "postgres": 8432,
     "valkey": 8379,
     "rabbitmq": 8672,
     "rabbitmq-dist": 8673,
     "epmd": 8674,
 }
-DATABASES = ("catalog", "identity", "order", "payment")
-CONSUMERS = ("catalog", "cart", "order", "payment")
-OUTBOXES = ("catalog", "order", "payment")
-BROKER_USERS = (*CONSUMERS, "operator")
 SECRETS = "secrets"
 PSP_DATABASE = "psp.sqlite"
 STATE = (
@@ -69,10 +61,24 @@ class Place:
         """Raises StartError if the environment names none."""
         root = next(parent for parent in Path(__file__).resolve().parents if (parent / "deploy").is_dir())
         run = Path(os.environ.get("SHOP_RUN") or root / ".run")
-        return cls(root, run.absolute(), given.port_offset(max(PORTS.values())))
+        highest = max(cls(root, run).ports.values())
+        return cls(root, run.absolute(), given.port_offset(highest))
+
+    @cached_property
+    def services(self) -> Services:
+        """The services as they declare themselves. Raises StartError."""
+        return services.load(self.root)
+
+    @cached_property
+    def ports(self) -> dict[str, int]:
+        """The port of every service and store."""
+        ports = {**PORTS, **{each.name: each.port for each in self.services}}
+        if len({*ports.values()}) < len(ports):
+            raise StartError(f"A service's port is one of the shop's own: {', '.join(map(str, PORTS.values()))}.")
+        return {name: port + self.offset for name, port in ports.items()}
 
     def port(self, name: str) -> int:
-        return PORTS[name] + self.offset
+        return self.ports[name]
 
     @property
     def address(self) -> str:
@@ -121,7 +127,8 @@ class Place:
         file = self.run / SECRETS
         known = _read_secrets(file) if file.exists() else {}
         wanted = ["postgres", "valkey", "psp-webhook", "database.auditor"]
-        wanted += [f"database.{name}" for name in DATABASES] + [f"broker.{name}" for name in BROKER_USERS]
+        wanted += [f"database.{name}" for name in self.services.databases]
+        wanted += [f"broker.{name}" for name in self.services.broker_users]
         if missing := [name for name in wanted if name not in known]:
             make_passable(self.run)
             known |= {name: secrets.token_urlsafe(24) for name in missing}

@@ -13,8 +13,9 @@ from rich.table import Table
 from chassis.local.processes import StartError
 from shopctl import runtime
 from shopctl.console import fail, show
-from shopctl.place import CONSUMERS, OUTBOXES, Place
+from shopctl.place import Place
 from shopctl.shop import Row
+from shopctl.topology import queues as queues_of
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,13 @@ async def look_into(place: Place) -> Backlog:
     unconsumed: list[str] = []
     missing: list[str] = []
     with contextlib.suppress(*broker.UNREACHABLE):
-        found = await broker.queues(place.broker_url("operator"))
+        found = await broker.queues(place.broker_url("operator"), queues_of(place.services))
         queues = {name: queue.messages for name, queue in found.items() if queue}
-        unconsumed = [name for name in CONSUMERS if (queue := found[name]) and not queue.consumers]
+        unconsumed = [name for name in place.services.consumers if (queue := found[name]) and not queue.consumers]
         missing = [name for name, queue in found.items() if queue is None]
     outboxes: dict[str, int] = {}
     refunds: int | None = None
-    for service in OUTBOXES:
+    for service in place.services.outboxes:
         try:
             connection = await asyncpg.connect(place.database_url("auditor", service), timeout=3)
         except (OSError, TimeoutError, asyncpg.PostgresError):

@@ -1,30 +1,17 @@
-"""Who gets which message, from the broker's own definitions."""
-
-import json
-from pathlib import Path
+"""RabbitMQ's queues: which there are, and which message goes to which."""
 
 from chassis.messaging.ladder import STEPS
-from shopctl.place import CONSUMERS
+from shopctl.services import Services
 
-__all__ = ["RETRIES", "bindings", "consumers"]
-
-RETRIES = tuple(f"{name}.{step}" for name in CONSUMERS for step in STEPS)
+__all__ = ["queues", "retries"]
 
 
-def bindings(root: Path) -> dict[str, set[str]]:
-    """Consuming service → routing keys. `root` is the clone."""
-    definitions = json.loads((root / "deploy" / "rabbitmq" / "definitions.json.template").read_text())
-    keys: dict[str, set[str]] = {name: set() for name in CONSUMERS}
-    for binding in definitions["bindings"]:
-        if binding["source"] == f"{binding['destination']}.in":
-            keys[binding["destination"]].add(binding["routing_key"])
-    return keys
+def queues(services: Services) -> tuple[str, ...]:
+    """The queues of all services: their own, the dead letters, the retries."""
+    dead = (f"{name}.dead" for name in services.consumers)
+    return (*services.consumers, *dead, *retries(services))
 
 
-def consumers(root: Path) -> dict[str, list[str]]:
-    """Routing key → consuming services."""
-    found: dict[str, list[str]] = {}
-    for name, keys in bindings(root).items():
-        for key in keys:
-            found.setdefault(key, []).append(name)
-    return found
+def retries(services: Services) -> tuple[str, ...]:
+    """The queues in which failed messages wait for their next attempt."""
+    return tuple(f"{name}.{step}" for name in services.consumers for step in STEPS)

@@ -47,7 +47,7 @@ def audit(
     except (OSError, Unreadable) as error:
         fail(error, status=2)
     try:
-        findings = asyncio.run(check(Addresses.of(place), place.root, made, expected, wait))
+        findings = asyncio.run(check(Addresses.of(place), place.services, made, expected, wait))
     except UNREADABLE as error:
         fail(f"The shop cannot be read: {reason(error)}\nIs the shop up? `make status` tells.", status=2)
     if as_json:

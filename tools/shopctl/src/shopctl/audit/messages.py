@@ -1,18 +1,14 @@
 """A6 and A7: every message was published, handled once by all who should, or is dead on purpose."""
 
 from collections.abc import Collection
-from pathlib import Path
 from uuid import UUID
 
 from shopctl.audit.finding import Finding
 from shopctl.audit.sources import Sources
 from shopctl.broker import ids
-from shopctl.place import CONSUMERS
-from shopctl.topology import RETRIES, bindings
+from shopctl.topology import retries
 
 __all__ = ["a6", "a7", "dead_letters"]
-
-WITH_INBOX = ("catalog", "order", "payment")  # cart's handler is idempotent by itself
 
 
 async def dead_letters(sources: Sources) -> dict[str, set[str]]:
@@ -22,7 +18,7 @@ async def dead_letters(sources: Sources) -> dict[str, set[str]]:
     """
     async with sources.channel() as channel:
         found: dict[str, set[str]] = {}
-        for name in CONSUMERS:
+        for name in sources.services.consumers:
             queue = await channel.declare_queue(f"{name}.dead", passive=True)
             found[name] = set()
             while (message := await queue.get(no_ack=False, fail=False)) is not None:
@@ -30,10 +26,11 @@ async def dead_letters(sources: Sources) -> dict[str, set[str]]:
         return found
 
 
-async def a6(sources: Sources, root: Path, dead: dict[str, set[str]]) -> Finding:
+async def a6(sources: Sources, dead: dict[str, set[str]]) -> Finding:
     finding = Finding("A6", "messages: outboxes empty, each event handled by all who are bound to it")
     archived: dict[str, set[bytes]] = {}
-    for name, connection in sources.databases.items():
+    for name in sources.services.outboxes:
+        connection = sources.databases[name]
         stuck = await connection.fetch("SELECT id FROM outbox")
         finding.blame(f"in {name}'s outbox", (row["id"] for row in stuck))
         # As bytes: an archive holds millions of ids.
@@ -42,14 +39,13 @@ async def a6(sources: Sources, root: Path, dead: dict[str, set[str]]) -> Finding
         ):
             archived.setdefault(row["routing_key"], set()).update(row["ids"])
     finding.counts["events"] = sum(map(len, archived.values()))
-    wanted = bindings(root)
-    for name in WITH_INBOX:
+    for name in sources.services.inboxes:  # cart has none: its handler is idempotent by itself
         rows = await sources.databases[name].fetch(
             "SELECT uuid_send(event_id) AS id FROM inbox WHERE consumer = $1", name
         )
         handled = {row["id"] for row in rows}
         finding.counts[f"handled by {name}"] = len(handled)
-        for key in sorted(wanted[name]):
+        for key in sorted(sources.services[name].consumes):
             missing = {str(UUID(bytes=id)) for id in archived.get(key, set()) - handled}
             finding.blame(f"{key} never handled by {name}", missing - dead[name])
     return finding
@@ -57,14 +53,15 @@ async def a6(sources: Sources, root: Path, dead: dict[str, set[str]]) -> Finding
 
 async def a7(sources: Sources, dead: dict[str, set[str]], poisoned: Collection[str]) -> Finding:
     finding = Finding("A7", "queues: empty, consumed, and dead is what was poisoned")
+    consumers = sources.services.consumers
     async with sources.channel() as channel:
-        for name in (*CONSUMERS, *RETRIES):
+        for name in (*consumers, *retries(sources.services)):
             declared = (await channel.declare_queue(name, passive=True)).declaration_result
             waiting = declared.message_count or 0
             finding.counts["messages"] = finding.counts.get("messages", 0) + waiting
             if waiting:
                 finding.blame("messages wait", [name])
-            if name in CONSUMERS and not declared.consumer_count:
+            if name in consumers and not declared.consumer_count:
                 finding.blame("nobody consumes", [name])
     all_dead = set().union(*dead.values())
     finding.counts["dead letters"] = len(all_dead)

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 from shopctl.audit.finding import Finding
 from shopctl.audit.messages import a6, a7, dead_letters
@@ -11,9 +10,9 @@ from shopctl.audit.money import a3, a9
 from shopctl.audit.orders import Attempt, a4, a5, a8, a10
 from shopctl.audit.sources import Addresses, Sources, opened
 from shopctl.audit.stock import a1, a2
-from shopctl.place import CONSUMERS
+from shopctl.services import Services
 from shopctl.statuses import OPEN, UNDOING
-from shopctl.topology import RETRIES
+from shopctl.topology import retries
 
 __all__ = ["check"]
 
@@ -22,26 +21,24 @@ POLL_SECONDS = 0.5
 
 async def check(
     addresses: Addresses,
-    root: Path,
+    services: Services,
     attempts: Sequence[Attempt] | None = None,
     poisoned: Collection[str] = (),
     wait: float = 0,
 ) -> list[Finding]:
     """Every invariant, tried again for `wait` seconds until all hold. Raises one of UNREADABLE."""
     deadline = time.monotonic() + wait
-    async with opened(addresses) as sources:
+    async with opened(addresses, services) as sources:
         while True:
             late = time.monotonic() >= deadline
             if late or await quiet(sources):
-                findings = await look(sources, root, attempts, poisoned)
+                findings = await look(sources, attempts, poisoned)
                 if late or all(each.ok for each in findings):
                     return findings
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def look(
-    sources: Sources, root: Path, attempts: Sequence[Attempt] | None, poisoned: Collection[str]
-) -> list[Finding]:
+async def look(sources: Sources, attempts: Sequence[Attempt] | None, poisoned: Collection[str]) -> list[Finding]:
     dead = await dead_letters(sources)
     return [
         await a1(sources),
@@ -49,7 +46,7 @@ async def look(
         await a3(sources),
         await a4(sources, attempts),
         await a5(sources),
-        await a6(sources, root, dead),
+        await a6(sources, dead),
         await a7(sources, dead, poisoned),
         await a8(sources),
         await a9(sources),
@@ -59,12 +56,13 @@ async def look(
 
 async def quiet(sources: Sources) -> bool:
     """Whether nothing waits in an outbox or a queue, and no order is on its way."""
-    for connection in sources.databases.values():
-        if await connection.fetchval("SELECT EXISTS (SELECT FROM outbox)"):
+    for name in sources.services.outboxes:
+        if await sources.databases[name].fetchval("SELECT EXISTS (SELECT FROM outbox)"):
             return False
     unsettled = "SELECT EXISTS (SELECT FROM orders WHERE status = ANY ($1::text[]))"
     if await sources.order.fetchval(unsettled, [*OPEN, *UNDOING]):
         return False
+    names = (*sources.services.consumers, *retries(sources.services))
     async with sources.channel() as channel:
-        queues = [await channel.declare_queue(name, passive=True) for name in (*CONSUMERS, *RETRIES)]
+        queues = [await channel.declare_queue(name, passive=True) for name in names]
         return not any(queue.declaration_result.message_count for queue in queues)

@@ -13,10 +13,10 @@ import asyncpg
 from aio_pika.abc import AbstractChannel
 
 from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, Place
+from shopctl.services import Services
 
 __all__ = ["UNREADABLE", "Addresses", "Sources", "Unreadable", "opened"]
 
-DATABASES = ("catalog", "order", "payment")
 CONCURRENCY = 8
 
 
@@ -48,7 +48,7 @@ class Addresses:
     @classmethod
     def of(cls, place: Place) -> "Addresses":
         return cls(
-            databases={name: place.database_url("auditor", name) for name in DATABASES},
+            databases={name: place.database_url("auditor", name) for name in place.services.audited},
             broker=place.broker_url("operator"),
             psp=place.psp_url,
             edge=place.address,
@@ -60,16 +60,23 @@ class Addresses:
 class Sources:
     """Open connections to all of them."""
 
-    catalog: asyncpg.Connection
-    order: asyncpg.Connection
-    payment: asyncpg.Connection
+    databases: Mapping[str, asyncpg.Connection]
     broker: aio_pika.abc.AbstractConnection
+    services: Services
     http: aiohttp.ClientSession
     addresses: Addresses
 
     @property
-    def databases(self) -> dict[str, asyncpg.Connection]:
-        return {"catalog": self.catalog, "order": self.order, "payment": self.payment}
+    def catalog(self) -> asyncpg.Connection:
+        return self.databases["catalog"]
+
+    @property
+    def order(self) -> asyncpg.Connection:
+        return self.databases["order"]
+
+    @property
+    def payment(self) -> asyncpg.Connection:
+        return self.databases["payment"]
 
     @contextlib.asynccontextmanager
     async def channel(self) -> AsyncIterator[AbstractChannel]:
@@ -114,7 +121,7 @@ class Sources:
 
 
 @contextlib.asynccontextmanager
-async def opened(addresses: Addresses) -> AsyncIterator[Sources]:
+async def opened(addresses: Addresses, services: Services) -> AsyncIterator[Sources]:
     """Connect to all. Raises one of UNREADABLE."""
     async with contextlib.AsyncExitStack() as stack:
         connections = {}
@@ -123,4 +130,4 @@ async def opened(addresses: Addresses) -> AsyncIterator[Sources]:
             stack.push_async_callback(connections[name].close)
         broker = await stack.enter_async_context(await aio_pika.connect(addresses.broker, timeout=5))
         http = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)))
-        yield Sources(**connections, broker=broker, http=http, addresses=addresses)
+        yield Sources(connections, broker=broker, services=services, http=http, addresses=addresses)

@@ -11,12 +11,13 @@ from chassis.local.processes import StartError
 from chassis.local.servers import Postgres
 from chassis.local.system import environment, postgres_program
 from shopctl.native.services import Service, services
-from shopctl.place import DATABASES, Place
+from shopctl.place import Place
 
 
 def make_ready(place: Place, server: Postgres) -> None:
     """Apply deploy/postgres/init.sql and the migrations; quick when all is there. Raises StartError."""
-    passwords = {f"{role.upper()}_PASSWORD": place.passwords[f"database.{role}"] for role in (*DATABASES, "auditor")}
+    roles = (*place.services.databases, "auditor")
+    passwords = {f"{role.upper()}_PASSWORD": place.passwords[f"database.{role}"] for role in roles}
     argv = [postgres_program("psql"), "-X", "-q", "-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres"]
     script = place.root / "deploy" / "postgres" / "init.sql"
     done = subprocess.run(
@@ -28,7 +29,7 @@ def make_ready(place: Place, server: Postgres) -> None:
     if done.returncode:
         raise StartError(f"{script.name} failed\n{done.stderr}")
     with ThreadPoolExecutor() as pool:
-        list(pool.map(migrate, (service for service in services(place) if service.name in DATABASES)))
+        list(pool.map(migrate, (service for service in services(place) if "DATABASE_URL" in service.env)))
 
 
 def migrate(service: Service) -> None:

@@ -10,8 +10,6 @@ from chassis.local.processes import Command, StartError, answers
 from chassis.local.system import environment, own, program, run_as, write
 from shopctl.place import Place
 
-UPSTREAMS = ("catalog", "cart", "order", "payment", "identity")
-
 
 @dataclass(frozen=True)
 class Edge:
@@ -50,7 +48,8 @@ class Edge:
             "LB_POLICY": policy,
             "NGINX_LOCAL_RESOLVERS": "127.0.0.1",  # never asked: our servers have addresses, not names
         }
-        values |= {f"{name.upper()}_SERVERS": f"server 127.0.0.1:{self.place.port(name)};" for name in UPSTREAMS}
+        for name in self.place.services.upstreams:
+            values[f"{name.upper()}_SERVERS"] = f"server 127.0.0.1:{self.place.port(name)};"
         for template, target in (("quayside", "quayside"), ("native", "nginx")):
             text = (source / f"{template}.conf.template").read_text()
             write(self.home / f"{target}.conf", _substitute(text, values), user)

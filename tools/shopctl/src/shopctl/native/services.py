@@ -10,6 +10,7 @@ from pathlib import Path
 from chassis.local.processes import Command, answers
 from chassis.local.system import environment
 from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, PSP_DATABASE, Place
+from shopctl.services import Declaration
 
 # Of our own environment a service gets what its interpreter may need, and these settings: compose.yaml passes the same
 # ones on, and the README lists them. Another program's ROLE or DATABASE_URL is no business of a service.
@@ -50,44 +51,42 @@ class Service:
 
 def services(place: Place) -> list[Service]:
     """Every service, as it is configured on this machine."""
-    broker, database = place.broker_url, place.database_url
+    return [_service(place, declared) for declared in place.services]
 
-    def url(name: str) -> str:
-        return f"http://127.0.0.1:{place.port(name)}"
 
-    jwks = {"JWKS_URL": f"{url('identity')}/.well-known/jwks.json"}
+def _service(place: Place, declared: Declaration) -> Service:
+    name = declared.name
+    # Each thread of a small process would otherwise keep a heap of its own.
+    env = DEVELOPMENT | {"CURRENCY": "EUR", "MALLOC_ARENA_MAX": "2"}
+    if "postgres" in declared.stores:
+        env["DATABASE_URL"] = place.database_url(name)
+    if "valkey" in declared.stores:
+        env["VALKEY_URL"] = place.valkey_url
+    if "rabbitmq" in declared.stores:
+        env["BROKER_URL"] = place.broker_url(name)
+    for called in declared.calls:
+        env[f"{called.upper()}_URL"] = _url(place, called)
+    if "identity" in declared.calls:
+        env["JWKS_URL"] = f"{_url(place, 'identity')}/.well-known/jwks.json"
+    return Service(name, place.port(name), env | _further(place).get(name, {}), place.run)
+
+
+def _further(place: Place) -> dict[str, dict[str, str]]:
+    """What a service gets beyond what follows from its declaration."""
     webhook_secret = {"PSP_WEBHOOK_SECRET": place.passwords["psp-webhook"]}
-    table: dict[str, dict[str, str]] = {
-        "identity": {"DATABASE_URL": database("identity"), "PUBLIC_URL": f"http://localhost:{place.port('edge')}"},
-        "catalog": {"DATABASE_URL": database("catalog"), "BROKER_URL": broker("catalog"), **jwks},
-        "cart": {
-            "VALKEY_URL": place.valkey_url,
-            "BROKER_URL": broker("cart"),
-            "CATALOG_URL": url("catalog"),
-            **jwks,
-        },
-        "order": {
-            "DATABASE_URL": database("order"),
-            "BROKER_URL": broker("order"),
-            "CATALOG_URL": url("catalog"),
-            "CART_URL": url("cart"),
-            **jwks,
-        },
-        "payment": {
-            "DATABASE_URL": database("payment"),
-            "BROKER_URL": broker("payment"),
-            "PSP_URL": url("psp"),
-            **webhook_secret,
-        },
+    return {
+        "identity": {"PUBLIC_URL": f"http://localhost:{place.port('edge')}"},
+        "payment": webhook_secret,
         "psp": {
             "PSP_DATABASE": str(place.run / PSP_DATABASE),
-            "WEBHOOK_URL": f"{url('payment')}/api/payments/webhooks/psp",
+            "WEBHOOK_URL": f"{_url(place, 'payment')}/api/payments/webhooks/psp",
             **webhook_secret,
         },
     }
-    # Each thread of a small process would otherwise keep a heap of its own.
-    common = DEVELOPMENT | {"CURRENCY": "EUR", "MALLOC_ARENA_MAX": "2"}
-    return [Service(name, place.port(name), common | env, place.run) for name, env in table.items()]
+
+
+def _url(place: Place, name: str) -> str:
+    return f"http://127.0.0.1:{place.port(name)}"
 
 
 def _ours(names: tuple[str, ...]) -> dict[str, str]:

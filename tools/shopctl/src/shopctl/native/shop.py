@@ -15,7 +15,7 @@ from shopctl.native import databases, ports
 from shopctl.native.definitions import render
 from shopctl.native.edge import Edge
 from shopctl.native.services import services
-from shopctl.place import BROKER_USERS, DATABASES, Place
+from shopctl.place import Place
 from shopctl.shop import Report, Row
 
 TIMEOUT = 60.0
@@ -40,7 +40,7 @@ class NativeShop:
         place, data, passwords = self.place, self.place.data, self.place.passwords
         deploy, port = place.root / "deploy", place.port
         template = (deploy / "rabbitmq" / "definitions.json.template").read_text()
-        definitions = render(template, {user: passwords[f"broker.{user}"] for user in BROKER_USERS})
+        definitions = render(template, {user: passwords[f"broker.{user}"] for user in place.services.broker_users})
         settings = {path.stem: path.read_text() for path in deploy.glob("*/*.conf")}
         stores: list[Server] = [
             Postgres(data / "postgres", port("postgres"), passwords["postgres"], settings["postgresql"]),
@@ -171,7 +171,7 @@ class Starter:
             tasks: list[Future[None]] = [schema]
             # A service connects to the broker when there is one, so nobody waits for that slowest start.
             tasks += (
-                pool.submit(self._after, schema if name in DATABASES else None, name)
+                pool.submit(self._after, schema if name in self.shop.place.services.databases else None, name)
                 for name in self.shop.servers
                 if name not in ("epmd", "postgres")
             )

@@ -1,0 +1,48 @@
+"""The files that follow from the services' declarations. `make format` writes them, `make lint` compares them."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from shopctl.console import fail, out
+from shopctl.place import Place
+from shopctl.services import COLLECTED, Services
+
+__all__ = ["derive", "files", "stale"]
+
+
+def derive(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if a file is stale.")] = False,
+) -> None:
+    """Write the files that follow from the services' declarations."""
+    place = Place.here()
+    found = stale(place.root, place.services)
+    if check and found:
+        fail("\n".join(f"{path}: stale; `make format` writes it." for path in found))
+    for path, text in found.items():
+        (place.root / path).write_text(text, encoding="utf-8")
+        out.print(f"{path}: written")
+
+
+def stale(root: Path, services: Services) -> dict[Path, str]:
+    """The files that differ from what the declarations say, with the text that they should have."""
+    return {path: text for path, text in files(services).items() if not _has(root / path, text)}
+
+
+def files(services: Services) -> dict[Path, str]:
+    """Each derived file by its path in the clone."""
+    return {COLLECTED: collected(services)}
+
+
+def collected(services: Services) -> str:
+    """All declarations in one file, for where there is no clone."""
+    tables = map(msgspec.to_builtins, services)
+    lines = (f"  {json.dumps(table.pop('name'))}: {json.dumps(table)}" for table in tables)
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _has(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
