@@ -1,6 +1,7 @@
 """The order service by HTTP: its routes with a real database, and the shopper's token replaced."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -54,7 +55,7 @@ async def app(database: Callable[[str], str], shop: Any) -> AsyncIterator[FastAP
     )
     app = create(settings)
     app.state.verifier = Names()
-    app.state.placement = shop.placement
+    app.state.parts = replace(app.state.parts, placement=shop.placement)
     for name in ("ann", "bob"):
         shop.carts.carts[name] = Cart(VERSION, [("MUG-1", 2), ("TEA-1", 1)])
     async with app.router.lifespan_context(app):

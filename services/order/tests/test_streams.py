@@ -109,10 +109,10 @@ async def test_a_client_that_goes_leaves_no_task_and_no_watcher(client, app) -> 
     async with client.stream("GET", address, headers=as_("ann")) as stream:
         lines = stream.aiter_lines()
         await anext(lines)
-        assert app.state.feed._watchers
+        assert app.state.parts.feed._watchers
 
     async with asyncio.timeout(2):
-        while app.state.feed._watchers or len(asyncio.all_tasks()) > tasks:  # noqa: ASYNC110
+        while app.state.parts.feed._watchers or len(asyncio.all_tasks()) > tasks:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 

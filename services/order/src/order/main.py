@@ -1,4 +1,4 @@
-"""The order service, put together: `uvicorn --factory order.main:create`."""
+"""The composition root: `uvicorn --factory order.main:create`."""
 
 from functools import partial
 
@@ -12,7 +12,7 @@ from chassis.relay import Relay
 from order import routes
 from order.clients import CartClient, CatalogClient
 from order.consumers import consumer
-from order.jobs import Sweeper
+from order.jobs import sweeper
 from order.messages import PUBLISHED
 from order.settings import Settings
 from order.usecases.feed import Feed
@@ -44,7 +44,8 @@ def create(settings: Settings | None = None) -> FastAPI:
         openapi_url="/api/orders/openapi.json",
         routers=[routes.router, routes.admin],
         resources=[db, verifier, relay, cart, catalog, feed],
-        workers=[consumer(db, settings.broker_url), Sweeper(db, settings.sweep_seconds)],
-        state={"db": db, "verifier": verifier, "placement": placement, "feed": feed},
+        workers=[consumer(db, settings.broker_url), sweeper(db, settings.sweep_seconds)],
+        verifier=verifier,
+        parts=routes.Parts(db, placement, feed),
         started=partial(migrations.check, db, "order"),
     )

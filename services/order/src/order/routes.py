@@ -1,8 +1,9 @@
-"""HTTP to use cases."""
+"""HTTP request → use case → response."""
 
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,9 +12,11 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
-from chassis.app import JsonBytes
+from chassis.app import JsonBytes, parts
 from chassis.auth import Caller, Principal, principal, requires
-from chassis.errors import Malformed, NotFound, Unavailable
+from chassis.db import Database
+from chassis.errors import Malformed, Unavailable
+from chassis.health import Draining
 from chassis.openapi import documented
 from chassis.queries import CanonicalId, once
 from chassis.schemas import parsed
@@ -22,9 +25,10 @@ from order import repository
 from order.models import Status, settled
 from order.schemas import Accepted, AllQuery, Order, OrderPage, OwnQuery, PlaceOrderBody
 from order.usecases import saga
-from order.usecases.placing import PlaceOrder
+from order.usecases.feed import Feed
+from order.usecases.placing import Placement, PlaceOrder
 
-__all__ = ["admin", "router"]
+__all__ = ["Parts", "admin", "router"]
 
 router = APIRouter(prefix="/api/orders", tags=["orders"])
 admin = APIRouter(prefix="/api/admin/orders", tags=["admin"])
@@ -35,6 +39,18 @@ sorted_encode = msgspec.json.Encoder(order="sorted").encode
 
 Manager = Annotated[Principal, Depends(requires("orders:manage"))]
 
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The objects that the routes need."""
+
+    db: Database
+    placement: Placement
+    feed: Feed
+
+
+given = parts(Parts)
+Given = Annotated[Parts, Depends(given)]
 
 KEY = {
     "name": "Idempotency-Key",
@@ -52,9 +68,10 @@ KEY = {
     openapi_extra={"parameters": [KEY], **documented(PlaceOrderBody)},
 )
 async def place(request: Request) -> JsonBytes:
-    """Orders the caller's cart. The same key and body give the same answer, however often they are sent.
+    """Orders the principal's cart. Repeating the request with the same key and body returns the same response.
 
-    The hottest route: it takes caller, key and body from the request itself, which halves the framework's share.
+    This is the busiest route: it reads token, key and body from the request itself, which halves the framework's share
+    of the CPU time.
     """
     caller = await principal(request)
     idempotency_key = request.headers.get("idempotency-key")
@@ -62,11 +79,11 @@ async def place(request: Request) -> JsonBytes:
         raise Malformed(
             "idempotency-key-required",
             "An Idempotency-Key header of 1 to 255 visible ASCII characters is required",
-            "Make one up for each order, such as a UUID, and send it again with each retry.",
+            "Generate one for each order, such as a UUID, and repeat it in each retry.",
         )
     body = parsed(PlaceOrderBody, await request.body())
     content = body.model_dump(mode="json", exclude_none=True)
-    placed = await request.app.state.placement.place(
+    placed = await (await given(request)).placement.place(
         PlaceOrder(
             principal=caller.sub,
             token=caller.token,
@@ -86,51 +103,59 @@ async def place(request: Request) -> JsonBytes:
 
 
 @router.get("", responses={200: {"model": OrderPage}})
-async def list_own(request: Request, caller: Caller, query: Annotated[OwnQuery, Query()]) -> JsonBytes:
-    """The caller's orders, newest first."""
-    return await _page(request, caller.sub, None, query)
+async def list_own(request: Request, given: Given, caller: Caller, query: Annotated[OwnQuery, Query()]) -> JsonBytes:
+    """Lists the principal's orders, newest first."""
+    once(request)
+    return await _page(given.db, caller.sub, None, query)
 
 
 @router.get("/{order_id}", responses={200: {"model": Order}})
-async def get_own(request: Request, order_id: CanonicalId, caller: Caller) -> JsonBytes:
-    return JsonBytes(encode(await _order(request, order_id, caller.sub)))
+async def get_own(given: Given, order_id: CanonicalId, caller: Caller) -> JsonBytes:
+    """Returns an order of the principal, with its history."""
+    return await _order(given.db, order_id, caller.sub)
 
 
 @router.post("/{order_id}/cancel", status_code=202, responses={202: {"model": Order}})
-async def cancel(request: Request, order_id: CanonicalId, caller: Caller) -> JsonBytes:
-    """Undoes an order: what was reserved is released, what was paid is refunded."""
-    await saga.cancel(request.app.state.db, order_id, caller.sub)
-    return JsonBytes(encode(await _order(request, order_id, caller.sub)), 202)
+async def cancel(given: Given, order_id: CanonicalId, caller: Caller) -> JsonBytes:
+    """Undoes an order: its stock is released, and a captured payment is refunded."""
+    await saga.cancel(given.db, order_id, caller.sub)
+    return await _order(given.db, order_id, caller.sub, 202)
 
 
 @router.get(
     "/{order_id}/events",
     status_code=200,
     response_class=EventStream,
-    responses={200: {"content": {"text/event-stream": {}}}, 204: {"description": "All has been seen: stop asking"}},
+    responses={200: {"content": {"text/event-stream": {}}}, 204: {"description": "There is nothing more to come"}},
 )
 async def events(
-    request: Request, order_id: CanonicalId, caller: Caller, last_event_id: Annotated[str | None, Header()] = None
+    given: Given,
+    draining: Draining,
+    order_id: CanonicalId,
+    caller: Caller,
+    last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Each transition as a server-sent event, to the last; `Last-Event-ID` goes on after it.
+    """Streams each step of an order as a server-sent event, until the last; `Last-Event-ID` resumes after that step.
 
-    204 when there is nothing to come: by that an EventSource knows not to connect again (HTML, 9.2.3).
+    The response is 204 when there is nothing more to come: an EventSource then does not reconnect (HTML, 9.2.3).
     """
     told = last_event_id or "0"
     if not (told.isascii() and told.isdigit() and len(told) < 6):
-        raise Malformed("invalid-last-event-id", "Last-Event-ID is a number that this stream gave", "Leave it out.")
-    order = await _found(request, order_id, caller.sub)
+        raise Malformed(
+            "invalid-last-event-id", "Last-Event-ID is not an ID of this stream", "Repeat the last ID, or send none."
+        )
+    order = await _found(given.db, order_id, caller.sub)
     seen = min(int(told), order["seq"])
     if seen == order["seq"] and settled(Status(order["status"])):
         return Response(status_code=204)
-    if request.app.state.feed.full:
-        raise Unavailable("too-busy", "Too many streams are open", "Read the order now and then.", retry_after=5)
-    return EventStream(_stream(request, order_id, seen))
+    if given.feed.full:
+        raise Unavailable("too-busy", "Too many streams are open", "Poll the order instead.", retry_after=5)
+    return EventStream(_stream(given.feed, draining, order_id, seen))
 
 
-async def _stream(request: Request, order_id: UUID, seen: int) -> AsyncGenerator[bytes, None]:
-    drained = asyncio.ensure_future(request.app.state.health.draining.wait())
-    with request.app.state.feed.watch(order_id, seen) as steps:
+async def _stream(feed: Feed, draining: asyncio.Event, order_id: UUID, seen: int) -> AsyncGenerator[bytes, None]:
+    drained = asyncio.ensure_future(draining.wait())
+    with feed.watch(order_id, seen) as steps:
         step = asyncio.ensure_future(steps.get())
         try:
             while True:
@@ -141,7 +166,7 @@ async def _stream(request: Request, order_id: UUID, seen: int) -> AsyncGenerator
                     if found.last and steps.empty():
                         return
                     step = asyncio.ensure_future(steps.get())
-                elif drained.done():  # this process is going: the client comes back to another with Last-Event-ID
+                elif drained.done():  # this process stops: the client reconnects to another one with Last-Event-ID
                     return
                 else:
                     yield b": still here\n\n"
@@ -151,40 +176,41 @@ async def _stream(request: Request, order_id: UUID, seen: int) -> AsyncGenerator
 
 
 @admin.get("", responses={200: {"model": OrderPage}})
-async def list_all(request: Request, _: Manager, query: Annotated[AllQuery, Query()]) -> JsonBytes:
-    """Everyone's orders, newest first."""
-    return await _page(request, None, query.status, query)
+async def list_all(request: Request, given: Given, _: Manager, query: Annotated[AllQuery, Query()]) -> JsonBytes:
+    """Lists the orders of all principals, newest first."""
+    once(request)
+    return await _page(given.db, None, query.status, query)
 
 
 @admin.get("/{order_id}", responses={200: {"model": Order}})
-async def get_any(request: Request, order_id: CanonicalId, _: Manager) -> JsonBytes:
-    return JsonBytes(encode(await _order(request, order_id, None)))
+async def get_any(given: Given, order_id: CanonicalId, _: Manager) -> JsonBytes:
+    """Returns an order of any principal, with its history."""
+    return await _order(given.db, order_id, None)
 
 
 @admin.post("/{order_id}/refund", status_code=202, responses={202: {"model": Order}})
-async def refund(request: Request, order_id: CanonicalId, _: Manager) -> JsonBytes:
+async def refund(given: Given, order_id: CanonicalId, _: Manager) -> JsonBytes:
     """Refunds a confirmed order in full and returns its stock."""
-    await saga.refund(request.app.state.db, order_id)
-    return JsonBytes(encode(await _order(request, order_id, None)), 202)
+    await saga.refund(given.db, order_id)
+    return await _order(given.db, order_id, None, 202)
 
 
-async def _order(request: Request, order_id: UUID, principal: str | None) -> dict[str, Any]:
-    row = await _found(request, order_id, principal)
-    return {**_summary(row), "history": msgspec.Raw(row["history"].encode())}
+async def _order(db: Database, order_id: UUID, principal: str | None, status: int = 200) -> JsonBytes:
+    row = await _found(db, order_id, principal)
+    return JsonBytes(encode({**_summary(row), "history": msgspec.Raw(row["history"].encode())}), status)
 
 
-async def _found(request: Request, order_id: UUID, principal: str | None) -> asyncpg.Record:
-    async with request.app.state.db.connection() as connection:
+async def _found(db: Database, order_id: UUID, principal: str | None) -> asyncpg.Record:
+    async with db.connection() as connection:
         row = await repository.get(connection, order_id, principal)
     if row is None:
-        raise NotFound("order-not-found", "No such order", "See GET /api/orders for yours.")
+        raise saga.order_not_found()
     return row
 
 
-async def _page(request: Request, principal: str | None, status: Status | None, query: OwnQuery) -> JsonBytes:
-    once(request)
+async def _page(db: Database, principal: str | None, status: Status | None, query: OwnQuery) -> JsonBytes:
     limit = query.limit
-    async with request.app.state.db.connection() as connection:
+    async with db.connection() as connection:
         rows = await repository.latest(connection, principal, status, query.cursor, limit + 1)
     more = len(rows) > limit
     return JsonBytes(

@@ -1,8 +1,7 @@
-"""The feed behind all open streams of this process: one query for all, and none while nobody watches."""
+"""The feed of the open event streams of this process: one query for all of them, and none while there are none."""
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Self
@@ -10,20 +9,19 @@ from uuid import UUID
 
 import msgspec
 
-from chassis.db import Database, is_environment_failure
+from chassis.db import Database
+from chassis.tasks import PeriodicTask
 from order import repository
 from order.models import Status, settled
 
 __all__ = ["Feed", "Step"]
-
-log = logging.getLogger(__name__)
 
 POLL = 0.2
 MAX_WATCHERS = 5_000
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of an order's history."""
+    """A step of an order's history."""
 
     seq: int
     status: str
@@ -36,7 +34,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Watcher:
-    """Who watches an order from step `seen` on. Its queue is bounded by the order, which passes five states at most."""
+    """A stream that has sent an order's steps up to `seen`. Its queue is short: an order passes few states."""
 
     def __init__(self, order_id: UUID, seen: int) -> None:
         self.order_id = order_id
@@ -48,45 +46,31 @@ class Feed:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._watchers: set[Watcher] = set()
-        self._watched = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._task = PeriodicTask("feed", self._look, every=POLL)
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="feed")
+        await self._task.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task}, timeout=1)
+        await self._task.__aexit__()
 
     @property
     def full(self) -> bool:
-        """Whether as many are watching as one query can serve."""
+        """Whether there are as many watchers as one query can serve."""
         return len(self._watchers) >= MAX_WATCHERS
 
     @contextlib.contextmanager
     def watch(self, order_id: UUID, seen: int) -> Iterator[asyncio.Queue[Step]]:
-        """A queue that gets each step after number `seen`."""
+        """Yields a queue that gets each step after `seen`."""
         watcher = Watcher(order_id, seen)
+        if not self._watchers:
+            self._task.wake()
         self._watchers.add(watcher)
-        self._watched.set()
         try:
             yield watcher.steps
         finally:
             self._watchers.discard(watcher)
-
-    async def _run(self) -> None:
-        while True:
-            await self._watched.wait()
-            try:
-                await self._look()
-            except Exception as error:
-                if not is_environment_failure(error):
-                    log.exception("the feed failed; it goes on")
-            if not self._watchers:
-                self._watched.clear()
-            await asyncio.sleep(POLL)
 
     async def _look(self) -> None:
         watchers = list(self._watchers)

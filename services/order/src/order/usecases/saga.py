@@ -29,6 +29,7 @@ from order.models import UNDO, Command, Input, Status, results, transition
 __all__ = [
     "cancel",
     "expire",
+    "order_not_found",
     "payment_cancelled",
     "payment_captured",
     "payment_failed",
@@ -106,7 +107,7 @@ async def _asked(db: Database, order_id: UUID, principal: str | None, input: Inp
     async with db.transaction() as tx:
         order = (await repository.lock(tx, [order_id])).get(order_id)
         if order is None or (principal is not None and order["principal"] != principal):
-            raise NotFound("order-not-found", "The order does not exist", "See GET /api/orders for your orders.")
+            raise order_not_found()
         status = Status(order["status"])
         if status in results(input):
             return
@@ -134,6 +135,10 @@ async def _advance(tx: Connection, ids: Sequence[UUID], input: Input, reasons: M
     if moves:
         await repository.move(tx, moves)
         await outbox.put(tx, messages)
+
+
+def order_not_found() -> NotFound:
+    return NotFound("order-not-found", "There is no such order", "See GET /api/orders for your orders.")
 
 
 _lines = msgspec.json.Decoder(list[Line])  # ignores each line's name and price
