@@ -1,4 +1,4 @@
-"""Verifies our own tokens with the keys and the clock that sign them: identity need not ask itself over HTTP."""
+"""Verifies identity's own tokens with the keys and the clock that sign them, without an HTTP request to itself."""
 
 from chassis.auth import Claims, Principal
 from identity.usecases.keys import Keyring
@@ -7,7 +7,7 @@ __all__ = ["OwnVerifier"]
 
 
 class OwnVerifier:
-    """What `chassis.auth` expects in an app's state."""
+    """The verifier that `chassis.auth` uses."""
 
     def __init__(self, keyring: Keyring, *, issuer: str, audience: str) -> None:
         self._keyring = keyring

@@ -1,19 +1,20 @@
-"""By the clock: keys are rotated, what has expired is dropped.
+"""Work on a schedule: keys are rotated, and expired rows are deleted.
 
-DATABASE_URL=postgresql://… python -m identity.jobs     rotates the key now, whatever its age
+DATABASE_URL=postgresql://… python -m identity.jobs     rotates the key now, at any age
 """
 
 import asyncio
 import logging
 from datetime import timedelta
-from typing import Self
+from functools import partial
 
-from chassis.db import Database, is_environment_failure
+from chassis.db import Database
+from chassis.tasks import PeriodicTask
 from identity import repository
 from identity.settings import Settings
 from identity.usecases.keys import rotate
 
-__all__ = ["Housekeeping", "rotate_keys"]
+__all__ = ["housekeeping", "rotate_keys"]
 
 log = logging.getLogger(__name__)
 
@@ -21,47 +22,25 @@ HOUR = 3600.0
 
 
 async def rotate_keys(db: Database, settings: Settings, *, now: bool = False) -> None:
-    """The first key, or the next one if it is time, or `now` in any case."""
+    """Makes the first key, or the next one if it is due; with `now`, in any case."""
     keys = await rotate(
         db,
         max_age=timedelta() if now else timedelta(days=settings.key_days),
         lead=timedelta(minutes=settings.key_lead_minutes),
         longest_token=max(timedelta(days=settings.guest_days), timedelta(minutes=settings.access_minutes)),
     )
-    log.info("%d signing keys; the youngest signs from %s", len(keys), keys[-1].signs_at)
+    log.info("%d signing keys; the newest signs from %s", len(keys), keys[-1].signs_at)
 
 
-class Housekeeping:
-    """Runs every hour; several processes may, since rotation takes a lock."""
+def housekeeping(db: Database, settings: Settings) -> PeriodicTask:
+    """Several processes may do it at once, since rotation takes a lock."""
+    return PeriodicTask("housekeeping", partial(_housekeep, db, settings), every=HOUR)
 
-    def __init__(self, db: Database, settings: Settings, *, every: float = HOUR) -> None:
-        self._db = db
-        self._settings = settings
-        self._every = every
-        self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="housekeeping")
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task}, timeout=1)
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._every)
-            try:
-                await rotate_keys(self._db, self._settings)
-                async with self._db.transaction() as tx:
-                    await repository.prune(tx)
-            except Exception as error:
-                log.log(
-                    logging.WARNING if is_environment_failure(error) else logging.ERROR,
-                    "housekeeping: %s",
-                    error,
-                )
+async def _housekeep(db: Database, settings: Settings) -> None:
+    await rotate_keys(db, settings)
+    async with db.transaction() as tx:
+        await repository.prune(tx)
 
 
 async def main() -> None:

@@ -1,4 +1,4 @@
-"""Composition root: `uvicorn --factory identity.main:create`."""
+"""The composition root: `uvicorn --factory identity.main:create`."""
 
 from datetime import timedelta
 
@@ -43,10 +43,8 @@ def create(settings: Settings | None = None) -> FastAPI:
         title="Identity",
         routers=[routes.router],
         resources=[db],
-        workers=[jobs.Housekeeping(db, settings)],
-        state={
-            "parts": routes.Parts(db, issuer, passwords, registrations, settings.public_url),
-            "verifier": OwnVerifier(keyring, issuer=settings.issuer, audience=settings.audience),
-        },
+        workers=[jobs.housekeeping(db, settings)],
+        verifier=OwnVerifier(keyring, issuer=settings.issuer, audience=settings.audience),
+        parts=routes.Parts(db, issuer, passwords, registrations, settings.public_url),
         started=started,
     )

@@ -1,4 +1,4 @@
-"""HTTP → use case → schema."""
+"""HTTP request → use case → response."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from chassis.app import parts
 from chassis.auth import Caller
 from chassis.db import Database
 from chassis.errors import Malformed, NotFound
@@ -24,9 +25,9 @@ __all__ = ["Parts", "router"]
 router = APIRouter(tags=["identity"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Parts:
-    """What `main` makes once and the routes need."""
+    """The objects that the routes need."""
 
     db: Database
     issuer: tokens.Issuer
@@ -35,27 +36,23 @@ class Parts:
     public_url: str
 
 
-async def parts(request: Request) -> Parts:
-    found: Parts = request.app.state.parts
-    return found
-
-
 async def patience(request: Request) -> Patience:
     return Patience(deadline.get() or math.inf, request.is_disconnected)
 
 
-Given = Annotated[Parts, Depends(parts)]
+Given = Annotated[Parts, Depends(parts(Parts))]
 Waiting = Annotated[Patience, Depends(patience)]
 
 
 @router.post("/api/identity/guests", status_code=201, response_model_exclude_none=True)
 async def guest(given: Given, response: Response) -> TokenBody:
-    """A guest's token, good for a cart and for orders."""
+    """Issues a token to a guest, who needs no account to fill a cart and to order."""
     return token_body(await given.issuer.for_guest(), response)
 
 
 @router.post("/api/identity/accounts", status_code=201)
 async def register(body: RegisterBody, given: Given, request: Request, caller: Waiting) -> AccountBody:
+    """Registers an account."""
     given.registrations.enter(origin(request))
     account = await accounts.register(
         given.db, given.passwords, body.email, body.password.get_secret_value(), body.name, caller
@@ -74,39 +71,45 @@ TOKEN_FORM = {"requestBody": {"required": True, "content": {FORM: {"schema": Tok
 async def token(
     form: Annotated[TokenForm, Depends(form)], given: Given, caller: Waiting, response: Response
 ) -> TokenBody:
-    """OAuth 2 (RFC 6749): `password` with username and password, or `refresh_token` with the last one, once."""
+    """Issues tokens by OAuth 2 (RFC 6749).
+
+    The grant type is `password`, with a username and a password, or `refresh_token`, with the latest refresh token.
+    """
     if form.grant_type == "password" and form.username and form.password:
         account = await accounts.sign_in(given.db, given.passwords, form.username, form.password, caller)
         return token_body(await tokens.start(given.db, given.issuer, account), response)
     if form.grant_type == "refresh_token" and form.refresh_token:
         return token_body(await tokens.refresh(given.db, given.issuer, form.refresh_token), response)
     if form.grant_type in ("", "password", "refresh_token"):
-        raise invalid_request("A parameter is missing", "See the grant type.")
+        raise invalid_request("A parameter is missing", "Send all parameters of the grant type.")
     raise Malformed(
         "unsupported-grant-type",
-        "The grant type is not known",
-        "Use grant_type=password or refresh_token, form-encoded.",
+        "The grant type is not supported",
+        "Use grant_type=password or grant_type=refresh_token.",
         error="unsupported_grant_type",
     )
 
 
 @router.get("/api/identity/me")
 async def me(caller: Caller, given: Given) -> AccountBody:
+    """Returns the principal's account."""
     async with given.db.connection() as connection:
         account = None if caller.guest else await repository.account_by_id(connection, UUID(caller.sub))
     if account is None:
-        raise NotFound("no-account", "A guest has no account", "POST /api/identity/accounts makes one.")
+        raise NotFound("no-account", "The principal has no account", "Register one by POST /api/identity/accounts.")
     return account_body(account)
 
 
 @router.get("/.well-known/jwks.json")
 async def jwks(given: Given, response: Response) -> dict[str, Any]:
+    """Returns the public keys that verify access tokens, as a JWK Set (RFC 7517)."""
     response.headers["Cache-Control"] = "public, max-age=60"
     return await given.issuer.keyring.published()
 
 
 @router.get("/.well-known/openid-configuration")
 async def openid_configuration(given: Given) -> dict[str, Any]:
+    """Returns the provider's metadata (OpenID Connect Discovery 1.0)."""
     url = given.public_url.rstrip("/")
     return {
         "issuer": given.issuer.issuer,
@@ -121,7 +124,10 @@ async def openid_configuration(given: Given) -> dict[str, Any]:
 
 
 def origin(request: Request) -> str:
-    """Whom the edge saw (uvicorn believes its X-Forwarded-For): an address, or the /64 that a caller of IPv6 has."""
+    """Returns the address of the client, by the edge's X-Forwarded-For, which uvicorn trusts.
+
+    Of an IPv6 address it returns the /64 network, since a client has a whole one.
+    """
     host = request.client.host if request.client else ""
     try:
         address = ip_address(host)
