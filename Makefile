@@ -22,7 +22,7 @@ export TAG
 endif
 
 .PHONY: help setup up down reset status logs seed images push pull charts cluster-up cluster-down test \
-  test-containers cluster-test cluster-bench lint format bench audit lock
+  test-containers cluster-test cluster-bench new-service lint format bench audit lock
 
 help:  ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -104,6 +104,11 @@ cluster-bench: $(INSTALLED)  ## Orders per CPU-second on that cluster, against C
 
 ##@ Work on it
 setup: $(INSTALLED)  ## Make the virtual environment
+
+new-service: $(INSTALLED)  ## Make a service from the template: NAME=reviews
+	@$(BIN)/python tools/new_service.py "$$NAME"
+	@$(MAKE) setup
+	@echo "Next: docs/how-to/new-service.md; $(BIN)/pytest tests/contracts/test_services.py names each place to add it to."
 
 lint: $(INSTALLED)  ## Check style, types, architecture, scripts
 	@$(BIN)/ruff check

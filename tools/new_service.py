@@ -1,0 +1,76 @@
+"""Makes a service from `tools/template`: services/NAME with its tests, and charts/NAME.
+
+    tools/new_service.py NAME
+
+`make new-service NAME=reviews` runs it, and installs the service afterwards.
+"""
+
+import importlib.util
+import keyword
+import re
+import subprocess
+import sys
+from itertools import count
+from pathlib import Path
+
+import yaml
+from copier import run_copy
+
+from shopctl.place import PORTS
+
+ROOT = Path(__file__).resolve().parents[1]
+FIRST_PORT = 8001
+RESERVED = {"admin", "docs", "public", "template0", "template1"}
+"""Paths of the edge, and names with a meaning in PostgreSQL."""
+
+
+def objection(name: str) -> str | None:
+    """Returns why a service cannot have this name, or None if it can."""
+    if not re.fullmatch("[a-z][a-z0-9]{1,30}", name):
+        return "a name has 2 to 31 lower-case letters and digits, and begins with a letter"
+    if keyword.iskeyword(name):
+        return "this is a keyword of Python; choose another name"
+    if name in taken():
+        return "this name is taken; choose another one"
+    if importlib.util.find_spec(name):
+        return "there is a Python module of this name; choose another one"
+    return None
+
+
+def taken() -> set[str]:
+    """Names of services and stores, of charts and their values, and of paths at the edge."""
+    folders = {path.name for pattern in ("services/*", "charts/*") for path in ROOT.glob(pattern)}
+    values = yaml.safe_load((ROOT / "charts/shop/values.yaml").read_text())
+    paths = re.findall(r"location /api/(\w+)", (ROOT / "deploy/nginx/quayside.conf.template").read_text())
+    return RESERVED | folders | PORTS.keys() | values.keys() | set(paths)
+
+
+def free_port() -> int:
+    return next(port for port in count(FIRST_PORT) if port not in PORTS.values())
+
+
+def make(name: str) -> None:
+    """Renders the template, and formats the code, as the order of imports depends on the name."""
+    run_copy(str(ROOT / "tools/template"), ROOT, data={"name": name, "port": free_port()}, quiet=True)
+    python, service = sys.executable, f"services/{name}"
+    for command in (
+        [python, "-m", "ruff", "check", "--quiet", "--fix", service],
+        [python, "-m", "ruff", "format", "--quiet", service],
+        [python, "tools/chart_values.py"],
+    ):
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+
+
+def main() -> None:
+    name = "".join(sys.argv[1:2])
+    if not name:
+        sys.exit("Name the service: make new-service NAME=reviews")
+    sys.path += [str(ROOT / "tests"), str(ROOT / "tests/cluster")]  # where pytest finds modules, too
+    if why := objection(name):
+        sys.exit(f"{name}: {why}")
+    make(name)
+    print(f"Made services/{name} and charts/{name}.")
+
+
+if __name__ == "__main__":
+    main()
