@@ -108,7 +108,7 @@ setup: $(INSTALLED)  ## Make the virtual environment
 new-service: $(INSTALLED)  ## Make a service from the template: NAME=reviews
 	@$(BIN)/python tools/new_service.py "$$NAME"
 	@$(MAKE) setup
-	@echo "Next: docs/how-to/new-service.md; $(BIN)/pytest tests/contracts/test_services.py names each place to add it to."
+	@echo "Next: \`make test\` names each place where the service is to be added; docs/how-to/new-service.md describes it."
 
 lint: $(INSTALLED)  ## Check style, types, architecture, scripts
 	@$(BIN)/ruff check

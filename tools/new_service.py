@@ -16,9 +16,10 @@ from pathlib import Path
 import yaml
 from copier import run_copy
 
-from shopctl.place import PORTS
+from shopctl.place import Place
 
 ROOT = Path(__file__).resolve().parents[1]
+PLACE = Place(ROOT, ROOT / ".run")
 FIRST_PORT = 8001
 RESERVED = {"admin", "docs", "public", "template0", "template1"}
 """Paths of the edge, and names with a meaning in PostgreSQL."""
@@ -38,24 +39,25 @@ def objection(name: str) -> str | None:
 
 
 def taken() -> set[str]:
-    """Names of services and stores, of charts and their values, and of paths at the edge."""
+    """Returns the names of services, stores and charts, of the shop chart's values, and of paths at the edge."""
     folders = {path.name for pattern in ("services/*", "charts/*") for path in ROOT.glob(pattern)}
     values = yaml.safe_load((ROOT / "charts/shop/values.yaml").read_text())
-    paths = re.findall(r"location /api/(\w+)", (ROOT / "deploy/nginx/quayside.conf.template").read_text())
-    return RESERVED | folders | PORTS.keys() | values.keys() | set(paths)
+    paths = {part for each in PLACE.services for route in each.routes for part in route.split("/")}
+    return RESERVED | folders | PLACE.ports.keys() | values.keys() | paths
 
 
 def free_port() -> int:
-    return next(port for port in count(FIRST_PORT) if port not in PORTS.values())
+    return next(port for port in count(FIRST_PORT) if port not in PLACE.ports.values())
 
 
 def make(name: str) -> None:
-    """Renders the template, and formats the code, as the order of imports depends on the name."""
+    """Renders the template, sorts the imports, whose order depends on the name, and writes the derived files."""
     run_copy(str(ROOT / "tools/template"), ROOT, data={"name": name, "port": free_port()}, quiet=True)
     python, service = sys.executable, f"services/{name}"
     for command in (
         [python, "-m", "ruff", "check", "--quiet", "--fix", service],
         [python, "-m", "ruff", "format", "--quiet", service],
+        [python, "-m", "shopctl", "derive"],
         [python, "tools/chart_values.py"],
     ):
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
