@@ -89,7 +89,7 @@ async def test_development_has_an_administrator_and_a_shopper(
 async def test_production_has_only_the_administrator_it_was_given(
     migrated: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ADMIN_EMAIL", "root@example.org")
+    monkeypatch.setenv("ADMIN_EMAIL", " Root@Example.ORG")
     monkeypatch.setenv("ADMIN_PASSWORD", "long and of one's own")
     async with Database(migrated(), name="test") as db, db.connection() as connection:
         rows = await connection.fetch("SELECT email FROM accounts")

@@ -1,4 +1,4 @@
-"""What identity takes from its environment."""
+"""Settings, from the environment."""
 
 from typing import Annotated
 
@@ -11,13 +11,13 @@ __all__ = ["FirstAccounts", "Settings"]
 
 
 class Settings(ServiceSettings):
-    """Further knobs are in `ServiceSettings`."""
+    """The settings of this service, besides those of `ServiceSettings`."""
 
     database_url: DatabaseUrl
     """`postgresql://user:password@host:port/identity`"""
 
     public_url: HttpUrl = "http://localhost:8080"
-    """Where callers reach the shop; the OpenID configuration names its end points by it."""
+    """The shop's public address, which the OpenID configuration uses for its endpoints."""
 
     access_minutes: Annotated[int, Field(ge=1, le=60)] = 15
     guest_days: Annotated[int, Field(ge=1, le=90)] = 30
@@ -30,16 +30,16 @@ class Settings(ServiceSettings):
     """How long a key is published before it signs; verifiers fetch the keys every 5 minutes."""
 
     password_concurrency: Annotated[int, Field(ge=1, le=64)] = 2
-    """Passwords hashed at once: each takes a core for some 50 ms, and 64 MiB."""
+    """How many passwords are hashed at once; each takes a core for about 50 ms, and 64 MiB."""
 
     registrations_per_minute: Annotated[int, Field(ge=1)] = 30
-    """By one address, at one process."""
+    """The limit for one client address at one process."""
 
     database_pool_size: Annotated[int, Field(ge=1, le=50)] = 4
 
 
 class FirstAccounts(ServiceSettings):
-    """What the first migration takes: an administrator, and in development a shopper too."""
+    """The settings of the first migration, which creates an administrator, and in development a shopper too."""
 
     admin_email: str = "admin@quayside.example"
     admin_password: SecretStr | None = None
@@ -47,7 +47,8 @@ class FirstAccounts(ServiceSettings):
 
     @field_validator("admin_email")
     @classmethod
-    def is_an_address(cls, value: str) -> str:
-        if email_of(value) is None:
+    def as_accounts_have_it(cls, value: str) -> str:
+        email = email_of(value)
+        if email is None:
             raise ValueError("ADMIN_EMAIL must look like admin@example.com")
-        return value
+        return email

@@ -1,17 +1,20 @@
-"""Accounts, refresh tokens, signing keys; and the first accounts."""
+"""Accounts, refresh tokens and signing keys, and the first accounts.
+
+Like every migration it imports no tables and no models, since those change. What it takes from the service is the
+settings of the first accounts, which belong to this migration alone.
+"""
 
 import sqlalchemy as sa
 from alembic import op
 from pwdlib import PasswordHash
 
 from chassis.ids import uuid7
-from identity.models import email_of
 from identity.settings import FirstAccounts
 
 revision = "0001"
 down_revision = None
 
-DDL = """
+TABLES = """
 CREATE TABLE accounts (
     id uuid PRIMARY KEY,
     email text NOT NULL UNIQUE,
@@ -47,9 +50,14 @@ CREATE TABLE signing_keys (
 );
 """
 
+ACCOUNT = sa.text(
+    "INSERT INTO accounts (id, email, name, password_hash, scopes)"
+    " VALUES (:id, :email, :name, :hash, string_to_array(:scope, ' '))"
+).bindparams(sa.bindparam("id", type_=sa.Uuid))
+
 
 def upgrade() -> None:
-    for statement in DDL.split(";\n"):
+    for statement in TABLES.split(";\n"):
         if statement.strip():
             op.execute(statement)
     settings = FirstAccounts()
@@ -62,18 +70,5 @@ def upgrade() -> None:
 
 
 def add(email: str, name: str, password: str, scope: str) -> None:
-    address = email_of(email)
-    if address is None:
-        raise ValueError(f"ADMIN_EMAIL: {email} is not an e-mail address")
-    op.execute(
-        sa.text(
-            "INSERT INTO accounts (id, email, name, password_hash, scopes)"
-            " VALUES (:id, :email, :name, :hash, string_to_array(:scope, ' '))"
-        ).bindparams(
-            sa.bindparam("id", uuid7(), sa.Uuid),
-            email=address,
-            name=name,
-            hash=PasswordHash.recommended().hash(password),
-            scope=scope,
-        )
-    )
+    hash = PasswordHash.recommended().hash(password)
+    op.execute(ACCOUNT.bindparams(id=uuid7(), email=email, name=name, hash=hash, scope=scope))
