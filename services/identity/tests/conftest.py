@@ -7,6 +7,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
+from chassis.db import Database
 from identity.main import create
 from identity.settings import Settings
 
@@ -16,6 +17,12 @@ def settings(database: Callable[[str | None], str]) -> Settings:
     return Settings(
         database_url=database("identity"), environment="development", role="api", registrations_per_minute=3
     )
+
+
+@pytest.fixture
+async def db(settings: Settings) -> AsyncIterator[Database]:
+    async with Database(settings.database_url, name="test") as db:
+        yield db
 
 
 @pytest.fixture

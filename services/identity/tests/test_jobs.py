@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,12 +16,6 @@ from identity.settings import FirstAccounts, Settings
 from identity.usecases.accounts import sign_in
 from identity.usecases.keys import Keyring, rotate
 from identity.usecases.passwords import Passwords, Patience
-
-
-@pytest.fixture
-async def db(settings: Settings) -> AsyncIterator[Database]:
-    async with Database(settings.database_url, name="test") as db:
-        yield db
 
 
 async def test_processes_that_start_together_make_one_key(db: Database, settings: Settings) -> None:

@@ -1,19 +1,26 @@
 """The order service by HTTP: its routes with a real database, and the shopper's token replaced."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
+import uvicorn
 from fastapi import FastAPI
 
 from chassis.auth import Principal
 from chassis.errors import Unauthenticated
+from chassis.ids import uuid7
+from chassis.messages import Event
 from chassis.testing.fixtures import execute
 from order.main import create
+from order.messages import PaymentCancelled, PaymentCaptured, StockReserved
 from order.models import metadata
 from order.settings import Settings
+from order.usecases import saga
 from order.usecases.placing import Cart
 
 VERSION = "0198a4e0-0000-7000-8000-000000000001"
@@ -257,3 +264,145 @@ async def test_the_openapi_document_tells_how_a_stream_ends(client) -> None:
     answers = document["paths"]["/api/orders/{order_id}/events"]["get"]["responses"]
     assert set(answers) == {"200", "204", "default"}
     assert set(answers["200"]["content"]) == {"text/event-stream"}
+
+
+# --- streams, on a real server: they show each step, end with the order, and leave nothing behind ---
+
+
+@pytest.fixture
+async def live(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off"))
+    running = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    limits = httpx2.Limits(max_connections=None)
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5, limits=limits) as client:
+        yield client
+    server.should_exit = True
+    await running
+
+
+async def placed(live: httpx2.AsyncClient) -> tuple[UUID, str]:
+    """An order's id, and the address of its stream."""
+    location = (await order(live)).headers["Location"]
+    return UUID(location.rpartition("/")[2]), f"{location}/events"
+
+
+async def confirm(shop: Any, id: UUID) -> None:
+    await saga.stock_reserved(shop.db, [Event(uuid7(), str(id), StockReserved(id))])
+    await saga.payment_captured(shop.db, [Event(uuid7(), str(id), PaymentCaptured(id))])
+
+
+def ids(text: str) -> list[str]:
+    return [line.partition(": ")[2] for line in text.splitlines() if line.startswith("id:")]
+
+
+async def resumed(live: httpx2.AsyncClient, address: str, last: str | None) -> httpx2.Response:
+    headers = as_("ann") | ({} if last is None else {"Last-Event-ID": last})
+    return await live.get(address, headers=headers)
+
+
+async def test_a_stream_shows_each_step_and_ends_with_the_order(live, shop) -> None:
+    id, address = await placed(live)
+    watching = asyncio.create_task(resumed(live, address, None))
+    await confirm(shop, id)
+
+    answer = await watching
+
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert ids(answer.text) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(("last", "rest"), [("0", ["1", "2", "3"]), ("2", ["3"])])
+async def test_a_stream_goes_on_after_what_was_seen(live, shop, last: str, rest: list[str]) -> None:
+    id, address = await placed(live)
+    await confirm(shop, id)
+
+    assert ids((await resumed(live, address, last)).text) == rest
+
+
+@pytest.mark.parametrize("last", ["3", "4", "99999"])
+async def test_a_stream_of_which_all_was_seen_ends_at_once_and_says_so(live, shop, last: str) -> None:
+    id, address = await placed(live)
+    await confirm(shop, id)
+
+    answer = await resumed(live, address, last)
+
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+async def test_an_id_beyond_the_last_step_still_gets_what_comes(live, shop) -> None:
+    id, address = await placed(live)
+    watching = asyncio.create_task(resumed(live, address, "99999"))
+    await asyncio.sleep(0.3)
+    await confirm(shop, id)
+
+    assert ids((await watching).text) == ["2", "3"]
+
+
+async def test_a_refund_is_watched_to_its_own_end(live, shop) -> None:
+    id, address = await placed(live)
+    await confirm(shop, id)
+    await saga.refund(shop.db, id)
+    watching = asyncio.create_task(resumed(live, address, "0"))
+    await asyncio.sleep(0.3)
+    await saga.payment_cancelled(shop.db, [Event(uuid7(), str(id), PaymentCancelled(id, True))])
+
+    assert ids((await watching).text) == ["1", "2", "3", "4", "5"]
+
+
+async def test_a_client_that_goes_leaves_no_task_and_no_watcher(live, app) -> None:
+    _, address = await placed(live)
+    tasks = len(asyncio.all_tasks())
+    async with live.stream("GET", address, headers=as_("ann")) as stream:
+        lines = stream.aiter_lines()
+        await anext(lines)
+        assert app.state.parts.feed._watchers
+
+    async with asyncio.timeout(2):
+        while app.state.parts.feed._watchers or len(asyncio.all_tasks()) > tasks:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_silence_is_filled_and_costs_no_step(live, shop, monkeypatch) -> None:
+    monkeypatch.setattr("order.routes.HEARTBEAT_SECONDS", 0.05)
+    id, address = await placed(live)
+    watching = asyncio.create_task(resumed(live, address, "1"))
+    await asyncio.sleep(0.4)
+    await confirm(shop, id)
+
+    text = (await watching).text
+
+    assert text.startswith(": still here\n\n: still here\n\n")
+    assert ids(text) == ["2", "3"]
+
+
+async def test_many_watch_and_one_that_does_not_read_keeps_nobody_waiting(live, shop) -> None:
+    id, address = await placed(live)
+    async with live.stream("GET", address, headers=as_("ann")):
+        watching = [asyncio.create_task(resumed(live, address, None)) for _ in range(50)]
+        await asyncio.sleep(0.3)
+        await confirm(shop, id)
+
+        assert [ids(answer.text) for answer in await asyncio.gather(*watching)] == [["1", "2", "3"]] * 50
+
+
+async def test_more_watchers_than_one_query_serves_are_refused(live, monkeypatch) -> None:
+    monkeypatch.setattr("order.usecases.feed.MAX_WATCHERS", 1)
+    _, address = await placed(live)
+    async with live.stream("GET", address, headers=as_("ann")) as stream:
+        lines = stream.aiter_lines()
+        await anext(lines)
+        refused = await resumed(live, address, None)
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+
+
+async def test_a_process_that_goes_ends_its_streams(live, app) -> None:
+    _, address = await placed(live)
+    watching = asyncio.create_task(resumed(live, address, None))
+    await asyncio.sleep(0.3)
+    app.state.health.draining.set()
+
+    assert ids((await watching).text) == ["1"]

@@ -4,7 +4,7 @@ import contextlib
 import datetime
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 import httpx2
@@ -49,12 +49,6 @@ def wrong(request: pytest.FixtureRequest) -> float:
 def clock_off(wrong: float) -> Iterator[None]:
     with off_by(wrong):
         yield
-
-
-@pytest.fixture
-async def db(settings: Settings) -> AsyncIterator[Database]:
-    async with Database(settings.database_url, name="test") as db:
-        yield db
 
 
 async def token(client: httpx2.AsyncClient, **form: str) -> httpx2.Response:

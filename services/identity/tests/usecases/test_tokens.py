@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 
 import asyncpg
 import httpx2
@@ -10,15 +9,8 @@ import pytest
 
 from chassis.db import Database
 from identity import repository
-from identity.settings import Settings
 
 ADA = {"email": "ada@example.org", "password": "correct horse", "name": "Ada"}
-
-
-@pytest.fixture
-async def db(settings: Settings) -> AsyncIterator[Database]:
-    async with Database(settings.database_url, name="test") as db:
-        yield db
 
 
 @pytest.fixture
