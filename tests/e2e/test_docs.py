@@ -35,13 +35,13 @@ FIRST_ORDER = "README.md: The first order"
 SERVERS = {
     "services/cart/README.md: Alone",
     "services/catalog/README.md: Run it alone",
-    "services/identity/README.md: Alone",
-    "services/order/README.md: Alone",
+    "services/identity/README.md: Run it alone",
+    "services/order/README.md: Run it alone",
     "services/payment/README.md: Run it alone",
     "services/psp/README.md: Run it alone",
 }
 CHARGE = "services/psp/README.md: Run it alone (2)"
-ROTATION = "services/identity/README.md: Keys"
+ROTATION = "services/identity/README.md: How it works"
 DOCKER, CLUSTER = "needs a Docker Engine: tests/containers", "needs a cluster: tests/cluster"
 ELSEWHERE = {
     "README.md: Quayside": "tests/native starts a shop by `shopctl up`; `make test` runs this test",
