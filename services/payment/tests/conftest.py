@@ -1,23 +1,32 @@
-"""A provider with a ledger of its own behind the `Provider` protocol, and a database of this service's."""
+"""Providers: one in memory behind the `Provider` protocol, and the real sandbox; and a database of this service."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+import uvicorn
+from fastapi import FastAPI
 
 from chassis.db import Database
 from chassis.ids import uuid7
 from chassis.messages import Event
 from payment.messages import Cancel, Charge
-from payment.models import Answer, Outcome, Payment
-from payment.usecases import Hint, Record
+from payment.models import Answer, Operation, Outcome, Payment
+from payment.usecases import Hint
+from psp.main import create as create_psp
+from psp.settings import Settings as PspSettings
+
+SECRET = "a-secret-of-the-tests"
 
 
 @dataclass
 class Ledger:
-    """A provider in memory: keys count once for ever. `lost` answers do their work and are not heard."""
+    """A provider in memory: a key counts once for ever. A `lost` request is carried out, but its answer is lost."""
 
     declines: bool = False
     refuses_refunds: bool = False
@@ -33,13 +42,13 @@ class Ledger:
             raise AssertionError("a request under a key that the provider may have forgotten")
         self.calls.append(payment.key)
         if payment.key not in self.results:
-            charge = payment.operation == "charge"
+            charge = payment.operation is Operation.CHARGE
             if self.declines if charge else self.refuses_refunds:
                 answer = Answer(Outcome.REFUSED, "declined", stuck=True)
                 if not charge:
                     return answer
             else:
-                answer = Answer(Outcome.SUCCEEDED)
+                answer = Answer(Outcome.SUCCEEDED, reference=f"ch_{payment.order_id}" if charge else None)
                 before = self.taken.get(payment.order_id, 0)
                 self.taken[payment.order_id] = before + (payment.amount if charge else -payment.amount)
             self.results[payment.key] = answer
@@ -54,13 +63,8 @@ class Ledger:
     async def refund(self, payment: Payment) -> Answer:
         return self.carry_out(payment)
 
-    async def find(self, order_id: UUID) -> Record | None:
-        charge = self.results.get(f"{order_id}:charge")
-        if charge is None:
-            return None
-        captured = charge.outcome is Outcome.SUCCEEDED
-        refunded = 4200 if f"{order_id}:refund" in self.results else 0
-        return Record(captured, refunded, charge.reason)
+    async def find(self, payment: Payment) -> Answer:
+        return self.results.get(payment.key, Answer(Outcome.UNKNOWN, "not-on-record", stuck=True))
 
     def hinted(self, headers: Mapping[str, str], body: bytes) -> Hint:
         raise AssertionError("no webhook is expected")
@@ -75,6 +79,31 @@ def ledger() -> Ledger:
 async def db(database: Callable[[str], str]) -> AsyncIterator[Database]:
     async with Database(database("payment"), name="test") as db:
         yield db
+
+
+@pytest.fixture
+async def psp_url(tmp_path: Path) -> AsyncIterator[str]:
+    settings = PspSettings(
+        psp_database=tmp_path / "psp.sqlite",
+        webhook_url="http://127.0.0.1:9/unused",
+        psp_webhook_secret=SECRET,
+        slow_seconds=2,
+    )
+    async with served(create_psp(settings)) as url:
+        yield url
+
+
+@asynccontextmanager
+async def served(app: FastAPI) -> AsyncIterator[str]:
+    """Serves an application; yields its URL."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", http="httptools"))
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+        assert not running.done()
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    await running
 
 
 def charge_event(order_id: UUID, **data: Any) -> Event[Charge]:

@@ -49,10 +49,10 @@ async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def test_all_that_is_due_is_asked_without_waiting_for_the_clock(db: Database, ledger: Ledger) -> None:
-    async with Driver(db, ledger, concurrency=16) as driver:
+    async with Driver(db, {"psp": ledger}, concurrency=16) as driver:
         await asyncio.sleep(0.1)
         started = time.monotonic()
-        await usecases.charge(db, [charge_event(uuid7()) for _ in range(200)])
+        await usecases.charge(db, [charge_event(uuid7()) for _ in range(200)], "psp")
         driver.wake()
 
         async def done() -> bool:
@@ -64,10 +64,10 @@ async def test_all_that_is_due_is_asked_without_waiting_for_the_clock(db: Databa
 
 async def test_slow_calls_keep_nobody_waiting(db: Database) -> None:
     provider = Slow()
-    async with Driver(db, provider, concurrency=16) as driver:
+    async with Driver(db, {"psp": provider}, concurrency=16) as driver:
         slow = [charge_event(uuid7(), payment_method="tok_slow") for _ in range(10)]
-        await usecases.charge(db, slow)
-        await usecases.charge(db, [charge_event(uuid7()) for _ in range(50)])
+        await usecases.charge(db, slow, "psp")
+        await usecases.charge(db, [charge_event(uuid7()) for _ in range(50)], "psp")
         driver.wake()
 
         async def quick_ones_done() -> bool:
@@ -84,8 +84,8 @@ async def test_slow_calls_keep_nobody_waiting(db: Database) -> None:
 
 async def test_a_bug_in_one_call_costs_a_retry_and_no_money(db: Database) -> None:
     provider = Broken()
-    async with Driver(db, provider, concurrency=4) as driver:
-        await usecases.charge(db, [charge_event(uuid7())])
+    async with Driver(db, {"psp": provider}, concurrency=4) as driver:
+        await usecases.charge(db, [charge_event(uuid7())], "psp")
         driver.wake()
 
         async def done() -> bool:
@@ -97,8 +97,8 @@ async def test_a_bug_in_one_call_costs_a_retry_and_no_money(db: Database) -> Non
 
 async def test_a_driver_that_stops_writes_what_was_answered(db: Database) -> None:
     provider = Slow()
-    await usecases.charge(db, [charge_event(uuid7(), payment_method="tok_slow") for _ in range(20)])
-    async with Driver(db, provider, concurrency=20) as driver:
+    await usecases.charge(db, [charge_event(uuid7(), payment_method="tok_slow") for _ in range(20)], "psp")
+    async with Driver(db, {"psp": provider}, concurrency=20) as driver:
         driver.wake()
 
         async def leased() -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -27,7 +28,7 @@ async def drive(db: Database, ledger: Ledger) -> list[Payment]:
 
 async def asked_of(ledger: Ledger, payment: Payment) -> Result:
     assert payment.operation is not None
-    answer = await usecases.ask(ledger, payment)
+    answer = await usecases.ask({"psp": ledger}, payment)
     return Result(payment.order_id, payment.operation, answer)
 
 
@@ -62,8 +63,8 @@ async def make_due(db: Database) -> None:
 async def test_a_charge_is_captured_and_answered_once(db: Database, ledger: Ledger) -> None:
     order_id = uuid7()
     event = charge_event(order_id)
-    await usecases.charge(db, [event])
-    await usecases.charge(db, [event])
+    await usecases.charge(db, [event], "psp")
+    await usecases.charge(db, [event], "psp")
     assert await replies(db) == [], "a charge only inserts"
     assert len(await drive(db, ledger)) == 1
     assert await drive(db, ledger) == []
@@ -73,7 +74,7 @@ async def test_a_charge_is_captured_and_answered_once(db: Database, ledger: Ledg
 
 async def test_a_declined_charge_says_why(db: Database, ledger: Ledger) -> None:
     ledger.declines = True
-    await usecases.charge(db, [charge_event(uuid7())])
+    await usecases.charge(db, [charge_event(uuid7())], "psp")
     await drive(db, ledger)
     async with db.connection() as c:
         key, reason = await c.fetchrow("SELECT routing_key, data->>'reason' FROM outbox")
@@ -83,7 +84,7 @@ async def test_a_declined_charge_says_why(db: Database, ledger: Ledger) -> None:
 async def test_a_lost_answer_is_asked_for_again_under_the_same_key(db: Database, ledger: Ledger) -> None:
     order_id = uuid7()
     ledger.lost = 1
-    await usecases.charge(db, [charge_event(order_id)])
+    await usecases.charge(db, [charge_event(order_id)], "psp")
     await drive(db, ledger)
     assert await state_of(db, order_id) is State.UNKNOWN
     assert await drive(db, ledger) == [], "it backs off"
@@ -98,7 +99,7 @@ async def test_a_crash_between_lease_and_result_leaves_a_payment_that_is_due_aga
     db: Database, ledger: Ledger
 ) -> None:
     order_id = uuid7()
-    await usecases.charge(db, [charge_event(order_id)])
+    await usecases.charge(db, [charge_event(order_id)], "psp")
     (leased,) = await usecases.lease(db, 10)
     await asked_of(ledger, leased)  # the money moved, and the process died
     assert await usecases.lease(db, 10) == [], "the lease holds"
@@ -109,7 +110,7 @@ async def test_a_crash_between_lease_and_result_leaves_a_payment_that_is_due_aga
 
 
 async def test_concurrent_drivers_never_lease_one_payment_twice(db: Database) -> None:
-    await usecases.charge(db, [charge_event(uuid7()) for _ in range(60)])
+    await usecases.charge(db, [charge_event(uuid7()) for _ in range(60)], "psp")
     batches = await asyncio.gather(*(usecases.lease(db, 20) for _ in range(4)))
     leased = [payment.order_id for batch in batches for payment in batch]
     assert len(leased) == len(set(leased))
@@ -119,7 +120,7 @@ async def test_concurrent_drivers_never_lease_one_payment_twice(db: Database) ->
 
 async def test_a_payment_that_is_being_changed_holds_up_no_others_that_are_due(db: Database) -> None:
     changing, due = uuid7(), uuid7()
-    await usecases.charge(db, [charge_event(changing), charge_event(due)])
+    await usecases.charge(db, [charge_event(changing), charge_event(due)], "psp")
     async with db.transaction() as tx:
         await repository.lock(tx, [changing])
         assert [payment.order_id for payment in await asyncio.wait_for(usecases.lease(db, 10), 10)] == [due]
@@ -128,7 +129,7 @@ async def test_a_payment_that_is_being_changed_holds_up_no_others_that_are_due(d
 async def test_an_answer_waits_for_the_cancel_that_is_being_written(db: Database, ledger: Ledger) -> None:
     """Each reads the payment as the other left it: what was captured meanwhile goes back."""
     order_id = uuid7()
-    await usecases.charge(db, [charge_event(order_id)])
+    await usecases.charge(db, [charge_event(order_id)], "psp")
     (leased,) = await usecases.lease(db, 10)
     result = await asked_of(ledger, leased)
     async with db.transaction() as tx:
@@ -146,7 +147,7 @@ async def test_an_answer_waits_for_the_cancel_that_is_being_written(db: Database
 async def test_cancel_before_charge_refuses_it(db: Database, ledger: Ledger) -> None:
     order_id = uuid7()
     await usecases.cancel(db, [cancel_event(order_id)])
-    await usecases.charge(db, [charge_event(order_id)])
+    await usecases.charge(db, [charge_event(order_id)], "psp")
     assert await drive(db, ledger) == []
     assert await state_of(db, order_id) is State.CANCELLED
     assert await replies(db) == ["payment.cancelled.v1"]
@@ -166,7 +167,7 @@ async def test_a_redelivered_cancel_is_answered_once_and_one_sent_again_is_answe
 
 async def test_cancel_of_a_charge_that_was_never_asked(db: Database, ledger: Ledger) -> None:
     order_id = uuid7()
-    await usecases.charge(db, [charge_event(order_id)])
+    await usecases.charge(db, [charge_event(order_id)], "psp")
     await usecases.cancel(db, [cancel_event(order_id)])
     assert await drive(db, ledger) == []
     assert (await replies(db), ledger.calls) == (["payment.cancelled.v1"], [])
@@ -176,7 +177,7 @@ async def test_cancel_of_a_charge_that_was_never_asked(db: Database, ledger: Led
 async def test_cancel_while_the_provider_is_asked(db: Database, ledger: Ledger, declines: bool, rest: State) -> None:
     order_id = uuid7()
     ledger.declines = declines
-    await usecases.charge(db, [charge_event(order_id)])
+    await usecases.charge(db, [charge_event(order_id)], "psp")
     (leased,) = await usecases.lease(db, 10)
     result = await asked_of(ledger, leased)
     await usecases.cancel(db, [cancel_event(order_id)])
@@ -190,7 +191,7 @@ async def test_cancel_while_the_provider_is_asked(db: Database, ledger: Ledger, 
 
 async def test_cancel_of_a_captured_payment_refunds_it_and_answers_afterwards(db: Database, ledger: Ledger) -> None:
     order_id = uuid7()
-    await usecases.charge(db, [charge_event(order_id)])
+    await usecases.charge(db, [charge_event(order_id)], "psp")
     await drive(db, ledger)
     await usecases.cancel(db, [cancel_event(order_id)])
     assert await replies(db) == ["payment.captured.v1"]
@@ -203,7 +204,7 @@ async def test_cancel_of_a_captured_payment_refunds_it_and_answers_afterwards(db
 
 async def test_a_refused_refund_stays_visible_until_the_provider_does_it(db: Database, ledger: Ledger) -> None:
     order_id = uuid7()
-    await usecases.charge(db, [charge_event(order_id)])
+    await usecases.charge(db, [charge_event(order_id)], "psp")
     await drive(db, ledger)
     ledger.refuses_refunds = True
     await usecases.cancel(db, [cancel_event(order_id)])
@@ -220,7 +221,7 @@ async def test_a_refused_refund_stays_visible_until_the_provider_does_it(db: Dat
 
 async def test_late_and_doubled_answers_change_nothing(db: Database, ledger: Ledger) -> None:
     order_id = uuid7()
-    await usecases.charge(db, [charge_event(order_id)])
+    await usecases.charge(db, [charge_event(order_id)], "psp")
     (leased,) = await usecases.lease(db, 10)
     result = await asked_of(ledger, leased)
     lost = Result(order_id, result.operation, Answer(Outcome.UNKNOWN, "no-answer"))
@@ -233,7 +234,7 @@ async def test_late_and_doubled_answers_change_nothing(db: Database, ledger: Led
 @pytest.mark.parametrize("moved", [True, False])
 async def test_an_old_key_is_looked_up_and_never_sent_again(db: Database, ledger: Ledger, moved: bool) -> None:
     order_id = uuid7()
-    await usecases.charge(db, [charge_event(order_id)])
+    await usecases.charge(db, [charge_event(order_id)], "psp")
     (leased,) = await usecases.lease(db, 10)
     if moved:
         await asked_of(ledger, leased)
@@ -248,10 +249,10 @@ async def test_an_old_key_is_looked_up_and_never_sent_again(db: Database, ledger
 
 async def test_a_hint_makes_an_unanswered_payment_due_and_leaves_others_alone(db: Database, ledger: Ledger) -> None:
     known, unknown = uuid7(), uuid7()
-    await usecases.charge(db, [charge_event(known)])
+    await usecases.charge(db, [charge_event(known)], "psp")
     await drive(db, ledger)
     ledger.lost = 1
-    await usecases.charge(db, [charge_event(unknown)])
+    await usecases.charge(db, [charge_event(unknown)], "psp")
     await drive(db, ledger)
     hints = [Hint(order_id, int(time.time())) for order_id in (known, unknown, uuid7())]
     assert [await usecases.hint(db, hint) for hint in hints] == [False, True, False]
@@ -262,7 +263,7 @@ async def test_batches_that_overlap_and_are_disordered_do_not_deadlock(db: Datab
     orders = [uuid7() for _ in range(40)]
     batches: list[Any] = []
     for turn in (orders, orders[::-1], orders[20:] + orders[:20]):
-        batches += [usecases.charge(db, [charge_event(o) for o in turn])]
+        batches += [usecases.charge(db, [charge_event(o) for o in turn], "psp")]
         batches += [usecases.cancel(db, [cancel_event(o) for o in turn])]
     await asyncio.gather(*batches)
     while await drive(db, ledger):
@@ -275,7 +276,7 @@ async def test_a_migration_under_a_running_service_fails_no_step(db: Database, l
     async def every_step() -> State:
         order_id = uuid7()
         ledger.lost = 1
-        await usecases.charge(db, [charge_event(order_id)])
+        await usecases.charge(db, [charge_event(order_id)], "psp")
         await drive(db, ledger)
         await usecases.hint(db, Hint(order_id, int(time.time())))
         await drive(db, ledger)
@@ -294,10 +295,10 @@ async def test_a_migration_under_a_running_service_fails_no_step(db: Database, l
 async def test_with_a_clock_that_is_off_a_refund_is_due_at_once(db: Database, ledger: Ledger, seconds: int) -> None:
     captured, asked = uuid7(), uuid7()
     with clock_off(seconds):
-        await usecases.charge(db, [charge_event(captured)])
+        await usecases.charge(db, [charge_event(captured)], "psp")
         await drive(db, ledger)
         await usecases.cancel(db, [cancel_event(captured)])
-        await usecases.charge(db, [charge_event(asked)])
+        await usecases.charge(db, [charge_event(asked)], "psp")
         leased = {payment.order_id: payment for payment in await usecases.lease(db, 10)}
         assert leased.keys() == {captured, asked}
         await usecases.cancel(db, [cancel_event(asked)])
@@ -309,7 +310,7 @@ async def test_with_a_clock_that_is_off_a_refund_is_due_at_once(db: Database, le
 async def test_with_a_clock_that_is_off_it_backs_off_as_ever(db: Database, ledger: Ledger, seconds: int) -> None:
     with clock_off(seconds):
         ledger.lost = 1
-        await usecases.charge(db, [charge_event(uuid7())])
+        await usecases.charge(db, [charge_event(uuid7())], "psp")
         await drive(db, ledger)
     async with db.connection() as c:
         wait: timedelta = await c.fetchval("SELECT next_attempt_at - updated_at FROM payments")
@@ -321,7 +322,7 @@ async def test_with_a_clock_that_is_off_a_key_is_as_old_as_it_is(
     db: Database, ledger: Ledger, seconds: int, age: str, sent: bool
 ) -> None:
     ledger.lost = 1
-    await usecases.charge(db, [charge_event(uuid7())])
+    await usecases.charge(db, [charge_event(uuid7())], "psp")
     await drive(db, ledger)
     await execute(db, f"UPDATE payments SET first_attempt_at = now() - interval '{age}'")
     await make_due(db)
@@ -330,7 +331,11 @@ async def test_with_a_clock_that_is_off_a_key_is_as_old_as_it_is(
     assert len(ledger.calls) == (2 if sent else 1)
 
 
-@pytest.mark.parametrize(("usecase", "made"), [(usecases.charge, charge_event), (usecases.cancel, cancel_event)])
+@pytest.mark.parametrize(
+    ("usecase", "made"),
+    [(partial(usecases.charge, provider="psp"), charge_event), (usecases.cancel, cancel_event)],
+    ids=["charge", "cancel"],
+)
 async def test_new_payments_are_made_in_the_order_of_their_keys(db: Database, usecase: Any, made: Any) -> None:
     """Else this transaction and its rival, which was given both the other way round, would wait for each other."""
     first, second = sorted([uuid7(), uuid7()])

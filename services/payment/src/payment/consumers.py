@@ -1,4 +1,4 @@
-"""Commands from the order service → use cases; the driver is woken when there may be something to ask."""
+"""Commands from the order service → use cases. Each wakes the driver, which may have something to ask."""
 
 from collections.abc import Callable
 
@@ -13,9 +13,11 @@ from payment.messages import Cancel, Charge
 __all__ = ["consumer"]
 
 
-def consumer(db: Database, wake: Callable[[], None], url: SecretStr | str) -> Consumer:
+def consumer(db: Database, provider: str, wake: Callable[[], None], url: SecretStr | str) -> Consumer:
+    """The consumer of the queue `payment`; new payments are for `provider` to make."""
+
     async def charge(events: list[Event[Charge]]) -> None:
-        await usecases.charge(db, events)
+        await usecases.charge(db, events, provider)
         wake()
 
     async def cancel(events: list[Event[Cancel]]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 from functools import partial
 from typing import Self
 
@@ -26,9 +27,9 @@ class Driver:
     """Runs in a worker. It leases no more than it can ask at once, so that no lease runs out in a queue, and leases
     on while calls are in flight, so that a slow one keeps nobody waiting."""
 
-    def __init__(self, db: Database, provider: Provider, *, concurrency: int) -> None:
+    def __init__(self, db: Database, providers: Mapping[str, Provider], *, concurrency: int) -> None:
         self._db = db
-        self._provider = provider
+        self._providers = providers
         self._concurrency = concurrency
         self._results: Batcher[Result, None] = Batcher(partial(usecases.settle, db), size=BATCH)
         self._calls: set[asyncio.Task[None]] = set()
@@ -100,7 +101,7 @@ class Driver:
     async def _drive(self, payment: Payment) -> None:
         assert payment.operation is not None
         try:
-            answer = await usecases.ask(self._provider, payment)
+            answer = await usecases.ask(self._providers, payment)
         except Exception:
             log.exception("asking about %s failed", payment.key)
             answer = Answer(Outcome.UNKNOWN, "our-failure", stuck=True)

@@ -1,36 +1,54 @@
 """Composition root: `uvicorn --factory payment.main:create`."""
 
+from typing import TYPE_CHECKING
+
 from fastapi import FastAPI
 
 from chassis.app import create_app
 from chassis.db import Database, migrations
 from chassis.relay import Relay
 from payment import routes
-from payment.clients import SandboxProvider
+from payment.clients.sandbox import SandboxProvider
 from payment.consumers import consumer
 from payment.jobs import Driver
 from payment.messages import PUBLISHED
 from payment.settings import Settings
 
+if TYPE_CHECKING:
+    from payment.clients.stripe import StripeProvider
+
 
 def create(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings.load("payment")
     db = Database(settings.database_url, name="payment", size=4)
-    psp = SandboxProvider(
-        settings.psp_url,
-        settings.psp_webhook_secret,
-        timeout=settings.provider_timeout,
-        connections=settings.provider_concurrency,
-    )
-    driver = Driver(db, psp, concurrency=settings.provider_concurrency)
+    providers = providers_of(settings)
+    driver = Driver(db, providers, concurrency=settings.provider_concurrency)
     return create_app(
         settings,
         "payment",
         title="Payments",
         routers=[routes.router],
-        resources=[db, psp, Relay(db, settings.broker_url, "payment", PUBLISHED)],
-        workers=[driver, consumer(db, driver.wake, settings.broker_url)],
-        state={"webhooks": routes.Webhooks(db, {"psp": psp}, driver.wake)},
+        resources=[db, *providers.values(), Relay(db, settings.broker_url, "payment", PUBLISHED)],
+        workers=[driver, consumer(db, settings.payment_provider, driver.wake, settings.broker_url)],
+        parts=routes.Parts(db, providers, driver.wake),
         started=lambda: migrations.check(db, "payment"),
         openapi_url="/api/payments/openapi.json",
     )
+
+
+def providers_of(settings: Settings) -> "dict[str, SandboxProvider | StripeProvider]":
+    """Creates the providers, by the names that payments record. Stripe is one only where its keys are given."""
+    timeout, connections = settings.provider_timeout, settings.provider_concurrency
+    psp = SandboxProvider(settings.psp_url, settings.psp_webhook_secret, timeout=timeout, connections=connections)
+    if settings.stripe_api_key is None or settings.stripe_webhook_secret is None:
+        return {"psp": psp}
+    from payment.clients.stripe import StripeProvider  # not above: its SDK costs 33 MB and 0.3 s
+
+    stripe = StripeProvider(
+        settings.stripe_api_key,
+        settings.stripe_webhook_secret,
+        base=settings.stripe_api_base,
+        timeout=timeout,
+        connections=connections,
+    )
+    return {"psp": psp, "stripe": stripe}

@@ -1,4 +1,4 @@
-"""Commands that payment consumes (its own copy) and events that it publishes."""
+"""Commands that payment consumes (its own copy), and events that it publishes."""
 
 from typing import Annotated, ClassVar
 from uuid import UUID
@@ -19,7 +19,7 @@ class Charge(Message):
 
 
 class Cancel(Message):
-    """Undo: end with no money taken, whatever came before. Answered by Cancelled once that is certain."""
+    """Undo: end with no money taken, in whatever state the payment is. Answered by Cancelled once that is certain."""
 
     type: ClassVar[str] = "payment.cancel.v1"
     order_id: UUID
@@ -34,7 +34,7 @@ class Captured(Message):
 
 
 class Failed(Message):
-    """The provider refused: no money was taken, nor will be."""
+    """The provider refused: it took no money, and never will."""
 
     type: ClassVar[str] = "payment.failed.v1"
     consumers = ("order",)
@@ -43,7 +43,7 @@ class Failed(Message):
 
 
 class Cancelled(Message):
-    """No money is taken; `refunded` tells whether it was and went back."""
+    """No money is taken. `refunded` tells whether it was taken and given back."""
 
     type: ClassVar[str] = "payment.cancelled.v1"
     consumers = ("order",)

@@ -1,4 +1,4 @@
-"""The payment's state machine: pure functions `(payment, input) -> (payment, reply)`; no I/O, no clock, no chance.
+"""The payment's state machine: pure functions `(payment, input) -> (payment, reply)`, without I/O, clock or chance.
 
 absent ──charge──▶ REQUESTED ──▶ CAPTURED | FAILED | UNKNOWN        UNKNOWN ──▶ CAPTURED | FAILED
 cancel: absent, REQUESTED and never asked, FAILED ──▶ CANCELLED
@@ -6,6 +6,7 @@ cancel: absent, REQUESTED and never asked, FAILED ──▶ CANCELLED
         asked, not answered ──▶ remembered until the answer is definite
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,6 +20,8 @@ from payment.messages import Cancelled, Captured, Failed
 KEY_LIFETIME = timedelta(hours=23)
 """Providers forget a key after a day; then the same request would charge again."""
 MAX_BACKOFF = timedelta(minutes=5)
+REQUIRES_ACTION = "requires-action"
+"""The reason of a refusal where the customer would have to act, such as to authenticate with the bank."""
 
 Reply = Captured | Failed | Cancelled
 
@@ -40,6 +43,14 @@ class Operation(StrEnum):
     REFUND = "refund"
 
 
+OPERATIONS = {
+    State.REQUESTED: Operation.CHARGE,
+    State.UNKNOWN: Operation.CHARGE,
+    State.REFUNDING: Operation.REFUND,
+}
+"""What the provider is asked in these states. In the others there is nothing to ask."""
+
+
 class Outcome(StrEnum):
     SUCCEEDED = "succeeded"
     REFUSED = "refused"
@@ -48,21 +59,30 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the provider said. `stuck`: asking again will hardly help, an operator should look."""
+    """The provider's answer.
+
+    `reference` is the provider's own ID of the charge, once it is known. `stuck` means that asking again will hardly
+    help, and that an operator should look.
+    """
 
     outcome: Outcome
     reason: str | None = None
     stuck: bool = False
+    reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """One row. `amount` is in minor units, and absent in the tombstone of an order that was never charged.
+    """One row.
 
-    `attempts` and `first_attempt_at` count the present operation's. `next_attempt_at` is when the driver asks
-    next, or, while a call is in flight, when its lease ends; None when there is nothing to ask. `as_of` is when the
-    row was read. All times are the database's: clocks of processes differ, and one off by minutes would ask at once
-    what should wait, or let a refund wait.
+    The tombstone of an order that was never charged has no amount, currency, payment method or provider. `amount` is in
+    minor units. `provider` is the name of the one that was asked first, and `provider_reference` its own ID of the
+    charge.
+
+    `attempts` and `first_attempt_at` count those of the present operation. `next_attempt_at` is when the driver asks
+    next or, while a call is in flight, when its lease ends; None when there is nothing to ask. `as_of` is when the row
+    was read. All times are the database's: the clocks of processes differ, and one that is off by minutes would ask at
+    once what should wait, or delay a refund.
     """
 
     order_id: UUID
@@ -70,6 +90,8 @@ class Payment:
     amount: int | None = None
     currency: str | None = None
     payment_method: str | None = None
+    provider: str | None = None
+    provider_reference: str | None = None
     cancel_requested: bool = False
     reason: str | None = None
     stuck: bool = False
@@ -80,23 +102,22 @@ class Payment:
 
     @property
     def operation(self) -> Operation | None:
-        """What is to be asked of the provider in this state."""
-        match self.state:
-            case State.REQUESTED | State.UNKNOWN:
-                return Operation.CHARGE
-            case State.REFUNDING:
-                return Operation.REFUND
-            case _:
-                return None
+        """What the provider is to be asked in this state."""
+        return OPERATIONS.get(self.state)
 
     @property
     def key(self) -> str:
-        """The provider's idempotency key: the same for ever, so that money moves once."""
+        """The idempotency key for the provider: the same for ever, so that money moves once."""
         return f"{self.order_id}:{self.operation}"
 
     @property
     def key_forgotten(self) -> bool:
+        """Whether the provider may have forgotten the key."""
         return self.first_attempt_at is not None and self.as_of - self.first_attempt_at > KEY_LIFETIME
+
+
+def _listed(states: Iterable[State]) -> str:
+    return ", ".join(f"'{state}'" for state in states)
 
 
 metadata = sa.MetaData()
@@ -116,13 +137,15 @@ payments = sa.Table(
     sa.Column("next_attempt_at", sa.TIMESTAMP(timezone=True)),
     sa.Column("created_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("updated_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.CheckConstraint(f"state IN ({', '.join(repr(str(state)) for state in State)})"),
+    sa.Column("provider", sa.Text, server_default="psp"),  # the default is for the release that knows no other one
+    sa.Column("provider_reference", sa.Text),
+    sa.CheckConstraint(f"state IN ({_listed(State)})"),
     sa.CheckConstraint("amount >= 0"),
-    # Only a tombstone was never charged; and what is not decided yet is always due at some time.
+    # Only a tombstone was never charged, and a payment that is not decided yet is always due at some time.
     sa.CheckConstraint(
-        "state = 'CANCELLED' OR (amount IS NOT NULL AND currency IS NOT NULL AND payment_method IS NOT NULL)"
+        f"state = '{State.CANCELLED}' OR (amount IS NOT NULL AND currency IS NOT NULL AND payment_method IS NOT NULL)"
     ),
-    sa.CheckConstraint("(next_attempt_at IS NOT NULL) = (state IN ('REQUESTED', 'UNKNOWN', 'REFUNDING'))"),
+    sa.CheckConstraint(f"(next_attempt_at IS NOT NULL) = (state IN ({_listed(OPERATIONS)}))"),
     sa.Index("payments_due", "next_attempt_at", postgresql_where=sa.text("next_attempt_at IS NOT NULL")),
     sa.Index("payments_stuck", "order_id", postgresql_where=sa.text("stuck")),
 )
@@ -130,7 +153,7 @@ outbox.tables(metadata)
 
 
 def cancel(payment: Payment) -> tuple[Payment, Reply | None]:
-    """The undo. It is total, and each one is answered as soon as no money is taken."""
+    """Undoes the payment, in whatever state it is. The reply comes as soon as it is certain that no money is taken."""
     match payment.state:
         case State.REQUESTED if payment.attempts == 0:
             return _cancelled(payment)
@@ -147,12 +170,14 @@ def cancel(payment: Payment) -> tuple[Payment, Reply | None]:
 
 
 def settle(payment: Payment, operation: Operation, answer: Answer, jitter: float) -> tuple[Payment, Reply | None]:
-    """The provider's answer to `operation`. One that comes after the matter was decided changes nothing.
+    """Applies the provider's answer to `operation`. An answer that comes after the payment was decided changes nothing.
 
     `jitter` from 0 to 1 spreads the next attempts of payments that failed together.
     """
     if operation is not payment.operation:
         return payment, None
+    if operation is Operation.CHARGE:
+        payment = replace(payment, provider_reference=answer.reference or payment.provider_reference)
     match operation, answer.outcome:
         case Operation.CHARGE, Outcome.SUCCEEDED if payment.cancel_requested:
             return _refunding(payment), None
@@ -180,7 +205,7 @@ def _resting(payment: Payment, state: State, reason: str | None = None) -> Payme
 
 
 def _refunding(payment: Payment) -> Payment:
-    """A new operation under a key of its own, due at once."""
+    """Begins a new operation, under its own key, which is due at once."""
     return replace(
         payment,
         state=State.REFUNDING,
@@ -194,6 +219,7 @@ def _refunding(payment: Payment) -> Payment:
 
 
 def _again(payment: Payment, answer: Answer, jitter: float) -> Payment:
+    """Schedules the next attempt at the same operation, after a back-off."""
     delay = min(timedelta(seconds=2 ** min(payment.attempts - 1, 16)), MAX_BACKOFF) * (0.5 + jitter / 2)
     return replace(
         payment,

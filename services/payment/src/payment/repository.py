@@ -11,8 +11,8 @@ from payment.messages import Charge
 from payment.models import Payment, State
 
 COLUMNS = (
-    "order_id, state, amount, currency, payment_method, cancel_requested, reason, stuck, attempts,"
-    " first_attempt_at, next_attempt_at, now()"
+    "order_id, state, amount, currency, payment_method, provider, provider_reference, cancel_requested, reason, stuck,"
+    " attempts, first_attempt_at, next_attempt_at, now()"
 )
 LEASE = f"""
     WITH due AS MATERIALIZED (
@@ -25,29 +25,32 @@ LEASE = f"""
 """  # noqa: S608
 
 
-async def insert_requested(tx: Connection, charges: Iterable[Charge]) -> None:
-    """New payments, due at once; an order that has one already, or a tombstone, keeps it."""
+async def insert_requested(tx: Connection, charges: Iterable[Charge], provider: str) -> None:
+    """Inserts payments that are due at once. An order that already has a payment, or a tombstone, keeps it."""
     rows = sorted((c.order_id, c.amount, c.currency, c.payment_method) for c in charges)
     if rows:
         await tx.execute(
-            "INSERT INTO payments (order_id, state, amount, currency, payment_method, next_attempt_at)"
-            " SELECT order_id, 'REQUESTED', amount, currency, payment_method, now()"
+            "INSERT INTO payments (order_id, state, amount, currency, payment_method, provider, next_attempt_at)"
+            " SELECT order_id, $5, amount, currency, payment_method, $6, now()"
             " FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[])"
             " AS t (order_id, amount, currency, payment_method) ON CONFLICT DO NOTHING",
             *zip(*rows, strict=True),
+            State.REQUESTED,
+            provider,
         )
 
 
 async def insert_tombstones(tx: Connection, order_ids: Sequence[UUID]) -> None:
-    """CANCELLED payments for those orders that have none, so that a late charge is refused."""
+    """Inserts CANCELLED payments for those orders that have none, so that a late charge is refused."""
     await tx.execute(
-        "INSERT INTO payments (order_id, state) SELECT unnest($1::uuid[]), 'CANCELLED' ON CONFLICT DO NOTHING",
+        "INSERT INTO payments (order_id, state, provider) SELECT unnest($1::uuid[]), $2, NULL ON CONFLICT DO NOTHING",
         sorted(order_ids),
+        State.CANCELLED,
     )
 
 
 async def lock(tx: Connection, order_ids: Iterable[UUID]) -> dict[UUID, Payment]:
-    """The payments of these orders as last committed, and nobody else's until the transaction ends."""
+    """Returns the payments of these orders as last committed, and locks them until the transaction ends."""
     rows = await tx.fetch(
         f"SELECT {COLUMNS} FROM payments WHERE order_id = ANY ($1::uuid[]) ORDER BY order_id FOR UPDATE",  # noqa: S608
         sorted(set(order_ids)),
@@ -56,32 +59,32 @@ async def lock(tx: Connection, order_ids: Iterable[UUID]) -> dict[UUID, Payment]
 
 
 async def save(tx: Connection, payments: Iterable[Payment]) -> None:
-    """Writes what may change of payments that this transaction has locked."""
+    """Writes the columns that may change, of payments that this transaction has locked."""
     rows = [
-        (p.order_id, p.state, p.cancel_requested, p.reason, p.stuck, p.attempts, p.first_attempt_at,
-         p.next_attempt_at)
+        (p.order_id, p.state, p.provider_reference, p.cancel_requested, p.reason, p.stuck, p.attempts,
+         p.first_attempt_at, p.next_attempt_at)
         for p in payments
     ]  # fmt: skip
     if rows:
         await tx.execute(
-            "UPDATE payments SET state = t.state, cancel_requested = t.cancel_requested, reason = t.reason,"
-            " stuck = t.stuck, attempts = t.attempts, first_attempt_at = t.first_attempt_at,"
-            " next_attempt_at = t.next_attempt_at, updated_at = now()"
-            " FROM unnest($1::uuid[], $2::text[], $3::bool[], $4::text[], $5::bool[], $6::int[],"
-            " $7::timestamptz[], $8::timestamptz[]) AS t (order_id, state, cancel_requested, reason, stuck,"
-            " attempts, first_attempt_at, next_attempt_at) WHERE payments.order_id = t.order_id",
+            "UPDATE payments SET state = t.state, provider_reference = t.provider_reference,"
+            " cancel_requested = t.cancel_requested, reason = t.reason, stuck = t.stuck, attempts = t.attempts,"
+            " first_attempt_at = t.first_attempt_at, next_attempt_at = t.next_attempt_at, updated_at = now()"
+            " FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bool[], $5::text[], $6::bool[], $7::int[],"
+            " $8::timestamptz[], $9::timestamptz[]) AS t (order_id, state, provider_reference, cancel_requested,"
+            " reason, stuck, attempts, first_attempt_at, next_attempt_at) WHERE payments.order_id = t.order_id",
             *zip(*rows, strict=True),
         )
 
 
 async def lease(connection: Connection, limit: int, duration: timedelta) -> list[Payment]:
-    """Takes up to `limit` due payments, the longest due first, which nobody else gets for `duration`."""
+    """Leases up to `limit` due payments for `duration`, the longest due first."""
     rows = await connection.fetch(LEASE, limit, duration)
     return [_payment(row) for row in rows]
 
 
 async def hasten(connection: Connection, order_id: UUID) -> bool:
-    """Makes a payment due now, if the provider is still to answer it; whether it was."""
+    """Makes a payment due now if the provider has yet to answer it. Returns whether it was so."""
     result = await connection.execute(
         "UPDATE payments SET next_attempt_at = now(), updated_at = now()"
         " WHERE order_id = $1 AND next_attempt_at > now() AND attempts > 0",
@@ -91,7 +94,7 @@ async def hasten(connection: Connection, order_id: UUID) -> bool:
 
 
 async def now(connection: Connection) -> datetime:
-    """The time by the one clock that counts here."""
+    """Returns the database's time, by which everything here is scheduled and compared."""
     time: datetime = await connection.fetchval("SELECT now()")
     return time
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from chassis.app import parts
 from chassis.db import Database
 from chassis.errors import NotFound
 from payment import usecases
@@ -15,42 +16,32 @@ router = APIRouter(prefix="/api/payments", tags=["payments"])
 
 
 @dataclass(frozen=True, slots=True)
-class Webhooks:
-    """What the process holds: who may call, and how the driver is woken."""
+class Parts:
+    """What the routes use. `wake` makes the driver look for due payments."""
 
     db: Database
     providers: Mapping[str, Provider]
     wake: Callable[[], None]
 
 
-def _webhooks(request: Request) -> Webhooks:
-    webhooks: Webhooks = request.app.state.webhooks
-    return webhooks
-
+Given = Annotated[Parts, Depends(parts(Parts))]
 
 EVENT = {
     "requestBody": {
         "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["order_id"],
-                    "properties": {"order_id": {"type": "string", "format": "uuid"}},
-                }
-            }
-        },
+        "description": "The provider's own event, signed by it: of `psp` an object with an `order_id`.",
+        "content": {"application/json": {"schema": {"type": "object"}}},
     }
 }
 
 
 @router.post("/webhooks/{provider}", status_code=204, openapi_extra=EVENT)
-async def receive(provider: str, request: Request, webhooks: Annotated[Webhooks, Depends(_webhooks)]) -> Response:
-    """A signed hint: the provider is asked about the order now, rather than when its time comes."""
-    known = webhooks.providers.get(provider)
+async def receive(provider: str, request: Request, given: Given) -> Response:
+    """Takes a signed hint: the provider is asked about the order now, rather than when its time comes."""
+    known = given.providers.get(provider)
     if known is None:
         raise NotFound("unknown-provider", "No such provider", "See the service's settings.")
     hint = known.hinted(request.headers, await request.body())
-    if await usecases.hint(webhooks.db, hint):
-        webhooks.wake()
+    if hint is not None and await usecases.hint(given.db, hint):
+        given.wake()
     return Response(status_code=204)

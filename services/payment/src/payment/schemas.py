@@ -1,9 +1,11 @@
-"""HTTP bodies: the provider's, as far as we read them."""
+"""HTTP bodies of the providers, as far as we write and read them."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
+
+Reference = Annotated[str, msgspec.Meta(pattern=r"\A[!-~]{1,255}\Z")]
 
 
 class ChargeRequest(msgspec.Struct, frozen=True):
@@ -19,14 +21,15 @@ class RefundRequest(msgspec.Struct, frozen=True):
 
 
 class ProviderResult(msgspec.Struct, frozen=True):
-    """A charge or a refund; both statuses are definite."""
+    """The sandbox's charge or refund; both statuses are definite."""
 
+    id: Reference
     status: Literal["succeeded", "failed"]
     reason: str | None = None
 
 
 class ProviderCharge(ProviderResult, frozen=True, kw_only=True):
-    """A charge in the provider's records."""
+    """A charge in the sandbox's records."""
 
     key: str
     refunded: int
@@ -43,6 +46,20 @@ class ProviderProblem(msgspec.Struct, frozen=True):
 
 
 class Webhook(msgspec.Struct, frozen=True):
-    """A hint that something became of an order's charge or refund."""
+    """The sandbox's event: an order's charge or refund has changed."""
 
     order_id: UUID
+
+
+class StripeSubject(msgspec.Struct, frozen=True):
+    """The PaymentIntent, charge or refund that an event of Stripe is about. Ours carry the order's ID."""
+
+    metadata: dict[str, Any] | None = None
+
+
+class StripeData(msgspec.Struct, frozen=True):
+    object: StripeSubject
+
+
+class StripeEvent(msgspec.Struct, frozen=True):
+    data: StripeData

@@ -1,23 +1,46 @@
-"""What the payment service takes from its environment."""
+"""The payment service's environment variables."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from chassis.settings import BrokerUrl, DatabaseUrl, HttpUrl, ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """A field per environment variable."""
+    """One field per environment variable."""
 
     database_url: DatabaseUrl
     broker_url: BrokerUrl
     psp_url: HttpUrl
     """The sandbox provider, such as `http://127.0.0.1:8007`."""
     psp_webhook_secret: Annotated[SecretStr, Field(min_length=16)]
-    """The provider signs its webhooks with it."""
+    """The sandbox provider signs its webhooks with it."""
 
+    stripe_api_key: SecretStr | None = None
+    """With it and the webhook secret, Stripe is a provider too."""
+    stripe_webhook_secret: Annotated[SecretStr | None, Field(validate_default=True)] = None
+    """Stripe signs its webhooks with it."""
+    stripe_api_base: HttpUrl = "https://api.stripe.com"
+    """Where Stripe's API is; another address only to test."""
+
+    payment_provider: Literal["psp", "stripe"] = "psp"
+    """The provider of new payments. An open payment stays with the provider that began it."""
     provider_timeout: Annotated[float, Field(gt=0, le=30)] = 10.0
     """Seconds until a call counts as unanswered; well under a lease."""
     provider_concurrency: Annotated[int, Field(ge=1, le=1024)] = 128
-    """Calls in flight from this process; slow ones hold their place, so it is generous."""
+    """Calls in flight from this process. Slow calls hold their place, so it is generous."""
+
+    @field_validator("stripe_webhook_secret")
+    @classmethod
+    def require_both(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if "stripe_api_key" in info.data and (value is None) != (info.data["stripe_api_key"] is None):
+            raise ValueError("STRIPE_API_KEY and STRIPE_WEBHOOK_SECRET go together; set both or neither")
+        return value
+
+    @field_validator("payment_provider")
+    @classmethod
+    def require_keys(cls, value: str, info: ValidationInfo) -> str:
+        if value == "stripe" and info.data.get("stripe_api_key", ...) is None:
+            raise ValueError("PAYMENT_PROVIDER is stripe; set STRIPE_API_KEY and STRIPE_WEBHOOK_SECRET, or choose psp")
+        return value

@@ -1,8 +1,9 @@
-"""What payment does: take a charge or a cancel, ask the provider, write down its answer."""
+"""Payment's use cases: accept a charge or a cancel, ask the provider, record its answer."""
 
 import random
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
@@ -17,61 +18,68 @@ from payment.models import Answer, Operation, Outcome, Payment, Reply
 
 CONSUMER = "payment"
 LEASE = timedelta(seconds=60)
-"""Longer than any call and the write after it; then a payment whose process died is due again."""
+"""Longer than any call and the write after it. When it ends, the payment of a process that died is due again."""
+REASON = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 TOLERANCE = 300
-"""Seconds that a webhook's time stamp may be off; an older one may be a replay."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What the provider's own records hold of an order; `refunded` in minor units."""
-
-    captured: bool
-    refunded: int
-    reason: str | None
+"""Seconds by which a webhook's timestamp may be off; an older one may be a replay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Something became of an order's charge or refund; the provider signed that at `at`, seconds since 1970."""
+    """A webhook's content: an order's charge or refund has changed. It was signed at `at`, seconds since 1970."""
 
     order_id: UUID
     at: int
 
 
 class Provider(Protocol):
-    """A payment provider. A call that meets a failure of any kind gives UNKNOWN, and raises nothing."""
+    """A payment provider.
+
+    A call ends within the lease, and every failure of the provider or of the network gives UNKNOWN. REFUSED is for
+    refusals that are definite: after it, this charge can no longer take any money.
+    """
 
     async def charge(self, payment: Payment) -> Answer:
-        """Takes the amount, once for ever for the payment's key."""
+        """Takes the amount, once for ever for the payment's key.
+
+        There is no customer who could act. A charge that needs one to act is closed at the provider, and REFUSED with
+        the reason REQUIRES_ACTION.
+        """
 
     async def refund(self, payment: Payment) -> Answer:
-        """Gives all of it back, once for ever for the payment's key."""
+        """Gives the whole amount back, once for ever for the payment's key."""
 
-    async def find(self, order_id: UUID) -> Record | None:
-        """The charge of an order. None: no answer, or no charge on record, which is not an answer either."""
+    async def find(self, payment: Payment) -> Answer:
+        """Looks the payment's operation up in the provider's records, and moves no money.
 
-    def hinted(self, headers: Mapping[str, str], body: bytes) -> Hint:
-        """What a webhook says. Raises Malformed or Invalid when it is not the provider's."""
+        The answer is UNKNOWN and `stuck` when nothing is on record: the request may still be on its way.
+        """
+
+    def hinted(self, headers: Mapping[str, str], body: bytes) -> Hint | None:
+        """Verifies and reads a webhook. Returns None when it is about none of our orders.
+
+        Raises Malformed when the provider did not sign it, and Invalid when it cannot be read.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An answer, and what was asked."""
+    """An answer, with the operation that was asked for."""
 
     order_id: UUID
     operation: Operation
     answer: Answer
 
 
-async def charge(db: Database, events: Sequence[Event[Charge]]) -> None:
-    """Only inserts: the driver does the rest."""
+async def charge(db: Database, events: Sequence[Event[Charge]], provider: str) -> None:
+    """Inserts the payments, for this provider to make. The driver does the rest."""
     async with db.transaction() as tx:
         fresh = await inbox.first_time(tx, CONSUMER, events)
-        await repository.insert_requested(tx, (event.data for event in fresh))
+        await repository.insert_requested(tx, (event.data for event in fresh), provider)
 
 
 async def cancel(db: Database, events: Sequence[Event[Cancel]]) -> None:
+    """Undoes payments. Those that the provider must be asked about are answered later."""
     async with db.transaction() as tx:
         fresh = await inbox.first_time(tx, CONSUMER, events)
         order_ids = [event.data.order_id for event in fresh]
@@ -86,24 +94,27 @@ async def cancel(db: Database, events: Sequence[Event[Cancel]]) -> None:
 
 
 async def lease(db: Database, limit: int) -> list[Payment]:
-    """Due payments, ours to ask about for `LEASE`; one statement, committed by itself."""
+    """Leases due payments to this process for `LEASE`, in one statement that commits by itself."""
     async with db.connection() as connection:
         return await repository.lease(connection, limit, LEASE)
 
 
-async def ask(provider: Provider, payment: Payment) -> Answer:
-    """One call to the provider, outside any transaction: the same request under the same key, every time."""
+async def ask(providers: Mapping[str, Provider], payment: Payment) -> Answer:
+    """Asks the payment's own provider, outside any transaction: the same request under the same key, every time."""
+    provider = providers.get(payment.provider or "")
+    if provider is None:
+        return Answer(Outcome.UNKNOWN, "provider-not-configured", stuck=True)
     if payment.key_forgotten:
-        return _definite(payment, await provider.find(payment.order_id))
+        return _readable(await provider.find(payment))
     if payment.operation is Operation.REFUND:
-        return await provider.refund(payment)
-    return await provider.charge(payment)
+        return _readable(await provider.refund(payment))
+    return _readable(await provider.charge(payment))
 
 
 async def settle(db: Database, results: Sequence[Result]) -> list[None]:
-    """Writes answers and replies of many payments in one transaction.
+    """Writes the answers and replies of many payments in one transaction.
 
-    A cancel that came meanwhile is seen here, because the rows are read under their locks.
+    The rows are read under their locks, so a cancel that came during the call is seen here.
     """
     async with db.transaction() as tx:
         payments = await repository.lock(tx, (result.order_id for result in results))
@@ -123,9 +134,9 @@ async def settle(db: Database, results: Sequence[Result]) -> list[None]:
 
 
 async def hint(db: Database, hint: Hint) -> bool:
-    """A webhook came: ask now rather than later. Whether there was anything left to ask.
+    """Makes the order's payment due now. Returns whether the provider had yet to answer it.
 
-    Raises Malformed when it was signed too long ago, or too far ahead.
+    Raises Malformed when the webhook was signed too long ago, or too far ahead.
     """
     async with db.connection() as connection:
         now = await repository.now(connection)
@@ -133,18 +144,16 @@ async def hint(db: Database, hint: Hint) -> bool:
             raise Malformed(
                 "bad-signature",
                 "The webhook's signature is not valid",
-                f"The time stamp is more than {TOLERANCE} s off; sign it anew.",
+                f"The timestamp is more than {TOLERANCE} s off; sign the webhook again.",
             )
         return await repository.hasten(connection, hint.order_id)
 
 
-def _definite(payment: Payment, record: Record | None) -> Answer:
-    """What the records say about a request whose key the provider may have forgotten."""
-    if payment.operation is Operation.CHARGE and record is not None:
-        return Answer(Outcome.SUCCEEDED if record.captured else Outcome.REFUSED, record.reason)
-    if record is not None and payment.amount is not None and record.refunded >= payment.amount:
-        return Answer(Outcome.SUCCEEDED)
-    return Answer(Outcome.UNKNOWN, "not-on-record", stuck=True)
+def _readable(answer: Answer) -> Answer:
+    """The answer with the provider's reason if that is one word, since it goes into our database and into messages."""
+    if answer.reason is None or REASON.fullmatch(answer.reason):
+        return answer
+    return replace(answer, reason="unreadable-reason")
 
 
 def _addressed(replies: Sequence[Reply | None]) -> list[tuple[UUID, Reply]]:

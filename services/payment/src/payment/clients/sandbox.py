@@ -1,36 +1,37 @@
-"""The sandbox provider behind the `Provider` protocol."""
+"""The sandbox provider: the psp service."""
 
 import hashlib
 import hmac
 import re
 from collections.abc import Mapping
 from typing import Self
-from uuid import UUID
 
 import msgspec
 from pydantic import SecretStr
 
 from chassis.errors import Invalid, Malformed, Unavailable
 from chassis.http import HttpClient, Response
-from payment.models import Answer, Outcome, Payment
+from payment.models import Answer, Operation, Outcome, Payment
 from payment.schemas import (
     ChargeRequest,
+    ProviderCharge,
     ProviderCharges,
     ProviderProblem,
     ProviderResult,
     RefundRequest,
     Webhook,
 )
-from payment.usecases import Hint, Record
+from payment.usecases import Hint
+
+__all__ = ["SandboxProvider"]
 
 _SIGNATURE = re.compile(r"t=(\d{1,12}),v1=([0-9a-f]{64})")
-_REASON = re.compile(r"[a-z0-9_.-]{1,64}")
 _encode = msgspec.json.Encoder().encode
 _result = msgspec.json.Decoder(ProviderResult)
 
 
 class SandboxProvider:
-    """Calls the psp service. `timeout` in seconds; `connections` is how many calls it may hold at once."""
+    """Calls the psp service. `timeout` is in seconds; `connections` limits the calls in flight."""
 
     def __init__(self, url: str, secret: SecretStr, *, timeout: float, connections: int) -> None:
         self._http = HttpClient(url, name="psp", timeout=timeout, connections=connections)
@@ -51,21 +52,22 @@ class SandboxProvider:
         return await self._post("/charges", payment.key, body, refusals={"invalid-request"})
 
     async def refund(self, payment: Payment) -> Answer:
+        """Names the order and not the charge, as older releases do: a key's body must stay the same."""
         assert payment.amount is not None
         body = RefundRequest(payment.order_id, payment.amount)
         refusals = {"invalid-request", "charge-not-found", "refund-exceeds-capture"}
         return await self._post("/refunds", payment.key, body, refusals)
 
-    async def find(self, order_id: UUID) -> Record | None:
+    async def find(self, payment: Payment) -> Answer:
         try:
-            response = await self._http.get(f"/charges?order_id={order_id}")
+            response = await self._http.get(f"/charges?order_id={payment.order_id}")
             charges = response.json(ProviderCharges).items if response.status == 200 else []
         except (Unavailable, msgspec.DecodeError):
-            return None
+            charges = []
         for charge in charges:
-            if charge.key == f"{order_id}:charge":
-                return Record(charge.status == "succeeded", charge.refunded, _plain(charge.reason))
-        return None
+            if charge.key == f"{payment.order_id}:{Operation.CHARGE}":
+                return _recorded(payment, charge)
+        return Answer(Outcome.UNKNOWN, "not-on-record", stuck=True)
 
     def hinted(self, headers: Mapping[str, str], body: bytes) -> Hint:
         """Checks `Psp-Signature: t=<unix time>,v1=<hex HMAC-SHA-256 of "<t>.<raw body>">`, then reads the body."""
@@ -94,19 +96,23 @@ class SandboxProvider:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return Answer(Outcome.UNKNOWN, "unreadable-answer", stuck=True)
         if result.status == "succeeded":
-            return Answer(Outcome.SUCCEEDED)
-        return Answer(Outcome.REFUSED, _plain(result.reason), stuck=True)
+            return Answer(Outcome.SUCCEEDED, reference=result.id)
+        return Answer(Outcome.REFUSED, result.reason, stuck=True, reference=result.id)
 
 
 def _refused(response: Response, refusals: set[str]) -> Answer:
-    """Only a refusal that we know to leave no trace is definite; any other status tells nothing about the money."""
-    slug = _plain(response.json(ProviderProblem).type.rpartition("/")[2])
+    """Only a refusal that is known to leave no trace is definite. Any other status tells nothing about the money."""
+    slug = response.json(ProviderProblem).type.rpartition("/")[2]
     return Answer(Outcome.REFUSED if slug in refusals else Outcome.UNKNOWN, slug, stuck=True)
 
 
-def _plain(reason: str | None) -> str | None:
-    """The provider's word, if it is one: it goes into our database and into messages."""
-    return reason if reason is None or _REASON.fullmatch(reason) else "unreadable-reason"
+def _recorded(payment: Payment, charge: ProviderCharge) -> Answer:
+    captured = charge.status == "succeeded"
+    if payment.operation is Operation.CHARGE:
+        return Answer(Outcome.SUCCEEDED if captured else Outcome.REFUSED, charge.reason, reference=charge.id)
+    if payment.amount is not None and charge.refunded >= payment.amount:
+        return Answer(Outcome.SUCCEEDED)
+    return Answer(Outcome.UNKNOWN, "not-on-record", stuck=True)
 
 
 def _unsigned(detail: str) -> Malformed:
