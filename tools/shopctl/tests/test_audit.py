@@ -294,6 +294,23 @@ async def test_tampering_with_a_database_fails_its_line_alone(shop: Shop, what: 
     assert await shop.failing() == {invariant}
 
 
+async def test_payments_of_another_provider_are_compared_with_their_orders_and_counted(shop: Shop) -> None:
+    """Its ledger is not read, and the line says so."""
+    confirmed, refunded = str(shop.orders["CONFIRMED"]), str(shop.orders["REFUNDED"])
+    await shop.spoil("payment", "UPDATE payments SET provider = 'stripe' WHERE state IN ('CAPTURED', 'REFUNDED')")
+    assert await shop.failing() == {"A3"}, "the sandbox took the money too"
+
+    shop.outside.ledger.clear()
+    (finding,) = [each for each in await shop.audit() if each.invariant == "A3"]
+    assert finding.ok
+    assert finding.title.endswith("NOT compared with stripe: 2 payments")
+
+    await shop.spoil("payment", "UPDATE payments SET state = 'REFUNDED' WHERE order_id = $1", UUID(confirmed))
+    await shop.spoil("payment", "UPDATE payments SET state = 'CAPTURED' WHERE order_id = $1", UUID(refunded))
+    (finding,) = [each for each in await shop.audit() if not each.ok]
+    assert finding.wrong == {"net below what is owed": [confirmed], "net above what is owed": [refunded]}
+
+
 async def test_a_second_capture_fails_even_when_it_was_refunded(shop: Shop) -> None:
     shop.outside.move("capture", shop.orders["CONFIRMED"])
     shop.outside.move("refund", shop.orders["CONFIRMED"])

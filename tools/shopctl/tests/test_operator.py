@@ -137,8 +137,9 @@ def test_orders_with_a_stuck_payment_are_listed_whole(database: Callable[[str], 
     async def stick() -> None:
         connection = await asyncpg.connect(url)
         await connection.execute(
-            "INSERT INTO payments (order_id, state, amount, currency, payment_method, stuck, reason, next_attempt_at)"
-            " VALUES ($1, 'UNKNOWN', 1, 'EUR', 'tok_visa', true, '[/red]', $2)",
+            "INSERT INTO payments (order_id, state, amount, currency, payment_method, provider, provider_reference,"
+            " stuck, reason, next_attempt_at)"
+            " VALUES ($1, 'UNKNOWN', 1, 'EUR', 'pm_1', 'stripe', 'pi_3M[b]', true, '[/red]', $2)",
             *(order, datetime(2026, 1, 2, tzinfo=UTC)),
         )
         await connection.close()
@@ -147,7 +148,8 @@ def test_orders_with_a_stuck_payment_are_listed_whole(database: Callable[[str], 
     result = cli.invoke(app, ["payments", "list", "--stuck"], env={"SHOP_PAYMENT_DATABASE_URL": url})
     assert result.exit_code == 0, result.output
     row = result.stdout.splitlines()[1].split()
-    assert row == [str(order), "UNKNOWN", "(stuck)", "0", "2026-01-02T00:00:00+00:00", "[/red]"]
+    due = "2026-01-02T00:00:00+00:00"
+    assert row == [str(order), "UNKNOWN", "(stuck)", "stripe", "pi_3M[b]", "0", due, "[/red]"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Look at payments, above all at those that wait for a person."""
+"""`shopctl payments`: lists payments, above all those that wait for an operator."""
 
 import asyncio
 import json
@@ -22,12 +22,13 @@ def payments() -> None:
 @app.command("list")
 def list_(
     stuck: Annotated[
-        bool, typer.Option("--stuck", help="Those that wait for a person: the provider gives no definite answer.")
+        bool,
+        typer.Option("--stuck", help="Only those that wait for an operator: the provider gives no definite answer."),
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At the most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many at most.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """List payments, the latest order first."""
+    """List payments, the newest order first."""
     try:
         rows = asyncio.run(_select(stuck, limit))
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -39,13 +40,15 @@ def list_(
         out.print("There are none.")
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("order", "state", "attempts", "next attempt", "reason"):
+    for heading in ("order", "state", "provider", "reference", "attempts", "next attempt", "reason"):
         table.add_column(heading)
     for row in rows:
         due = row["next_attempt_at"]
         table.add_row(
             str(row["order_id"]),
             row["state"] + (" (stuck)" if row["stuck"] else ""),
+            row["provider"] or "",
+            cell(row["provider_reference"] or ""),
             str(row["attempts"]),
             due.isoformat(timespec="seconds") if due else "",
             cell(row["reason"] or ""),
@@ -57,8 +60,8 @@ async def _select(stuck: bool, limit: int) -> list[asyncpg.Record]:
     connection = await asyncpg.connect(Place.here().database_url("auditor", "payment"), timeout=5)
     try:
         rows: list[asyncpg.Record] = await connection.fetch(
-            "SELECT order_id, state, stuck, attempts, next_attempt_at, reason FROM payments"
-            " WHERE stuck OR NOT $1 ORDER BY order_id DESC LIMIT $2",
+            "SELECT order_id, state, stuck, provider, provider_reference, attempts, next_attempt_at, reason"
+            " FROM payments WHERE stuck OR NOT $1 ORDER BY order_id DESC LIMIT $2",
             stuck,
             limit,
         )
