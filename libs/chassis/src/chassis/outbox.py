@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chassis import telemetry
-from chassis.db import Connection, leaves_messages
+from chassis.db import Connection
 from chassis.messages import Message
 
 __all__ = ["put", "tables"]
@@ -81,7 +81,7 @@ async def put(
     ]
     if not rows:
         return
-    leaves_messages(tx)
+    tx.left_messages = True
     keys, subjects, data, traces = zip(*rows, strict=True)
     await tx.execute(
         INSERT,

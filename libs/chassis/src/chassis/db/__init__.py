@@ -1,4 +1,4 @@
-"""PostgreSQL by asyncpg: a small pool, one visible transaction, and SQLAlchemy Core statements compiled for it.
+"""PostgreSQL by asyncpg: a small pool and one visible transaction.
 
 Two failures made this module. A driver's connection taken out of a SQLAlchemy transaction keeps rows after a
 rollback, since the dialect sends BEGIN late: here the driver alone begins and ends. And an unbounded wait for
@@ -6,7 +6,6 @@ a connection turns one slow query into a fleet that hangs: here a wait is short 
 `test_db.py` shows both.
 """
 
-from chassis.db.pool import SCHEMA_CHANGED, Connection, Database, is_environment_failure, leaves_messages
-from chassis.db.statements import compiled
+from chassis.db.pool import SCHEMA_CHANGED, Connection, Database, is_environment_failure
 
-__all__ = ["SCHEMA_CHANGED", "Connection", "Database", "compiled", "is_environment_failure", "leaves_messages"]
+__all__ = ["SCHEMA_CHANGED", "Connection", "Database", "is_environment_failure"]

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -12,12 +12,12 @@ from pydantic import SecretStr
 from chassis.errors import Unavailable
 from chassis.outage import address, reason
 
-__all__ = ["SCHEMA_CHANGED", "Connection", "Database", "DatabaseDown", "is_environment_failure", "leaves_messages"]
+__all__ = ["SCHEMA_CHANGED", "Connection", "Database", "DatabaseDown", "is_environment_failure"]
 
 if TYPE_CHECKING:
-    Connection = PoolConnectionProxy[asyncpg.Record]
+    DriverConnection = PoolConnectionProxy[asyncpg.Record]
 else:
-    Connection = PoolConnectionProxy
+    DriverConnection = object
 
 NEEDS_CORRECTION = (
     asyncpg.InvalidAuthorizationSpecificationError,  # no such role, a wrong password, an address that is not let in
@@ -75,12 +75,17 @@ async def _no_reset(_: object) -> None:
     """We leave no session state behind, and the round trip would cost as much as a read."""
 
 
-_left_messages: set[int] = set()
+class Connection(DriverConnection):
+    """The driver's connection while it is borrowed from the pool; `left_messages` once it has written to the outbox."""
 
+    def __init__(self, driver: "PoolConnectionProxy[asyncpg.Record]") -> None:
+        self._driver = driver
+        self.left_messages = False
 
-def leaves_messages(tx: Connection) -> None:
-    """Notes that this transaction has written to the outbox."""
-    _left_messages.add(id(tx))
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._driver, name)
 
 
 class Database:
@@ -150,21 +155,18 @@ class Database:
         except (OSError, asyncpg.PostgresError) as error:
             raise _down(self.url, error) from error
         try:
-            yield connection
+            yield Connection(connection)
         finally:
             await pool.release(connection)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         async with self.connection() as connection:
-            try:
-                async with connection.transaction():
-                    yield connection
-                if id(connection) in _left_messages:
-                    for wake in self.after_messages:
-                        wake()
-            finally:
-                _left_messages.discard(id(connection))
+            async with connection.transaction():
+                yield connection
+            if connection.left_messages:
+                for wake in self.after_messages:
+                    wake()
 
     async def ping(self) -> None:
         async with self.connection() as connection:
