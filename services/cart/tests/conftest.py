@@ -20,6 +20,7 @@ from joserfc.jwk import ECKey
 from cart.clients import TIMEOUT
 from cart.main import create
 from cart.repository import Carts
+from cart.routes import Parts
 from cart.settings import Settings
 from chassis.http import HttpClient
 
@@ -130,5 +131,5 @@ async def client(app: FastAPI, token: Callable[..., str]) -> AsyncIterator[httpx
 
 @pytest.fixture
 def carts(app: FastAPI) -> Carts:
-    found: Carts = app.state.carts
-    return found
+    parts: Parts = app.state.parts
+    return parts.carts

@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx2
 import pytest
-import uvloop
 from fastapi import FastAPI
 from joserfc import jwt
 from joserfc.jwk import OctKey
@@ -16,11 +16,9 @@ from redis.asyncio import Redis
 
 from cart.clients import CatalogClient
 from cart.main import create
-from cart.models import Line
 from cart.repository import Carts
 from cart.settings import Settings
 from chassis.local.processes import free_ports
-from chassis.testing.cable import Cable
 
 from .conftest import Catalogue
 
@@ -186,7 +184,7 @@ async def test_a_bad_sku_is_refused(client: httpx2.AsyncClient, sku: str) -> Non
 
 async def test_a_product_that_never_was_is_refused(client: httpx2.AsyncClient, app: FastAPI) -> None:
     async with Catalogue() as catalogue, catalogue.client() as http:
-        app.state.products = CatalogClient(http)
+        app.state.parts = replace(app.state.parts, products=CatalogClient(http))
         refused = await put(client, "NO-SUCH-THING", 1)
         taken = await put(client, "MUG-1", 1)
     assert (refused.status_code, refused.json()["type"].rpartition("/")[2]) == (404, "unknown-sku")
@@ -281,18 +279,6 @@ async def test_connections_that_valkey_has_closed_meanwhile_are_made_anew(
     await asyncio.sleep(0.05)
     answers = await asyncio.gather(*(client.get("/api/cart") for _ in range(4)))
     assert [answer.status_code for answer in answers] == [200] * 4
-
-
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
-def test_a_connection_that_was_reset_is_made_anew(valkey: str, run: Callable[[Any], None]) -> None:
-    async def scenario() -> None:
-        async with Cable(valkey) as cable, Carts(cable.url) as carts:
-            await carts.change("shopper", {"MUG-1": 2})
-            cable.reset()
-            await asyncio.sleep(0.05)
-            assert (await carts.get("shopper")).items == [Line("MUG-1", 2)]
-
-    run(scenario())
 
 
 async def test_the_openapi_document_has_the_cart(client: httpx2.AsyncClient) -> None:

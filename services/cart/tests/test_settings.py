@@ -1,15 +1,7 @@
-"""The cart ends on bad settings, and is not ready without its Valkey; each is told in a line."""
+"""The cart ends on missing settings, with a line for each."""
 
-import asyncio
 import subprocess
 import sys
-from urllib.parse import SplitResult, urlsplit
-
-import httpx2
-import pytest
-
-from cart.main import create
-from cart.settings import Settings
 
 
 def test_without_settings_the_process_ends_with_a_line_for_each() -> None:
@@ -21,51 +13,3 @@ def test_without_settings_the_process_ends_with_a_line_for_each() -> None:
         f"cart: {variable} is not set; set it, or {variable}_FILE"
         for variable in ("VALKEY_URL", "BROKER_URL", "JWKS_URL", "CATALOG_URL")
     ]
-
-
-@pytest.fixture
-def authenticated(valkey: str) -> SplitResult:
-    """A Valkey that asks for a password."""
-    url = urlsplit(valkey)
-    if url.password is None:
-        pytest.skip("this Valkey lets everybody in")
-    return url
-
-
-async def waiting_for(valkey_url: str) -> str:
-    """What the cart says that it waits for."""
-    settings = Settings(
-        valkey_url=valkey_url,
-        broker_url="amqp://cart:9d2f@127.0.0.1:1/quayside",
-        jwks_url="http://127.0.0.1:1/.well-known/jwks.json",
-        catalog_url="http://127.0.0.1:1",
-    )
-    app = create(settings)
-    transport = httpx2.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://c") as client:
-        async with asyncio.timeout(10):
-            while app.state.health.waiting_for == "start-up":  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        answer = await client.get("/health/ready")
-    assert answer.status_code == 503
-    assert "9d2f" not in answer.text
-    return answer.text
-
-
-@pytest.mark.parametrize(
-    ("address", "reason"),
-    [("127.0.0.1:1", "Connect"), ("nowhere.invalid:6379", "Name or service not known")],
-)
-async def test_an_unreachable_valkey_is_told_to_who_asks_for_readiness(address: str, reason: str) -> None:
-    line = await waiting_for(f"redis://:9d2f@{address}/0")
-
-    assert line.startswith(f"waiting: cart: Valkey at {address} cannot be used: {reason}")  # the loop's own words
-    assert line.endswith("; is VALKEY_URL right?")
-
-
-async def test_a_wrong_password_is_told_too(authenticated: SplitResult) -> None:
-    address = f"{authenticated.hostname}:{authenticated.port}"
-    assert await waiting_for(f"redis://:9d2f@{address}/0") == (
-        f"waiting: cart: Valkey at {address} cannot be used: invalid username-password pair or user is disabled;"
-        " is VALKEY_URL right?"
-    )

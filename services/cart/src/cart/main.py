@@ -1,6 +1,4 @@
-"""Composition root: `uvicorn --factory cart.main:create`."""
-
-from urllib.parse import urlsplit
+"""The composition root: `uvicorn --factory cart.main:create`."""
 
 from fastapi import FastAPI
 
@@ -11,7 +9,6 @@ from cart.repository import Carts
 from cart.settings import Settings
 from chassis.app import create_app
 from chassis.auth import TokenVerifier
-from chassis.errors import Unavailable
 from chassis.http import HttpClient
 
 __all__ = ["create"]
@@ -27,16 +24,6 @@ def create(settings: Settings | None = None) -> FastAPI:
     )
     catalog = HttpClient(settings.catalog_url, name="catalog", timeout=TIMEOUT)
     verifier = TokenVerifier(settings.jwks_url, issuer=settings.issuer, audience=settings.audience)
-
-    async def started() -> None:
-        try:
-            await carts.ping()
-        except Unavailable as error:
-            at = urlsplit(settings.valkey_url.get_secret_value())
-            why = str(error.__cause__).rstrip(".").rpartition(". ")[2]  # of "Error 111 connecting to … . Connection …"
-            line = f"cart: Valkey at {at.hostname}:{at.port or 6379} cannot be used: {why}; is VALKEY_URL right?"
-            raise ConnectionError(line) from error
-
     return create_app(
         settings,
         "cart",
@@ -44,6 +31,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         routers=[routes.router],
         resources=[carts, catalog, verifier],
         workers=[consumer(carts, settings.broker_url)],
-        state={"carts": carts, "products": CatalogClient(catalog), "verifier": verifier},
-        started=started,
+        verifier=verifier,
+        parts=routes.Parts(carts, CatalogClient(catalog), verifier),
+        started=carts.ping,
     )

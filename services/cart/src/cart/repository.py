@@ -18,6 +18,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from cart.models import EMPTY, MAX_LINES, Cart, Line
 from chassis.errors import Invalid, PreconditionFailed, Unavailable
+from chassis.outage import address, reason
 
 __all__ = ["ABSENT", "ANY", "EXISTING", "Carts"]
 
@@ -75,6 +76,7 @@ class Carts:
 
     def __init__(self, url: str, *, days: int = 30, connections: int = 16, timeout: float = 1.5) -> None:
         self._ttl = days * 86_400
+        self._address = address(url, 6379)
         self._redis = Redis(
             connection_pool=Pool.from_url(
                 url,
@@ -96,11 +98,19 @@ class Carts:
         await self._redis.aclose(close_connection_pool=True)
 
     async def ping(self) -> None:
-        """Says nothing by itself: it is asked again and again until Valkey answers."""
+        """Raises ConnectionError with the address and the reason when Valkey cannot be used.
+
+        It logs nothing, because it is called until it succeeds.
+        """
         try:
             await self._redis.ping()
         except RedisError as error:
-            raise _down() from error
+            # redis-py raises its own errors from within the handling of the system's, which are clearer.
+            system = error.__context__ if isinstance(error.__context__, OSError) else None
+            why = reason(system or error).removesuffix(".")
+            raise ConnectionError(
+                f"cart: Valkey at {self._address} cannot be used: {why}; is VALKEY_URL right?"
+            ) from error
 
     async def get(self, sub: str) -> Cart:
         with _unavailable():

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -12,10 +13,10 @@ from cart.models import EMPTY, SKU_PATTERN, VERSION_PATTERN, Cart
 from cart.repository import ANY, EXISTING, Carts
 from cart.schemas import CartBody, MergeBody, QuantityBody
 from chassis import etags
-from chassis.app import JsonBytes
+from chassis.app import JsonBytes, parts
 from chassis.auth import Caller, principal
 
-__all__ = ["router"]
+__all__ = ["Parts", "router"]
 
 router = APIRouter(prefix="/api/cart", tags=["cart"])
 
@@ -27,19 +28,24 @@ _encoder = msgspec.json.Encoder()
 version = re.compile(VERSION_PATTERN)
 
 
-async def carts(request: Request) -> Carts:
-    found: Carts = request.app.state.carts
-    return found
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What these routes use; `main` puts it together."""
+
+    carts: Carts
+    products: usecases.Products
+    verifier: usecases.Verifier
 
 
-Store = Annotated[Carts, Depends(carts)]
+given = parts(Parts)
+Given = Annotated[Parts, Depends(given)]
 
 
 @router.get("", responses=SHAPE)
 async def read(request: Request) -> Response:
     """Called for each order too, so it does without dependencies, which cost as much as the rest."""
     caller = await principal(request)
-    shown = answer(await (await carts(request)).get(caller.sub))
+    shown = answer(await (await given(request)).carts.get(caller.sub))
     known = request.headers.getlist("if-none-match")
     if known and (etag := shown.headers.get("etag")) and etags.not_modified(known, etag):
         return Response(status_code=304, headers={"Cache-Control": "no-store", "ETag": etag})
@@ -47,30 +53,27 @@ async def read(request: Request) -> Response:
 
 
 @router.put("/items/{sku}", responses=SHAPE)
-async def put(
-    sku: Sku, body: QuantityBody, caller: Caller, store: Store, request: Request, if_match: IfMatch = None
-) -> JsonBytes:
+async def put(sku: Sku, body: QuantityBody, caller: Caller, given: Given, if_match: IfMatch = None) -> JsonBytes:
     """Sets a line's quantity, whatever it was: repeating the call is harmless."""
-    products: usecases.Products = request.app.state.products
-    return answer(await usecases.put(store, products, caller.sub, sku, body.quantity, expected(if_match)))
+    cart = await usecases.put(given.carts, given.products, caller.sub, sku, body.quantity, expected(if_match))
+    return answer(cart)
 
 
 @router.delete("/items/{sku}", responses=SHAPE)
-async def remove(sku: Sku, caller: Caller, store: Store, if_match: IfMatch = None) -> JsonBytes:
-    return answer(await store.change(caller.sub, {sku: 0}, expected(if_match)))
+async def remove(sku: Sku, caller: Caller, given: Given, if_match: IfMatch = None) -> JsonBytes:
+    return answer(await given.carts.change(caller.sub, {sku: 0}, expected(if_match)))
 
 
 @router.delete("", responses=SHAPE)
-async def clear(caller: Caller, store: Store, if_match: IfMatch = None) -> JsonBytes:
-    await store.clear(caller.sub, expected(if_match))
+async def clear(caller: Caller, given: Given, if_match: IfMatch = None) -> JsonBytes:
+    await given.carts.clear(caller.sub, expected(if_match))
     return answer(EMPTY)
 
 
 @router.post("/merge", responses=SHAPE)
-async def merge(body: MergeBody, caller: Caller, store: Store, request: Request) -> JsonBytes:
+async def merge(body: MergeBody, caller: Caller, given: Given) -> JsonBytes:
     """Takes over a guest's cart after login; of a product in both carts the larger quantity stays."""
-    verifier: usecases.Verifier = request.app.state.verifier
-    return answer(await usecases.merge(store, verifier, caller.sub, body.guest_token))
+    return answer(await usecases.merge(given.carts, given.verifier, caller.sub, body.guest_token))
 
 
 def expected(if_match: list[str] | None) -> Collection[str]:
