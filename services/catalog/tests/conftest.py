@@ -47,9 +47,7 @@ def add(db: Database) -> Add:
         category: str = "tea",
         amount: int = 100,
     ) -> None:
-        price = Price(amount, "EUR")
-        product = Product(sku, name, description, category, price, None)
-        await usecases.create_product(db, product)
+        await usecases.create_product(db, Product(sku, name, description, category, Price(amount, "EUR")))
         if stock:
             await usecases.restock(db, f"first-{sku}", sku, stock)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from catalog.messages import Line
-from catalog.models import Level, Reservation, Shelf, State, category_name, fold, totals
+from catalog.models import Level, Product, Reservation, Shelf, State, category_name, fold, metadata, totals
 
 
 def test_an_order_is_held_in_all_its_lines_or_in_none() -> None:
@@ -41,3 +41,8 @@ def test_folding_drops_case_and_accents() -> None:
 def test_a_category_is_named_after_its_slug() -> None:
     assert category_name("coffee-and-tea") == "Coffee & Tea"
     assert category_name("--") == "--"
+
+
+def test_every_field_of_a_product_has_its_column() -> None:
+    fields = {*Product.__struct_fields__, "amount", "currency"} - {"price"}
+    assert fields <= set(metadata.tables["products"].columns.keys())

@@ -3,9 +3,23 @@
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from catalog.schemas import ImageUrl, Name, Slug
+from catalog.models import Product, ShownProduct
+from catalog.schemas import ImageUrl, Name, NewProduct, ProductChanges, ProductOut, Slug
+
+
+@pytest.mark.parametrize(
+    ("schema", "fields"),
+    [
+        (NewProduct, set(Product.__struct_fields__)),
+        (ProductChanges, set(Product.__struct_fields__) - {"sku"}),
+        (ProductOut, set(ShownProduct.__struct_fields__)),
+    ],
+)
+def test_every_field_of_a_product_is_in_the_schemas(schema: type[BaseModel], fields: set[str]) -> None:
+    """A field is in `models.Product` first; see docs/how-to/new-field.md."""
+    assert schema.model_fields.keys() == fields
 
 
 def takes(type: Any, value: str) -> bool:

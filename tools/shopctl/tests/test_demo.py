@@ -1,4 +1,4 @@
-"""The demo catalogue is large, varied and plausible enough to browse, search and sell out."""
+"""The demo catalog is large, varied and plausible enough to browse, search and sell out."""
 
 import re
 from collections import Counter
@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from shopctl import demo
+from catalog.schemas import NewProduct
+from shopctl import demo, shelves
 
 CATEGORIES = demo.load()
 PRODUCTS = [product for category in CATEGORIES for product in category.products]
@@ -24,6 +25,11 @@ def test_fills_twelve_categories_with_at_least_two_hundred_products() -> None:
     assert len(CATEGORIES) == 12
     assert len(PRODUCTS) >= 200
     assert min(len(category.products) for category in CATEGORIES) >= 15
+
+
+def test_categories_are_sorted_by_slug() -> None:
+    slugs = [category.slug for category in CATEGORIES]
+    assert slugs == sorted(slugs)
 
 
 def test_categories_have_url_safe_slugs_and_distinct_names() -> None:
@@ -48,6 +54,12 @@ def test_product_is_plausible(product: demo.Product) -> None:
     assert product.description.endswith(".")
     assert product.price in range(100, 100_001)
     assert product.stock in range(10_000)
+
+
+def test_catalog_takes_every_product() -> None:
+    for category in CATEGORIES:
+        for product in category.products:
+            NewProduct.model_validate(shelves.body(category.slug, product))
 
 
 def test_some_are_sold_out_some_nearly_and_some_plentiful() -> None:

@@ -221,10 +221,10 @@ class Product(msgspec.Struct, frozen=True):
     description: str
     category: str
     price: Price
-    image_url: str | None
+    image_url: str | None = None
 
 
-class ShownProduct(Product, frozen=True):
+class ShownProduct(Product, frozen=True, kw_only=True):
     """A product as it is read, with the time of its last change and its stock; its JSON is what the API returns."""
 
     updated_at: datetime

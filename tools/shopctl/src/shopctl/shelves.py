@@ -6,6 +6,7 @@ Imported where it is used, as it loads slowly.
 import asyncio
 import json
 import uuid
+from dataclasses import asdict
 
 import aiohttp
 from rich.progress import Progress
@@ -44,15 +45,15 @@ async def fill(address: str, admin: tuple[str, str]) -> int:
             return sum(await asyncio.gather(*(one(*each) for each in products)))
 
 
+def body(category: str, product: demo.Product) -> dict[str, object]:
+    """Returns what `POST /api/catalog/products` takes."""
+    fields = asdict(product) | {"category": category, "price": {"amount": product.price, "currency": CURRENCY}}
+    del fields["stock"]
+    return fields
+
+
 async def _put(session: aiohttp.ClientSession, category: str, product: demo.Product) -> bool:
-    body = {
-        "sku": product.sku,
-        "name": product.name,
-        "description": product.description,
-        "category": category,
-        "price": {"amount": product.price, "currency": CURRENCY},
-    }
-    made = await _answer(session, "POST", "/api/catalog/products", json=body, known=409)
+    made = await _answer(session, "POST", "/api/catalog/products", json=body(category, product), known=409)
     if product.stock:
         # The same id counts once, so that seeding again adds no stock.
         restock = uuid.uuid5(uuid.NAMESPACE_URL, f"seed:{product.sku}")

@@ -46,7 +46,7 @@ WHERE sku = {_VALUES["sku"]}
 
 def shown(row: asyncpg.Record) -> ShownProduct:
     """Builds a product from a row that begins with the columns SHOWN."""
-    return ShownProduct(*_fields(row), *row[_WIDTH : _WIDTH + 2])
+    return ShownProduct(*_fields(row), updated_at=row[_WIDTH], available=row[_WIDTH + 1])
 
 
 async def get(connection: Connection, sku: str) -> tuple[ShownProduct, int] | None:

@@ -1,13 +1,15 @@
-"""The demo catalogue of the harbour-side store: what `shopctl seed` puts on the shelves."""
+"""The demo catalog of a harbor-side store, which `shopctl seed` loads."""
 
 import json
 from dataclasses import dataclass
 from importlib import resources
 
+__all__ = ["Category", "Product", "load"]
+
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One article; `price` is in euro cents with tax included, `stock` in units on hand (0: sold out)."""
+    """One product as `products.json` has it: `price` in euro cents with tax, `stock` in pieces (0: sold out)."""
 
     sku: str
     name: str
@@ -18,7 +20,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """One shelf of the store, with its products in the order they were numbered."""
+    """One category, with its products in the order of their SKUs."""
 
     slug: str
     name: str
@@ -26,12 +28,9 @@ class Category:
 
 
 def load() -> list[Category]:
-    """Return every category, sorted by slug; each is one JSON file in `catalogue/`."""
-    folder = resources.files(__name__) / "catalogue"
-    categories = (_parse(file.read_text(encoding="utf-8")) for file in folder.iterdir())
-    return sorted(categories, key=lambda category: category.slug)
-
-
-def _parse(text: str) -> Category:
-    raw = json.loads(text)
-    return Category(raw["slug"], raw["name"], tuple(Product(**product) for product in raw["products"]))
+    """Returns every category, sorted by slug."""
+    categories = json.loads((resources.files(__name__) / "products.json").read_text(encoding="utf-8"))
+    return [
+        Category(each["slug"], each["name"], tuple(Product(**product) for product in each["products"]))
+        for each in categories
+    ]
