@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 
 from shopctl import services
-from shopctl.native.definitions import render
+from shopctl.definitions import render, template
 
 SETTINGS = {
     *("ADMIN_EMAIL", "ADMIN_PASSWORD", "AUDIENCE", "BROKER_URL", "CURRENCY", "DATABASE_URL", "ENVIRONMENT", "ISSUER"),
@@ -31,6 +31,5 @@ settings.load_profile("any machine")
 
 @pytest.fixture(scope="session")
 def rabbitmq_definitions() -> str:
-    root = Path(__file__).parent
-    template = root / "deploy" / "rabbitmq" / "definitions.json.template"
-    return render(template.read_text(), {user: user for user in services.load(root).broker_users})
+    shop = services.load(Path(__file__).parent)
+    return render(template(shop), {user: user for user in shop.broker_users})

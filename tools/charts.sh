@@ -5,15 +5,15 @@ set -euo pipefail
 cd "$(dirname "$0")/../charts"
 helm=${HELM:-helm}
 kubernetes=1.33.0 # the version for which templates are rendered and checked
-services=(catalog cart order payment identity psp edge infra)
-parts=infra.enabled=false,secret.enabled=false,edge.enabled=false,psp.enabled=false,seed.enabled
+mapfile -t parts < <(printf '%s\n' */Chart.yaml | xargs -n 1 dirname | grep -vxE 'common|shop')
+bare=infra.enabled=false,secret.enabled=false,edge.enabled=false,psp.enabled=false,seed.enabled
 split=order.worker.enabled=true,order.worker.autoscaling.enabled=true,order.autoscaling.enabled
 command -v "$helm" >/dev/null || { echo "Helm is not installed: https://helm.sh/docs/intro/install/" >&2; exit 1; }
 
 # Helm does not do this recursively, so the shop comes last. Each chart is packed again, because its version stays the
 # same when it changes.
 build() {
-  for chart in "${services[@]}" shop; do
+  for chart in "${parts[@]}" shop; do
     rm -rf "$chart/charts" "$chart/Chart.lock"
     quietly "$helm" dependency build "$chart"
   done
@@ -27,18 +27,18 @@ required() {
 check() {
   rendered=$(mktemp -d)
   trap 'rm -rf "$rendered"' EXIT
-  for chart in "${services[@]}" shop; do
+  for chart in "${parts[@]}" shop; do
     # shellcheck disable=SC2046 # words
     quietly "$helm" lint --strict --kube-version $kubernetes $(required "$chart") "$chart"
     # shellcheck disable=SC2046
     render "$chart" $(required "$chart") --output-dir "$rendered/$chart"
   done
   render shop -f shop/values-ha.yaml --output-dir "$rendered/ha"
-  render shop --set "$parts=false,identity.admin.email=" --output-dir "$rendered/bare"
+  render shop --set "$bare=false,identity.admin.email=" --output-dir "$rendered/bare"
   render shop --set "$split=true" --output-dir "$rendered/split"
   validate
   score
-  echo "charts: ${services[*]} shop pass all checks"
+  echo "charts: ${parts[*]} shop pass all checks"
 }
 
 # Omits the test's pod, which the API refuses if its service account does not exist yet.

@@ -8,5 +8,9 @@ set -- --quiet --universal --python-version 3.11 --generate-hashes --prerelease 
 for pyproject in libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml; do
     set -- "$@" --no-emit-package "$(sed -n 's/^name = "\(quayside-.*\)"/\1/p' "$pyproject")"
 done
+{
+    echo '# Every package that the images run. `make lock` writes this list, and services.txt from it.'
+    for package in libs/* services/* tools/shopctl; do echo "./$package"; done
+} >requirements/services.in
 .venv/bin/uv pip compile "$@" requirements/services.in -o requirements/services.txt
 .venv/bin/uv pip compile "$@" requirements/dev.in -o requirements/dev.txt

@@ -1,6 +1,6 @@
--- A database and a role for each service, and a role that may read them all: run by psql as a superuser, as often
--- as you like. Passwords come from the environment: CATALOG_PASSWORD, IDENTITY_PASSWORD, ORDER_PASSWORD,
--- PAYMENT_PASSWORD, AUDITOR_PASSWORD.
+-- A database and a role for each service, and a role that may read them all. psql runs it as a superuser; it
+-- may run again at any time. Passwords come from the environment: CATALOG_PASSWORD, AUDITOR_PASSWORD, …
+-- `make format` writes this file from the services' declarations.
 
 \set ON_ERROR_STOP on
 \getenv catalog_password CATALOG_PASSWORD
@@ -13,38 +13,38 @@ SELECT format('CREATE ROLE %I LOGIN', role)
 FROM unnest(ARRAY['catalog', 'identity', 'order', 'payment', 'auditor']) AS role
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) \gexec
 
-ALTER ROLE catalog PASSWORD :'catalog_password';
-ALTER ROLE identity PASSWORD :'identity_password';
+ALTER ROLE "catalog" PASSWORD :'catalog_password';
+ALTER ROLE "identity" PASSWORD :'identity_password';
 ALTER ROLE "order" PASSWORD :'order_password';
-ALTER ROLE payment PASSWORD :'payment_password';
-ALTER ROLE auditor PASSWORD :'auditor_password';
+ALTER ROLE "payment" PASSWORD :'payment_password';
+ALTER ROLE "auditor" PASSWORD :'auditor_password';
 ALTER ROLE auditor SET default_transaction_read_only = on;
-GRANT pg_read_all_stats TO auditor;  -- sessions idle in transaction are part of the audit
+GRANT pg_read_all_stats TO auditor;  -- the audit looks for sessions idle in transaction
 
 SELECT format('CREATE DATABASE %I OWNER %I', service, service)
 FROM unnest(ARRAY['catalog', 'identity', 'order', 'payment']) AS service
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = service) \gexec
 
-REVOKE ALL ON DATABASE catalog, identity, "order", payment FROM PUBLIC;
-GRANT CONNECT ON DATABASE catalog, identity, "order", payment TO auditor;
+REVOKE ALL ON DATABASE "catalog", "identity", "order", "payment" FROM PUBLIC;
+GRANT CONNECT ON DATABASE "catalog", "identity", "order", "payment" TO auditor;
 
-\connect catalog
+\connect "catalog"
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 GRANT USAGE ON SCHEMA public TO auditor;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO auditor;
-ALTER DEFAULT PRIVILEGES FOR ROLE catalog GRANT SELECT ON TABLES TO auditor;
+ALTER DEFAULT PRIVILEGES FOR ROLE "catalog" GRANT SELECT ON TABLES TO auditor;
 
-\connect identity
+\connect "identity"
 GRANT USAGE ON SCHEMA public TO auditor;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO auditor;
-ALTER DEFAULT PRIVILEGES FOR ROLE identity GRANT SELECT ON TABLES TO auditor;
+ALTER DEFAULT PRIVILEGES FOR ROLE "identity" GRANT SELECT ON TABLES TO auditor;
 
 \connect "order"
 GRANT USAGE ON SCHEMA public TO auditor;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO auditor;
 ALTER DEFAULT PRIVILEGES FOR ROLE "order" GRANT SELECT ON TABLES TO auditor;
 
-\connect payment
+\connect "payment"
 GRANT USAGE ON SCHEMA public TO auditor;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO auditor;
-ALTER DEFAULT PRIVILEGES FOR ROLE payment GRANT SELECT ON TABLES TO auditor;
+ALTER DEFAULT PRIVILEGES FOR ROLE "payment" GRANT SELECT ON TABLES TO auditor;

@@ -13,8 +13,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from shopctl import services
+
 ROOT = Path(__file__).parents[2]
-SERVICES = ("catalog", "cart", "order", "payment", "identity", "edge")
+SERVICES = (*services.load(ROOT).upstreams, "edge")
 STORES = ("postgres", "rabbitmq", "valkey", "psp")
 
 

@@ -17,8 +17,11 @@ import httpx2
 import pytest
 from aiohttp import web
 
-NGINX = Path(__file__).parents[2] / "deploy" / "nginx"
-SERVICES = ("catalog", "cart", "order", "payment", "identity")
+from shopctl import services
+
+ROOT = Path(__file__).parents[2]
+NGINX = ROOT / "deploy" / "nginx"
+SERVICES = services.load(ROOT).upstreams
 
 
 @dataclass

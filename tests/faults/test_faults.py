@@ -5,19 +5,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aio_pika
 import asyncpg
 import pytest
 
-from shopctl import archive
+from shopctl import archive, services
 from shopctl.shop import Shop
 
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(240)
 
 
-@pytest.mark.parametrize("service", ["catalog", "cart", "order", "payment", "identity", "psp"])
+@pytest.mark.parametrize("service", services.load(ROOT).names)
 def test_a_service_is_killed(shop, flow, audit, service: str) -> None:
     with flow() as orders:
         shop.kill(service)

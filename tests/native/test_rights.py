@@ -12,23 +12,21 @@ from typing import Any
 
 import aio_pika
 import pytest
-import yaml
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, DeliveryError
 
 from chassis.messaging.ladder import STEPS
 from chassis.testing.fixtures import Broker
 from shopctl import services
+from shopctl.definitions import template
 from shopctl.topology import retries
 
 ROOT = Path(__file__).parents[2]
-DEFINITIONS = json.loads((ROOT / "deploy" / "rabbitmq" / "definitions.json.template").read_text())
-CONTRACTS = yaml.safe_load((ROOT / "tests" / "contracts" / "messages.yaml").read_text())
-CONTRACTS.pop("$defs")
 SERVICES = services.load(ROOT)
+DEFINITIONS = json.loads(template(SERVICES))
 CONSUMERS = SERVICES.consumers
 
-TYPES = tuple(CONTRACTS)
+TYPES = tuple(type for each in SERVICES for type in each.publishes)
 QUEUES = tuple(queue["name"] for queue in DEFINITIONS["queues"])
 EXCHANGES = tuple(exchange["name"] for exchange in DEFINITIONS["exchanges"])
 DEFAULTS = ("", "amq.direct", "amq.topic", "amq.fanout", "amq.headers")
@@ -41,7 +39,7 @@ def own(service: str) -> set[str]:
 
 def rights(service: str) -> set[tuple[str, str]]:
     """Returns (queue, routing key) of each message that a service may send according to the contracts."""
-    return {(taker, type) for type, c in CONTRACTS.items() if c["from"] == service for taker in c["to"]}
+    return {(taker, type) for type in SERVICES[service].publishes for taker in SERVICES.consumers_of(type)}
 
 
 @asynccontextmanager

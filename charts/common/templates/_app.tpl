@@ -29,13 +29,15 @@ app, whoever installs it:
 {{- define "common.app" -}}
 {{- $values := .values | default .chart.Values -}}
 {{- $app := merge (dict "values" $values) . (dict "name" .chart.Chart.Name "seconds" 45 "foreign" false) -}}
-{{- $main := dict "app" $app "name" $app.name "component" "api" "scale" $values -}}
+{{- $least := (.chart.Values.global | default dict).replicas | default 0 -}}
+{{- $scale := merge (dict "replicas" (max $least $values.replicas)) $values -}}
+{{- $main := dict "app" $app "name" $app.name "component" "api" "scale" $scale -}}
 {{- $parts := list $main -}}
 {{- if $app.worker -}}
 {{- $_ := set $main "role" ($values.worker.enabled | ternary "api" "all") -}}
 {{- if $values.worker.enabled -}}
 {{- $parts = append $parts (dict "app" $app "name" (printf "%s-worker" $app.name) "component" "worker" "role" "worker"
-    "scale" (dict "replicas" $values.worker.replicas "autoscaling" $values.worker.autoscaling
+    "scale" (dict "replicas" (max $least $values.worker.replicas) "autoscaling" $values.worker.autoscaling
       "spread" $values.spread "resources" ($values.worker.resources | default $values.resources))) -}}
 {{- end -}}
 {{- end -}}
@@ -54,12 +56,33 @@ app, whoever installs it:
 {{- end }}
 
 {{- /*
-One of our services; takes the dict of an app. It believes anybody's X-Forwarded-For: the network policy lets in nobody
-but the edge and its own kind.
+One of our services; takes the dict of an app. What it connects to, who may call it and which URLs are secret follows
+from its declaration; `secrets` and `from` add to that. It believes anybody's X-Forwarded-For: the network policy lets in
+nobody but the edge and the services that call it.
 */ -}}
 {{- define "common.service" -}}
+{{- $name := .chart.Chart.Name -}}
+{{- $services := include "common.declared" . | fromYaml -}}
+{{- $own := get $services $name | required (printf "%s: charts/common/templates/_services.tpl does not list it; `make format` writes it" $name) -}}
+{{- $secrets := list -}}
+{{- $to := dict -}}
+{{- range $store, $at := include "common.stores" . | fromYaml -}}
+{{- if has $store $own.stores -}}
+{{- $secrets = append $secrets $at.secret -}}
+{{- $_ := set $to $store $at.port -}}
+{{- end -}}
+{{- end -}}
+{{- range $own.calls }}{{ $_ := set $to . 8000 }}{{ end -}}
+{{- $from := $own.edge | ternary (list "edge") list -}}
+{{- range $other, $each := $services }}{{ if has $name $each.calls }}{{ $from = append $from $other }}{{ end }}{{ end -}}
 {{- $probe := dict "timeoutSeconds" 5 -}}
-{{- include "common.app" (merge (dict) . (dict
+{{- $given := dict
+  "secrets" (concat $secrets (.secrets | default list))
+  "from" (concat $from (.from | default list))
+  "to" $to
+  "headless" $own.edge -}}
+{{- if has "postgres" $own.stores }}{{ $_ := set $given "migration" (.migration | default dict) }}{{ end -}}
+{{- include "common.app" (merge $given . (dict
   "user" 65532
   "port" 8000
   "portName" "http"
@@ -70,4 +93,19 @@ but the edge and its own kind.
     "startup" (merge (dict "httpGet" (dict "path" "/health/startup" "port" "http") "periodSeconds" 1 "failureThreshold" 600) $probe)
     "readiness" (merge (dict "httpGet" (dict "path" "/health/ready" "port" "http") "periodSeconds" 5) $probe)
     "liveness" (merge (dict "httpGet" (dict "path" "/health/live" "port" "http") "failureThreshold" 6) $probe)))) }}
+{{- end }}
+
+{{- /* The stores: the port of each, and the key of the Secret with the URL by which a service connects to it. */ -}}
+{{- define "common.stores" -}}
+postgres: {port: 5432, secret: database-url}
+rabbitmq: {port: 5672, secret: broker-url}
+valkey: {port: 6379, secret: valkey-url}
+{{- end }}
+
+{{- /* The names of the services that connect to a store, as a list in JSON under `names`. Takes the store's name. */ -}}
+{{- define "common.clients" -}}
+{{- $store := . -}}
+{{- $names := list -}}
+{{- range $name, $each := include "common.declared" . | fromYaml }}{{ if has $store $each.stores }}{{ $names = append $names $name }}{{ end }}{{ end -}}
+{{ dict "names" $names | toJson }}
 {{- end }}

@@ -3,6 +3,10 @@
 {{- $app := .app }}
 {{- if .role }}{{ $app = merge (dict "env" (merge (dict "ROLE" .role) ($app.env | default dict))) $app }}{{ end }}
 {{- $values := $app.values }}
+{{- $reloading := list }}
+{{- if and $app.given ($app.chart.Values.global | default dict).reload }}
+{{- $reloading = list "sh" "-c" (printf "cp -r /app /tmp/app && export PYTHONPATH=/tmp/app && exec uvicorn --factory %s.main:create --reload --reload-dir /tmp/app" $app.name) }}
+{{- end }}
 {{- $pod := dict "chart" $app.chart "name" $app.name "component" .component }}
 {{- if $app.storage }}{{ include "common.claimed" $app }}{{ end }}
 ---
@@ -49,7 +53,7 @@ spec:
       containers:
         - name: {{ $app.name }}
           {{- include "common.container" $app | nindent 10 }}
-          {{- with $values.command }}
+          {{- with $values.command | default $reloading }}
           command: {{- toYaml . | nindent 12 }}
           {{- end }}
           {{- with $app.args }}

@@ -135,11 +135,11 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 async def shop(database: Callable[[str | None], str], rabbitmq: Broker) -> AsyncIterator[Shop]:
-    databases = {name: database(name) for name in ("catalog", "order", "payment")}
+    databases = {name: database(name) for name in SERVICES.audited}
     outside = FakeOutside(databases["order"])
     async with TestServer(outside.app()) as server, await aio_pika.connect(rabbitmq.url()) as consuming:
         channel = await consuming.channel()
-        for name in ("catalog", "cart", "order", "payment"):
+        for name in SERVICES.consumers:
             queue = await channel.get_queue(name)
             await queue.consume(acknowledge)
         url = str(server.make_url("")).rstrip("/")

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from shopctl import services
-from shopctl.native.definitions import password_hash, render
+from shopctl.definitions import password_hash, render, template
 
-ROOT = Path(__file__).parents[3]
-TEMPLATE = ROOT / "deploy" / "rabbitmq" / "definitions.json.template"
-BROKER_USERS = services.load(ROOT).broker_users
+SERVICES = services.load(Path(__file__).parents[3])
+TEMPLATE = template(SERVICES)
+BROKER_USERS = SERVICES.broker_users
 
 
 def test_the_hash_is_the_one_of_rabbitmqs_documentation() -> None:
@@ -25,7 +25,7 @@ def test_equal_passwords_have_different_hashes() -> None:
 
 def test_rendering_leaves_no_placeholder_and_no_password() -> None:
     passwords = {user: f"secret-of-{user}" for user in BROKER_USERS}
-    text = render(TEMPLATE.read_text(), passwords)
+    text = render(TEMPLATE, passwords)
     users = json.loads(text)["users"]
     assert {user["name"] for user in users} == set(BROKER_USERS)
     assert all(len(base64.b64decode(user["password_hash"])) == 36 for user in users)
@@ -35,10 +35,10 @@ def test_rendering_leaves_no_placeholder_and_no_password() -> None:
 
 def test_a_user_without_a_password_is_an_error() -> None:
     with pytest.raises(KeyError, match="OPERATOR"):
-        render(TEMPLATE.read_text(), dict.fromkeys(BROKER_USERS[:-1], "x"))
+        render(TEMPLATE, dict.fromkeys(BROKER_USERS[:-1], "x"))
 
 
 def test_no_user_but_the_broker_itself_may_change_the_topology() -> None:
-    permissions = json.loads(TEMPLATE.read_text())["permissions"]
+    permissions = json.loads(TEMPLATE)["permissions"]
     assert {each["user"] for each in permissions} == set(BROKER_USERS)
     assert {each["configure"] for each in permissions} == {"^$"}

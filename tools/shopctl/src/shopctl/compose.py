@@ -13,7 +13,7 @@ from typing import Any
 from chassis.local.processes import Process, StartError
 from chassis.local.system import write
 from shopctl import edge
-from shopctl.native.definitions import render
+from shopctl.definitions import render, template
 from shopctl.place import ADMIN_PASSWORD, Place
 from shopctl.services import STORES, Declaration
 from shopctl.shop import Report, Row
@@ -138,8 +138,7 @@ class ComposeShop:
 
     def write_secrets(self) -> None:
         """A file for each secret of compose.yaml, anew each time: the broker's holds its topology, which changes."""
-        place, passwords, services = self.place, self.place.passwords, self.place.services
-        template = (place.root / "deploy" / "rabbitmq" / "definitions.json.template").read_text()
+        passwords, services = self.place.passwords, self.place.services
         roles, users = (*services.databases, "auditor"), services.broker_users
         files = {
             "admin-password": ADMIN_PASSWORD,
@@ -148,7 +147,7 @@ class ComposeShop:
             + "".join(f"{role.upper()}_PASSWORD={passwords[f'database.{role}']}\n" for role in roles),
             "valkey-password": f"requirepass {passwords['valkey']}\n",
             "psp-webhook-secret": passwords["psp-webhook"],
-            "rabbitmq-definitions": render(template, {user: passwords[f"broker.{user}"] for user in users}),
+            "rabbitmq-definitions": render(template(services), {user: passwords[f"broker.{user}"] for user in users}),
         }
         for name, stores in ((each.name, each.stores) for each in services):
             if "postgres" in stores:

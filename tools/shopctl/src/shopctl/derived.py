@@ -7,9 +7,10 @@ from typing import Annotated
 import msgspec
 import typer
 
+from shopctl import definitions, roles
 from shopctl.console import fail, out
 from shopctl.place import Place
-from shopctl.services import COLLECTED, Services
+from shopctl.services import COLLECTED, Declaration, Services
 
 __all__ = ["derive", "files", "stale"]
 
@@ -34,7 +35,12 @@ def stale(root: Path, services: Services) -> dict[Path, str]:
 
 def files(services: Services) -> dict[Path, str]:
     """Each derived file by its path in the clone."""
-    return {COLLECTED: collected(services)}
+    return {
+        COLLECTED: collected(services),
+        Path("deploy/postgres/init.sql"): roles.script(services),
+        Path("deploy/rabbitmq/definitions.json.template"): definitions.template(services),
+        Path("charts/common/templates/_services.tpl"): in_charts(services),
+    }
 
 
 def collected(services: Services) -> str:
@@ -42,6 +48,24 @@ def collected(services: Services) -> str:
     tables = map(msgspec.to_builtins, services)
     lines = (f"  {json.dumps(table.pop('name'))}: {json.dumps(table)}" for table in tables)
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def in_charts(services: Services) -> str:
+    """What the charts need to know of each service, as a template of the library chart."""
+    lines = (f"{each.name}: {json.dumps(_in_charts(each, services))}" for each in services)
+    return "\n".join(
+        [
+            "{{- /* The services as their pyproject.toml declare them. `make format` writes this file. */ -}}",
+            '{{- define "common.declared" -}}',
+            *lines,
+            "{{- end }}\n",
+        ]
+    )
+
+
+def _in_charts(each: Declaration, services: Services) -> dict[str, object]:
+    table = {"stores": each.stores, "calls": each.calls}
+    return {**table, "edge": bool(each.routes), "audited": each.name in services.audited}
 
 
 def _has(path: Path, text: str) -> bool:

@@ -12,22 +12,23 @@ from chassis.local.servers import Postgres
 from chassis.local.system import environment, postgres_program
 from shopctl.native.services import Service, services
 from shopctl.place import Place
+from shopctl.roles import script
 
 
 def make_ready(place: Place, server: Postgres) -> None:
-    """Apply deploy/postgres/init.sql and the migrations; quick when all is there. Raises StartError."""
+    """Create roles and databases and run the migrations; quick if nothing has changed. Raises StartError."""
     roles = (*place.services.databases, "auditor")
     passwords = {f"{role.upper()}_PASSWORD": place.passwords[f"database.{role}"] for role in roles}
     argv = [postgres_program("psql"), "-X", "-q", "-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres"]
-    script = place.root / "deploy" / "postgres" / "init.sql"
     done = subprocess.run(
-        [*argv, "-d", "postgres", "-f", str(script)],
+        [*argv, "-d", "postgres"],
+        input=script(place.services),
         env=environment() | passwords | {"PGPASSWORD": server.password, "PGOPTIONS": "-c client_min_messages=warning"},
         capture_output=True,
         text=True,
     )
     if done.returncode:
-        raise StartError(f"{script.name} failed\n{done.stderr}")
+        raise StartError(f"Roles and databases could not be made\n{done.stderr}")
     with ThreadPoolExecutor() as pool:
         list(pool.map(migrate, (service for service in services(place) if "DATABASE_URL" in service.env)))
 

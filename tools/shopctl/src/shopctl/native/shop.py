@@ -11,8 +11,8 @@ from functools import cached_property
 
 from chassis.local.processes import Process, Server, StartError, spawn, stop_all, wait_ready
 from chassis.local.servers import Epmd, Postgres, RabbitMQ, Valkey
+from shopctl.definitions import render, template
 from shopctl.native import databases, ports
-from shopctl.native.definitions import render
 from shopctl.native.edge import Edge
 from shopctl.native.services import services
 from shopctl.place import Place
@@ -39,8 +39,9 @@ class NativeShop:
         """Every process of the shop, stores first."""
         place, data, passwords = self.place, self.place.data, self.place.passwords
         deploy, port = place.root / "deploy", place.port
-        template = (deploy / "rabbitmq" / "definitions.json.template").read_text()
-        definitions = render(template, {user: passwords[f"broker.{user}"] for user in place.services.broker_users})
+        definitions = render(
+            template(place.services), {user: passwords[f"broker.{user}"] for user in place.services.broker_users}
+        )
         settings = {path.stem: path.read_text() for path in deploy.glob("*/*.conf")}
         stores: list[Server] = [
             Postgres(data / "postgres", port("postgres"), passwords["postgres"], settings["postgresql"]),

@@ -1,0 +1,71 @@
+"""A service is a folder in `services/`; every other place that must name it does, or the message says what to add.
+
+docs/how-to/new-service.md explains the places.
+"""
+
+from pathlib import Path
+
+import pytest
+from places import Place, Shop, charts, code, deployment
+
+from shopctl import services
+from shopctl.services import Declaration, Messages, Services
+
+ROOT = Path(__file__).parents[2]
+SHOP = Shop(ROOT, services.load(ROOT))
+PLACES = {place.file: place for place in (*deployment.PLACES, *charts.PLACES, *code.PLACES)}
+
+REVIEWS = Declaration(
+    name="reviews",
+    port=8006,
+    stores=("postgres", "valkey", "rabbitmq"),
+    routes=("/api/reviews",),
+    calls=("identity", "catalog"),
+    messages=Messages(consumes=("order.confirmed.v1",), publishes=("reviews.written.v1",)),
+)
+MODULES = {"messages.py", "consumers.py"}  # a made-up service has none
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("service", SHOP.services.names)
+def test_a_place_names_the_service(service: str, place: str) -> None:
+    gaps = list(PLACES[place].missing(SHOP, SHOP.services[service]))
+    assert not gaps, "\n\n" + "\n\n".join(gaps)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_place_names_no_service_without_a_folder(place: str) -> None:
+    assert PLACES[place].named(SHOP) - set(SHOP.services.names) == set()
+
+
+@pytest.mark.parametrize("place", sorted(PLACES.keys() - MODULES))
+def test_a_new_service_is_missing_in_every_place(place: str) -> None:
+    shop = Shop(ROOT, Services({**SHOP.services.by_name, "reviews": REVIEWS}))
+    gaps = list(PLACES[place].missing(shop, REVIEWS))
+    assert gaps
+    assert all(each.partition(":")[0].strip() for each in gaps)
+
+
+@pytest.mark.parametrize("place", [place.file for place in PLACES.values() if place.named is not Place.named])
+def test_a_service_that_is_gone_is_found_in_every_place(place: str) -> None:
+    rest = {name: each for name, each in SHOP.services.by_name.items() if name != "order"}
+    assert PLACES[place].named(Shop(ROOT, Services(rest))) - set(rest)
+
+
+def test_a_gap_is_closed_by_the_lines_that_the_message_names() -> None:
+    (gap,) = deployment.bake(SHOP, REVIEWS)
+    assert gap == 'docker-bake.hcl: no image of reviews; add to services:\n    "reviews"'
+
+
+def test_a_publisher_must_name_a_new_consumer() -> None:
+    shop = Shop(ROOT, Services({**SHOP.services.by_name, "reviews": REVIEWS}))
+    (gap,) = code.published(shop, shop.services["order"])
+    assert "services/order/src/order/messages.py: OrderConfirmed names ('catalog', 'cart')" in gap
+    assert "consumers = ('catalog', 'cart', 'reviews')" in gap
+
+
+def test_a_handler_that_is_not_declared_is_found() -> None:
+    cart = SHOP.services["cart"]
+    silent = Declaration(cart.name, cart.port, cart.stores, cart.routes, cart.calls)
+    (gap,) = code.consumed(SHOP, silent)
+    assert gap.startswith("services/cart/pyproject.toml: order.confirmed.v1 is not declared")
