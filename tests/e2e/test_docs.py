@@ -51,6 +51,7 @@ ELSEWHERE = {
     "docs/kubernetes.md: *": CLUSTER,
     "charts/*": CLUSTER,
     "deploy/nginx/README.md: In a container": DOCKER,
+    "docs/how-to/new-service.md: *": "tests/native/test_new_service.py adds a service to a copy",
 }
 FOLDERS = r"(?:\.github|charts|deploy|docs|libs|services|tests|tools)/"
 RUN = {FIRST_ORDER, CHARGE, ROTATION, *SERVERS}
