@@ -1,14 +1,16 @@
 """The migrations make the schema that the models describe, and the previous release runs on it."""
 
-import asyncio
+import importlib
 import json
 
 import msgspec
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from catalog import usecases
 from catalog.models import metadata
 from catalog.repository import products
-from chassis.db import migrations
 from chassis.testing import schema
 
 
@@ -16,6 +18,19 @@ async def test_the_migrations_make_what_the_models_describe(database) -> None:
     migrated, modelled = database("catalog"), database(None)
     await schema.create(modelled, metadata, "pg_trgm")
     assert await schema.described(migrated) == await schema.described(modelled)
+
+
+async def run(migration: str, url: str) -> None:
+    """Runs one migration alone, on a schema that may be newer."""
+    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1))
+    async with engine.begin() as connection:
+
+        def upgrade(sync) -> None:
+            with Operations.context(MigrationContext.configure(sync)):
+                importlib.import_module(f"catalog.migrations.versions.{migration}").upgrade()
+
+        await connection.run_sync(upgrade)
+    await engine.dispose()
 
 
 async def test_products_that_are_there_are_indexed_again(url: str, db, add) -> None:
@@ -31,10 +46,9 @@ async def test_products_that_are_there_are_indexed_again(url: str, db, add) -> N
             WHERE sku = 'CUP'
             """
         )
-        await connection.execute("UPDATE alembic_version SET version_num = '0001'")
         assert await connection.fetch("SELECT sku, search FROM products ORDER BY sku") != now
 
-    await asyncio.to_thread(migrations.upgrade, "catalog", url)
+    await run("0002_grams", url)
 
     async with db.connection() as connection:
         assert await connection.fetch("SELECT sku, search FROM products ORDER BY sku") == now
@@ -51,8 +65,9 @@ async def test_the_previous_release_shows_what_this_one_writes(db, add) -> None:
         product, _ = await products.get(connection, "MUG")
 
     shown = json.loads(f"{row['document']}{row['available']}}}")
+    fields = ["sku", "name", "description", "category", "price", "image_url", "updated_at", "available"]
+    assert list(shown) == fields
     assert msgspec.convert(shown, type(product)) == product
-    assert list(shown) == list(product.__struct_fields__)
 
 
 async def test_this_release_shows_what_the_previous_one_writes(db, add) -> None:

@@ -10,7 +10,7 @@ revision = "0003"
 down_revision = "0002"
 
 FUNCTION = """
-CREATE OR REPLACE FUNCTION products_document() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION products_document() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     -- As one value, because a session could not run this any more once a column of it has another type.
     product json := to_json(NEW);
@@ -30,7 +30,7 @@ END
 $$
 """
 TRIGGER = """
-CREATE OR REPLACE TRIGGER products_document BEFORE INSERT OR UPDATE ON products
+CREATE TRIGGER products_document BEFORE INSERT OR UPDATE ON products
 FOR EACH ROW EXECUTE FUNCTION products_document()
 """
 
