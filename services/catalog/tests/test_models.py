@@ -44,5 +44,8 @@ def test_a_category_is_named_after_its_slug() -> None:
 
 
 def test_every_field_of_a_product_has_its_column() -> None:
+    """See docs/how-to/new-field.md."""
     fields = {*Product.__struct_fields__, "amount", "currency"} - {"price"}
-    assert fields <= set(metadata.tables["products"].columns.keys())
+    lacking = fields - set(metadata.tables["products"].columns.keys())
+
+    assert not lacking, f"the table `products` lacks {lacking}"
