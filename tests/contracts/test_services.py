@@ -3,6 +3,7 @@
 docs/how-to/new-service.md explains the places.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,13 @@ ROOT = Path(__file__).parents[2]
 SHOP = Shop(ROOT, services.load(ROOT))
 PLACES = {place.file: place for place in (*deployment.PLACES, *charts.PLACES, *code.PLACES)}
 
-REVIEWS = Declaration(
-    name="reviews",
-    port=8006,
+INVENTED = Declaration(
+    name="invented",
+    port=8099,
     stores=("postgres", "valkey", "rabbitmq"),
-    routes=("/api/reviews",),
+    routes=("/api/invented",),
     calls=("identity", "catalog"),
-    messages=Messages(consumes=("order.confirmed.v1",), publishes=("reviews.written.v1",)),
+    messages=Messages(consumes=("order.confirmed.v1",), publishes=("invented.written.v1",)),
 )
 MODULES = {"messages.py", "consumers.py"}  # a made-up service has none
 
@@ -40,8 +41,8 @@ def test_a_place_names_no_service_without_a_folder(place: str) -> None:
 
 @pytest.mark.parametrize("place", sorted(PLACES.keys() - MODULES))
 def test_a_new_service_is_missing_in_every_place(place: str) -> None:
-    shop = Shop(ROOT, Services({**SHOP.services.by_name, "reviews": REVIEWS}))
-    gaps = list(PLACES[place].missing(shop, REVIEWS))
+    shop = Shop(ROOT, Services({**SHOP.services.by_name, "invented": INVENTED}))
+    gaps = list(PLACES[place].missing(shop, INVENTED))
     assert gaps
     assert all(each.partition(":")[0].strip() for each in gaps)
 
@@ -53,15 +54,15 @@ def test_a_service_that_is_gone_is_found_in_every_place(place: str) -> None:
 
 
 def test_a_gap_is_closed_by_the_lines_that_the_message_names() -> None:
-    (gap,) = deployment.bake(SHOP, REVIEWS)
-    assert gap == 'docker-bake.hcl: no image of reviews; add to services:\n    "reviews"'
+    (gap,) = deployment.bake(SHOP, INVENTED)
+    assert gap == 'docker-bake.hcl: no image of invented; add to services:\n    "invented"'
 
 
 def test_a_publisher_must_name_a_new_consumer() -> None:
-    shop = Shop(ROOT, Services({**SHOP.services.by_name, "reviews": REVIEWS}))
+    shop = Shop(ROOT, Services({**SHOP.services.by_name, "invented": INVENTED}))
     (gap,) = code.published(shop, shop.services["order"])
-    assert "services/order/src/order/messages.py: OrderConfirmed names ('catalog', 'cart')" in gap
-    assert "consumers = ('catalog', 'cart', 'reviews')" in gap
+    assert "services/order/src/order/messages.py: OrderConfirmed names " in gap
+    assert re.search(r"consumers = \(.+, 'invented'\)", gap)
 
 
 def test_a_handler_that_is_not_declared_is_found() -> None:

@@ -25,6 +25,7 @@ import typer
 from documents import ROOT, Block, blocks, blocks_of, documents, the
 from shopper import until
 
+from shopctl import services
 from shopctl.main import app
 from shopctl.place import Place
 from shopctl.shop import Shop
@@ -33,12 +34,7 @@ pytestmark = pytest.mark.timeout(120)
 
 FIRST_ORDER = "README.md: The first order"
 SERVERS = {
-    "services/cart/README.md: Alone",
-    "services/catalog/README.md: Run it alone",
-    "services/identity/README.md: Run it alone",
-    "services/order/README.md: Run it alone",
-    "services/payment/README.md: Run it alone",
-    "services/psp/README.md: Run it alone",
+    f"services/{name}/README.md: {'Alone' if name == 'cart' else 'Run it alone'}" for name in services.load(ROOT).names
 }
 CHARGE = "services/psp/README.md: Run it alone (2)"
 ROTATION = "services/identity/README.md: How it works"

@@ -12,7 +12,7 @@ from chassis.local.processes import StartError
 from shopctl.native.edge import Edge as NativeEdge
 from shopctl.place import Place
 
-from .conftest import Edge, Upstream, nginx, serve
+from .conftest import SERVICES, Edge, Upstream, nginx, serve
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ async def replicas() -> AsyncIterator[dict[str, Upstream]]:
 
 def settings(policy: str, replicas: dict[str, Upstream], trusted: str = "") -> dict[str, str]:
     servers = " ".join(f"server 127.0.0.1:{replica.port};" for replica in replicas.values())
-    others = {f"{name}_SERVERS": servers for name in ("CART", "ORDER", "PAYMENT", "IDENTITY")}
-    return {"LB_POLICY": policy, "CATALOG_SERVERS": servers, "EDGE_TRUSTED_PROXIES": trusted, **others}
+    upstreams = {f"{name.upper()}_SERVERS": servers for name in SERVICES}
+    return {"LB_POLICY": policy, "EDGE_TRUSTED_PROXIES": trusted, **upstreams}
 
 
 async def ask(client: httpx2.AsyncClient, headers: dict[str, str] | None = None) -> str:
