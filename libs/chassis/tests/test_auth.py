@@ -21,6 +21,7 @@ from chassis.app import create_app
 from chassis.auth import Caller, TokenVerifier, requires
 from chassis.errors import Unauthenticated, Unavailable
 from chassis.settings import ServiceSettings
+from chassis.testing.apps import client_of, started
 from chassis.waiting import deadline
 
 
@@ -338,8 +339,7 @@ async def serving(verifier: TokenVerifier) -> AsyncIterator[httpx2.AsyncClient]:
     app = create_app(
         ServiceSettings(), "lamps", title="Lamps", routers=[router], resources=[verifier], verifier=verifier
     )
-    transport = httpx2.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://l") as client:
+    async with started(app), client_of(app) as client:
         yield client
 
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import asyncpg
 import pytest
-import uvicorn
 from fastapi import APIRouter, Body, Request
 from prometheus_client import generate_latest
 from starlette.responses import StreamingResponse
@@ -16,6 +15,7 @@ from starlette.responses import StreamingResponse
 from chassis.app import create_app
 from chassis.db import Database
 from chassis.settings import ServiceSettings
+from chassis.testing.apps import served
 
 ERRORS: dict[str, Exception] = {
     "environment": asyncpg.ConnectionDoesNotExistError("connection was closed"),
@@ -50,15 +50,10 @@ async def stream(what: str) -> StreamingResponse:
 
 @asynccontextmanager
 async def serving(*routers: APIRouter) -> AsyncIterator[int]:
-    """The port of a server like a service's."""
+    """Yields the port of a server like a service's."""
     app = create_app(ServiceSettings(log_sample_ratio=1), "lamps", title="Lamps", routers=routers)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
-    running = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    await running
+    async with served(app, access_log=False) as url:
+        yield int(url.rpartition(":")[2])
 
 
 class Caller:

@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
-import uvicorn
 from fastapi import APIRouter
 from starlette.responses import Response, StreamingResponse
 
 from chassis.app import create_app
 from chassis.errors import Conflict
 from chassis.settings import ServiceSettings
+from chassis.testing.apps import served
 
 router = APIRouter()
 left = asyncio.Event()
@@ -62,18 +62,11 @@ async def light() -> StreamingResponse:
 async def serve() -> AsyncIterator[httpx2.AsyncClient]:
     """A server of its own: what clients of HEAD get is a matter of bytes."""
     app = create_app(ServiceSettings(), "lamps", title="Lamps", routers=[router])
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-        assert not task.done()
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        await task
+    async with (
+        served(app, timeout_graceful_shutdown=1) as url,
+        httpx2.AsyncClient(base_url=url, timeout=5) as client,
+    ):
+        yield client
 
 
 @pytest.fixture

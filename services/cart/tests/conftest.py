@@ -1,12 +1,7 @@
-"""The cart over a real Valkey, in this process, with tokens of a key that a small server publishes."""
+"""The cart over a real Valkey, in this process."""
 
 import asyncio
-import json
-import threading
-import time
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import AsyncIterator
 from typing import Self
 
 import httpx2
@@ -14,8 +9,6 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from fastapi import FastAPI
-from joserfc import jwt
-from joserfc.jwk import ECKey
 
 from cart.clients import TIMEOUT
 from cart.main import create
@@ -23,28 +16,8 @@ from cart.repository import Carts
 from cart.routes import Parts
 from cart.settings import Settings
 from chassis.http import HttpClient
-
-KEY = ECKey.generate_key("P-256", auto_kid=True)
-
-
-class Jwks(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        body = json.dumps({"keys": [KEY.as_dict(private=False)]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
-@pytest.fixture(scope="session")
-def jwks_url() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Jwks) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/.well-known/jwks.json"
-        server.shutdown()
+from chassis.testing.apps import client_of, started
+from chassis.testing.tokens import token
 
 
 class Catalogue:
@@ -92,40 +65,16 @@ def settings(valkey: str, jwks_url: str) -> Settings:
 
 
 @pytest.fixture
-def token() -> Callable[..., str]:
-    """Makes a token; arguments change or add claims."""
-
-    def make(**claims: object) -> str:
-        standard = {
-            "iss": "quayside",
-            "aud": "quayside",
-            "sub": str(uuid.uuid4()),
-            "exp": int(time.time()) + 60,
-            "kind": "guest",
-        }
-        return jwt.encode({"alg": "ES256", "kid": KEY.kid}, standard | claims, KEY, algorithms=["ES256"])
-
-    return make
-
-
-@pytest.fixture
 async def app(settings: Settings) -> AsyncIterator[FastAPI]:
-    app = create(settings)
-    async with app.router.lifespan_context(app):
-        async with asyncio.timeout(10):
-            while app.state.health.waiting_for is not None:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+    async with started(create(settings)) as app:
         yield app
 
 
 @pytest.fixture
-async def client(app: FastAPI, token: Callable[..., str]) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
     """A shopper with an account."""
-    async with httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(app=app),
-        base_url="http://cart",
-        headers={"Authorization": f"Bearer {token(sub='shopper', kind='account')}"},
-    ) as client:
+    headers = {"Authorization": f"Bearer {token('shopper', kind='account')}"}
+    async with client_of(app, headers=headers) as client:
         yield client
 
 

@@ -1,13 +1,12 @@
 """The cart is not ready without its Valkey, and says so in one line."""
 
-import asyncio
 from urllib.parse import SplitResult, urlsplit
 
-import httpx2
 import pytest
 
 from cart.main import create
 from cart.settings import Settings
+from chassis.testing.apps import client_of, started
 
 
 @pytest.fixture
@@ -27,12 +26,7 @@ async def waiting_for(valkey_url: str) -> str:
         jwks_url="http://127.0.0.1:1/.well-known/jwks.json",
         catalog_url="http://127.0.0.1:1",
     )
-    app = create(settings)
-    transport = httpx2.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://c") as client:
-        async with asyncio.timeout(10):
-            while app.state.health.waiting_for == "start-up":  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+    async with started(create(settings)) as app, client_of(app) as client:
         answer = await client.get("/health/ready")
     assert answer.status_code == 503
     assert "9d2f" not in answer.text

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +18,8 @@ from cart.main import create
 from cart.repository import Carts
 from cart.settings import Settings
 from chassis.local.processes import free_ports
+from chassis.testing.apps import client_of, started
+from chassis.testing.tokens import token
 
 from .conftest import Catalogue
 
@@ -191,7 +192,7 @@ async def test_a_product_that_never_was_is_refused(client: httpx2.AsyncClient, a
     assert (taken.status_code, taken.json()["items"]) == (200, [{"sku": "MUG-1", "quantity": 1}])
 
 
-async def test_forged_and_expired_tokens_are_refused(client: httpx2.AsyncClient, token: Callable[..., str]) -> None:
+async def test_forged_and_expired_tokens_are_refused(client: httpx2.AsyncClient) -> None:
     head, claims, signature = token().split(".")
     secret = OctKey.import_key("x" * 32)
     forged = {
@@ -199,7 +200,7 @@ async def test_forged_and_expired_tokens_are_refused(client: httpx2.AsyncClient,
         "HS256": jwt.encode({"alg": "HS256"}, {"sub": "shopper"}, secret, algorithms=["HS256"]),
         "expired": token(exp=int(time.time()) - 60),
         "audience": token(aud="elsewhere"),
-        "other claims": f"{head}.{token().split('.')[1]}.{signature}",
+        "other claims": f"{head}.{token('mallory').split('.')[1]}.{signature}",
     }
     answers = {
         name: (await client.get("/api/cart", headers=bearer(forgery))).status_code for name, forgery in forged.items()
@@ -207,13 +208,13 @@ async def test_forged_and_expired_tokens_are_refused(client: httpx2.AsyncClient,
     assert answers == dict.fromkeys(forged, 401)
 
 
-async def test_carts_belong_to_their_token(client: httpx2.AsyncClient, token: Callable[..., str]) -> None:
+async def test_carts_belong_to_their_token(client: httpx2.AsyncClient) -> None:
     await put(client, "MUG-1", 1)
     assert (await client.get("/api/cart", headers=bearer(token()))).json()["items"] == []
 
 
-async def test_a_guests_cart_is_taken_over_once(client: httpx2.AsyncClient, token: Callable[..., str]) -> None:
-    guest = token(sub="guest-1")
+async def test_a_guests_cart_is_taken_over_once(client: httpx2.AsyncClient) -> None:
+    guest = token("guest-1", kind="guest")
     for sku, quantity in (("MUG-1", 5), ("CUP-1", 1), ("POT-1", 2)):
         await put(client, sku, quantity, **bearer(guest))
     await put(client, "MUG-1", 2)
@@ -235,9 +236,9 @@ async def test_a_guests_cart_is_taken_over_once(client: httpx2.AsyncClient, toke
     ],
 )
 async def test_only_another_guests_cart_is_taken_over(
-    client: httpx2.AsyncClient, token: Callable[..., str], claims: dict[str, Any], slug: str
+    client: httpx2.AsyncClient, claims: dict[str, Any], slug: str
 ) -> None:
-    answer = await client.post("/api/cart/merge", json={"guest_token": token(**claims)})
+    answer = await client.post("/api/cart/merge", json={"guest_token": token(**{"kind": "guest", **claims})})
     assert answer.status_code == 422
     assert answer.json()["type"].endswith(f"/{slug}")
 
@@ -247,14 +248,10 @@ async def test_a_restarted_valkey_is_given_the_script_again(client: httpx2.Async
     assert (await put(client, "MUG-1", 1)).status_code == 200
 
 
-async def test_without_valkey_every_call_is_a_503(settings: Settings, token: Callable[..., str]) -> None:
+async def test_without_valkey_every_call_is_a_503(settings: Settings) -> None:
     nowhere = SecretStr(f"redis://127.0.0.1:{free_ports(1)[0]}/0")
     app = create(settings.model_copy(update={"valkey_url": nowhere}))
-    transport = httpx2.ASGITransport(app=app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx2.AsyncClient(transport=transport, base_url="http://cart", headers=bearer(token())) as client,
-    ):
+    async with started(app), client_of(app, headers=bearer(token())) as client:
         answers = [await client.get("/api/cart"), await put(client, "MUG-1", 2), await client.delete("/api/cart")]
     assert [a.status_code for a in answers] == [503] * 3
     assert answers[0].json()["type"].endswith("/cart-unavailable")

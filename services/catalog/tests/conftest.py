@@ -1,15 +1,10 @@
 """The catalogue in a test: a migrated database, its HTTP by way of the whole app, and tokens that verify."""
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID
 
 import httpx2
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
-from joserfc import jwt
-from joserfc.jwk import ECKey
 
 from catalog import usecases
 from catalog.main import create
@@ -19,6 +14,8 @@ from catalog.settings import Settings
 from chassis.db import Database
 from chassis.ids import uuid7
 from chassis.messages import Event
+from chassis.testing.apps import client_of, started
+from chassis.testing.tokens import token
 
 Add = Callable[..., Awaitable[None]]
 
@@ -98,44 +95,16 @@ def audit(db: Database) -> Callable[[], Awaitable[None]]:
     return audit
 
 
-@pytest.fixture(scope="session")
-def key() -> ECKey:
-    return ECKey.generate_key("P-256", {"kid": "test"})
-
-
 @pytest.fixture
-def token(key: ECKey) -> Callable[[str], str]:
-    def token(scope: str) -> str:
-        claims = {"iss": "quayside", "aud": "quayside", "sub": "u", "exp": time.time() + 60, "scope": scope}
-        return jwt.encode({"alg": "ES256", "kid": "test"}, claims, key)
-
-    return token
-
-
-@pytest.fixture
-async def http(url: str, key: ECKey, token: Callable[[str], str]) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client whose caller may write; drop the header for one who may not."""
-
-    async def jwks(_: web.Request) -> web.Response:
-        return web.json_response({"keys": [key.as_dict(private=False)]})
-
-    identity = web.Application()
-    identity.router.add_get("/.well-known/jwks.json", jwks)
-    async with TestServer(identity) as server:
-        settings = Settings(
-            environment="development",
-            role="api",
-            database_url=url,
-            broker_url="amqp://nobody@127.0.0.1:1/none",
-            jwks_url=str(server.make_url("/.well-known/jwks.json")),
-        )
-        app = create(settings)
-        async with (
-            app.router.lifespan_context(app),
-            httpx2.AsyncClient(
-                transport=httpx2.ASGITransport(app=app),
-                base_url="http://catalog",
-                headers={"Authorization": f"Bearer {token('catalog:write')}"},
-            ) as client,
-        ):
-            yield client
+async def http(url: str, jwks_url: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client whose principal may write; drop the header for one who may not."""
+    settings = Settings(
+        environment="development",
+        role="api",
+        database_url=url,
+        broker_url="amqp://nobody@127.0.0.1:1/none",
+        jwks_url=jwks_url,
+    )
+    headers = {"Authorization": f"Bearer {token(scope='catalog:write')}"}
+    async with started(create(settings)) as app, client_of(app, headers=headers) as client:
+        yield client

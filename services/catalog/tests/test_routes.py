@@ -8,6 +8,7 @@ import pytest
 from catalog import usecases
 from catalog.models import metadata
 from chassis.testing.fixtures import execute
+from chassis.testing.tokens import token
 
 PRODUCTS = "/api/catalog/products"
 MUG = {
@@ -44,9 +45,9 @@ async def test_a_product_is_created_with_its_category(http) -> None:
     assert slug(await http.post(PRODUCTS, json=MUG)) == "sku-taken"
 
 
-async def test_writes_need_the_scope_and_reads_need_nothing(http, token) -> None:
+async def test_writes_need_the_scope_and_reads_need_nothing(http) -> None:
     await http.post(PRODUCTS, json=MUG)
-    for authorization, status in ((None, 401), (f"Bearer {token('orders:manage')}", 403), ("Bearer x.y.z", 401)):
+    for authorization, status in ((None, 401), (f"Bearer {token(scope='orders:manage')}", 403), ("Bearer x.y.z", 401)):
         http.headers.pop("authorization", None)
         if authorization:
             http.headers["authorization"] = authorization

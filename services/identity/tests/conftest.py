@@ -1,6 +1,5 @@
 """Identity over a real database, in this process."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import httpx2
@@ -8,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from chassis.db import Database
+from chassis.testing.apps import client_of, started
 from identity.main import create
 from identity.settings import Settings
 
@@ -27,16 +27,11 @@ async def db(settings: Settings) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def app(settings: Settings) -> AsyncIterator[FastAPI]:
-    app = create(settings)
-    async with app.router.lifespan_context(app):
-        async with asyncio.timeout(10):
-            while app.state.health.waiting_for is not None:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+    async with started(create(settings)) as app:
         yield app
 
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    transport = httpx2.ASGITransport(app=app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://identity") as client:
+    async with client_of(app) as client:
         yield client

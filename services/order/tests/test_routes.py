@@ -8,13 +8,13 @@ from uuid import UUID
 
 import httpx2
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from chassis.auth import Principal
 from chassis.errors import Unauthenticated
 from chassis.ids import uuid7
 from chassis.messages import Event
+from chassis.testing.apps import client_of, served, started
 from chassis.testing.fixtures import execute
 from order.main import create
 from order.messages import PaymentCancelled, PaymentCaptured, StockReserved
@@ -65,13 +65,13 @@ async def app(database: Callable[[str], str], shop: Any) -> AsyncIterator[FastAP
     app.state.parts = replace(app.state.parts, placement=shop.placement)
     for name in ("ann", "bob"):
         shop.carts.carts[name] = Cart(VERSION, [("MUG-1", 2), ("TEA-1", 1)])
-    async with app.router.lifespan_context(app):
+    async with started(app):
         yield app
 
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://order") as client:
+    async with client_of(app) as client:
         yield client
 
 
@@ -271,16 +271,12 @@ async def test_the_openapi_document_tells_how_a_stream_ends(client) -> None:
 
 @pytest.fixture
 async def live(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off"))
-    running = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
     limits = httpx2.Limits(max_connections=None)
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5, limits=limits) as client:
+    async with (
+        served(app, lifespan="off") as url,
+        httpx2.AsyncClient(base_url=url, timeout=5, limits=limits) as client,
+    ):
         yield client
-    server.should_exit = True
-    await running
 
 
 async def placed(live: httpx2.AsyncClient) -> tuple[UUID, str]:

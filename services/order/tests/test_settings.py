@@ -1,11 +1,9 @@
 """The order service ends on bad settings, and is not ready without its database; each is told in a line."""
 
-import asyncio
 import subprocess
 import sys
 
-import httpx2
-
+from chassis.testing.apps import client_of, started
 from order.main import create
 from order.settings import Settings
 
@@ -31,13 +29,7 @@ async def test_an_unreachable_database_is_told_to_who_asks_for_readiness() -> No
         cart_url="http://127.0.0.1:1",
         catalog_url="http://127.0.0.1:1",
     )
-    app = create(settings)
-    transport = httpx2.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://o") as client:
-        async with asyncio.timeout(10):
-            while app.state.health.waiting_for == "start-up":  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-
+    async with started(create(settings)) as app, client_of(app) as client:
         assert (await client.get("/health/live")).status_code == 200
         for path in ("/health/startup", "/health/ready"):
             answer = await client.get(path)

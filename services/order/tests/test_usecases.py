@@ -11,11 +11,12 @@ from uuid import UUID
 import pytest
 from opentelemetry import trace
 
-from chassis.db import Connection, Database
+from chassis.db import Database
 from chassis.errors import Conflict, Invalid, NotFound, Problem, Unavailable
 from chassis.ids import uuid7
 from chassis.messages import Event
 from chassis.testing.clock import clock_off
+from chassis.testing.locks import somebody_waits
 from chassis.waiting import deadline
 from order import repository
 from order.messages import PaymentCancelled, PaymentCaptured, PaymentFailed, StockRejected, StockReserved
@@ -48,15 +49,6 @@ async def history(db: Database, id: UUID) -> list[tuple[int, str]]:
 async def outbox(db: Database) -> list[str]:
     async with db.connection() as connection:
         return [row["routing_key"] for row in await connection.fetch("SELECT routing_key FROM outbox ORDER BY id")]
-
-
-async def somebody_waits(tx: Connection) -> None:
-    """Until a rival is held up by a lock."""
-    for _ in range(1000):
-        if await tx.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("nobody waits for a lock")
 
 
 async def refused(coroutine: Any) -> Problem:

@@ -1,20 +1,17 @@
 """Providers: one in memory behind the `Provider` protocol, and the real sandbox; and a database of this service."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-import uvicorn
-from fastapi import FastAPI
 
 from chassis.db import Database
 from chassis.ids import uuid7
 from chassis.messages import Event
+from chassis.testing.apps import served
 from payment.messages import Cancel, Charge
 from payment.models import Answer, Operation, Outcome, Payment
 from payment.usecases import Hint
@@ -91,19 +88,6 @@ async def psp_url(tmp_path: Path) -> AsyncIterator[str]:
     )
     async with served(create_psp(settings)) as url:
         yield url
-
-
-@asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[str]:
-    """Serves an application; yields its URL."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", http="httptools"))
-    running = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-        assert not running.done()
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    await running
 
 
 def charge_event(order_id: UUID, **data: Any) -> Event[Charge]:

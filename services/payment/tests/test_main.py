@@ -12,12 +12,13 @@ from chassis.db import Database
 from chassis.ids import uuid7
 from chassis.messaging import Envelope, Publisher, pack
 from chassis.messaging.envelope import unpack
+from chassis.testing.apps import served
 from chassis.testing.fixtures import Broker
 from payment.main import create
 from payment.settings import Settings
 
 from .clients.stripe_api import StripeApi, serving
-from .conftest import SECRET, cancel_event, charge_event, served
+from .conftest import SECRET, cancel_event, charge_event
 
 
 async def test_commands_in_and_replies_out(database: Callable[[str], str], rabbitmq: Broker, psp_url: str) -> None:

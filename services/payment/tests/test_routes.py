@@ -14,6 +14,7 @@ import stripe
 
 from chassis.db import Database
 from chassis.ids import uuid7
+from chassis.testing.apps import client_of, started
 from chassis.testing.clock import clock_off
 from payment import usecases
 from payment.main import create
@@ -71,9 +72,9 @@ async def api(database: Callable[[str], str]) -> AsyncIterator[Api]:
     )
     app = create(settings)
     async with (
-        app.router.lifespan_context(app),
+        started(app),
         Database(url, name="test") as db,
-        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://payment") as client,
+        client_of(app) as client,
     ):
         yield client, db
 

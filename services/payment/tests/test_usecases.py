@@ -9,9 +9,10 @@ from uuid import UUID
 
 import pytest
 
-from chassis.db import Connection, Database
+from chassis.db import Database
 from chassis.ids import uuid7
 from chassis.testing.clock import clock_off
+from chassis.testing.locks import somebody_waits
 from payment import models, repository, usecases
 from payment.models import Answer, Outcome, Payment, State
 from payment.usecases import Hint, Result
@@ -45,15 +46,6 @@ async def replies(db: Database) -> list[str]:
 async def execute(db: Database, sql: str, *arguments: Any) -> None:
     async with db.connection() as c:
         await c.execute(sql, *arguments)
-
-
-async def somebody_waits(tx: Connection) -> None:
-    """Until a rival is held up by a lock."""
-    for _ in range(1000):
-        if await tx.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("nobody waits for a lock")
 
 
 async def make_due(db: Database) -> None:

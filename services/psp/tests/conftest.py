@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
 from aiohttp import web
 
+from chassis.testing.apps import served
 from psp.main import create
 from psp.settings import Settings
 
@@ -74,16 +74,11 @@ def serve(tmp_path: Path, webhook_url: str) -> Serve:
 
     @asynccontextmanager
     async def serving() -> AsyncIterator[httpx2.AsyncClient]:
-        server = uvicorn.Server(uvicorn.Config(create(settings), port=0, log_level="warning", http="httptools"))
-        running = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-            assert not running.done()
-        port = server.servers[0].sockets[0].getsockname()[1]
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False) as client:
+        async with (
+            served(create(settings)) as url,
+            httpx2.AsyncClient(base_url=url, timeout=10, trust_env=False) as client,
+        ):
             yield client
-        server.should_exit = True
-        await running
 
     return serving
 

@@ -57,7 +57,6 @@ def create_app(
     workers: Sequence[Resource] = (),
     verifier: "Verifier | None" = None,
     parts: object = None,
-    state: Mapping[str, Any] | None = None,
     started: Callable[[], Awaitable[None]] | None = None,
     openapi_url: str | None = None,
 ) -> FastAPI:
@@ -65,8 +64,8 @@ def create_app(
 
     `resources` are entered in order at start-up and left in reverse order; `workers` (consumers, jobs) come after them,
     and not at all with ROLE=api. `routers` are left out with ROLE=worker. `verifier` checks the tokens for
-    `chassis.auth`. `parts` is the one object of the service's own that its routes use: see `parts` below. `state` is
-    added to `app.state`. `started` is awaited until it succeeds; until then the process is not ready.
+    `chassis.auth`. `parts` is the one object of the service's own that its routes use: see `parts` below.
+    `started` is awaited until it succeeds; until then the process is not ready.
     """
     telemetry.setup(settings, name)
     judged = workers if settings.role == "worker" else ()  # where there is an API too, it goes on
@@ -103,8 +102,6 @@ def create_app(
             HTTPException: on_http_exception,
         },
     )
-    for key, value in (state or {}).items():
-        setattr(app.state, key, value)
     if verifier is not None:
         app.state.verifier = verifier
     if parts is not None:

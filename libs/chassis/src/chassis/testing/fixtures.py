@@ -19,6 +19,7 @@ import redis
 from chassis.db import migrations
 from chassis.local.processes import StartError
 from chassis.testing import stores
+from chassis.testing.tokens import jwks_url as jwks_url
 
 T = TypeVar("T")
 
