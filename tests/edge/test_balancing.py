@@ -108,6 +108,6 @@ def test_an_unknown_policy_is_refused_before_anything_is_written(
 ) -> None:
     monkeypatch.setenv("LB_POLICY", "fastest")
     edge = NativeEdge(Place(Path(__file__).parents[2], tmp_path / "run"))
-    with pytest.raises(StartError, match="'fastest'; it may be least-connections, round-robin, source-ip-hash"):
+    with pytest.raises(StartError, match="'fastest'; it must be one of least-connections, round-robin, source-ip-hash"):
         edge.prepare()
     assert not edge.home.exists()

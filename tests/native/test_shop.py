@@ -87,7 +87,7 @@ def test_a_second_up_changes_nothing(lab: Lab) -> None:
     lab.up()
     before, products = lab.pids(), lab.products()
     done = lab.shopctl("up")
-    assert "All was running already" in done.stdout
+    assert "Everything was already running" in done.stdout
     assert (lab.pids(), lab.products()) == (before, products)
 
 

@@ -117,7 +117,7 @@ def test_an_environment_that_is_none_is_refused(cli: CliRunner, name: str, value
 def test_a_port_offset_that_is_none_is_named_with_what_may_be(cli: CliRunner) -> None:
     for command in ("up", "down", "status"):
         result = cli.invoke(app, [command], env={"SHOP_PORT_OFFSET": "60000"})
-        assert result.output == "SHOP_PORT_OFFSET is '60000'; it may be a whole number from 0 to 56861.\n"
+        assert result.output == "SHOP_PORT_OFFSET is '60000'; it must be a whole number from 0 to 56861.\n"
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"[]", b"\xff", b"{}"])
@@ -140,7 +140,7 @@ def test_an_address_where_something_else_answers_is_no_shop(cli: CliRunner, body
         result = cli.invoke(app, ["seed"], env={"SHOP_URL": f"http://127.0.0.1:{server.server_port}"})
         server.shutdown()
     assert result.exit_code == 1
-    assert "The shelves could not be filled: POST /api/" in result.output
+    assert "The demo catalog could not be loaded: POST /api/" in result.output
 
 
 @pytest.mark.parametrize("what", LINES)

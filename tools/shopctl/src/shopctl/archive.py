@@ -1,6 +1,6 @@
-"""What the services have published, and what they remember of it.
+"""The services' archived events and inboxes: publish again, and prune.
 
-Imported where it is used, as it loads slowly.
+Imported where it is used, because it loads slowly.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,10 +20,10 @@ FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, BrokerDown, Refused)
 async def replay(
     service: str, database_url: str, broker_url: str, since: datetime, consumers: Callable[[str], Sequence[str]]
 ) -> int:
-    """Publish again what `service` published since then, under the same ids; gives how many events.
+    """Publish again what `service` published since then, under the same IDs; returns the number of events.
 
-    `consumers` gives those of a routing key.
-    Raises one of FAILURES; calling it again is harmless, as consumers drop what they know.
+    `consumers` returns the consumers of a routing key.
+    Raises one of FAILURES. It may be repeated: consumers drop events that they have handled.
     """
     connection = await asyncpg.connect(database_url, timeout=5)
     count = 0
@@ -66,9 +66,9 @@ async def _publish(
 
 
 async def prune(outboxes: Sequence[str], inboxes: Sequence[str], before: datetime) -> tuple[int, int]:
-    """Remove archived events and inbox rows from before then in these databases; gives how many of each.
+    """Remove older archived events and inbox rows from these databases; returns the number of each.
 
-    Archives first, everywhere: as long as an event can be published again, its consumers know it.
+    Archives come first, in all databases: while an event can be published again, its consumers must know it.
     """
     archived = [await _delete(url, "DELETE FROM outbox_archive WHERE published_at < $1", before) for url in outboxes]
     received = [await _delete(url, "DELETE FROM inbox WHERE received_at < $1", before) for url in inboxes]

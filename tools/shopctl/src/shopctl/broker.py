@@ -1,6 +1,6 @@
-"""What waits in RabbitMQ, as its operator sees it: the depth of each queue, and dead letters.
+"""RabbitMQ for its operator: the depth of each queue, and dead letters.
 
-Imported where it is used, as it loads slowly.
+Imported where it is used, because it loads slowly.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ UNREACHABLE = (OSError, TimeoutError, AMQPError)
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One dead AMQP message; `id` is the first of its `ids`."""
+    """One AMQP message in the dead letters; `id` is the first of its `ids`."""
 
     service: str
     id: str
@@ -32,14 +32,14 @@ class DeadLetter:
 
 
 class Queue(NamedTuple):
-    """Messages that are ready in a queue, and subscriptions to it."""
+    """The number of ready messages in a queue, and of its consumers."""
 
     messages: int
     consumers: int
 
 
 async def queues(url: str, names: Iterable[str]) -> dict[str, Queue | None]:
-    """Each of these queues, None for one that is missing. Raises one of UNREACHABLE."""
+    """Returns each of these queues, None for one that is missing. Raises one of UNREACHABLE."""
     found: dict[str, Queue | None] = {}
     async with await aio_pika.connect(url, timeout=5) as connection:
         for name in names:
@@ -54,18 +54,19 @@ async def queues(url: str, names: Iterable[str]) -> dict[str, Queue | None]:
 
 
 async def dead_letters(url: str, services: Iterable[str]) -> list[DeadLetter]:
-    """The dead letters of these services; they stay where they are. Raises one of UNREACHABLE."""
+    """Returns the dead letters of these services, and leaves them in place. Raises one of UNREACHABLE."""
     letters = []
     async with _channel(url) as channel:
         for name in services:
             letters += [_describe(name, message) async for message in _messages(channel, name)]
-    return letters  # leaving the channel has put every unacknowledged message back
+    return letters  # closing the channel has put every unacknowledged message back
 
 
 async def replay(url: str, service: str, wanted: set[str]) -> int:
-    """Send a service its dead letters again, these or all; gives how many. Raises one of UNREACHABLE.
+    """Send dead letters to their service again, those in `wanted` or all; returns how many. Raises one of UNREACHABLE.
 
-    One leaves the dead letters when the service's queue has it: a crash in between doubles it, which the inbox bears.
+    A message leaves the dead letters once the service's queue has it. A crash in between duplicates it, and the
+    service's inbox drops the duplicate.
     """
     count = 0
     async with _channel(url) as channel:
@@ -86,7 +87,7 @@ async def replay(url: str, service: str, wanted: set[str]) -> int:
 
 
 async def _messages(channel: AbstractChannel, service: str) -> AsyncIterator[AbstractIncomingMessage]:
-    """Everything in a service's dead letters now, unacknowledged."""
+    """Yields the current dead letters of a service, unacknowledged."""
     queue = await channel.declare_queue(f"{service}.dead", passive=True)
     for _ in range(queue.declaration_result.message_count or 0):
         message = await queue.get(no_ack=False, fail=False)
@@ -96,7 +97,7 @@ async def _messages(channel: AbstractChannel, service: str) -> AsyncIterator[Abs
 
 
 def events_of(body: bytes) -> list[Envelope]:
-    """The events of a message; none if it is no CloudEvents batch."""
+    """Returns the events of a message, or none if it is not a CloudEvents batch."""
     try:
         return unpack(body)
     except Malformed:
@@ -104,7 +105,7 @@ def events_of(body: bytes) -> list[Envelope]:
 
 
 def ids(body: bytes) -> list[str]:
-    """What a message is known by: its events' ids; without any, `sha256:` and the digest of the body."""
+    """Returns a message's IDs: those of its events or, without any, `sha256:` and the digest of the body."""
     return [str(event.id) for event in events_of(body)] or [f"sha256:{hashlib.sha256(body).hexdigest()}"]
 
 

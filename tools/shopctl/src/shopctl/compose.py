@@ -1,4 +1,4 @@
-"""The shop in containers, by Docker Compose: compose.yaml says what runs, this module drives it."""
+"""The shop in containers: runs compose.yaml with Docker Compose."""
 
 import json
 import os
@@ -25,7 +25,7 @@ UP = ("up", "--detach", "--no-build", "--wait", "--wait-timeout", "180")
 
 
 def unavailable() -> str | None:
-    """Why the shop cannot run in containers here; None if it can."""
+    """Returns why the shop cannot run in containers here, or None if it can."""
     if not shutil.which("docker"):
         return "there is no docker command"
     try:
@@ -43,9 +43,9 @@ def unavailable() -> str | None:
 
 @dataclass(frozen=True)
 class ComposeShop:
-    """The project `quayside`; beside it, with a port offset, `quayside-<offset>`.
+    """The Compose project `quayside`, or `quayside-<offset>` with a port offset.
 
-    TAG and IMAGES in the environment choose images that were pulled; without TAG they are built from this clone.
+    TAG and IMAGES in the environment choose pulled images; without TAG, images are built from this clone.
     """
 
     place: Place = field(default_factory=Place.here)
@@ -129,7 +129,7 @@ class ComposeShop:
         return [*self.command, "logs", *options, *([name] if name else [])]
 
     def containers(self, name: str) -> list[str]:
-        """The ids of a service's containers."""
+        """Returns the IDs of a service's containers."""
         return [each["ID"] for each in self._containers() if each["Service"] == name]
 
     @property
@@ -137,7 +137,7 @@ class ComposeShop:
         return f"{self.project}_default"
 
     def write_secrets(self) -> None:
-        """A file for each secret of compose.yaml, anew each time: the broker's holds its topology, which changes."""
+        """Write a file for each secret of compose.yaml. They are written each time, because the topology changes."""
         passwords, services = self.place.passwords, self.place.services
         roles, users = (*services.databases, "auditor"), services.broker_users
         files = {
@@ -161,12 +161,12 @@ class ComposeShop:
         self.secrets.mkdir(parents=True, exist_ok=True)
         self.secrets.chmod(0o700)
         for name, text in files.items():
-            # Whoever may enter the directory may read them, which is us, and the container that has it mounted.
+            # Only we may enter the directory, but a container may read the files that are mounted into it.
             write(self.secrets / name, text, user=None)
             (self.secrets / name).chmod(0o444)  # whatever the umask
 
     def open_mounts(self) -> None:
-        """Containers' users read what is mounted of deploy/, whatever umask the clone was made under."""
+        """Let containers' users read what is mounted from deploy/, whatever the umask was when the clone was made."""
         for path in (self.place.root / "deploy").rglob("*"):
             mode, wanted = path.stat().st_mode, 0o555 if path.is_dir() else 0o444
             if mode & wanted != wanted:
@@ -184,7 +184,7 @@ class ComposeShop:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What compose.yaml takes from its environment, beside our own."""
+        """Our own environment, with the variables of compose.yaml."""
         ports = {f"{name.upper()}_PORT": str(self.place.port(name)) for name in ("edge", "psp", "postgres", "rabbitmq")}
         return {**os.environ, **ports, "SHOP_SECRETS": str(self.secrets), "COMPOSE_PROGRESS": "quiet"}
 
@@ -199,14 +199,14 @@ class ComposeShop:
         return done.stdout
 
     def _containers(self) -> list[dict[str, Any]]:
-        """What `docker compose ps` says of each, stopped ones too."""
+        """Returns what `docker compose ps` reports for each container, also for stopped ones."""
         return [json.loads(line) for line in self._checked("ps", "--all", "--format", "json").splitlines()]
 
     def _running(self) -> list[dict[str, Any]]:
         return [each for each in self._containers() if each["State"] == "running"]
 
     def _why(self, said: str) -> str:
-        """What did not start, and the last lines of its log."""
+        """Describes what did not start, with the last lines of its log."""
         containers = self._containers()
         broken = [each for each in containers if each["ExitCode"] or each["State"] == "restarting"] or [
             each for each in containers if each["State"] == "running" and each["Health"] not in ("", "healthy")
@@ -219,7 +219,7 @@ class ComposeShop:
 
 
 def _row(container: Mapping[str, Any]) -> Row:
-    """Of one container; of a service that has none, when there is but its name."""
+    """The row of one container, or of a service without one, of which only the name is known."""
     if container.get("State") != "running":
         return Row(_name(container), container.get("State", "stopped").replace("exited", "stopped"), None, None, None)
     process = _process(container)
@@ -234,13 +234,13 @@ def _row(container: Mapping[str, Any]) -> Row:
 
 
 def _name(container: Mapping[str, Any]) -> str:
-    """The service's name, and for a further replica its number."""
+    """The service's name, with a number for every replica but the first."""
     service, number = container["Service"], container.get("Name", "-1").rpartition("-")[2]
     return service if number == "1" else f"{service}-{number}"
 
 
 def _process(container: Mapping[str, Any]) -> Process | None:
-    """The container's first process, when the engine is on this machine."""
+    """The container's first process, if the engine is on this machine."""
     pid = _inspect(container["ID"])["State"]["Pid"]
     return Process.of(pid) if pid else None
 
@@ -259,6 +259,6 @@ def _end(text: str, lines: int = 8) -> str:
 
 
 def _parts(version: str) -> tuple[int, ...]:
-    """Of `2.26.1-4`: (2, 26)."""
+    """Returns (2, 26) for `2.26.1-4`."""
     numbers = version.split(".")[:2]
     return tuple(map(int, numbers)) if all(part.isdigit() for part in numbers) else (0,)

@@ -1,4 +1,4 @@
-"""What every command says and how it ends: 0 done, 1 could not, 2 wrong usage, 130 interrupted."""
+"""Output and exit codes of every command: 0 success, 1 failure, 2 wrong usage, 130 interrupted."""
 
 import contextlib
 import io
@@ -22,34 +22,34 @@ _WIDER_THAN_ANY_TABLE = 1_000_000
 
 
 def fail(message: object, status: int = 1) -> NoReturn:
-    """Print why on stderr, and end."""
+    """Print the reason on stderr and exit."""
     err.print(str(message), style="red", markup=False, soft_wrap=True)
     raise typer.Exit(status)
 
 
 def reason(error: BaseException) -> str:
-    """What an error says; if it says nothing, as most time-outs do, what it is."""
+    """An error's message, or its type if it has none, as most timeouts do."""
     return str(error) or type(error).__name__
 
 
 def show(table: Table) -> None:
-    """Print a table as wide as it is: an id is copied from it whole. A narrower terminal breaks the line by itself."""
+    """Print a table at its full width, so that IDs can be copied. A narrower terminal wraps the lines itself."""
     width = Measurement.get(out, out.options.update(width=_WIDER_THAN_ANY_TABLE), table).maximum
     Console(highlight=False, width=width).print(table)
 
 
 def cell(value: object) -> Text:
-    """A value in a table as it is: it is no markup, it stays in its row, and it does not steer the terminal."""
+    """A table cell with this text, without markup, line breaks or control sequences."""
     return Text(printable(str(value)))
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Without control characters, except those to `keep`."""
+    """The text with control characters replaced, except those in `keep`."""
     return "".join(each if each.isprintable() or each in keep else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def say_what_can_be_said() -> None:
-    """Where the terminal, or PYTHONIOENCODING, has no arrow or check mark, print a question mark in its stead."""
+    """Print a question mark where the encoding of the terminal lacks a character, such as an arrow."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -57,7 +57,7 @@ def say_what_can_be_said() -> None:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal raise KeyboardInterrupt, once: the cleaning up is not interrupted."""
+    """Raise KeyboardInterrupt once for Ctrl-C, SIGTERM or a closed terminal, so that cleanup is not interrupted."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         for each in _SIGNALS:

@@ -1,4 +1,4 @@
-"""Messages that a service gave up on: list them, look at one, send them to their service again."""
+"""Commands for dead letters: list them, show one, send them to their service again."""
 
 import asyncio
 import json
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-app = typer.Typer(help="Messages that a service gave up on.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Messages that a service could not handle.", no_args_is_help=True, add_completion=False)
 
 
 @app.command("list")
 def list_(
-    service: Annotated[str | None, typer.Argument(help="One service's alone.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    service: Annotated[str | None, typer.Argument(help="Only those of this service.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List dead letters; they stay where they are."""
+    """List dead letters, and leave them in place."""
     from shopctl import broker
 
     letters = _run(broker.dead_letters(_operator(), _consumers() if service is None else [_checked(service)]))
@@ -34,22 +34,22 @@ def list_(
         print(json.dumps([asdict(letter) for letter in letters], indent=2))
         return
     if not letters:
-        out.print("There are none.")
+        out.print("There are no dead letters.")
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("service", "id", "type", "subject", "time"):
         table.add_column(heading)
     for letter in letters:
         more = f" and {len(letter.types) - 1} more" if len(letter.types) > 1 else ""
-        kind = letter.types[0] if letter.types else "no CloudEvents batch"
+        kind = letter.types[0] if letter.types else "not a CloudEvents batch"
         subject = letter.subjects[0] if letter.subjects else ""
         table.add_row(letter.service, cell(letter.id), cell(kind + more), cell(subject), letter.time)
     show_table(table)
 
 
 @app.command()
-def show(id: Annotated[str, typer.Argument(help="As `list` prints it, or how it begins.")]) -> None:
-    """Print the body of one."""
+def show(id: Annotated[str, typer.Argument(help="An ID from `list`, or its beginning.")]) -> None:
+    """Print the body of one dead letter."""
     from shopctl import broker
 
     letters = _run(broker.dead_letters(_operator(), _consumers()))
@@ -60,10 +60,10 @@ def show(id: Annotated[str, typer.Argument(help="As `list` prints it, or how it 
 
 @app.command()
 def replay(
-    service: Annotated[str, typer.Argument(help="Whose.")],
-    ids: Annotated[list[str] | None, typer.Argument(help="These alone, or how they begin; otherwise all.")] = None,
+    service: Annotated[str, typer.Argument(help="The service.")],
+    ids: Annotated[list[str] | None, typer.Argument(help="IDs or their beginnings. Without any: all.")] = None,
 ) -> None:
-    """Send dead letters to their service again, as if new."""
+    """Send dead letters to their service again, as new messages."""
     from shopctl import broker
 
     _checked(service)
@@ -74,18 +74,20 @@ def replay(
     count = _run(broker.replay(_operator(), service, wanted))
     out.print(f"{count} sent again.")
     if count < len(wanted):
-        fail("The others were not among the dead letters any more.")
+        fail("The others are no longer dead letters.")
 
 
 def _whole(beginning: str, letters: list["DeadLetter"]) -> str:
-    """The one id that begins so; fails when there is none, or several."""
+    """The only ID with this beginning. Fails if there is none or several."""
     found = {letter.id for letter in letters if letter.id and letter.id.startswith(beginning)}
     if beginning in found:
         return beginning
     if not found:
         fail(f"There is no dead letter {beginning}.")
     if len(found) > 1:
-        fail(f"{len(found)} dead letters begin with {beginning!r}; give more of the id: `shopctl dead-letters list`.")
+        fail(
+            f"{len(found)} dead letters begin with {beginning!r}; give more of the ID (`shopctl dead-letters list`)."
+        )
     return found.pop()
 
 
@@ -100,7 +102,7 @@ def _consumers() -> tuple[str, ...]:
 def _checked(service: str) -> str:
     """The service, if it consumes messages."""
     if service not in (consumers := _consumers()):
-        fail(f"{service} consumes nothing; these do: {', '.join(consumers)}.")
+        fail(f"{service} consumes no messages. These services do: {', '.join(consumers)}.")
     return service
 
 

@@ -1,4 +1,4 @@
-"""What the edge passes on: it looks services up by itself, a moment later than they are there."""
+"""Waits until the edge reaches the services: it looks up their addresses a moment after they start."""
 
 import time
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from shopctl.services import Declaration
 __all__ = ["http", "wait_for"]
 
 http = build_opener(ProxyHandler({}))
-"""Whatever proxy the environment names: it does not know our 127.0.0.1."""
+"""Ignores the proxy that the environment may name: it cannot reach our 127.0.0.1."""
 
 
 def wait_for(address: tuple[str, int], services: Iterable[Declaration], seconds: float = 30) -> None:
@@ -29,7 +29,7 @@ def wait_for(address: tuple[str, int], services: Iterable[Declaration], seconds:
 
 
 def _passed_on(url: str) -> bool:
-    """Whether the service answers: with a refusal, perhaps, but neither the edge nor another service in its stead."""
+    """Whether the service itself answers, even with an error, and not the edge or another service for it."""
     try:
         with http.open(url, timeout=5):
             return True

@@ -1,4 +1,4 @@
-"""What the environment may say of a shop. What cannot be meant is refused here, in a line that says what may be."""
+"""Environment variables of shopctl. An invalid value is an error that says which values are valid."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ __all__ = ["address", "port_offset", "text"]
 
 
 def text(name: str) -> str | None:
-    """The variable's value, or what stands in the file that NAME_FILE names; None if neither is set."""
+    """The variable's value, or the content of the file that NAME_FILE names; None if neither is set."""
     if value := os.environ.get(name):
         return value
     path = os.environ.get(f"{name}_FILE")
@@ -19,12 +19,12 @@ def text(name: str) -> str | None:
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "it is not text"
         raise StartError(f"{name}_FILE: {path} cannot be read: {reason}.") from None
 
 
 def address(name: str, like: str) -> str | None:
-    """A URL with the scheme of `like`, or the same with TLS, and a host. It may hold a password, so it is not shown."""
+    """A URL with a host and the scheme of `like`, or its TLS variant. Errors do not show it: it may hold a password."""
     value = text(name)
     if value is None:
         return None
@@ -40,8 +40,8 @@ def address(name: str, like: str) -> str | None:
 
 
 def port_offset(highest: int) -> int:
-    """SHOP_PORT_OFFSET, which `highest` can bear and stay a port."""
+    """SHOP_PORT_OFFSET, with which `highest` is still a valid port."""
     value, most = os.environ.get("SHOP_PORT_OFFSET", "").strip() or "0", 65_535 - highest
     if not (value.isascii() and value.isdigit() and len(value) <= 5 and int(value) <= most):
-        raise StartError(f"SHOP_PORT_OFFSET is {value!r}; it may be a whole number from 0 to {most}.")
+        raise StartError(f"SHOP_PORT_OFFSET is {value!r}; it must be a whole number from 0 to {most}.")
     return int(value)

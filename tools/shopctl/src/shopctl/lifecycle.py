@@ -1,4 +1,4 @@
-"""up, down, reset, logs: the shop's processes as a whole."""
+"""The commands for the whole shop: up, down, reset, logs."""
 
 import os
 import time
@@ -19,11 +19,11 @@ KINDS = {"native": "as plain processes", "compose": "in containers"}
 
 
 def up() -> None:
-    """Start what does not run yet, wait until it is ready, and fill the shelves the first time."""
+    """Start what is not running, wait until it is ready, and load the demo catalog the first time."""
     began = time.monotonic()
     with _changing() as place:
         if given.text("SHOP_URL"):
-            raise StartError("SHOP_URL names a shop that is elsewhere. Unset it to start one here.")
+            raise StartError("SHOP_URL names a shop on another machine. Unset it to start one here.")
         shop, why = runtime.starting(place)
         out.print(f"The shop runs {KINDS[shop.runtime]}: {why}.")
         if shop.runtime == "native":
@@ -37,7 +37,7 @@ def up() -> None:
             shop.stop(*started)
             raise
     seconds = time.monotonic() - began
-    out.print(f"Started all {len(started)} in {seconds:.1f} s." if started else "All was running already.")
+    out.print(f"Started {len(started)} processes in {seconds:.1f} s." if started else "Everything was already running.")
     address = place.address
     out.print(
         f"""
@@ -53,26 +53,26 @@ Try:  curl '{address}/api/catalog/products?q=soap&limit=3'
 
 
 def down() -> None:
-    """Stop everything; the data stays."""
+    """Stop everything and keep the data."""
     with _changing() as place, out.status("Stopping …"):
         stopped = runtime.current(place).down()
-    out.print(f"Stopped all {len(stopped)}; the data stays." if stopped else "Nothing was running.")
+    out.print(f"Stopped {len(stopped)} processes; the data is kept." if stopped else "Nothing was running.")
 
 
 def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
-    """Stop everything and remove its data: orders, payments, accounts, all."""
+    """Stop everything and remove all data: orders, payments, accounts."""
     if not yes:
         typer.confirm(f"Remove all data of the shop in {Place.here().run}?", abort=True)
     with _changing() as place:
         runtime.current(place).reset()
-    out.print("Removed everything. `make up` starts afresh.")
+    out.print("Removed everything. `make up` starts a new shop.")
 
 
 def logs(
-    service: Annotated[str | None, typer.Argument(help="One process, as `status` names it.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing what comes.")] = False,
+    service: Annotated[str | None, typer.Argument(help="A process, as `status` names it.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines.")] = False,
     lines: Annotated[
-        int, typer.Option("--lines", "-n", min=0, max=1_000_000, help="How many of each to begin with.")
+        int, typer.Option("--lines", "-n", min=0, max=1_000_000, help="Number of lines of each log to start with.")
     ] = 50,
 ) -> None:
     """Print the last lines of the logs."""
@@ -87,7 +87,7 @@ def logs(
 
 
 def packages() -> None:
-    """Install the system's packages that the shop and its tests run on, or say which are missing."""
+    """Install the system packages that the shop and its tests need, or print which are missing."""
     if missing := system.missing():
         try:
             with out.status(f"Installing {', '.join(missing)} …"):

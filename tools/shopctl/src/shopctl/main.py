@@ -1,4 +1,4 @@
-"""The operator's command line: which command is where."""
+"""The operator's command line, with the module of each command."""
 
 import errno
 import logging
@@ -32,12 +32,12 @@ COMMANDS = {
 }
 HIDDEN = {"packages", "derive"}  # for the Makefile
 
-# What a library would log, a command says in its own words.
+# Commands report this library's errors themselves.
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 
 class Commands(TyperGroup):
-    """Imports a command when it is asked for: some stand on clients that take a second to load."""
+    """Imports a command when it is used: some need clients that take a second to load."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         return list(COMMANDS)
@@ -58,18 +58,18 @@ class Commands(TyperGroup):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         say_what_can_be_said()
         for name in [name for name in os.environ if name.startswith("PG")]:
-            del os.environ[name]  # of libpq's settings none is ours: a URL says it all
+            del os.environ[name]  # libpq's settings are not ours: the URLs hold everything
         return super().main(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        """What any command may meet, a port offset that is none or a full disk, it says in a line."""
+        """Report what any command may run into, such as an invalid port offset or a full disk, in one line."""
         try:
             return super().invoke(ctx)
         except StartError as error:
             fail(error)
         except OSError as error:
             if error.errno == errno.EPIPE:
-                raise  # whoever read our output has gone
+                raise  # the reader of our output has gone
             fail(f"{error.filename}: {error.strerror}" if error.filename else reason(error))
 
 
@@ -93,4 +93,4 @@ def shopctl(
         bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Run the shop on this machine, look into it, and mend it."""
+    """Run the shop on this machine, inspect it and repair it."""

@@ -1,4 +1,4 @@
-"""Publish what a lost broker forgot, and forget what is old."""
+"""Commands for published events: publish them again, and remove old ones."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 @app.callback()
 def outbox() -> None:
-    """What the services have published."""
+    """Events that the services have published."""
 
 
 @app.command()
@@ -26,18 +26,18 @@ def replay(
         typer.Option(
             parser=moment,
             metavar="TIME",
-            help="What was published then or later: 2026-11-24T10:00:00Z, with any offset, or a date; UTC without one.",
+            help="Publish events from this time on: 2026-11-24T10:00:00Z, with any offset, or a date. Default: UTC.",
         ),
     ],
-    service: Annotated[str | None, typer.Option(help="One service's alone.")] = None,
+    service: Annotated[str | None, typer.Option(help="Only those of this service.")] = None,
 ) -> None:
-    """Publish the archive again under the same ids, after the broker lost its data."""
+    """Publish archived events again under the same IDs, after the broker has lost its data."""
     from shopctl import archive
 
     place = Place.here()
     services = place.services
     if service is not None and service not in services.outboxes:
-        fail(f"{service} publishes nothing; these do: {', '.join(services.outboxes)}.")
+        fail(f"{service} publishes no messages. These services do: {', '.join(services.outboxes)}.")
     for name in services.outboxes if service is None else (service,):
         database, broker = place.database_url("auditor", name), place.broker_url(name)
         try:
@@ -48,7 +48,7 @@ def replay(
 
 
 def prune(days: Annotated[int, typer.Option(min=1, max=36_500, help="Keep this many days.")] = 30) -> None:
-    """Remove old archived events, and what remembers that they arrived."""
+    """Remove old archived events and inbox rows."""
     from shopctl import archive
 
     place = Place.here()

@@ -26,7 +26,7 @@ def list_(
         typer.Option("--stuck", help="Only those that wait for an operator: the provider gives no definite answer."),
     ] = False,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many at most.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List payments, the newest order first."""
     try:
@@ -37,7 +37,7 @@ def list_(
         print(json.dumps([dict(row) for row in rows], indent=2, default=str))
         return
     if not rows:
-        out.print("There are none.")
+        out.print("There are no payments.")
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("order", "state", "provider", "reference", "attempts", "next attempt", "reason"):

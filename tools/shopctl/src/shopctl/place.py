@@ -1,4 +1,4 @@
-"""Where the shop is: its clone, its state, its ports, its addresses and its secrets, whatever runs it."""
+"""A shop's clone, state, ports, addresses and secrets, for every runtime."""
 
 import contextlib
 import fcntl
@@ -32,7 +32,7 @@ STATE = (
     *(PSP_DATABASE, f"{PSP_DATABASE}-wal", f"{PSP_DATABASE}-shm"),
 )
 
-# The development accounts, which `up` prints.
+# The accounts for development; `up` prints them.
 ADMIN_EMAIL = "admin@quayside.example"
 ADMIN_PASSWORD = "quayside-admin"  # noqa: S105
 SHOPPER_EMAIL = "shopper@quayside.example"
@@ -40,16 +40,16 @@ SHOPPER_PASSWORD = "quayside-shopper"  # noqa: S105
 
 
 class Busy(StartError):
-    """Another shopctl is changing the same shop."""
+    """Another shopctl is starting or stopping the same shop."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A clone, the directory that holds all state (`.run`), and what is added to each port number.
+    """A clone, the directory with all state (`.run`), and the number that is added to each port.
 
-    The environment's SHOP_RUN and SHOP_PORT_OFFSET make room for a second shop beside the first. For a shop that is
-    elsewhere the environment gives addresses: SHOP_URL, with ADMIN_EMAIL and ADMIN_PASSWORD, SHOP_PSP_URL,
-    SHOP_BROKER_URL (as operator), SHOP_<SERVICE>_DATABASE_URL (as auditor); each may be a file's, by X_FILE.
+    SHOP_RUN and SHOP_PORT_OFFSET in the environment allow a second shop beside the first. For a shop on other machines,
+    the environment gives addresses: SHOP_URL, with ADMIN_EMAIL and ADMIN_PASSWORD, SHOP_PSP_URL, SHOP_BROKER_URL (as
+    operator), SHOP_<SERVICE>_DATABASE_URL (as auditor). For each, X_FILE may name a file that holds it.
     """
 
     root: Path
@@ -58,7 +58,7 @@ class Place:
 
     @classmethod
     def here(cls) -> "Place":
-        """Raises StartError if the environment names none."""
+        """The place of this clone and environment. Raises StartError if a variable is invalid."""
         root = next(parent for parent in Path(__file__).resolve().parents if (parent / "deploy").is_dir())
         run = Path(os.environ.get("SHOP_RUN") or root / ".run")
         highest = max(cls(root, run).ports.values())
@@ -82,12 +82,12 @@ class Place:
 
     @property
     def address(self) -> str:
-        """The shop's own address, the edge's."""
+        """The shop's address, which is the edge's."""
         return given.address("SHOP_URL", like="http://shop.example:8080") or f"http://localhost:{self.port('edge')}"
 
     @cached_property
     def data(self) -> Path:
-        """The stores' data: `.run/data`, or what it links to when the stores' users could not get there."""
+        """The stores' data: `.run/data`, or its link's target if the stores' users cannot reach it there."""
         return reachable(self.run / "data")
 
     def make(self) -> None:
@@ -95,11 +95,11 @@ class Place:
         make_reachable(self.run / "data")
 
     def forget_secrets(self) -> None:
-        """What is to be removed needs none, and damaged ones must not keep it."""
+        """Remove the secrets first: damaged ones must not prevent the removal of the data."""
         _remove(self.run / SECRETS)
 
     def remove(self) -> None:
-        """Remove all that is kept here. Other people's files stay, should SHOP_RUN be a directory that has some."""
+        """Remove the shop's state. Other files in SHOP_RUN stay."""
         shutil.rmtree(self.data, ignore_errors=True)
         for name in STATE:
             _remove(self.run / name)
@@ -120,9 +120,9 @@ class Place:
 
     @cached_property
     def passwords(self) -> dict[str, str]:
-        """Generated once, readable by their owner alone: `postgres`, `database.order`, `broker.order`, …
+        """Passwords (`postgres`, `database.order`, `broker.order`, …), generated once, readable only by their owner.
 
-        Raises StartError if they are there and cannot be read: with others, nobody would get at the data.
+        Raises StartError if the file exists and cannot be read: new passwords would not open the data.
         """
         file = self.run / SECRETS
         known = _read_secrets(file) if file.exists() else {}
@@ -157,25 +157,25 @@ class Place:
 
     @property
     def psp_url(self) -> str:
-        """The sandbox provider's own door."""
+        """The sandbox provider's own address."""
         return given.address("SHOP_PSP_URL", like="http://host:8007") or f"http://127.0.0.1:{self.port('psp')}"
 
     @property
     def admin(self) -> tuple[str, str]:
-        """The account that may see and change everything: ours here, and the one that is given elsewhere."""
+        """The administrator's e-mail address and password: this machine's, or those that the environment gives."""
         if not given.text("SHOP_URL"):
             return ADMIN_EMAIL, ADMIN_PASSWORD
         return given.text("ADMIN_EMAIL") or ADMIN_EMAIL, given.text("ADMIN_PASSWORD") or ADMIN_PASSWORD
 
     @contextlib.contextmanager
     def exclusively(self) -> Iterator[None]:
-        """Keep other shopctl calls from changing this shop meanwhile. Raises Busy."""
+        """Keep other shopctl processes from changing this shop inside the block. Raises Busy."""
         make_passable(self.run)
         with (self.run / "lock").open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise Busy("another shopctl is starting or stopping this shop; wait for it") from None
+                raise Busy("another shopctl is starting or stopping this shop. Wait until it has finished.") from None
             yield
 
 
@@ -194,6 +194,6 @@ def _read_secrets(file: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is damaged"
         raise StartError(
-            f"{file}: {reason}. Without it nobody gets at the shop's data: bring it back, or drop both by `make reset`."
+            f"{file}: {reason}. Without it the shop's data cannot be used: restore it, or `make reset` removes both."
         ) from None
     return known

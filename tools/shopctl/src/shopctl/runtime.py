@@ -1,6 +1,7 @@
-"""What runs the shop: containers where a Docker Engine answers, otherwise plain processes on this machine.
+"""Chooses what runs the shop: containers if a Docker Engine answers, otherwise plain processes on this machine.
 
-RUNTIME=native|compose in the environment decides; else the one that `up` used last, as long as there is a shop.
+RUNTIME=native|compose in the environment decides. Otherwise it is the runtime that `up` used last, if
+the shop exists.
 """
 
 import os
@@ -19,19 +20,21 @@ RUNTIMES: dict[str, type[ComposeShop | NativeShop]] = {"native": NativeShop, "co
 
 
 def current(place: Place | None = None) -> Shop:
-    """The shop that `up` brought up last, or would bring up now. Raises StartError."""
+    """The shop that `up` started last, or would start now. Raises StartError."""
     place = place or Place.here()
     return RUNTIMES[_wanted() or _last(place) or _possible()[0]](place)
 
 
 def starting(place: Place | None = None) -> tuple[Shop, str]:
-    """The shop to bring up, and why that one; it is then the current one. Raises StartError."""
+    """The shop to start, and why it runs that way; from then on it is the current one. Raises StartError."""
     place = place or Place.here()
     wanted, last = _wanted(), _last(place)
     running = last if last and RUNTIMES[last](place).processes() else None
     if wanted and running and wanted != running:
-        raise StartError(f"The shop runs as {running} already. Stop it first: RUNTIME={running} make down")
-    name, why = (running, "it runs already") if running else (wanted, "RUNTIME says so") if wanted else _possible()
+        raise StartError(f"The shop already runs as {running}. Stop it first: RUNTIME={running} make down")
+    name, why = (
+        (running, "it is already running") if running else (wanted, "RUNTIME says so") if wanted else _possible()
+    )
     make_passable(place.run)
     (place.run / "runtime").write_text(name)
     return RUNTIMES[name](place), why

@@ -1,4 +1,4 @@
-"""Fill the shelves with the demo catalogue."""
+"""Loads the demo catalog."""
 
 import asyncio
 import json
@@ -9,18 +9,18 @@ from shopctl.place import Place
 
 
 def seed() -> None:
-    """Put the demo catalogue on the shelves. Doing it again changes nothing."""
+    """Load the demo catalog. Products that exist stay as they are."""
     from shopctl import shelves
 
     place = Place.here()
     try:
         added = asyncio.run(shelves.fill(place.address, place.admin))
     except shelves.FAILURES as error:
-        fail(f"The shelves could not be filled: {reason(error)}\nIs the shop up? `make status` tells.")
-    out.print(f"{added} products are new on the shelves." if added else "All products were on the shelves already.")
+        fail(f"The demo catalog could not be loaded: {reason(error)}\nDoes the shop run? See `make status`.")
+    out.print(f"Added {added} products." if added else "All products were already there.")
 
 
 def is_empty(place: Place) -> bool:
-    """Whether the shop shows no product."""
+    """Whether the shop has no product."""
     with edge.http.open(f"{place.address}/api/catalog/products?limit=1", timeout=10) as answer:
         return not json.load(answer)["items"]

@@ -1,6 +1,6 @@
-"""The demo catalogue over HTTP, like any other client's.
+"""Loads the demo catalog over HTTP, like any other client.
 
-Imported where it is used, as it loads slowly.
+Imported where it is used, because it loads slowly.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ FAILURES = (aiohttp.ClientError, TimeoutError, Refused)
 
 
 async def fill(address: str, admin: tuple[str, str]) -> int:
-    """Put every product on the shelves, as this account; gives how many were new. Raises one of FAILURES."""
+    """Create every product as this account; returns how many were new. Raises one of FAILURES."""
     products = [(category.slug, product) for category in demo.load() for product in category.products]
     async with aiohttp.ClientSession(address, timeout=aiohttp.ClientTimeout(30)) as session:
         login = {"grant_type": "password", "username": admin[0], "password": admin[1]}
@@ -34,7 +34,7 @@ async def fill(address: str, admin: tuple[str, str]) -> int:
         session.headers["Authorization"] = f"Bearer {token.get('access_token')}"
         slots = asyncio.Semaphore(CONCURRENCY)
         with Progress(console=out, transient=True, disable=not out.is_terminal) as progress:
-            task = progress.add_task("Filling the shelves", total=len(products))
+            task = progress.add_task("Loading the demo catalog", total=len(products))
 
             async def one(category: str, product: demo.Product) -> bool:
                 async with slots:
@@ -55,7 +55,7 @@ def body(category: str, product: demo.Product) -> dict[str, object]:
 async def _put(session: aiohttp.ClientSession, category: str, product: demo.Product) -> bool:
     made = await _answer(session, "POST", "/api/catalog/products", json=body(category, product), known=409)
     if product.stock:
-        # The same id counts once, so that seeding again adds no stock.
+        # An ID counts only once, so that seeding again adds no stock.
         restock = uuid.uuid5(uuid.NAMESPACE_URL, f"seed:{product.sku}")
         path = f"/api/catalog/products/{product.sku}/restocks/{restock}"
         await _answer(session, "PUT", path, json={"quantity": product.stock})
@@ -65,7 +65,7 @@ async def _put(session: aiohttp.ClientSession, category: str, product: demo.Prod
 async def _answer(
     session: aiohttp.ClientSession, method: str, path: str, *, known: int | None = None, **content: object
 ) -> dict[str, str]:
-    """The answer's JSON; empty for no content and for the status `known`."""
+    """Returns the answer's JSON; empty without content or with the status `known`."""
     async with session.request(method, path, **content) as response:  # type: ignore[arg-type]
         text = await response.text(errors="replace")
         if response.status == known:

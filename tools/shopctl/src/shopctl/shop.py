@@ -1,4 +1,4 @@
-"""A running shop as commands, tests and the benchmark see it, whatever runs it."""
+"""The interface of a running shop for commands, tests and the benchmark, for every runtime."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from shopctl.place import Place
 __all__ = ["Report", "Row", "Shop"]
 
 Report = Callable[[str, float], None]
-"""Told the name of what is ready, and after how many seconds."""
+"""Called with the name of what is ready, and the seconds that it took."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One process or container; `memory` in bytes (proportional set size, children included) where we may read it."""
+    """One process or container; `memory` in bytes (proportional set size with children), None if we may not read it."""
 
     name: str
     state: str
@@ -25,7 +25,7 @@ class Row:
 
 
 class Shop(Protocol):
-    """Services, stores and edge by name."""
+    """Starts, stops and describes services, stores and the edge by name."""
 
     @property
     def runtime(self) -> str: ...
@@ -33,19 +33,19 @@ class Shop(Protocol):
     def place(self) -> Place: ...
     @property
     def names(self) -> Sequence[str]:
-        """Of all services and stores."""
+        """The names of all services and stores."""
 
     def up(self, report: Report) -> list[str]:
-        """Start what does not run, wait until all is ready; gives what was started. Raises StartError."""
+        """Start what is not running, and wait until all is ready; returns what was started. Raises StartError."""
 
     def down(self) -> list[str]:
-        """Stop all; gives what ran. The data stays."""
+        """Stop all and keep the data; returns what was running."""
 
     def reset(self) -> None:
         """Stop all and remove data and secrets."""
 
     def start(self, name: str, **settings: str) -> None:
-        """Start one and wait until it is ready; `ROLE="api"` and the like are its settings this time alone.
+        """Start one and wait until it is ready. Settings such as `ROLE="api"` apply only to this start.
 
         Raises StartError.
         """
@@ -54,20 +54,20 @@ class Shop(Protocol):
         """Stop these gracefully."""
 
     def kill(self, name: str) -> None:
-        """SIGKILL, as a crash would."""
+        """Send SIGKILL, as in a crash."""
 
     def rows(self) -> list[Row]:
         """The state of each."""
 
     def processes(self) -> Mapping[str, Sequence[Process]]:
-        """The first process of each that runs, and of each replica."""
+        """The first process of each one that runs, and of each replica."""
 
     def address(self, name: str) -> tuple[str, int]:
-        """Host and port at which this machine reaches one, beside the edge."""
+        """Host and port at which this machine reaches one without the edge."""
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """Of `log_command`."""
+        """The environment for `log_command`."""
 
     def log_command(self, name: str | None, *, follow: bool, lines: int) -> list[str]:
         """The command that prints the last lines of one, or of all. Raises StartError if there are none."""

@@ -1,4 +1,4 @@
-"""What runs, what it weighs, and what waits in it."""
+"""The command that shows processes, their memory and their backlog."""
 
 import asyncio
 import contextlib
@@ -20,9 +20,9 @@ from shopctl.topology import queues as queues_of
 
 @dataclass(frozen=True)
 class Backlog:
-    """What waits: messages in each queue, rows in each outbox, refunds that the provider has not made.
+    """Messages in each queue, rows in each outbox, and refunds that the provider has not made yet.
 
-    `unconsumed` are the services whose queue is there and has no consumer, `missing` are queues that should be there.
+    `unconsumed` are services whose queue has no consumer, `missing` are queues that do not exist and should.
     """
 
     queues: dict[str, int]
@@ -32,7 +32,7 @@ class Backlog:
     missing: list[str]
 
     def of(self, name: str) -> str:
-        """What waits at one process, in words."""
+        """The backlog of one process in words."""
         parts = {
             "queued": self.queues.get(name, 0),
             "to retry later": sum(count for queue, count in self.queues.items() if queue.startswith(f"{name}.retry.")),
@@ -41,12 +41,12 @@ class Backlog:
             "refunds open": (self.refunds or 0) if name == "payment" else 0,
         }
         missing = [f"queue {queue} is missing" for queue in self.missing if queue.partition(".")[0] == name]
-        unconsumed = ["nobody consumes its queue"] if name in self.unconsumed else []
+        unconsumed = ["its queue has no consumer"] if name in self.unconsumed else []
         return ", ".join([*missing, *unconsumed, *(f"{count} {what}" for what, count in parts.items() if count)])
 
 
-def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
-    """Show each process and store. Ends with 1 unless all are ready and every queue is there and consumed."""
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show each process and store. The exit code is 1 unless all are ready and every queue exists and is consumed."""
     try:
         shop = runtime.current()
         rows = shop.rows()
@@ -62,7 +62,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")]
 
 
 async def look_into(place: Place) -> Backlog:
-    """The backlog as far as the stores answer; what does not is left out."""
+    """Returns the backlog of the stores that answer; the others are left out."""
     from shopctl import broker
 
     queues: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""A role, a database and the newest schema for each service that has one."""
+"""Creates the role, the database and the newest schema of each service that has a database."""
 
 import asyncio
 import subprocess
@@ -34,9 +34,9 @@ def make_ready(place: Place, server: Postgres) -> None:
 
 
 def migrate(service: Service) -> None:
-    """Bring a database to its service's newest revision; one look when it is there already.
+    """Migrate a database to its service's newest revision, if it is older.
 
-    A process of its own, as it reads the service's environment and not ours. Raises StartError.
+    The migration is a process of its own, because it reads the service's environment and not ours. Raises StartError.
     """
     from chassis.db import migrations
 
@@ -49,7 +49,7 @@ def migrate(service: Service) -> None:
 
 
 async def revision(url: str) -> str | None:
-    """The revision that a database is at; None before the first."""
+    """The revision of a database; None before the first."""
     connection = await asyncpg.connect(url)
     try:
         exists = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")

@@ -13,14 +13,14 @@ from shopctl.place import Place
 
 @dataclass(frozen=True)
 class Edge:
-    """nginx as one foreground process; as root it runs as www-data, and so do its workers.
+    """nginx as one foreground process. If we are root, it and its workers run as www-data.
 
-    EDGE_LISTEN, LB_POLICY and EDGE_TRUSTED_PROXIES in the environment are as deploy/nginx/README.md has them.
+    deploy/nginx/README.md describes EDGE_LISTEN, LB_POLICY and EDGE_TRUSTED_PROXIES in the environment.
     """
 
     place: Place
     name: str = "edge"
-    stop_signal: signal.Signals = signal.SIGQUIT  # lets open requests end
+    stop_signal: signal.Signals = signal.SIGQUIT  # finishes open requests
 
     @property
     def port(self) -> int:
@@ -31,7 +31,7 @@ class Edge:
         return self.place.data / "nginx"
 
     def prepare(self) -> None:
-        """Write nginx's files. Raises StartError if LB_POLICY is none of deploy/nginx/balancing."""
+        """Write nginx's files. Raises StartError if deploy/nginx/balancing has no such LB_POLICY."""
         source, user = self.place.root / "deploy" / "nginx", run_as("www-data")
         policy = _policy(source / "balancing")
         own(self.home, user)
@@ -42,11 +42,11 @@ class Edge:
                 write(self.home / folder / file.name, file.read_text(), user)
         values = {
             "EDGE_LISTEN": os.environ.get("EDGE_LISTEN") or f"127.0.0.1:{self.port}",
-            "EDGE_PAGES": "pages",  # under -p, as all is that nginx reads and writes, so that no path needs quoting
+            "EDGE_PAGES": "pages",  # under -p, as everything that nginx reads and writes, so that no path needs quoting
             "EDGE_RUN": ".",
             "EDGE_TRUSTED_PROXIES": os.environ.get("EDGE_TRUSTED_PROXIES", ""),
             "LB_POLICY": policy,
-            "NGINX_LOCAL_RESOLVERS": "127.0.0.1",  # never asked: our servers have addresses, not names
+            "NGINX_LOCAL_RESOLVERS": "127.0.0.1",  # not used: our servers have addresses, not names
         }
         for name in self.place.services.upstreams:
             values[f"{name.upper()}_SERVERS"] = f"server 127.0.0.1:{self.place.port(name)};"
@@ -66,10 +66,10 @@ def _policy(known: Path) -> str:
     policies = sorted(file.stem for file in known.glob("*.conf"))
     policy = os.environ.get("LB_POLICY") or "round-robin"
     if policy not in policies:
-        raise StartError(f"LB_POLICY is {policy!r}; it may be {', '.join(policies)}")
+        raise StartError(f"LB_POLICY is {policy!r}; it must be one of {', '.join(policies)}")
     return policy
 
 
 def _substitute(text: str, values: dict[str, str]) -> str:
-    """As envsubst does; names that we do not know are prose in a comment."""
+    """Substitute like envsubst. An unknown name is part of a comment, and stays."""
     return re.sub(r"\$\{([A-Z_]+)\}", lambda found: values.get(found[1], found[0]), text)

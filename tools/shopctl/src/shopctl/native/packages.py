@@ -1,4 +1,4 @@
-"""The system's packages that a shop without Docker stands on."""
+"""The system packages that a shop without Docker needs."""
 
 import contextlib
 import os
@@ -12,11 +12,11 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 class PackagesMissing(Exception):
-    """Some packages are not installed and we may not install them; the message is what to run."""
+    """Some packages are missing and we may not install them; the message has the command to run."""
 
 
 def missing() -> list[str]:
-    """The Debian packages to install."""
+    """The Debian packages that are missing."""
     lookups = {
         "postgresql": lambda: postgres_program("initdb"),
         "redis-server": lambda: program("valkey-server", "redis-server"),
@@ -27,9 +27,9 @@ def missing() -> list[str]:
 
 
 def ensure() -> list[str]:
-    """Install what is missing, when we are root on a Debian; gives what was installed.
+    """Install missing packages if we are root on Debian; returns what was installed.
 
-    Raises PackagesMissing with the line to run, or with the end of apt-get's output.
+    Raises PackagesMissing with the command to run, or with the end of apt-get's output.
     """
     packages = missing()
     if not packages:
@@ -37,18 +37,18 @@ def ensure() -> list[str]:
     if os.geteuid() != 0:
         raise PackagesMissing(f"Missing packages. Run:\n\n    sudo apt-get install -y {' '.join(packages)}\n")
     if not Path("/usr/bin/apt-get").exists():
-        raise PackagesMissing(f"Missing, and this is no Debian; install: {' '.join(packages)}")
+        raise PackagesMissing(f"Missing packages, and this is not Debian. Install: {' '.join(packages)}")
     with _no_system_services():
         _apt_get("update")
         _apt_get("install", "-y", "--no-install-recommends", *packages)
     if left := missing():
-        raise PackagesMissing(f"apt-get installed, but there is still no {' '.join(left)}")
+        raise PackagesMissing(f"apt-get succeeded, but these are still missing: {' '.join(left)}")
     return packages
 
 
 @contextlib.contextmanager
 def _no_system_services() -> Iterator[None]:
-    """Keep the packages from starting servers of their own, on the system's ports."""
+    """Keep the packages from starting servers on the system's ports."""
     if _POLICY.exists():
         yield
         return
@@ -67,7 +67,7 @@ def _apt_get(*arguments: str) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        umask=0o022,  # what it installs is everybody's
+        umask=0o022,  # everyone may read what it installs
         text=True,
         errors="replace",
     )

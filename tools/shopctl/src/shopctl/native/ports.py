@@ -1,4 +1,4 @@
-"""Who listens on a TCP port of this machine."""
+"""Finds the process that listens on a TCP port of this machine."""
 
 import os
 import pwd
@@ -10,7 +10,7 @@ LISTEN = "0A"
 
 @dataclass(frozen=True)
 class Holder:
-    """The owner of a listening socket; `pid` is None when it is another user's and we may not look."""
+    """The owner of a listening socket; `pid` is None if it belongs to another user and we may not look."""
 
     user: str
     pid: int | None
@@ -23,7 +23,7 @@ class Holder:
 
 
 def holder(port: int) -> Holder | None:
-    """Whoever listens on `port`, on any address; None when it is free."""
+    """The process that listens on `port` at any address; None if the port is free."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         if not os.path.exists(table):
             continue
@@ -49,7 +49,7 @@ def _pid_with(target: str) -> int | None:
             if any(os.readlink(descriptor) == target for descriptor in (process / "fd").iterdir()):
                 return int(process.name)
         except OSError:
-            continue  # gone, or not ours to look at
+            continue  # it has gone, or we may not look
     return None
 
 

@@ -1,4 +1,4 @@
-"""The Python services as processes: one table of what each gets in its environment, which is all it gets."""
+"""The Python services as processes, and the environment of each."""
 
 import os
 import signal
@@ -12,8 +12,8 @@ from chassis.local.system import environment
 from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, PSP_DATABASE, Place
 from shopctl.services import Declaration
 
-# Of our own environment a service gets what its interpreter may need, and these settings: compose.yaml passes the same
-# ones on, and the README lists them. Another program's ROLE or DATABASE_URL is no business of a service.
+# From our own environment a service gets only what its interpreter may need, and these settings. compose.yaml passes on
+# the same ones, and the README lists them. A ROLE or DATABASE_URL of another program does not reach a service.
 INTERPRETER = ("HOME", "LD_LIBRARY_PATH")
 PASSED_ON = ("LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "ORDER_TTL_SECONDS", "PUBLIC_URL", "SWEEP_SECONDS")
 DEVELOPMENT = {"ENVIRONMENT": "development", "ADMIN_EMAIL": ADMIN_EMAIL, "ADMIN_PASSWORD": ADMIN_PASSWORD}
@@ -23,7 +23,7 @@ _READY = b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\
 
 @dataclass(frozen=True)
 class Service:
-    """One uvicorn process, and the environment that is the service's own."""
+    """One uvicorn process, and the service's own environment."""
 
     name: str
     port: int
@@ -32,7 +32,7 @@ class Service:
     stop_signal: signal.Signals = signal.SIGTERM
 
     def prepare(self) -> None:
-        """Nothing: databases are made and migrated before."""
+        """Do nothing: databases are created and migrated before."""
 
     def command(self) -> Command:
         argv = [sys.executable, "-m", "uvicorn", "--factory", f"{self.name}.main:create"]
@@ -42,7 +42,7 @@ class Service:
 
     @property
     def environment(self) -> dict[str, str]:
-        """All that the process gets."""
+        """The whole environment of the process."""
         return {**environment(), **_ours(INTERPRETER), **self.env, **_ours(PASSED_ON)}
 
     def ready(self) -> bool:
@@ -50,13 +50,13 @@ class Service:
 
 
 def services(place: Place) -> list[Service]:
-    """Every service, as it is configured on this machine."""
+    """Every service, configured for this machine."""
     return [_service(place, declared) for declared in place.services]
 
 
 def _service(place: Place, declared: Declaration) -> Service:
     name = declared.name
-    # Each thread of a small process would otherwise keep a heap of its own.
+    # Otherwise each thread of a small process keeps a heap of its own.
     env = DEVELOPMENT | {"CURRENCY": "EUR", "MALLOC_ARENA_MAX": "2"}
     if "postgres" in declared.stores:
         env["DATABASE_URL"] = place.database_url(name)
@@ -72,7 +72,7 @@ def _service(place: Place, declared: Declaration) -> Service:
 
 
 def _further(place: Place) -> dict[str, dict[str, str]]:
-    """What a service gets beyond what follows from its declaration."""
+    """The variables that do not follow from a declaration."""
     webhook_secret = {"PSP_WEBHOOK_SECRET": place.passwords["psp-webhook"]}
     return {
         "identity": {"PUBLIC_URL": f"http://localhost:{place.port('edge')}"},
@@ -90,5 +90,5 @@ def _url(place: Place, name: str) -> str:
 
 
 def _ours(names: tuple[str, ...]) -> dict[str, str]:
-    """These variables of our own environment, as far as they are set."""
+    """Those of these variables that our own environment sets."""
     return {name: value for name in names if (value := os.environ.get(name))}

@@ -1,4 +1,4 @@
-"""The shop's processes by name: start, find, stop and kill each, and all of them in the right order."""
+"""The shop's processes by name: start, find, stop and kill one, or all in the right order."""
 
 import os
 import signal
@@ -19,17 +19,17 @@ from shopctl.place import Place
 from shopctl.shop import Report, Row
 
 TIMEOUT = 60.0
-"""Seconds until a process is ready."""
+"""Seconds within which a process must become ready."""
 STORES = ("postgres", "valkey", "rabbitmq", "epmd")
 
 
 class PortTaken(StartError):
-    """Somebody else listens where we should."""
+    """Another process listens on one of our ports."""
 
 
 @dataclass(frozen=True)
 class NativeShop:
-    """All processes of one place."""
+    """The processes of one place."""
 
     place: Place = field(default_factory=Place.here)
     runtime: str = "native"
@@ -67,32 +67,32 @@ class NativeShop:
         return Process.load(self.place.pid_file(name))
 
     def start(self, name: str, **settings: str) -> None:
-        """Start one process unless it runs, and wait until it is ready. Raises StartError."""
+        """Start one process unless it is running, and wait until it is ready. Raises StartError."""
         Starter(self).bring_up(name, settings)
 
     def stop(self, *names: str) -> None:
-        """First what serves, then the stores it needs, at last the port mapper that RabbitMQ signs off from."""
+        """Stop services first, then their stores, and last the port mapper, which RabbitMQ needs to stop."""
         self._stop(*(name for name in names if name not in STORES))
         self._stop(*(name for name in names if name in STORES and name != "epmd"))
         self._stop(*(name for name in names if name == "epmd"))
 
     def _stop(self, *names: str) -> None:
-        """Stop these, at once and gracefully; those that do not run are no error."""
+        """Stop these at the same time, gracefully. It is no error if one does not run."""
         running = [(process, self.servers[name].stop_signal) for name in names if (process := self.process(name))]
         stop_all(running)
         for name in names:
             self.place.pid_file(name).unlink(missing_ok=True)
 
     def kill(self, name: str) -> None:
-        """SIGKILL, as a crash would; the pid file stays. Returns when the process is gone."""
+        """Send SIGKILL, and wait until the process is gone. Its PID file stays, as after a crash."""
         if process := self.process(name):
             process.stop(signal.SIGKILL)
 
     def up(self, report: Report = lambda name, seconds: None) -> list[str]:
-        """Start what does not run, in parallel, and wait for all; gives the names of what was started.
+        """Start what is not running, in parallel, and wait for all; returns the names of what was started.
 
-        Raises PortTaken before anything starts. On any error, and on an exception that a signal's handler
-        raises, what this call started is stopped again.
+        Raises PortTaken before anything starts. On any error, also an exception from a signal handler, this call stops
+        again what it started.
         """
         absent = [name for name in self.servers if self.process(name) is None]
         self._check_ports(absent)
@@ -105,7 +105,7 @@ class NativeShop:
         return starter.started
 
     def down(self) -> list[str]:
-        """Stop all; gives the names of what ran."""
+        """Stop all; returns the names of what was running."""
         running = [name for name in self.servers if self.process(name)]
         self.stop(*running)
         return running
@@ -124,7 +124,7 @@ class NativeShop:
             if (found := ports.holder(port := self.place.port(name)))
         ]
         if taken:
-            hint = "Stop that, or move this shop: SHOP_PORT_OFFSET=1000 make up adds 1000 to every port."
+            hint = "Stop it, or move this shop: SHOP_PORT_OFFSET=1000 make up adds 1000 to every port."
             raise PortTaken("\n".join([*taken, hint]))
 
     def rows(self) -> list[Row]:
@@ -150,27 +150,27 @@ class NativeShop:
         names = [name] if name else self.names
         files = [str(log) for each in names if (log := self.place.log(each)).exists()]
         if not files:
-            raise StartError("There are no logs yet: `make up` starts the shop.")
+            raise StartError("There are no logs yet. `make up` starts the shop.")
         return ["tail", "-n", str(lines), *(["-F"] if follow else []), *files]
 
 
 class Starter:
-    """One call of `up`: what waits for what, and what was started so far."""
+    """One call of `up`: starts processes in the order of their dependencies, and records what it started."""
 
     def __init__(self, shop: NativeShop, report: Report = lambda name, seconds: None) -> None:
         self.shop = shop
         self.started: list[str] = []
         self._report = report
         self._cancelled = threading.Event()
-        shop.place.make()  # here, since what follows runs in threads
+        shop.place.make()  # here, because the rest runs in threads
 
     def run(self) -> None:
         pool = ThreadPoolExecutor(max_workers=len(self.shop.servers))
         try:
-            self.bring_up("epmd")  # at once: RabbitMQ would start one of its own
+            self.bring_up("epmd")  # first: otherwise RabbitMQ starts one of its own
             schema = pool.submit(self._databases)
             tasks: list[Future[None]] = [schema]
-            # A service connects to the broker when there is one, so nobody waits for that slowest start.
+            # RabbitMQ starts slowest, and services connect to it when it is there, so none of them waits for it.
             tasks += (
                 pool.submit(self._after, schema if name in self.shop.place.services.databases else None, name)
                 for name in self.shop.servers
@@ -184,7 +184,7 @@ class Starter:
             pool.shutdown(cancel_futures=True)
 
     def bring_up(self, name: str, settings: Mapping[str, str] | None = None) -> None:
-        """Start `name` unless it runs, and wait until it is ready."""
+        """Start `name` unless it is running, and wait until it is ready."""
         began = time.monotonic()
         server, log = self.shop.servers[name], self.shop.place.log(name)
         process = self.shop.process(name)
