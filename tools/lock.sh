@@ -9,7 +9,7 @@ for pyproject in libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproje
     set -- "$@" --no-emit-package "$(sed -n 's/^name = "\(quayside-.*\)"/\1/p' "$pyproject")"
 done
 {
-    echo '# The dependencies of the services and of shopctl. `make lock` writes this list, and services.txt from it.'
+    echo "# The dependencies of the services and of shopctl. 'make lock' writes this list, and services.txt from it."
     for package in libs/* services/* tools/shopctl; do echo "./$package"; done
 } >requirements/services.in
 .venv/bin/uv pip compile "$@" requirements/services.in -o requirements/services.txt

@@ -1,30 +1,30 @@
 {{- /*
-An app: one workload and all that belongs to it. A chart's template is one call with a dict of what is true of the
-app, whoever installs it:
+An app: one workload and everything that belongs to it. A chart's template is one call with a dict of what holds for
+every installation:
 
   chart       the chart's root context
-  values      the values that the user may change (default: all of the chart's)
+  values      the values that the user can set (default: all values of the chart)
   name        name of every object (default: the chart's)
-  foreign     the image is somebody else's: `global.registry` and `global.tag` are not about it
-  args        list of arguments to the image's entry point
-  env         dict of environment variables, beside the values' `config` and `extraEnv`
+  foreign     the image is not ours: `global.registry` and `global.tag` do not apply to it
+  args        list of arguments for the image's entry point
+  env         dict of environment variables, in addition to the values' `config` and `extraEnv`
   secrets     list of keys; each is a file in /run/secrets, which `<KEY>_FILE` in the environment names
-  given       the Secrets are none of the chart's own
+  given       the Secrets are not the chart's own; the app is one of our services
   secretEnv   dict of environment variable → Secret that has a key of its name
-  files       dict of directory → glob of the chart's own files, which are mounted there
-  writable    list of directories that are empty at first and writable, beside /tmp
-  storage     directory of a volume that outlives the pod: the app is then a StatefulSet of one pod
+  files       dict of directory → glob of the chart's files that are mounted there
+  writable    list of writable directories, empty at the start, in addition to /tmp
+  storage     directory of a persistent volume: the app is then a StatefulSet with one pod
   user        numeric user
   port        the one port; `portName` its name
   probes      dict of startup, readiness, liveness
-  priority    which of the umbrella's priority classes
-  affinity    a client stays with a pod
-  headless    a second Service `<name>-headless`, whose name resolves to the addresses of the pods that are ready
-  worker      the app has a part that no request needs; it can be split off
-  migration   dict of `env` and `secrets` that the migration has beside the schema's URL; present: the app has a schema
-  from        list of apps that may call it; `["*"]` is everyone
+  priority    one of the umbrella's priority classes
+  affinity    requests of a client go to the same pod
+  headless    a second Service `<name>-headless`, whose name resolves to the addresses of the ready pods
+  worker      the app has background work that can run in a Deployment of its own
+  migration   the app has a schema; a dict of `env` and `secrets` for the migration, in addition to the schema's URL
+  from        list of apps that may call it; `["*"]` means all
   to          dict of app → port that it may call
-  seconds     grace period
+  seconds     termination grace period
 */ -}}
 {{- define "common.app" -}}
 {{- $values := .values | default .chart.Values -}}
@@ -56,9 +56,9 @@ app, whoever installs it:
 {{- end }}
 
 {{- /*
-One of our services; takes the dict of an app. What it connects to, who may call it and which URLs are secret follows
-from its declaration; `secrets` and `from` add to that. It believes anybody's X-Forwarded-For: the network policy lets in
-nobody but the edge and the services that call it.
+One of our services; takes the dict of an app. Its stores, its callers and the keys of its Secret follow from its
+declaration; `secrets` and `from` add to them. It trusts X-Forwarded-For from all peers, because the network policy
+admits only the edge and the services that call it.
 */ -}}
 {{- define "common.service" -}}
 {{- $name := .chart.Chart.Name -}}
@@ -95,14 +95,14 @@ nobody but the edge and the services that call it.
     "liveness" (merge (dict "httpGet" (dict "path" "/health/live" "port" "http") "failureThreshold" 6) $probe)))) }}
 {{- end }}
 
-{{- /* The stores: the port of each, and the key of the Secret with the URL by which a service connects to it. */ -}}
+{{- /* The stores, with the port of each and the Secret's key for the URL by which a service connects to it. */ -}}
 {{- define "common.stores" -}}
 postgres: {port: 5432, secret: database-url}
 rabbitmq: {port: 5672, secret: broker-url}
 valkey: {port: 6379, secret: valkey-url}
 {{- end }}
 
-{{- /* The names of the services that connect to a store, as a list in JSON under `names`. Takes the store's name. */ -}}
+{{- /* A JSON object whose `names` lists the services that connect to a store. Takes the store's name. */ -}}
 {{- define "common.clients" -}}
 {{- $store := . -}}
 {{- $names := list -}}

@@ -1,10 +1,10 @@
 {{- /*
-A Job that runs at once. Nothing in its template can be changed, so it is named after all of that: another template is
-another Job, the same one is left alone. One that has failed is followed by another. Takes what a task takes, and `job`,
-which its name begins with, `component`, and `seconds` until it has failed.
+A Job that runs at once. A Job's template cannot be changed, so its name contains a hash of the template: a different
+template is a different Job, and the same one is left alone. After a failed Job, the next upgrade creates another. Takes
+what a task takes, and `job`, the beginning of its name, `component`, and `seconds`, its deadline.
 
-An upgrade that fails may leave a Job that no later revision knows: then it goes with the account that it belongs to.
-There is none yet, and nothing to leave behind, when a release is installed.
+A failed upgrade may leave a Job that no later revision knows. So its owner is the service account, with which it is
+removed. On installation there is no account yet, and no Job to leave behind.
 */ -}}
 {{- define "common.job" }}
 {{- $namespace := .chart.Release.Namespace }}
@@ -33,8 +33,8 @@ spec:
 {{- end }}
 
 {{- /*
-The spec of a pod that runs to its end. Takes an app, whose `command` and `task` (the container's name) count, and whose
-`account` is the app that it belongs to.
+The spec of a pod that runs to completion. Takes an app with `command`, `task` (the container's name) and `account` (the
+app to which it belongs).
 */ -}}
 {{- define "common.task" -}}
 {{ include "common.pod" . }}

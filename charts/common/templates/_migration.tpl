@@ -1,9 +1,9 @@
-{{- /* Of the configuration only what a migration reads: a change of the rest is no reason to run it again. */ -}}
+{{- /* The values with only the configuration that a migration reads, so that other changes do not run it again. */ -}}
 {{- define "common.migration.values" -}}
 {{ set (deepCopy .values) "config" (pick .values.config "ENVIRONMENT") | toYaml }}
 {{- end }}
 
-{{- /* Waits until the schema is at this code's revision or at a newer one, and otherwise says why in one line. */ -}}
+{{- /* Waits until the schema is at this code's revision or a newer one. Otherwise it reports the reason in one line. */ -}}
 {{- define "common.schema" -}}
 - name: schema
   {{- include "common.container" . | nindent 2 }}
@@ -14,8 +14,8 @@
 {{- end }}
 
 {{- /*
-The migration as a plain Job. Not a hook: Helm waits for its hooks before it goes on, and a hook that needs a database of
-the same release would wait for ever. Its name tells of the image, for people.
+The migration as a plain Job. It is not a hook: Helm waits for hooks before it continues, and a hook that needs a
+database of the same release would wait forever. Its name contains the image's tag, for readers.
 */ -}}
 {{- define "common.migration" }}
 {{- $tag := (include "common.container" . | fromYaml).image | splitList "/" | last | splitList ":" | last | trunc 20 }}

@@ -10,7 +10,7 @@ app.kubernetes.io/instance: {{ .chart.Release.Name | quote }}
 app.kubernetes.io/part-of: quayside
 {{- end }}
 
-{{- /* Metadata of a pod. Takes an app and component; its files count, so that a pod is made anew when they change. */ -}}
+{{- /* Metadata of a pod. Takes an app and component; a hash of its files is included, so that pods restart if they change. */ -}}
 {{- define "common.pod.metadata" -}}
 {{- $own := .annotations | default dict -}}
 {{- if .files }}{{ $_ := include "common.data" . | sha256sum | set $own "quayside.example/files" }}{{ end -}}
@@ -20,7 +20,7 @@ annotations: {{- include "common.texts" . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{- /* Metadata of an object. Takes a dict of chart, name (the app's) and, if it is not the same, object. */ -}}
+{{- /* Metadata of an object. Takes a dict of chart, name (the app's) and, if it differs, object. */ -}}
 {{- define "common.metadata" -}}
 name: {{ .object | default .name }}
 namespace: {{ .chart.Release.Namespace | quote }}
@@ -32,12 +32,12 @@ labels:
   helm.sh/chart: {{ .chart.Chart.Name }}-{{ .chart.Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{- /* Text as it is, numbers without an exponent. */ -}}
+{{- /* Text unchanged, and numbers without an exponent. */ -}}
 {{- define "common.text" -}}
 {{ kindIs "string" . | ternary . (toJson .) }}
 {{- end }}
 
-{{- /* A mapping whose values are text to Kubernetes, even where they look like numbers. */ -}}
+{{- /* A mapping whose values are strings for Kubernetes, even if they look like numbers. */ -}}
 {{- define "common.texts" -}}
 {{- range $key, $value := . }}
 {{ quote $key }}: {{ include "common.text" $value | quote }}

@@ -1,4 +1,4 @@
-{{- /* A Service; with `headless` a second one, by which a proxy sees each pod that is ready. */ -}}
+{{- /* A Service; with `headless` a second one, through which a proxy sees each ready pod. */ -}}
 {{- define "common.services" }}
 {{- $service := .values.service | default dict }}
 {{- $open := and $service.type (ne $service.type "ClusterIP") }}
@@ -47,7 +47,7 @@ spec:
 {{- end }}
 {{- end }}
 
-{{- /* Denies all, then allows what is needed by name. It covers the app's pods of every kind, the migration's too. */ -}}
+{{- /* Denies all traffic except what is needed. It applies to all pods of the app, also to the migration's. */ -}}
 {{- define "common.networkpolicy" }}
 {{- $global := .chart.Values.global | default dict }}
 {{- $own := .values.networkPolicy }}

@@ -14,7 +14,7 @@ metadata: {{- include "common.metadata" (pick . "chart" "name") | nindent 2 }}
 data: {{- include "common.data" . | nindent 2 }}
 {{- end }}
 
-{{- /* An app's files, as a ConfigMap holds them. */ -}}
+{{- /* An app's files, as the data of a ConfigMap. */ -}}
 {{- define "common.data" -}}
 {{- range $glob := values .files | sortAlpha }}
 {{- range $path, $_ := $.chart.Files.Glob $glob }}
@@ -46,7 +46,7 @@ spec:
 {{- end }}
 {{- end }}
 
-{{- /* Only where a pod can go: with a single one, a budget would block a drain for ever. */ -}}
+{{- /* Only with several pods: with a single one, a budget would block a drain forever. */ -}}
 {{- define "common.pdb" }}
 {{- if gt (.scale.autoscaling.enabled | ternary .scale.autoscaling.minReplicas .scale.replicas | int) 1 }}
 ---
@@ -55,7 +55,7 @@ kind: PodDisruptionBudget
 metadata: {{- include "common.metadata" (dict "chart" .app.chart "name" .app.name "object" .name) | nindent 2 }}
 spec:
   maxUnavailable: 1
-  # A pod that is not ready serves nobody, and must not block a drain.
+  # A pod that is not ready serves no requests, and must not block a drain.
   unhealthyPodEvictionPolicy: AlwaysAllow
   selector:
     matchLabels: {{- include "common.selector" (dict "name" .app.name "component" .component) | nindent 6 }}

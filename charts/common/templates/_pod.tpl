@@ -1,9 +1,9 @@
-{{- /* What every pod has, and has not. Takes an app. */ -}}
+{{- /* The common part of every pod. Takes an app. */ -}}
 {{- define "common.pod" -}}
 serviceAccountName: {{ .account | default .name }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-# A lost query for a name is sent again after a second; the usual five are more than a service waits for another.
+# A lost DNS query is repeated after a second; the default of five is longer than a service waits for another.
 dnsConfig:
   options: [{name: timeout, value: "1"}, {name: attempts, value: "3"}]
 {{- with .values.imagePullSecrets | default (.chart.Values.global | default dict).imagePullSecrets }}
@@ -26,14 +26,14 @@ priorityClassName: {{ quote . }}
 {{- with .values.nodeSelector }}
 nodeSelector: {{- include "common.texts" . | nindent 2 }}
 {{- end }}
-# A dead node's pods start elsewhere after 20 s, not after the usual five minutes.
+# Pods of a dead node start elsewhere after 20 s; the default is five minutes.
 tolerations:
   - {key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute, tolerationSeconds: 20}
   - {key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 20}
   {{- with .values.tolerations }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- end }}
 
-{{- /* What every container has, and has not. Takes an app. */ -}}
+{{- /* The common part of every container. Takes an app. */ -}}
 {{- define "common.container" -}}
 {{- $image := .values.image -}}
 {{- $global := and (not .foreign) .chart.Values.global | default dict -}}
@@ -70,7 +70,7 @@ env:
 {{- end }}
 {{- end }}
 
-{{- /* Takes a dict of name, which is told if the API would refuse them, and resources. */ -}}
+{{- /* Takes a dict of resources and name, which the error names if the API would refuse them. */ -}}
 {{- define "common.resources" -}}
 {{- $resources := .resources | default dict -}}
 {{- $limits := $resources.limits | default dict -}}

@@ -1,7 +1,7 @@
 {{- /*
-Where a secret is: its key in `existingSecret`, unless the values' `secrets` say otherwise. Takes a dict of app and key.
-Where a chart is installed alone its Secrets are there before (`given`): one that is missing is told of at once, not by
-pods that wait for it.
+The location of a secret: its key in `existingSecret`, unless the values' `secrets` name another. Takes a dict of app and
+key. If a chart is installed alone, its Secrets must already exist (`given`): a missing one is an error at once, instead
+of pods that wait for it.
 */ -}}
 {{- define "common.secret" -}}
 {{- $app := .app -}}
@@ -23,8 +23,8 @@ pods that wait for it.
 {{- end }}
 
 {{- /*
-A password that is made once and found again ever after. Takes a dict of `known`, the data of the Secret as it is in
-the cluster, and key.
+A password that is generated once and then read from the cluster. Takes a dict of `known`, the data of the existing
+Secret, and key.
 */ -}}
 {{- define "common.password" -}}
 {{ get (.known | default dict) .key | b64dec | default (randAlphaNum 32) }}

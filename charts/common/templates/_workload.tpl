@@ -17,19 +17,19 @@ spec:
   {{- if $app.storage }}
   replicas: 1
   serviceName: {{ $app.name }}
-  # Otherwise a pod that cannot start, its image being missing, say, would never be replaced by one that can.
+  # Otherwise a pod that cannot start, such as one without its image, would never be replaced.
   podManagementPolicy: Parallel
   {{- else }}
   {{- if not .scale.autoscaling.enabled }}
   replicas: {{ .scale.replicas }}
   {{- else }}
   {{- with (lookup "apps/v1" "Deployment" $app.chart.Release.Namespace .name).spec }}
-  # As many as there are: without a number it would be one, until the autoscaler has looked.
+  # The current number: without it, there would be one until the autoscaler has run.
   replicas: {{ .replicas }}
   {{- end }}
   {{- end }}
   revisionHistoryLimit: 3
-  # The edge looks names up every 2 s: it knows a new pod before an old one goes.
+  # The edge resolves names every 2 s, so it knows a new pod before an old one stops.
   minReadySeconds: 3
   strategy:
     rollingUpdate: {maxUnavailable: 0, maxSurge: 1}
@@ -67,7 +67,7 @@ spec:
           livenessProbe: {{- toYaml $app.probes.liveness | nindent 12 }}
           {{- if not $app.storage }}
           lifecycle:
-            # The address of a pod that goes is in use for a moment yet: it serves on until all have heard.
+            # The address of a stopping pod is used for a moment longer, so it serves until all peers know.
             preStop: {sleep: {seconds: 8}}
           {{- end }}
           {{- include "common.resources" (dict "name" .name "resources" .scale.resources) | nindent 10 }}
@@ -91,8 +91,8 @@ spec:
 {{- end }}
 
 {{- /*
-A volume's claim cannot be changed by way of its StatefulSet: better told before anything is done than by the API in the
-middle of an upgrade.
+A volume claim cannot be changed through its StatefulSet. This reports it before the upgrade starts, instead of the API in
+the middle of it.
 */ -}}
 {{- define "common.claimed" -}}
 {{- $storage := .values.storage -}}
@@ -106,8 +106,8 @@ middle of an upgrade.
 {{- end }}
 
 {{- /*
-Pods of one kind and one revision apart: never two on a host while another one is free, if possible in several zones.
-A node that is gone or drained does not count, so that its pods may join the others.
+Spreads pods of one kind and revision: never two on a host while another host has none, and over zones if possible. A
+node that is lost or drained does not count, so its pods may join others.
 */ -}}
 {{- define "common.spread" -}}
 {{- $common := dict "maxSkew" 1 "labelSelector" (dict "matchLabels" (include "common.selector" .pod | fromYaml))

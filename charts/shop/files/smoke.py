@@ -1,4 +1,4 @@
-"""Places an order through the edge as a guest, and waits until it is CONFIRMED. Python alone, so any image will do."""
+"""Places an order through the edge as a guest, and waits until it is CONFIRMED. It needs only Python, in any image."""
 
 import json
 import os
@@ -23,12 +23,12 @@ def main() -> None:
 
 
 def place() -> dict[str, Any]:
-    """A new order of one piece; it has the token that it was placed with."""
+    """Place an order for one piece; returns it with the token of its guest."""
     token = call("POST", "/api/identity/guests")["access_token"]
     products = call("GET", "/api/catalog/products?limit=20")["items"]
     product = next((each for each in products if each["available"]), None)
     if product is None:
-        raise NotYet("nothing is on the shelves")
+        raise NotYet("no product is available")
     cart = call("PUT", f"/api/cart/items/{product['sku']}", token, {"quantity": 1})
     order = {
         "cart_version": cart["version"],
@@ -47,14 +47,14 @@ def settled(order: dict[str, Any]) -> str:
 
 
 class NotYet(Exception):
-    """What time may mend."""
+    """The shop is not ready yet; a retry may succeed."""
 
 
 def retried(attempt: Callable[[], Any], deadline: float) -> Any:
     while True:
         try:
             return attempt()
-        except (OSError, NotYet) as error:  # HTTP's errors are OSErrors
+        except (OSError, NotYet) as error:  # HTTP errors are OSErrors
             if time.monotonic() > deadline:
                 sys.exit(f"gave up after {SECONDS:g} s: {error}")
             time.sleep(0.5)
