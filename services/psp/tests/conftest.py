@@ -1,4 +1,4 @@
-"""A provider under a real server, and a receiver for its webhooks."""
+"""The ledger on a real file, the provider under a real server, and a receiver for its webhooks."""
 
 import asyncio
 import json
@@ -13,15 +13,50 @@ import pytest
 from aiohttp import web
 
 from chassis.testing.apps import served
+from psp import usecases
 from psp.main import create
+from psp.models import Settled, Trouble
+from psp.repository import Store
 from psp.settings import Settings
 
 SECRET = "a-secret-of-the-tests"
+CHARGE = {"order_id": "o1", "amount": 4200, "currency": "EUR", "payment_method": "tok_visa"}
+
+
+def key(value: str = "o1:charge") -> dict[str, str]:
+    return {"Idempotency-Key": value}
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = Store(tmp_path / "psp.sqlite")
+    yield store
+    await store.close()
+
+
+async def charge(
+    store: Store,
+    key: str = "o1:charge",
+    *,
+    order_id: str = "o1",
+    amount: int = 1000,
+    method: str = "tok_visa",
+    trouble: Trouble = Trouble.NONE,
+) -> Settled:
+    return await usecases.charge(
+        store,
+        key=key,
+        order_id=order_id,
+        amount=amount,
+        currency="EUR",
+        payment_method=method,
+        trouble=trouble,
+    )
 
 
 @dataclass
 class Receiver:
-    """Answers webhooks with `status`, and keeps what came."""
+    """Answers webhooks with `status`, and keeps them."""
 
     status: int = 204
     received: list[tuple[str, bytes]] = field(default_factory=list)
@@ -64,7 +99,7 @@ Serve = Callable[[], AbstractAsyncContextManager[httpx2.AsyncClient]]
 
 @pytest.fixture
 def serve(tmp_path: Path, webhook_url: str) -> Serve:
-    """Runs the provider over one database, each time that it is called; gives a client."""
+    """Returns a function that runs the provider over one file, and yields a client of it."""
     settings = Settings(
         psp_database=tmp_path / "psp.sqlite",
         webhook_url=webhook_url,

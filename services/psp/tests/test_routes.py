@@ -1,8 +1,6 @@
 """The provider as its callers see it, over real connections."""
 
 import asyncio
-import hashlib
-import hmac
 import json
 import sqlite3
 import time
@@ -13,15 +11,9 @@ import pytest
 
 from psp import repository
 
-from .conftest import SECRET, Receiver, Serve
-
-CHARGE = {"order_id": "o1", "amount": 4200, "currency": "EUR", "payment_method": "tok_visa"}
+from .conftest import CHARGE, Receiver, key
 
 JSON = {"Content-Type": "application/json"}
-
-
-def key(value: str = "o1:charge") -> dict[str, str]:
-    return {"Idempotency-Key": value}
 
 
 def slug(answer: httpx2.Response) -> str:
@@ -249,16 +241,12 @@ async def test_a_failure_of_the_store_leaves_the_connection_to_the_next_request(
     assert connection(served) == connection(failed)
 
 
-async def test_a_webhook_is_signed_and_can_be_replayed(client: httpx2.AsyncClient, receiver: Receiver) -> None:
+async def test_a_webhook_can_be_replayed(client: httpx2.AsyncClient, receiver: Receiver) -> None:
     charge = (await client.post("/charges", json=CHARGE, headers=key())).json()
     for count in (1, 2):
         replay = await client.post("/sandbox/webhooks/replay", json={"order_id": "o1"})
         assert (replay.status_code, replay.json()) == (202, {"queued": 1})
         await receiver.wait_for(count)
-    header, body = receiver.received[0]
-    at, _, digest = header.removeprefix("t=").partition(",v1=")
-    assert abs(int(at) - time.time()) < 10
-    assert digest == hmac.new(SECRET.encode(), at.encode() + b"." + body, hashlib.sha256).hexdigest()
     assert receiver.events[0] == receiver.events[1]
     assert receiver.events[0].items() >= {
         "type": "charge.succeeded", "order_id": "o1", "charge_id": charge["id"], "refund_id": None,
@@ -276,26 +264,6 @@ async def test_a_caller_that_hung_up_is_told_by_webhook(client: httpx2.AsyncClie
     writer.close()
     await receiver.wait_for(1)
     assert receiver.events[0]["type"] == "charge.succeeded"
-
-
-async def test_a_webhook_outlives_a_restart(serve: Serve, receiver: Receiver) -> None:
-    receiver.status = 503
-    async with serve() as client:
-        await client.post("/charges", json=CHARGE, headers=key())
-        await client.post("/sandbox/webhooks/replay", json={"order_id": "o1"})
-        await receiver.wait_for(1)
-    receiver.status = 204
-    async with serve():
-        await receiver.wait_for(2)
-    assert receiver.events[0] == receiver.events[1]
-
-
-async def test_the_ledger_outlives_a_restart(serve: Serve) -> None:
-    async with serve() as client:
-        first = await client.post("/charges", json=CHARGE, headers=key())
-    async with serve() as client:
-        again = await client.post("/charges", json=CHARGE, headers=key())
-    assert again.content == first.content
 
 
 @pytest.mark.parametrize("probe", ["live", "ready", "startup"])

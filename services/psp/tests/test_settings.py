@@ -1,8 +1,5 @@
 """Settings come from the environment, the secret perhaps from a file; what is wrong is told in a line each."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -69,20 +66,3 @@ def test_what_is_missing_or_wrong_is_told_in_a_line_each(
     for name, value in (GOOD | given).items():
         monkeypatch.setenv(name, value)
     assert refusal() == [f"psp: {complaint}" for complaint in complaints]
-
-
-@pytest.mark.parametrize(
-    ("given", "line"),
-    [
-        ({"WEBHOOK_URL": "ftp://payment"}, f"psp: {NO_URL}"),
-        (
-            {"PSP_DATABASE": "/nowhere/psp.sqlite"},
-            "psp: PSP_DATABASE: /nowhere/psp.sqlite cannot be opened (unable to open database file);"
-            " its folder must exist and be writable, and this process its only writer",
-        ),
-    ],
-)
-def test_the_process_ends_with_that_line_alone(given: dict[str, str], line: str) -> None:
-    command = [sys.executable, "-m", "uvicorn", "--factory", "psp.main:create", "--port", "0"]
-    ended = subprocess.run(command, env=os.environ | GOOD | given, capture_output=True, text=True, timeout=60)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", f"{line}\n")

@@ -1,44 +1,16 @@
 """Money moves once for a key, and only what was captured goes back; on a real SQLite file."""
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from chassis.testing.clock import clock_off
 from psp import repository, usecases
 from psp.models import Entry, Refusal, Settled, Status, Trouble
-from psp.repository import Store, Tx
+from psp.repository import Store
 
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(tmp_path / "psp.sqlite")
-    yield store
-    await store.close()
-
-
-async def charge(
-    store: Store,
-    key: str = "o1:charge",
-    *,
-    order_id: str = "o1",
-    amount: int = 1000,
-    method: str = "tok_visa",
-    trouble: Trouble = Trouble.NONE,
-) -> Settled:
-    return await usecases.charge(
-        store,
-        key=key,
-        order_id=order_id,
-        amount=amount,
-        currency="EUR",
-        payment_method=method,
-        trouble=trouble,
-    )
+from .conftest import charge
 
 
 async def refund(store: Store, key: str, amount: int) -> Settled:
@@ -121,22 +93,6 @@ async def test_the_ledger_holds_money_that_moved_in_pages(store: Store) -> None:
     assert [(e.key, e.amount) for _, e in await usecases.ledger(store, seq, 10)] == [("c", 300)]
 
 
-async def test_answers_wait_for_the_disk(store: Store, tmp_path: Path) -> None:
-    await charge(store)
-    other = sqlite3.connect(tmp_path / "psp.sqlite")
-    assert other.execute("SELECT count(*) FROM entries").fetchone() == (1,)
-    other.close()
-
-
-async def test_an_error_undoes_the_batch_and_the_store_lives_on(store: Store) -> None:
-    def broken(tx: Tx) -> None:
-        raise sqlite3.OperationalError("disk full")
-
-    answers = await asyncio.gather(charge(store), store.run(broken), return_exceptions=True)
-    assert all(isinstance(answer, sqlite3.OperationalError) for answer in answers)
-    assert not (await charge(store)).replayed
-
-
 class Sender:
     """Takes webhooks, or refuses them all."""
 
@@ -173,6 +129,23 @@ async def test_a_failed_webhook_comes_again_and_is_given_up_in_the_end(
     for _ in range(usecases.WEBHOOK_ATTEMPTS + 5):
         await usecases.deliver_webhooks(store, sender)
     assert len(sender.sent) == 1 + usecases.WEBHOOK_ATTEMPTS
+
+
+async def test_a_result_that_is_announced_again_during_a_delivery_is_delivered_again(store: Store) -> None:
+    settled = await charge(store)
+    await usecases.announce(store, settled.entry)
+
+    class Interrupted(Sender):
+        async def send(self, entry: Entry) -> bool:
+            if not self.sent:
+                await asyncio.sleep(0.01)
+                await usecases.announce_order(store, "o1")
+            return await super().send(entry)
+
+    sender = Interrupted()
+    for _ in range(3):
+        await usecases.deliver_webhooks(store, sender)
+    assert sender.sent == [settled.entry] * 2
 
 
 async def test_a_start_announces_the_last_results(store: Store) -> None:

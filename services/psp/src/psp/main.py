@@ -25,7 +25,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         ) from None
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, routes.Provider]]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, routes.Parts]]:
         sender = HttpWebhookSender(
             str(settings.webhook_url),
             settings.psp_webhook_secret.get_secret_value(),
@@ -33,7 +33,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         )
         await usecases.announce_last(store)
         webhooks = asyncio.create_task(jobs.deliver_webhooks(store, sender))
-        yield {"provider": routes.Provider(store, Faults(settings.slow_seconds))}
+        yield {"parts": routes.Parts(store, Faults(settings.slow_seconds))}
         webhooks.cancel()
         with suppress(asyncio.CancelledError):
             await webhooks

@@ -132,19 +132,19 @@ def entry_by_key(tx: Tx, key: str) -> Entry | None:
 
 def charges_of_order(tx: Tx, order_id: str) -> list[Entry]:
     """All its charges, failed ones too, oldest first."""
-    rows = tx.execute(SELECT + " WHERE order_id = ? AND kind = 'charge' ORDER BY seq", (order_id,))
+    rows = tx.execute(SELECT + " WHERE order_id = ? AND kind = ? ORDER BY seq", (order_id, Kind.CHARGE))
     return [_entry(row) for row in rows]
 
 
 def charge_by_id(tx: Tx, charge_id: str) -> Entry | None:
-    row = tx.execute(SELECT + " WHERE charge_id = ? AND kind = 'charge'", (charge_id,)).fetchone()
+    row = tx.execute(SELECT + " WHERE charge_id = ? AND kind = ?", (charge_id, Kind.CHARGE)).fetchone()
     return None if row is None else _entry(row)
 
 
 def refunded(tx: Tx, charge_id: str) -> int:
     """What has been given back of a charge, in minor units."""
     (total,) = tx.execute(
-        "SELECT coalesce(sum(amount), 0) FROM entries WHERE charge_id = ? AND kind = 'refund'", (charge_id,)
+        "SELECT coalesce(sum(amount), 0) FROM entries WHERE charge_id = ? AND kind = ?", (charge_id, Kind.REFUND)
     ).fetchone()
     return int(total)
 
@@ -152,8 +152,8 @@ def refunded(tx: Tx, charge_id: str) -> int:
 def ledger(tx: Tx, after: int, limit: int) -> list[tuple[int, Entry]]:
     """Money that moved, with its place in the ledger, from the first after `after`."""
     rows = tx.execute(
-        SELECT + " WHERE seq > ? AND status = 'succeeded' ORDER BY seq LIMIT ?",
-        (after, limit),
+        SELECT + " WHERE seq > ? AND status = ? ORDER BY seq LIMIT ?",
+        (after, Status.SUCCEEDED, limit),
     )
     return [(row[0], _entry(row)) for row in rows]
 
@@ -205,8 +205,9 @@ def due_webhooks(tx: Tx, now: datetime, limit: int) -> list[tuple[int, int, Entr
     return [(row[0], attempts, _entry(row)) for attempts, *row in rows]
 
 
-def forget_webhook(tx: Tx, seq: int) -> None:
-    tx.execute("DELETE FROM webhooks WHERE seq = ?", (seq,))
+def forget_webhook(tx: Tx, seq: int, due_at: datetime) -> None:
+    """Ends the delivery of a webhook that was due at `due_at`, unless it has been queued again since."""
+    tx.execute("DELETE FROM webhooks WHERE seq = ? AND next_attempt_at <= ?", (seq, _milliseconds(due_at)))
 
 
 def postpone_webhook(tx: Tx, seq: int, until: datetime) -> None:

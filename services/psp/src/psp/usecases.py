@@ -164,7 +164,8 @@ class WebhookSender(Protocol):
 
 async def deliver_webhooks(store: Store, sender: WebhookSender) -> bool:
     """Sends some of the due webhooks at once; whether more may be due. Failed ones come again later."""
-    due = await store.run(lambda tx: repository.due_webhooks(tx, _schedule(), WEBHOOK_CONCURRENCY))
+    now = _schedule()
+    due = await store.run(lambda tx: repository.due_webhooks(tx, now, WEBHOOK_CONCURRENCY))
     if not due:
         return False
     delivered = await asyncio.gather(*(sender.send(entry) for _, _, entry in due))
@@ -172,10 +173,10 @@ async def deliver_webhooks(store: Store, sender: WebhookSender) -> bool:
     def record(tx: Tx) -> None:
         for (seq, attempts, entry), done in zip(due, delivered, strict=True):
             if done:
-                repository.forget_webhook(tx, seq)
+                repository.forget_webhook(tx, seq, now)
             elif attempts + 1 >= WEBHOOK_ATTEMPTS:
                 log.warning("gave up the webhook of %s after %d attempts", entry.id, attempts + 1)
-                repository.forget_webhook(tx, seq)
+                repository.forget_webhook(tx, seq, now)
             else:
                 repository.postpone_webhook(tx, seq, _schedule() + _delay(attempts))
 

@@ -3,10 +3,10 @@
 from fastapi import FastAPI
 
 from psp.routes import money, problems, sandbox
-from psp.routes.provider import Provider
+from psp.routes.parts import Parts
 from psp.routes.wire import Wire
 
-__all__ = ["Provider", "install"]
+__all__ = ["Parts", "install"]
 
 
 def install(app: FastAPI) -> None:

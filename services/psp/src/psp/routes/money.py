@@ -8,8 +8,8 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from psp import schemas, usecases
 from psp.models import Kind, Settled, Trouble
+from psp.routes.parts import Given, Parts
 from psp.routes.problems import SERVER_ERROR, once, problem, problems
-from psp.routes.provider import Provider, TheProvider
 from psp.routes.wire import LostReply
 from psp.usecases import LATE
 
@@ -19,16 +19,14 @@ router = APIRouter()
 
 
 @router.post("/charges", response_model=schemas.Charge, responses=problems(400))
-async def create_charge(
-    body: schemas.ChargeRequest, key: IdempotencyKey, provider: TheProvider, request: Request
-) -> Response:
+async def create_charge(body: schemas.ChargeRequest, key: IdempotencyKey, given: Given, request: Request) -> Response:
     """Captures money, or fails with a reason; both are definite and answered with 200."""
     arrived = monotonic()
-    trouble = provider.faults.next()
+    trouble = given.faults.next()
     if trouble is Trouble.ERROR_BEFORE:
         return problem(*SERVER_ERROR)
     settled = await usecases.charge(
-        provider.store,
+        given.store,
         key=key,
         order_id=body.order_id,
         amount=body.amount,
@@ -36,39 +34,37 @@ async def create_charge(
         payment_method=body.payment_method,
         trouble=trouble,
     )
-    return await _answer(settled, provider, request, arrived)
+    return await _answer(settled, given, request, arrived)
 
 
 @router.post("/refunds", response_model=schemas.Refund, responses=problems(400, 404, 409))
-async def create_refund(
-    body: schemas.RefundRequest, key: IdempotencyKey, provider: TheProvider, request: Request
-) -> Response:
+async def create_refund(body: schemas.RefundRequest, key: IdempotencyKey, given: Given, request: Request) -> Response:
     """Gives back some or all of a captured charge."""
     arrived = monotonic()
-    trouble = provider.faults.next()
+    trouble = given.faults.next()
     if trouble is Trouble.ERROR_BEFORE:
         return problem(*SERVER_ERROR)
     settled = await usecases.refund(
-        provider.store,
+        given.store,
         key=key,
         order_id=body.order_id,
         charge_id=body.charge_id,
         amount=body.amount,
         trouble=trouble,
     )
-    return await _answer(settled, provider, request, arrived)
+    return await _answer(settled, given, request, arrived)
 
 
-async def _answer(settled: Settled, provider: Provider, request: Request, arrived: float) -> Response:
+async def _answer(settled: Settled, given: Parts, request: Request, arrived: float) -> Response:
     match settled.trouble:
         case Trouble.SLOW:
-            await asyncio.sleep(provider.faults.seconds)
+            await asyncio.sleep(given.faults.seconds)
         case Trouble.ERROR_AFTER:
             return problem(*SERVER_ERROR)
         case Trouble.LOST_REPLY:
             raise LostReply
         case _ if monotonic() - arrived > LATE.total_seconds() or await request.is_disconnected():
-            await usecases.announce(provider.store, settled.entry)
+            await usecases.announce(given.store, settled.entry)
     schema: type[schemas.Result] = schemas.Refund if settled.entry.kind is Kind.REFUND else schemas.Charge
     return Response(
         schema.model_validate(settled.entry).model_dump_json(),
@@ -79,21 +75,21 @@ async def _answer(settled: Settled, provider: Provider, request: Request, arrive
 
 @router.get("/charges", responses=problems())
 async def list_charges(
-    request: Request, query: Annotated[schemas.ChargesQuery, Query()], provider: TheProvider
+    request: Request, query: Annotated[schemas.ChargesQuery, Query()], given: Given
 ) -> schemas.ChargeList:
     """An order's charges, failed ones too; empty if there is none."""
     once(request)
-    found = await usecases.charges(provider.store, query.order_id)
+    found = await usecases.charges(given.store, query.order_id)
     return schemas.ChargeList(items=[schemas.ChargeRecord.of(charge, refunded) for charge, refunded in found])
 
 
 @router.get("/ledger", responses=problems())
 async def read_ledger(
-    request: Request, query: Annotated[schemas.LedgerQuery, Query()], provider: TheProvider
+    request: Request, query: Annotated[schemas.LedgerQuery, Query()], given: Given
 ) -> schemas.LedgerPage:
     """All money that ever moved, in order."""
     once(request)
-    entries = await usecases.ledger(provider.store, query.after, query.limit)
+    entries = await usecases.ledger(given.store, query.after, query.limit)
     return schemas.LedgerPage(
         items=[schemas.LedgerEntry.of(seq, entry) for seq, entry in entries],
         next_after=entries[-1][0] if len(entries) == query.limit else None,

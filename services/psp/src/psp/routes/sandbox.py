@@ -3,28 +3,28 @@
 from fastapi import APIRouter
 
 from psp import schemas, usecases
+from psp.routes.parts import Given
 from psp.routes.problems import problems
-from psp.routes.provider import TheProvider
 
 router = APIRouter()
 
 
 @router.post("/sandbox/faults", responses=problems(400))
-async def set_faults(body: schemas.FaultRequest, provider: TheProvider) -> schemas.Fault:
+async def set_faults(body: schemas.FaultRequest, given: Given) -> schemas.Fault:
     """Makes every charge and refund suffer, for some requests or until `none`."""
-    provider.faults.set(body.mode, body.seconds, body.for_requests)
-    return schemas.Fault.model_validate(provider.faults, from_attributes=True)
+    given.faults.set(body.mode, body.seconds, body.for_requests)
+    return schemas.Fault.model_validate(given.faults, from_attributes=True)
 
 
 @router.get("/sandbox/faults", responses=problems())
-async def get_faults(provider: TheProvider) -> schemas.Fault:
-    return schemas.Fault.model_validate(provider.faults, from_attributes=True)
+async def get_faults(given: Given) -> schemas.Fault:
+    return schemas.Fault.model_validate(given.faults, from_attributes=True)
 
 
 @router.post("/sandbox/webhooks/replay", status_code=202, responses=problems(400, 404))
-async def replay_webhooks(body: schemas.ReplayRequest, provider: TheProvider) -> schemas.Replay:
+async def replay_webhooks(body: schemas.ReplayRequest, given: Given) -> schemas.Replay:
     """Announces every result of an order, again if need be."""
-    return schemas.Replay(queued=await usecases.announce_order(provider.store, body.order_id))
+    return schemas.Replay(queued=await usecases.announce_order(given.store, body.order_id))
 
 
 @router.get("/health/live")

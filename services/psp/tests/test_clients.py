@@ -1,0 +1,43 @@
+"""The sender of webhooks, against a receiver over a real connection."""
+
+import hashlib
+import hmac
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from psp.clients import HttpWebhookSender
+from psp.models import Entry, Kind, Status
+
+from .conftest import SECRET, Receiver
+
+REFUND = Entry(
+    "re_1", Kind.REFUND, "o1:refund", b"", "ch_1", "o1", 4200, "EUR", Status.SUCCEEDED, None, datetime.now(UTC)
+)
+
+
+async def test_an_event_is_signed_over_its_time_and_its_bytes(receiver: Receiver, webhook_url: str) -> None:
+    sender = HttpWebhookSender(webhook_url, SECRET, connections=1)
+    assert await sender.send(REFUND)
+    await sender.close()
+    ((header, body),) = receiver.received
+    at, _, digest = header.removeprefix("t=").partition(",v1=")
+    assert abs(int(at) - time.time()) < 10
+    assert digest == hmac.new(SECRET.encode(), at.encode() + b"." + body, hashlib.sha256).hexdigest()
+    (event,) = receiver.events
+    assert (event["id"], event["type"], event["charge_id"]) == ("evt_re_1", "refund.succeeded", "ch_1")
+
+
+@pytest.mark.parametrize("status", [301, 404, 500])
+async def test_an_answer_other_than_2xx_is_a_failure(receiver: Receiver, webhook_url: str, status: int) -> None:
+    receiver.status = status
+    sender = HttpWebhookSender(webhook_url, SECRET, connections=1)
+    assert not await sender.send(REFUND)
+    await sender.close()
+
+
+async def test_a_receiver_that_is_down_is_a_failure() -> None:
+    sender = HttpWebhookSender("http://127.0.0.1:9/hook", SECRET, connections=1)
+    assert not await sender.send(REFUND)
+    await sender.close()

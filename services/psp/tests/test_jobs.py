@@ -1,0 +1,45 @@
+"""Webhooks are delivered as they fall due, also after the store failed."""
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from psp import jobs, usecases
+from psp.models import Entry
+from psp.repository import Store
+
+from .conftest import charge
+
+
+class Sender:
+    """Takes webhooks, and counts them."""
+
+    def __init__(self) -> None:
+        self.sent: asyncio.Queue[Entry] = asyncio.Queue()
+
+    async def send(self, entry: Entry) -> bool:
+        self.sent.put_nowait(entry)
+        return True
+
+
+async def test_delivery_goes_on_after_the_store_failed(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures = [sqlite3.OperationalError("disk I/O error")]
+    deliver = usecases.deliver_webhooks
+
+    async def fail_once(*arguments: object) -> bool:
+        if failures:
+            raise failures.pop()
+        return await deliver(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(usecases, "deliver_webhooks", fail_once)
+    settled = await charge(store)
+    await usecases.announce(store, settled.entry)
+    sender = Sender()
+    running = asyncio.create_task(jobs.deliver_webhooks(store, sender))
+    async with asyncio.timeout(10):
+        assert await sender.sent.get() == settled.entry
+    running.cancel()
+    assert [record.levelname for record in caplog.records if record.name == "psp.jobs"] == ["ERROR"]
