@@ -191,3 +191,23 @@ def test_an_annotation_of_the_chart_can_be_overridden() -> None:
     of_ours = r"podAnnotations.kubectl\.kubernetes\.io/default-container=other"
     annotations = rendered("order", of_ours)["Deployment", "order"]["spec"]["template"]["metadata"]["annotations"]
     assert annotations == {"kubectl.kubernetes.io/default-container": "other"}
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_stripes_keys_are_mounted_only_where_stripe_is_enabled(enabled: bool) -> None:
+    objects = rendered("payment", f"stripe.enabled={str(enabled).lower()}", "secrets.stripe-api-key.name=keys")
+    pod = objects["Deployment", "payment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    files = {each["name"]: each["value"] for each in container["env"] if each["name"].startswith("STRIPE_")}
+    (secrets,) = [volume for volume in pod["volumes"] if volume["name"] == "secrets"]
+    mounted = [(each["secret"]["name"], each["secret"]["items"][0]["path"]) for each in secrets["projected"]["sources"]]
+    expected = [("keys", "stripe-api-key"), ("payment", "stripe-webhook-secret")]
+    assert [each for each in mounted if "stripe" in each[1]] == (expected if enabled else [])
+    assert files == {
+        name: f"/run/secrets/{key}"
+        for name, key in [
+            ("STRIPE_API_KEY_FILE", "stripe-api-key"),
+            ("STRIPE_WEBHOOK_SECRET_FILE", "stripe-webhook-secret"),
+        ]
+        if enabled
+    }

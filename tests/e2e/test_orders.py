@@ -146,7 +146,12 @@ def test_an_unknown_and_a_hidden_product(shopper, admin) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "reason"), [("tok_declined", "declined"), ("tok_insufficient_funds", "insufficient_funds")]
+    ("method", "reason"),
+    [
+        ("tok_declined", "declined"),
+        ("tok_insufficient_funds", "insufficient_funds"),
+        ("pm_1NXWPnLkdIwHu7ix", "unknown_payment_method"),
+    ],
 )
 def test_a_payment_that_fails_releases_the_stock(shopper, admin, method: str, reason: str) -> None:
     sku = admin.product(stock=5)

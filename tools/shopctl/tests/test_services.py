@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shopctl.native.services import PASSED_ON, Service, services
+from shopctl.native.services import PASSED_ON, PROVIDER, Service, services
 from shopctl.place import Place
 
 ROOT = Path(__file__).parents[3]
@@ -57,6 +57,13 @@ def test_what_is_passed_on_reaches_a_service_and_empty_counts_as_unset(
     assert of(place, "identity").environment["PUBLIC_URL"] == "http://localhost:32080"
 
 
+def test_stripes_keys_reach_the_payment_service_alone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROVIDER:
+        monkeypatch.setenv(name, "stripe")
+    given = {service.name for service in services(place) if service.environment.keys() & {*PROVIDER}}
+    assert given == {"payment"}
+
+
 def test_identity_names_the_address_that_callers_use(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PUBLIC_URL", raising=False)
     assert of(place, "identity").environment["PUBLIC_URL"] == place.address
@@ -66,5 +73,5 @@ def test_identity_names_the_address_that_callers_use(place: Place, monkeypatch: 
 
 def test_compose_passes_the_same_on_and_the_readme_lists_it() -> None:
     taken = set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_text()))
-    assert taken - COMPOSE == {*PASSED_ON, "LB_POLICY"}
+    assert taken - COMPOSE == {*PASSED_ON, *PROVIDER, "LB_POLICY"}
     assert {name for name in taken - COMPOSE if f"`{name}`" not in (ROOT / "README.md").read_text()} == set()

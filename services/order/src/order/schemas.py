@@ -29,7 +29,7 @@ class Address(Body):
 
 class PlaceOrderBody(Body):
     cart_version: Annotated[str, Field(pattern=r"^[0-9a-f-]{36}$")]
-    payment_method: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$", examples=["tok_visa"])]
+    payment_method: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$", examples=["tok_visa"])]
     shipping_address: Address
     expected_total: Money
 

@@ -16,6 +16,8 @@ from shopctl.services import Declaration
 # the same ones, and the README lists them. A ROLE or DATABASE_URL of another program does not reach a service.
 INTERPRETER = ("HOME", "LD_LIBRARY_PATH")
 PASSED_ON = ("LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "ORDER_TTL_SECONDS", "PUBLIC_URL", "SWEEP_SECONDS")
+PROVIDER = ("PAYMENT_PROVIDER", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET")
+"""These are for the payment service alone."""
 DEVELOPMENT = {"ENVIRONMENT": "development", "ADMIN_EMAIL": ADMIN_EMAIL, "ADMIN_PASSWORD": ADMIN_PASSWORD}
 
 _READY = b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -76,7 +78,7 @@ def _further(place: Place) -> dict[str, dict[str, str]]:
     webhook_secret = {"PSP_WEBHOOK_SECRET": place.passwords["psp-webhook"]}
     return {
         "identity": {"PUBLIC_URL": f"http://localhost:{place.port('edge')}"},
-        "payment": webhook_secret,
+        "payment": webhook_secret | _ours(PROVIDER),
         "psp": {
             "PSP_DATABASE": str(place.run / PSP_DATABASE),
             "WEBHOOK_URL": f"{_url(place, 'payment')}/api/payments/webhooks/psp",
