@@ -123,3 +123,5 @@ def test_the_derived_files_are_as_the_declarations_say() -> None:
 def test_a_derived_file_that_is_stale_is_found(tmp_path: Path) -> None:
     shop = Services({"reviews": Declaration("reviews", 8006)})
     assert services.COLLECTED in derived.stale(tmp_path, shop)
+    with pytest.raises(StartError, match=r"Run it again"):
+        derived.check_all(tmp_path, shop)

@@ -1,13 +1,16 @@
 """Secrets are made once and kept from others; ports move together and know their holders."""
 
+import json
 import os
 import socket
 from pathlib import Path
 
 import pytest
 
+from chassis.local.processes import StartError
 from shopctl.native import packages, ports
 from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, Place
+from shopctl.services import COLLECTED, Declaration
 
 ROOT = Path(__file__).parents[3]
 
@@ -22,6 +25,15 @@ def test_passwords_are_generated_once_and_private(tmp_path: Path) -> None:
 def test_two_shops_share_no_port(tmp_path: Path) -> None:
     one, other = Place(ROOT, tmp_path), Place(ROOT, tmp_path, offset=1000)
     assert {*one.ports.values()}.isdisjoint(other.ports.values())
+
+
+@pytest.mark.parametrize("service", [Declaration("edge", 8006), Declaration("reviews", 8432)])
+def test_a_service_has_a_name_and_a_port_of_its_own(tmp_path: Path, service: Declaration) -> None:
+    place = Place(tmp_path, tmp_path)
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / COLLECTED).write_text(json.dumps({service.name: {"port": service.port}}))
+    with pytest.raises(StartError, match="the name or the port of one of these"):
+        place.port("edge")
 
 
 def test_the_holder_of_a_port_is_found_and_a_free_port_has_none() -> None:

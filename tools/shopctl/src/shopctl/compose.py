@@ -12,7 +12,7 @@ from typing import Any
 
 from chassis.local.processes import Process, StartError
 from chassis.local.system import write
-from shopctl import edge
+from shopctl import derived, edge
 from shopctl.definitions import render, template
 from shopctl.place import ADMIN_PASSWORD, Place
 from shopctl.services import STORES, Declaration
@@ -69,6 +69,7 @@ class ComposeShop:
 
     def up(self, report: Report = lambda name, seconds: None) -> list[str]:
         began, before = time.monotonic(), {each["ID"] for each in self._running()}
+        derived.check_all(self.place.root, self.place.services)  # containers mount some of these files
         self.write_secrets()
         self.open_mounts()
         if not os.environ.get("TAG"):

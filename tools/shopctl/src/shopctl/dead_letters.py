@@ -85,9 +85,7 @@ def _whole(beginning: str, letters: list["DeadLetter"]) -> str:
     if not found:
         fail(f"There is no dead letter {beginning}.")
     if len(found) > 1:
-        fail(
-            f"{len(found)} dead letters begin with {beginning!r}; give more of the ID (`shopctl dead-letters list`)."
-        )
+        fail(f"{len(found)} dead letters begin with {beginning!r}; give more of the ID (`shopctl dead-letters list`).")
     return found.pop()
 
 

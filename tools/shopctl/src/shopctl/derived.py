@@ -7,12 +7,13 @@ from typing import Annotated
 import msgspec
 import typer
 
+from chassis.local.processes import StartError
 from shopctl import definitions, roles
 from shopctl.console import fail, out
 from shopctl.place import Place
 from shopctl.services import COLLECTED, Declaration, Services
 
-__all__ = ["derive", "files", "stale"]
+__all__ = ["check_all", "derive", "files", "stale"]
 
 
 def derive(
@@ -26,6 +27,13 @@ def derive(
     for path, text in found.items():
         (place.root / path).write_text(text, encoding="utf-8")
         out.print(f"{path}: written")
+
+
+def check_all(root: Path, services: Services) -> None:
+    """Raises StartError if a file is stale."""
+    if found := stale(root, services):
+        names = ", ".join(map(str, found))
+        raise StartError(f"A service's declaration has changed since `make format` wrote {names}. Run it again.")
 
 
 def stale(root: Path, services: Services) -> dict[Path, str]:

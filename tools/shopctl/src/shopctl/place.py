@@ -73,8 +73,9 @@ class Place:
     def ports(self) -> dict[str, int]:
         """The port of every service and store."""
         ports = {**PORTS, **{each.name: each.port for each in self.services}}
-        if len({*ports.values()}) < len(ports):
-            raise StartError(f"A service's port is one of the shop's own: {', '.join(map(str, PORTS.values()))}.")
+        if len({*ports.values()}) < len(PORTS) + len(self.services.names):
+            taken = ", ".join(f"{name} ({port})" for name, port in PORTS.items())
+            raise StartError(f"A service has the name or the port of one of these: {taken}.")
         return {name: port + self.offset for name, port in ports.items()}
 
     def port(self, name: str) -> int:
