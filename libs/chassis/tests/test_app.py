@@ -13,7 +13,8 @@ import httpx2
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 
-from chassis.app import MAX_BODY, create_app, parts
+from chassis.app import create_app, parts
+from chassis.bodies import MAX_BODY
 from chassis.errors import Conflict, Unauthenticated, Unavailable
 from chassis.health import Draining
 from chassis.schemas import Body, Text

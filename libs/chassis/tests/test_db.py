@@ -156,7 +156,7 @@ async def test_a_database_that_says_nothing_is_named_too():
     [
         ({"password": "9d2f"}, 'refuses: password authentication failed for user "postgres"; correct DATABASE_URL'),
         ({"user": "nobody"}, 'refuses: password authentication failed for user "nobody"; correct DATABASE_URL'),
-        ({"path": "/chairs"}, 'refuses: database "chairs" does not exist; make it, or correct DATABASE_URL'),
+        ({"path": "/chairs"}, 'refuses: database "chairs" does not exist; create it, or correct DATABASE_URL'),
     ],
 )
 async def test_a_database_that_refuses_is_named_and_waiting_is_in_vain(

@@ -1,1 +1,1 @@
-"""What every service needs, and no shop noun."""
+"""The library that services share. It knows nothing about the shop."""

@@ -1,14 +1,13 @@
-"""The composition of a service: lifespan, errors as problem+json, health, telemetry, drain.
+"""Composes a service: lifespan, errors as problem+json, health, telemetry, draining.
 
-Written service by service, these differ, and one of them leaks a stack trace or forgets to drain. Middleware is pure
-ASGI, because `BaseHTTPMiddleware` more than doubles a request's cost. `test_app.py` shows the behaviour.
+If each service wrote this itself, one of them would leak a stack trace or forget to drain. Middleware is pure ASGI,
+because `BaseHTTPMiddleware` more than doubles the cost of a request. `test_app.py` shows the behavior.
 """
 
 import contextlib
 import gc
-import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,15 +15,14 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis import errors, telemetry
-from chassis.bodies import refuse_duplicates
-from chassis.failures import Failures, problem_response
+from chassis.bodies import BodyGuard
+from chassis.failures import Failures, on_http_exception, on_invalid, on_problem
 from chassis.health import Health, Worker
-from chassis.methods import Head, allowed
+from chassis.methods import Head
 from chassis.openapi import document
 from chassis.settings import ServiceSettings
 from chassis.waiting import DEADLINE_HEADER, deadline
@@ -34,15 +32,13 @@ if TYPE_CHECKING:
 
 __all__ = ["JsonBytes", "create_app", "parts"]
 
-MAX_BODY = 64 * 1024
-TOO_LARGE = "The body is too large"
 MAX_WAIT_MS = 30_000
 Resource = AbstractAsyncContextManager[Any]
 P = TypeVar("P")
 
 
 class JsonBytes(Response):
-    """Bytes that are JSON already."""
+    """A response whose bytes are JSON already."""
 
     media_type = "application/json"
 
@@ -60,7 +56,7 @@ def create_app(
     started: Callable[[], Awaitable[None]] | None = None,
     openapi_url: str | None = None,
 ) -> FastAPI:
-    """Composes the application of one service.
+    """Returns the application of one service.
 
     `resources` are entered in order at start-up and left in reverse order; `workers` (consumers, jobs) come after them,
     and not at all with ROLE=api. `routers` are left out with ROLE=worker. `verifier` checks the tokens for
@@ -68,7 +64,7 @@ def create_app(
     `started` is awaited until it succeeds; until then the process is not ready.
     """
     telemetry.setup(settings, name)
-    judged = workers if settings.role == "worker" else ()  # where there is an API too, it goes on
+    judged = workers if settings.role == "worker" else ()  # with an API in the same process, the API stays ready
     health = Health(started, [each for each in judged if isinstance(each, Worker)])
     entered: list[Resource] = [health, *resources, *([] if settings.role == "api" else workers)]
 
@@ -138,14 +134,14 @@ def parts(kind: type[P]) -> Callable[[Request], Awaitable[P]]:
 
 
 def spare_the_collector() -> None:
-    """What start-up made lives as long as the process: looking through it again and again costs a tenth of the CPU."""
+    """Exempts what start-up made from garbage collection: checking it again and again costs 10% of the CPU."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
 
 
 class Deadline:
-    """Pure ASGI middleware: notes until when the caller waits, for the calls made on its behalf."""
+    """Pure ASGI middleware: records how long the client waits, for the calls made on its behalf."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -153,105 +149,9 @@ class Deadline:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            deadline.set(None)  # a kept connection's request may be served in the context of an earlier one
+            deadline.set(None)  # requests on one connection may share a context
             for key, value in scope["headers"]:
                 if key == self._header and value.isdigit():
                     milliseconds = int(value) if len(value) < 8 else MAX_WAIT_MS
                     deadline.set(time.monotonic() + min(milliseconds, MAX_WAIT_MS) / 1000)
         await self.app(scope, receive, send)
-
-
-class BodyGuard:
-    """Pure ASGI middleware: refuses a body by its announced length, or else as soon as it is too long, and duplicates.
-
-    The framework's own `max_body_size` puts an answer in plain text over ours.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        for key, value in scope["headers"]:
-            if key == b"content-length" and value.isdigit() and (len(value) > 9 or int(value) > MAX_BODY):
-                await http_problem(413, TOO_LARGE)(scope, receive, send)
-                return
-        size, parts = 0, []
-
-        async def counted() -> Message:
-            nonlocal size
-            message = await receive()
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > MAX_BODY:
-                raise HTTPException(413, TOO_LARGE)
-            if not message.get("more_body"):
-                refuse_duplicates(b"".join(parts))
-                parts.clear()
-            return message
-
-        await self.app(scope, counted, send)
-
-
-async def on_problem(_: Request, error: Exception) -> Response:
-    assert isinstance(error, errors.Problem)
-    return problem_response(error)
-
-
-async def on_invalid(_: Request, error: Exception) -> Response:
-    """422 with where and why, but never the input itself: it may hold a password, or text that JSON cannot hold."""
-    assert isinstance(error, RequestValidationError)
-    if isinstance(error.body, bytes):  # unread, for it does not call itself JSON
-        return http_problem(415, "The body has another media type than this address takes")
-    found = [
-        {"field": ".".join(_printable(part) for part in e["loc"]), "message": _printable(e["msg"])}
-        for e in error.errors()[:20]
-    ]
-    return problem_response(
-        errors.Invalid("invalid-request", "The request is not valid", "Correct the named fields.", errors=found)
-    )
-
-
-def _printable(value: object) -> str:
-    return str(value).encode("ascii", "backslashreplace").decode()[:200]
-
-
-SLUGS = {
-    400: "malformed-request",
-    404: "not-found",
-    405: "method-not-allowed",
-    413: "body-too-large",
-    415: "unsupported-media-type",
-}
-
-DETAILS = {
-    404: "No such address; see the service's openapi.json.",
-    405: "See the Allow header for the methods of this address.",
-    413: f"A body may have {MAX_BODY // 1024} KiB.",
-    415: "Send JSON, with Content-Type: application/json.",
-}
-
-
-async def on_http_exception(request: Request, error: Exception) -> Response:
-    """What the framework itself raises: no such route, wrong method, body too large, unreadable body."""
-    assert isinstance(error, HTTPException)
-    if isinstance(error.__cause__, ClientDisconnect):  # the framework takes it for a body that is no good
-        raise error.__cause__
-    if isinstance(error.__cause__, errors.Problem):  # raised while the framework read the body
-        return problem_response(error.__cause__)
-    headers = error.headers
-    if error.status_code == 405:
-        headers = {"Allow": ", ".join(allowed(request.app.routes, request.scope))}
-    return http_problem(error.status_code, error.detail, headers)
-
-
-def http_problem(status: int, title: str, headers: Mapping[str, str] | None = None) -> Response:
-    document = {
-        "type": errors.TYPE_BASE + SLUGS.get(status, "http-error"),
-        "title": _printable(title),
-        "status": status,
-        "detail": DETAILS.get(status, "Correct the request."),
-    }
-    return Response(json.dumps(document).encode(), status, headers, "application/problem+json")

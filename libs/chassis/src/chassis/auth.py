@@ -1,7 +1,7 @@
-"""Bearer tokens, verified here against identity's keys: no call a request, no trust in a gateway.
+"""Verifies bearer tokens with identity's keys: without a call per request, and without trusting a gateway.
 
-A library's `decode` alone accepts expired tokens, and one that takes the algorithm from the token accepts `none`:
-claims are validated and the algorithm pinned. `test_auth.py` forges both.
+A library's `decode` alone accepts expired tokens, and one that takes the algorithm from the token accepts `none`. Here
+claims are validated and the algorithm is fixed. `test_auth.py` forges both kinds of token.
 """
 
 import asyncio
@@ -32,14 +32,14 @@ REFRESH_SECONDS = 300
 CACHE_SIZE = 8192
 CACHE_SECONDS = 60
 CLOCK_LEEWAY = 60
-"""Seconds by which the issuer's clock may be ahead of ours: until then a token is not yet from the future."""
+"""Seconds by which the issuer's clock may be ahead of ours."""
 EXPIRY_LEEWAY = 5
-"""Seconds for which an expired token still counts; it is no way to live longer."""
+"""Seconds for which an expired token is still accepted; short, so that it does not extend a token's life."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls: `sub` owns carts and orders; `token` can be passed on in the same shopper's name."""
+    """The authenticated account: `sub` owns carts and orders; `token` may be passed on in calls on its behalf."""
 
     sub: str
     scopes: frozenset[str]
@@ -48,14 +48,14 @@ class Principal:
 
 
 class Verifier(Protocol):
-    """Tells whose token it is; `create_app` takes one as `verifier`."""
+    """Returns the principal of a token; `create_app` takes one as `verifier`."""
 
     async def verify(self, token: str) -> Principal:
         """Raises Unauthenticated or Unavailable."""
 
 
 class Claims:
-    """What every token must say; the one place where a token is believed."""
+    """The claims that every token must have. This is the only place where tokens are accepted."""
 
     def __init__(self, issuer: str, audience: str) -> None:
         self._expiry: dict[str, ClaimsOption] = {"exp": {"essential": True}}
@@ -66,10 +66,10 @@ class Claims:
         }
 
     def check(self, token: str, key: Any, now: float | None = None) -> tuple[Principal, float]:
-        """Whose token it is, and until when it counts (seconds since 1970). `key` is what joserfc takes.
+        """Returns the principal of a token, and until when it is valid, in seconds since 1970.
 
-        `now`, in seconds since 1970 too, is by this process's clock unless given. Raises Unauthenticated, and what a
-        `key` that is a function raises beside joserfc's errors.
+        `key` is what joserfc takes; `now`, in seconds since 1970, defaults to this process's clock. Raises
+        Unauthenticated, and whatever else a `key` that is a function raises.
         """
         try:
             claims = jwt.decode(token, key, algorithms=[ALGORITHM]).claims
@@ -87,10 +87,10 @@ class Claims:
 
 
 class TokenVerifier:
-    """Verifies tokens with the keys at `url`, fetched in the background and again for a key it does not know.
+    """Verifies tokens with the keys at `url`, which it fetches in the background, and again for an unknown key.
 
-    A fetch is nobody's: whoever needs it waits until their own deadline, and tokens with known keys never wait. A
-    verified token is remembered for a minute at the most, since one shopper's calls come in a row.
+    A fetch belongs to no request: each request that needs it waits until its own deadline, and tokens with known keys
+    never wait. A verified token is cached for up to a minute, since the calls of one principal come in a row.
     """
 
     def __init__(self, url: str, *, issuer: str, audience: str) -> None:
@@ -120,7 +120,7 @@ class TokenVerifier:
         await self._client.__aexit__()
 
     async def verify(self, token: str) -> Principal:
-        """Raises Unauthenticated (bad token) or Unavailable (no keys yet, or none by the caller's deadline)."""
+        """Raises Unauthenticated (bad token) or Unavailable (no keys yet, or none by the client's deadline)."""
         now = time.time()
         if (known := self._cache.get(token)) and known[0] > now:
             return known[1]
@@ -156,7 +156,7 @@ class TokenVerifier:
         raise UnknownKey(f"no key {kid!r}")
 
     async def _fetch(self) -> None:
-        """Waits for a fetch, of which there is one at a time, and one in ten seconds once there are keys."""
+        """Waits for a fetch. There is one at a time, and once there are keys, at most one in ten seconds."""
         if self._fetching is None or self._fetching.done():
             if time.monotonic() - self._fetched < (REFETCH_SECONDS if self._keys else 0.1):
                 return
@@ -164,7 +164,7 @@ class TokenVerifier:
         await wait_for(self._fetching)
 
     async def _fetch_now(self) -> None:
-        """Keeps the last good keys when there are no new ones."""
+        """Fetches the keys; keeps the old ones if that fails."""
         self._fetched, self._current = time.monotonic(), False
         try:
             response = await self._client.get(self._path)
@@ -176,7 +176,7 @@ class TokenVerifier:
         except Unavailable as error:
             self._outage.failed(f"{error.detail.partition(';')[0]}; is JWKS_URL right?")
         except Exception as error:
-            self._outage.failed(f"it answered what is no key set ({type(error).__name__}); is JWKS_URL right?")
+            self._outage.failed(f"its answer is not a key set ({type(error).__name__}); is JWKS_URL right?")
 
     async def _refresh(self) -> None:
         while True:
@@ -185,7 +185,7 @@ class TokenVerifier:
 
 
 class UnknownKey(LookupError):
-    """The token names a key that we have not seen."""
+    """The token names an unknown key."""
 
 
 def _invalid(error: Exception) -> Unauthenticated:
@@ -195,7 +195,7 @@ def _invalid(error: Exception) -> Unauthenticated:
 
 
 async def principal(request: Request) -> Principal:
-    """The caller, from `Authorization: Bearer …`, by the application's `verifier`."""
+    """Returns the principal of `Authorization: Bearer …`, by the application's `verifier`."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated(
@@ -209,7 +209,7 @@ Caller = Annotated[Principal, Depends(principal)]
 
 
 def requires(scope: str) -> Callable[[Caller], Awaitable[Principal]]:
-    """A dependency: the caller, who must have this scope."""
+    """Makes a dependency that returns the principal, which must have this scope."""
 
     async def check(caller: Caller) -> Principal:
         if scope not in caller.scopes:

@@ -1,7 +1,7 @@
-"""Group commit: concurrent callers share one transaction.
+"""Group commit: concurrent requests share one transaction.
 
-A commit waits for the disk; one a request caps a service at the disk's rate. What arrives while the last batch runs
-makes the next one, so a lone caller waits for nobody. `test_batching.py` shows both.
+A commit waits for the disk, so one commit per request limits a service to the disk's rate. Items that arrive while a
+batch runs form the next one, so a single request never waits for others. `test_batching.py` shows both.
 """
 
 import asyncio
@@ -20,13 +20,14 @@ R = TypeVar("R")
 
 
 class Batcher(Generic[T, R]):
-    """Calls `run` with up to `size` items at a time, one call at a time, in no caller's context.
+    """Calls `run` with up to `size` items, one call at a time, outside the context of any request.
 
-    `run` returns one result an item, in order; a result that is an exception is raised to that item's caller alone.
-    What `run` itself raises leaves nothing done. If it is the environment's failure, or took longer than `timeout`
-    seconds, every caller of that batch gets it; otherwise the batch is run again in halves, down to the item that
-    causes it. `submit` raises Unavailable when `queue` items are waiting, and at the caller's deadline. Who is
-    cancelled, or gives up, while waiting is left out; once it runs, the work is done.
+    `run` returns one result per item, in order; a result that is an exception is raised to the submitter of that item
+    only. If `run` itself raises, it must have changed nothing. A failure of the environment, or a run of more than
+    `timeout` seconds, is raised to every submitter of the batch; after any other failure the batch is run again in
+    halves, down to the item that causes it. `submit` raises Unavailable when `queue` items are waiting, and at the
+    client's deadline. An item whose submitter is cancelled or gives up is dropped while it waits, and completed once it
+    runs.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""Errors that the domain raises, free of any framework: a slug and what to do, put on the wire as RFC 9457.
+"""Errors that use cases raise, independent of any framework: a slug and an instruction, sent as RFC 9457.
 
-Without one form, each route invents its own, and callers parse prose. `test_app.py` shows the form.
+Without a common format, each route would invent its own, and clients would parse prose. `test_app.py` shows the format.
 """
 
 from typing import Any, ClassVar
@@ -22,10 +22,10 @@ TYPE_BASE = "https://quayside.example/problems/"
 
 
 class Problem(Exception):
-    """Something that the caller did or must wait for.
+    """An error that the client is told about.
 
-    `slug` names the case for programs, `title` for people, `detail` says what to do. Further keyword
-    arguments become members of the problem document. `retry_after` is in seconds.
+    `slug` identifies the case for programs and `title` for people; `detail` says what to do. Further keyword arguments
+    become members of the problem document. `retry_after` is in seconds.
     """
 
     status: ClassVar[int] = 500
@@ -39,7 +39,7 @@ class Problem(Exception):
         self.members = members
 
     def document(self) -> dict[str, Any]:
-        """The body of the answer: `{type, title, status, detail, …members}`."""
+        """Returns the body of the answer: `{type, title, status, detail, …members}`."""
         return {
             "type": TYPE_BASE + self.slug,
             "title": self.title,
@@ -82,7 +82,7 @@ class TooManyRequests(Problem):
 
 
 class Unavailable(Problem):
-    """A part that we need does not answer, or we have no room: the same call may succeed later."""
+    """A dependency does not answer, or there is no capacity: the same call may succeed later."""
 
     status = 503
 

@@ -1,7 +1,7 @@
 """Conditional requests (RFC 9110, 13.1): the entity tags of If-Match and If-None-Match.
 
-Taken as text, `""` passes for any version, a weak tag for a strong one, and the second tag of a list, or the second
-line of the header, for nothing. `test_etags.py` shows each.
+Code that compares the header as text accepts `""` for any version and a weak tag for a strong one, and overlooks the
+second tag of a list and the second line of the header. `test_etags.py` shows each case.
 """
 
 import re
@@ -11,14 +11,14 @@ from chassis.errors import Malformed
 
 __all__ = ["not_modified", "strong"]
 
-# `*+` gives nothing back: a header of spaces is read once, not once for each way to share them out.
+# `*+` does not backtrack: a long run of spaces is read once.
 _MEMBER = re.compile(r'[ \t]*+(?:(W/)?("[\x21\x23-\x7e\x80-\xff]*+")[ \t]*+)?(?:,|$)')
 
 
 def strong(lines: Sequence[str]) -> list[str] | None:
-    """The tags that the lines of an If-Match name, without their quotes; None for `*`.
+    """Returns the tags in the lines of an If-Match, without their quotes; None for `*`.
 
-    Weak tags are left out: they match nothing there. Raises Malformed (`malformed-if-match`).
+    Weak tags are left out, since If-Match never matches them. Raises Malformed (`malformed-if-match`).
     """
     if (tags := _tags(lines)) is None:
         raise Malformed(
@@ -30,13 +30,13 @@ def strong(lines: Sequence[str]) -> list[str] | None:
 
 
 def not_modified(lines: Sequence[str], etag: str) -> bool:
-    """Whether the lines of an If-None-Match name this ETag, be it weak. What is malformed names none."""
+    """Whether the lines of an If-None-Match contain this ETag, strong or weak. A malformed header contains none."""
     tags = _tags(lines) or []
     return tags == ["*"] or etag in (tag.removeprefix("W/") for tag in tags)
 
 
 def _tags(lines: Sequence[str]) -> list[str] | None:
-    """`["*"]`, or the tags as written; None when that is not what the lines are."""
+    """Returns `["*"]`, or the tags as written; None if the lines are malformed."""
     value = ",".join(lines)
     if value.strip(" \t") == "*":
         return ["*"]

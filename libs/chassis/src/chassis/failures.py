@@ -1,31 +1,35 @@
-"""What a route could not do becomes an answer, and is raised no further.
+"""Turns every exception of a route into an answer, and raises it no further.
 
-Starlette raises again what its handler for `Exception` has answered. The server then logs a stack for a database that
-blinked, and closes the kept connection, on which another caller's POST may be under way. `test_failures.py` shows all
-of this on a real server.
+After its handler for `Exception` has answered, Starlette raises the exception again. The server then logs a stack trace
+for each short database outage, and closes the connection, on which another POST may be in progress. `test_failures.py`
+shows this on a real server.
 """
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import errors
 from chassis.db import SCHEMA_CHANGED, is_environment_failure
+from chassis.methods import allowed
 
-__all__ = ["Failures", "problem_response"]
+__all__ = ["Failures", "http_problem", "on_http_exception", "on_invalid", "on_problem"]
 
 log = logging.getLogger(__name__)
 
 
 class Failures:
-    """Pure ASGI middleware: 503 when the environment failed, so that the caller tries again; 500 for a bug.
+    """Pure ASGI middleware: answers 503 when the environment failed, so that the client retries, and 500 for a bug.
 
-    What met a change of the schema is done once more here, as any caller would after a 503: its transaction kept
-    nothing. A caller that has gone is no failure. An answer that has begun cannot be taken back, so it is broken off.
+    A request that ran into a schema change is repeated here, once: its transaction was rolled back. A client that has
+    disconnected is not a failure. A response that has begun cannot be replaced, so it is cut off.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -65,7 +69,7 @@ class Failures:
 
 
 def replayed(heard: Sequence[Message], receive: Receive) -> Receive:
-    """What has been received already, and then the rest."""
+    """Returns a `receive` that gives first what was received already, then the rest."""
     again = iter(tuple(heard))
 
     async def next_one() -> Message:
@@ -76,12 +80,12 @@ def replayed(heard: Sequence[Message], receive: Receive) -> Receive:
 
 
 def understood(error: Exception, scope: Scope) -> errors.Problem:
-    """What the caller is told; a bug's stack goes into the log."""
+    """Returns the problem that the client is told; the stack of a bug goes into the log."""
     if is_environment_failure(error):
         log.warning("%s %s: %s: %s", scope["method"], scope["path"], type(error).__name__, error)
         return errors.Unavailable("database-unavailable", "The database does not answer", "Try again in a second.")
     log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
-    return errors.Problem("internal-error", "Something failed here", "It is logged. Trying again may help.")
+    return errors.Problem("internal-error", "Something failed here", "The failure is logged. Trying again may help.")
 
 
 def problem_response(problem: errors.Problem) -> Response:
@@ -90,3 +94,65 @@ def problem_response(problem: errors.Problem) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     body = json.dumps(problem.document(), default=str).encode()
     return Response(body, problem.status, headers, "application/problem+json")
+
+
+async def on_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.Problem)
+    return problem_response(error)
+
+
+async def on_invalid(_: Request, error: Exception) -> Response:
+    """Answers 422 with the fields and reasons, but without the input, which may hold a password."""
+    assert isinstance(error, RequestValidationError)
+    if isinstance(error.body, bytes):  # not parsed: its Content-Type is not JSON
+        return http_problem(415, "The body has another media type than this address accepts")
+    found = [
+        {"field": ".".join(_printable(part) for part in e["loc"]), "message": _printable(e["msg"])}
+        for e in error.errors()[:20]
+    ]
+    return problem_response(
+        errors.Invalid("invalid-request", "The request is not valid", "Correct the named fields.", errors=found)
+    )
+
+
+def _printable(value: object) -> str:
+    return str(value).encode("ascii", "backslashreplace").decode()[:200]
+
+
+SLUGS = {
+    400: "malformed-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    415: "unsupported-media-type",
+}
+
+DETAILS = {
+    404: "There is no such address; see the service's openapi.json.",
+    405: "See the Allow header for the methods of this address.",
+    413: "Send at most 64 KiB.",  # chassis.bodies.MAX_BODY
+    415: "Send JSON, with Content-Type: application/json.",
+}
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Answers what the framework raises: unknown address, wrong method, body too large, unreadable body."""
+    assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, ClientDisconnect):  # the framework reports it as a bad body
+        raise error.__cause__
+    if isinstance(error.__cause__, errors.Problem):  # raised while the framework read the body
+        return problem_response(error.__cause__)
+    headers = error.headers
+    if error.status_code == 405:
+        headers = {"Allow": ", ".join(allowed(request.app.routes, request.scope))}
+    return http_problem(error.status_code, error.detail, headers)
+
+
+def http_problem(status: int, title: str, headers: Mapping[str, str] | None = None) -> Response:
+    document = {
+        "type": errors.TYPE_BASE + SLUGS.get(status, "http-error"),
+        "title": _printable(title),
+        "status": status,
+        "detail": DETAILS.get(status, "Correct the request."),
+    }
+    return Response(json.dumps(document).encode(), status, headers, "application/problem+json")

@@ -1,8 +1,7 @@
-"""Health for an orchestrator: live (the loop turns), startup (schema known), ready (started and not draining).
+"""Health for an orchestrator: live (the event loop runs), startup (the check passed), ready (started, not draining).
 
-A readiness that asks the database makes a whole fleet vanish when the database blinks; here that is a 503 a request.
-A worker answers no request, so there readiness tells whether it does its work.
-`test_app.py` shows it.
+If readiness checked the database, a short outage would take every process out of service; here single requests fail
+with 503. A worker answers no requests, so its readiness tells whether it does its work. `test_app.py` shows this.
 """
 
 import asyncio
@@ -23,17 +22,14 @@ log = logging.getLogger(__name__)
 
 @runtime_checkable
 class Worker(Protocol):
-    """What can tell that it does not do its work."""
+    """A worker that can tell whether it does its work."""
 
     def trouble(self) -> str | None:
-        """What has kept it from its work for so long that somebody should look; None while all is well."""
+        """Returns what has kept it from its work for so long that somebody should look; otherwise None."""
 
 
 class Health:
-    """The state of this process. `check` is awaited until it succeeds; only then has the process started.
-
-    It is not ready while one of `workers` is in trouble.
-    """
+    """The state of this process: started once `check` has succeeded; not ready while a worker is in trouble."""
 
     def __init__(self, check: Callable[[], Awaitable[None]] | None = None, workers: Sequence[Worker] = ()) -> None:
         self._check = check
@@ -74,7 +70,7 @@ class Health:
         self.waiting_for = None
 
     def _drain_on_sigterm(self) -> None:
-        """Streams end and readiness goes as soon as the signal comes; the server's own handler runs after ours."""
+        """Starts draining at the signal, before the server's own handler runs."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             server = signal.getsignal(number)
@@ -86,7 +82,7 @@ class Health:
 
             try:
                 signal.signal(number, handle)
-            except ValueError:  # not the main thread: a test's server
+            except ValueError:  # not the main thread: a server in a test
                 return
             self._handlers[number] = server
 

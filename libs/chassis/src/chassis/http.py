@@ -1,7 +1,7 @@
-"""Calls to other services: a time-out from the caller's deadline, a cap on connections, and a retry budget.
+"""Calls to other services: with a timeout from the client's deadline, a limit on connections, and a retry budget.
 
-Without a deadline a slow service holds its callers' callers; retries without a budget turn an overload into an
-outage. `test_http.py` shows both.
+Without deadlines, one slow service blocks all services that call it, directly or not; without a budget, retries turn an
+overload into an outage. `test_http.py` shows both.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from chassis.waiting import DEADLINE_HEADER, deadline_passed, seconds_left
 __all__ = ["IDLE_SECONDS", "HttpClient", "Response"]
 
 IDLE_SECONDS = 4.0
-"""How long a connection is kept for the next call. Whoever serves keeps it longer (uvicorn by itself 5 s, our services
-30 s): where the server lets go first, a POST meets a closing connection, and what became of it is not known."""
+"""How long a connection is kept for the next call. Servers must keep it longer (uvicorn's default is 5 s, our services
+use 30 s): if the server closes it first, a POST may meet a closing connection, and its outcome is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,10 @@ class Response:
 
 
 class HttpClient:
-    """A client of one service. A call raises `Unavailable` when no answer, or a 5xx, is all there is, and at the
-    caller's deadline.
+    """A client of one service. A call raises `Unavailable` without an answer, with a 5xx, or at the client's deadline.
 
-    A call that may be repeated (`retry=True`, the default for GET) is tried once more after a failure, while the
-    budget lasts: one retry for ten calls, saved up to ten.
+    A call with `retry=True` (as `get`) is retried once after a failure, within the budget: one retry per ten calls, of
+    which up to ten are saved.
     """
 
     def __init__(self, base_url: str, *, name: str, timeout: float = 2.0, connections: int = 32) -> None:
@@ -54,7 +53,7 @@ class HttpClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=IDLE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),  # ours, in `_once`, covers all of a call
+            timeout=aiohttp.ClientTimeout(total=None),  # `_once` has a timeout for the whole call
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
         )
         return self
@@ -79,7 +78,7 @@ class HttpClient:
         try:
             return await self._once(method, path, headers, body)
         except Unavailable:
-            if seconds_left() == 0:  # the caller's haste is no failure of the service, and costs nobody's retry
+            if seconds_left() == 0:  # a short deadline is no failure of the service, and uses no retry
                 raise deadline_passed() from None
             if not retry or self._budget < 1:
                 raise

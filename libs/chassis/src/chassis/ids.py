@@ -1,6 +1,6 @@
-"""UUIDv7, for every id: ids made by many processes at once sort by time, so indexes grow at one end.
+"""UUIDv7 for every ID: IDs made by many processes at once sort by time, so indexes grow at one end.
 
-Random (v4) keys scatter inserts over the whole index; the test `test_ids.py` shows the order of ours.
+Random keys (version 4) scatter inserts over the whole index. `test_ids.py` shows the order of ours.
 """
 
 import os
@@ -12,7 +12,7 @@ __all__ = ["created_at", "floor", "uuid7"]
 
 
 def uuid7() -> UUID:
-    """A new UUID, version 7: 48 bits of milliseconds, 12 of their fraction, 62 random (RFC 9562, 5.7, method 3)."""
+    """Returns a new UUID, version 7: 48 bits of milliseconds, 12 of fraction, 62 random (RFC 9562, 5.7, method 3)."""
     ms, ns = divmod(time.time_ns(), 1_000_000)
     fraction = ns * 4096 // 1_000_000
     random = int.from_bytes(os.urandom(8)) & 0x3FFF_FFFF_FFFF_FFFF
@@ -20,10 +20,10 @@ def uuid7() -> UUID:
 
 
 def created_at(id: UUID) -> datetime:
-    """When a version 7 id was made, to the millisecond, in UTC."""
+    """Returns when a version 7 ID was made, to the millisecond, in UTC."""
     return datetime.fromtimestamp((id.int >> 80) / 1000, UTC)
 
 
 def floor(at: datetime) -> UUID:
-    """What sorts before every version 7 id made at that time or later."""
+    """Returns a UUID that sorts before every version 7 ID made at that time or later."""
     return UUID(int=int(at.timestamp() * 1000) << 80)

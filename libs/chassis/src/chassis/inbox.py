@@ -1,6 +1,6 @@
-"""Inbox: which events this consumer has handled already, kept in the transaction that handles them.
+"""Inbox: records which events a consumer has handled, in the transaction that handles them.
 
-Brokers deliver at least once, so a handler without this charges twice after a lost acknowledgement.
+Brokers deliver at least once, so without an inbox a lost acknowledgement leads to a second charge.
 `test_messaging.py` delivers every message twice.
 """
 
@@ -16,9 +16,9 @@ M = TypeVar("M", bound=Message)
 
 
 async def first_time(tx: Connection, consumer: str, events: Sequence[Event[M]]) -> list[Event[M]]:
-    """The events that this consumer sees for the first time, in their order; records them as seen.
+    """Returns the events that this consumer has not seen before, in their order, and records them as seen.
 
-    A second transaction with one of the same events waits here for the first, so ids go in sorted (no deadlock).
+    A second transaction with one of the same events waits here for the first; IDs are sorted to prevent deadlocks.
     """
     new = {
         row["event_id"]

@@ -1,7 +1,7 @@
-"""HEAD wherever GET is, and what an address allows.
+"""Answers HEAD wherever there is a GET, and lists the methods of an address.
 
-The framework answers HEAD with 405, which monitors, caches and link checkers read as a fault; and its `Allow` names the
-methods of one route of those that share an address. `test_methods.py` shows both.
+The framework answers HEAD with 405, which monitors, caches and link checkers treat as a fault. Its `Allow` lists only
+the methods of one of the routes at an address. `test_methods.py` shows both.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 class Head:
-    """Pure ASGI middleware: answers HEAD as GET, headers and all, without the body (RFC 9110, 9.3.2).
+    """Pure ASGI middleware: answers HEAD like GET, with the same headers and no body (RFC 9110, 9.3.2).
 
-    What has no known length, a stream, is left as soon as it has begun: its end may be minutes away.
+    A response without a Content-Length, a stream, is ended as soon as it has begun: it could last for minutes.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -44,11 +44,11 @@ class Head:
             if not rest.expired():
                 raise
         finally:
-            scope["route"] = as_get.get("route")  # for telemetry, which is further out
+            scope["route"] = as_get.get("route")  # for the telemetry middleware outside
 
 
 def allowed(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
-    """The methods that this address has, for `Allow`."""
+    """Returns the methods of this address, for `Allow`."""
     routes = list(routes)
     found = [m for m in METHODS if any(r.matches({**scope, "method": m})[0] is Match.FULL for r in routes)]
     return ["GET", "HEAD", *found[1:]] if found[:1] == ["GET"] else found

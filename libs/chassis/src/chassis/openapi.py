@@ -1,6 +1,6 @@
-"""A service's OpenAPI document: what the framework knows of its routes, and how each of them fails.
+"""A service's OpenAPI document: the routes as the framework describes them, with problem+json as the error format.
 
-Left alone, it promises a 422 in a form that we never send. `test_app.py` shows the document.
+The framework's own document promises a 422 in a format that we never send. `test_app.py` shows the document.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ PROBLEM_SCHEMA = {
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """The document, with problem+json as every operation's default answer."""
+    """Returns the document, with problem+json as the default response of every operation."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
         schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
@@ -44,12 +44,12 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 
 def documented(model: type[Body]) -> dict[str, Any]:
-    """`openapi_extra` of a route that takes its body by `parsed`."""
+    """Returns the `openapi_extra` of a route that reads its body with `parsed`."""
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": inlined(model)}}}}
 
 
 def inlined(model: type[Body]) -> dict[str, Any]:
-    """The model's JSON Schema without references, to stand inside a larger document."""
+    """Returns the JSON Schema of a model without references, for embedding in a larger document."""
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
 

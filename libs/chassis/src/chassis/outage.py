@@ -1,6 +1,6 @@
-"""What does not answer, said in words, and said once: when it begins, when its reason changes, when it is over.
+"""Reports an outage in plain words, and once: when it begins, when its reason changes, and when it ends.
 
-A loop that logs each of its tries buries, within minutes, the one line that says what to do. `test_outage.py` shows it.
+A loop that logs every attempt soon buries the one line that says what to do. `test_outage.py` shows the lines.
 """
 
 import errno
@@ -12,7 +12,7 @@ __all__ = ["Outage", "address", "reason"]
 
 
 class Outage:
-    """Told of each failure of one thing that is tried until it succeeds, it logs a line where there is news."""
+    """Takes every failure of something that is retried until it succeeds, and logs a line only when there is news."""
 
     def __init__(self, log: logging.Logger, what: str) -> None:
         self._log = log
@@ -34,16 +34,16 @@ class Outage:
 
 
 def address(url: str, port: int) -> str:
-    """`host:port` of a URL, with its scheme's port where it names none; no password."""
+    """Returns `host:port` of a URL, with `port` if it has none, and without the password."""
     parts = urlsplit(url)
     return f"{parts.hostname}:{parts.port or port}"
 
 
 def reason(error: Exception) -> str:
-    """Why there is no connection, in a few words, whatever event loop and driver report it."""
+    """Returns why there is no connection, in a few words, whichever event loop and driver report it."""
     if isinstance(error, socket.gaierror):
         return "the name does not resolve"
     if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(error):
-        return "connection refused"  # the text is for a name with several addresses
+        return "connection refused"  # the text is used for a name with several addresses
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(text.split())

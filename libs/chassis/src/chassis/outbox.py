@@ -1,7 +1,7 @@
-"""Transactional outbox: a message is a row of the transaction that caused it.
+"""Transactional outbox: a message is a row, written in the transaction that causes it.
 
-Publishing after the commit loses messages in a crash, publishing before it sends what never happened. A row in the
-same transaction does neither; the relay publishes it afterwards. `test_relay.py` kills the process in between.
+Publishing after the commit loses messages in a crash; publishing before it announces what may never happen. A row in
+the same transaction does neither, and the relay publishes it afterwards. `test_relay.py` kills the process in between.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,8 +16,8 @@ from chassis.messages import Message
 
 __all__ = ["put", "tables"]
 
-# UUIDv7 by the database's clock, a microsecond a row: with those of many processes, one that is off would publish its
-# messages before or after all others', and no age could be told from an id.
+# UUIDv7 by the database's clock, one microsecond apart per row. By the clocks of the processes, one that is wrong would
+# publish its messages before or after all others, and an ID would not tell a message's age.
 INSERT = """
 INSERT INTO outbox (id, routing_key, subject, data, traceparent)
 SELECT encode(
@@ -66,8 +66,8 @@ async def put(
 ) -> None:
     """Writes (subject, message) pairs as outbox rows of this transaction, in one statement.
 
-    In a transaction that several callers share, `traceparents` has the trace of each subject; it is the current one
-    otherwise. Ids are in the order of `messages`.
+    In a transaction that several requests share, `traceparents` gives the trace of each subject; otherwise the current
+    trace is used. IDs are in the order of `messages`.
     """
     current = telemetry.traceparent()
     rows = [

@@ -1,6 +1,6 @@
-"""What addresses have in common: parameters are known, come once, and are written in one way.
+"""Rules for query and path parameters: each is known, occurs once, and has one spelling.
 
-Left alone, the last of two values wins, a misspelt name is ignored, and " 5", "5.0" and "5_0" are numbers.
+Without them the last of two values wins, a misspelled name is ignored, and " 5", "5.0" and "5_0" are numbers.
 `test_queries.py` shows what is refused.
 """
 
@@ -18,13 +18,13 @@ _CANONICAL = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOREC
 
 
 class Query(BaseModel):
-    """A route's parameters: `Annotated[MyQuery, fastapi.Query()]`. Unknown ones are refused."""
+    """Base of a route's query parameters: `Annotated[MyQuery, fastapi.Query()]`. Unknown parameters are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def once(request: Request, *lists: str) -> None:
-    """Refuses a parameter that comes twice, apart from those that are `lists`. Raises RequestValidationError (422)."""
+    """Refuses a parameter that occurs twice, except those in `lists`. Raises RequestValidationError (422)."""
     given = [name for name, _ in request.query_params.multi_items() if name not in lists]
     if len(given) != len(set(given)):
         twice = sorted({name for name in given if given.count(name) > 1})
@@ -47,4 +47,4 @@ def _canonical(value: object) -> object:
 
 Digits = Annotated[int, BeforeValidator(_digits)]
 CanonicalId = Annotated[UUID, BeforeValidator(_canonical)]
-"""A UUID in the one form that we give, without braces, `urn:` and the like."""
+"""A UUID in the form that our answers use, without braces or `urn:`."""

@@ -1,8 +1,9 @@
-"""The relay: publishes outbox rows and archives what the broker confirmed. One runs in every process that writes.
+"""The relay: publishes outbox rows and archives what the broker confirmed. It runs in every process that writes.
 
-It polls and is woken in-process: LISTEN/NOTIFY halves commits, and a cursor `id > last` skips rows, because ids
-commit out of order. Rows are locked while they are published (`SKIP LOCKED`), so two relays never send one row at
-the same time, and a crash leaves it for the next. `test_relay.py` shows a crash, an unroutable key and a dead broker.
+It polls, and commits of its own process wake it. LISTEN/NOTIFY would halve the rate of commits, and a cursor
+`id > last` would skip rows, because IDs commit out of order. Rows are locked while they are published (`SKIP LOCKED`),
+so two relays never send the same row at the same time, and after a crash the next one takes it. `test_relay.py` shows
+a crash, an unroutable key and a broker that is down.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ POLL = 0.2
 TAKE = 256
 BACKOFF = (0.1, 30.0)
 LOOK_BACK = timedelta(minutes=15)
-"""How old what is in a queue may be, when it is lost with the queue, to be published again."""
+"""The age up to which messages are published again when their queue was lost."""
 
 COLUMNS = "id, routing_key, subject, data, traceparent"
 SELECT = (
@@ -51,13 +52,12 @@ ARCHIVED = (
 
 
 class Relay:
-    """Started and stopped with its process; `backlog_seconds` is the age of the oldest row it knows of.
+    """Publishes the messages of a service while it is entered; `backlog_seconds` is the age of the oldest known row.
 
-    `messages` are those that the service publishes: they tell who consumes them.
+    `messages` are the types that the service publishes; they name their consumers.
 
-    Where a queue or a binding is missing, its events stay in the outbox until it is back. A queue that was deleted took
-    with it what was in it, whatever its type; so what was published to it lately is then published again, and consumers
-    drop what they know.
+    Messages for a missing queue or binding stay in the outbox until it is back. A deleted queue has lost its contents,
+    of every type; so what was recently published to it is published again, and consumers drop what they have handled.
     """
 
     def __init__(self, db: Database, url: SecretStr | str, service: str, messages: Iterable[type[Message]]) -> None:
@@ -69,7 +69,7 @@ class Relay:
         self._woken = False
         self._oldest: float | None = None
         self._blocked: dict[str, tuple[float, float]] = {}  # routing key → (not before, delay)
-        self._lost: dict[str, UUID] = {}  # routing key of a lost queue → the id after which to publish again
+        self._lost: dict[str, UUID] = {}  # routing key of a lost queue → the ID after which to publish again
         db.after_messages.append(self._wake)
 
     async def __aenter__(self) -> Self:
@@ -100,7 +100,7 @@ class Relay:
             telemetry.outbox_age.set(self.backlog_seconds)
 
     async def _waiting(self) -> bool:
-        """A read so cheap that an idle shop may ask five times a second."""
+        """Whether there are rows; cheap enough to ask five times a second."""
         async with self._db.connection() as connection:
             waiting: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM outbox)")
         if not waiting:
@@ -108,7 +108,7 @@ class Relay:
         return waiting
 
     async def publish_once(self) -> int:
-        """Publishes up to 256 rows in one transaction; returns how many the broker confirmed."""
+        """Publishes up to 256 rows in one transaction, and returns how many the broker confirmed."""
         blocked = sorted(self._resting())
         async with self._db.connection() as connection, connection.transaction():
             rows = await connection.fetch(SELECT, blocked, TAKE)
@@ -130,13 +130,13 @@ class Relay:
             telemetry.sent.add(len(ids))
 
     async def _publish_again(self, key: str) -> None:
-        """What was published not long before its queue was lost, and since; the queue may be there again."""
+        """Publishes again what was published shortly before its queue was lost, and since, if the queue is back."""
         count = 0
         while True:
             async with self._db.connection() as connection:
                 rows = await connection.fetch(ARCHIVED, self._lost[key], key, TAKE)
             if len(await self._publish(rows)) < len(rows):
-                return  # lost again, or full: later, from here on
+                return  # lost again, or full: continue here later
             count += len(rows)
             if len(rows) < TAKE:
                 break
@@ -145,7 +145,7 @@ class Relay:
         log.warning("relay: a queue of %s was lost; the last %d events were published once more", key, count)
 
     async def _publish(self, rows: list[asyncpg.Record]) -> list[UUID]:
-        """Publishes them, and gives the ids of those that all their consumers' queues have."""
+        """Publishes the rows, and returns the IDs of those that the queues of all consumers have stored."""
         by_key: dict[str, list[Envelope]] = defaultdict(list)
         for row in rows:
             by_key[row["routing_key"]].append(
@@ -177,10 +177,10 @@ class Relay:
         return confirmed
 
     async def _send(self, key: str, body: bytes) -> Exception | None:
-        """One message for each consumer; why not all of them have it."""
+        """Sends one message to each consumer, and returns why not all of them have it, or None."""
         consumers = self._consumers.get(key)
         if not consumers:
-            return Refused(f"{key}: this version knows no consumer of it", unroutable=False)
+            return Refused(f"{key}: this version knows no consumer for it", unroutable=False)
         sent = await asyncio.gather(
             *(self._publisher.publish(f"{consumer}.in", key, body) for consumer in consumers), return_exceptions=True
         )
@@ -191,12 +191,12 @@ class Relay:
         return BrokerDown("the connection was lost while publishing")  # aiormq cancels its waiters
 
     def _resting(self) -> set[str]:
-        """The routing keys whose time has not come."""
+        """Returns the routing keys that are not to be tried yet."""
         now = time.monotonic()
         return {key for key, (not_before, _) in self._blocked.items() if not_before > now}
 
     def _block(self, key: str, reason: Refused, event: UUID) -> None:
-        """Leaves a key out for a while, so that it holds up no other."""
+        """Leaves a key out for a while, so that it does not delay others."""
         if reason.unroutable:
             queues = set(self._consumers[key])
             after = floor(created_at(event) - LOOK_BACK)

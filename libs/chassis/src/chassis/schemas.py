@@ -1,4 +1,7 @@
-"""What HTTP bodies have in common: no unknown fields, and no text that a database cannot keep or nobody can see."""
+"""Rules for HTTP bodies: no unknown fields, and no text that is invisible or that a database cannot store.
+
+`test_schemas.py` shows what is refused.
+"""
 
 import unicodedata
 from typing import Annotated, TypeVar
@@ -10,10 +13,10 @@ __all__ = ["Body", "Text", "TextLine", "parsed"]
 
 
 OPENS = dict.fromkeys("\u202a\u202b\u202d\u202e", "\u202c") | dict.fromkeys("\u2066\u2067\u2068", "\u2069")
-"""What sets the direction of the text after it (Unicode TR 9), and what ends that."""
+"""Characters that set the direction of the text after them (Unicode TR 9), and the character that ends each."""
 
 BLANK = frozenset("\u115f\u1160\u2065\u2800\u3164\uffa0") | {chr(c) for c in range(0xE0000, 0xE1000)}
-"""Nothing to see, whatever their categories say: fillers of Hangul, Braille without a dot, code points to come."""
+"""Characters that are invisible despite their category: Hangul fillers, blank Braille, unassigned code points."""
 
 
 def _readable(value: str) -> str:
@@ -30,12 +33,12 @@ def _readable(value: str) -> str:
 
 
 def _visible(c: str) -> bool:
-    """Not a space, a format character, or a mark, which needs something to stand on."""
+    """Whether a character is visible by itself: no space, no format character, no combining mark."""
     return c not in BLANK and unicodedata.category(c) not in ("Zs", "Zl", "Zp", "Cc", "Cf", "Mn", "Mc", "Me")
 
 
 def _balanced(value: str) -> bool:
-    """An override that is left open turns around whatever a page shows after the text."""
+    """Whether each change of direction is ended; an open one would reverse what a page shows after the text."""
     awaited: list[str] = []
     for c in value:
         if c in OPENS:
@@ -46,9 +49,9 @@ def _balanced(value: str) -> bool:
 
 
 Text = Annotated[str, AfterValidator(_readable)]
-"""A string without control characters, lone surrogates and open changes of direction, stripped; empty, or visible.
+"""A stripped string without control characters, lone surrogates and open changes of direction; empty or visible.
 
-Every script, emoji with their joiners, and marks of direction are text.
+Every script, emoji with joiners, and direction marks are allowed.
 """
 
 
@@ -63,7 +66,7 @@ TextLine = Annotated[Text, AfterValidator(_one_line)]
 
 
 class Body(BaseModel):
-    """A request's body. Numbers are numbers and strings strings: nothing is converted."""
+    """Base of request bodies. Types are strict: no string is converted to a number, and no number to a string."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -72,7 +75,7 @@ B = TypeVar("B", bound=Body)
 
 
 def parsed(model: type[B], raw: bytes) -> B:
-    """A body on a hot path, from bytes to a model in one step. Raises RequestValidationError (422)."""
+    """Parses a body from bytes to a model in one step, for hot paths. Raises RequestValidationError (422)."""
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:

@@ -1,7 +1,7 @@
 """Settings from the environment: one URL per backing service, secrets from files, no placeholder in production.
 
-A default password that reaches production is the commonest hole in a sample shop, and a stack trace is no way to say
-that a variable is missing. `test_settings.py` shows that a service starts with neither: it ends with a line a problem.
+A default password that reaches production is the most common hole in a sample shop, and a stack trace is a poor way to
+report a missing variable. `test_settings.py` shows that a service then ends with one line per problem.
 """
 
 import os
@@ -32,17 +32,17 @@ PLACEHOLDERS = frozenset({"", "change-me", "changeme", "development", "guest", "
 
 
 def _url(*schemes: str, like: str, path: str = "") -> AfterValidator:
-    """A URL with one of the schemes, a host, and `path` somewhere in its path. What was given is never repeated."""
+    """Requires a URL with one of the schemes, a host, and `path` within its path. Errors never repeat the value."""
 
     def check(value: str | SecretStr, info: ValidationInfo) -> str | SecretStr:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         try:
             url = urlsplit(text)
             good = url.scheme in schemes and url.hostname and url.port != 0 and path in url.path
-        except ValueError:  # a port that is no number, often because of the password before it
+        except ValueError:  # the port is not a number, often because of the password before it
             good = False
         if not good:
-            hint = "; percent-encode what is special in the password" if isinstance(value, SecretStr) else ""
+            hint = "; percent-encode special characters in the password" if isinstance(value, SecretStr) else ""
             raise ValueError(f"{_variable(info.field_name)} must look like {like}{hint}")
         return value
 
@@ -58,15 +58,15 @@ JwksUrl = Annotated[str, _url("http", "https", like="http://host:8000/.well-know
 
 @dataclass(frozen=True)
 class Unusable:
-    """Stands for a value that could not be had, so that this problem is told with all the others."""
+    """Stands for a value that could not be read, so that this problem is reported together with all others."""
 
     why: str
 
 
 class FileSource(PydanticBaseSettingsSource):
-    """`X_FILE=/run/secrets/x` gives `X`, as container platforms mount secrets.
+    """Reads `X` from the file that `X_FILE` names, as container platforms mount secrets.
 
-    Both together are refused: whichever counted, the other one would go unnoticed.
+    Setting both is refused, because one of them would be ignored silently.
     """
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
@@ -92,10 +92,10 @@ class FileSource(PydanticBaseSettingsSource):
 
 
 class ServiceSettings(BaseSettings):
-    """What every service takes from its environment. A service adds its own knobs in a subclass.
+    """The settings that every service takes from its environment. A service adds its own in a subclass.
 
-    URLs that carry a password, and secrets, are `SecretStr`. Outside development a placeholder among them is refused.
-    An empty variable counts as one that is not set.
+    Secrets, and URLs with a password, are `SecretStr`; outside development, placeholders in them are refused. An empty
+    variable counts as not set.
     """
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
@@ -104,18 +104,18 @@ class ServiceSettings(BaseSettings):
     role: Role = "all"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Share of successful requests that get a log line; failures always do."""
+    """Share of successful requests that are logged; failures always are."""
 
     issuer: str = "quayside"
     audience: str = "quayside"
 
     otel_exporter_otlp_endpoint: HttpUrl | None = None
-    """Traces are made only when this is set (OTLP over HTTP)."""
+    """Where traces are sent (OTLP over HTTP); without it there is no tracing."""
     trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
 
     @classmethod
     def load(cls, service: str) -> Self:
-        """The settings of this process. Ends it, with a line on stderr for each problem, when they are no good."""
+        """Returns the settings of this process, or ends it with a line on stderr for each problem."""
         try:
             return cls()
         except ValidationError as error:
@@ -157,7 +157,7 @@ class ServiceSettings(BaseSettings):
 
 
 def problems(error: ValidationError) -> Iterator[str]:
-    """A line for each: what is wrong with which variable, and what to do. No value is repeated."""
+    """Yields a line for each problem: the variable, what is wrong, and what to do. Values are never repeated."""
     for found in error.errors(include_url=False, include_input=False):
         yield _problem(found)
 
@@ -167,7 +167,7 @@ def _problem(found: ErrorDetails) -> str:
     match found["type"]:
         case "missing":
             return f"{name} is not set; set it, or {name}_FILE"
-        case "value_error":  # one of ours, and a whole sentence
+        case "value_error":  # raised here, with a whole sentence
             return str(found["ctx"]["error"])
         case "too_short":
             return f"{name} must have at least {found['ctx']['min_length']} characters"
@@ -178,7 +178,7 @@ def _problem(found: ErrorDetails) -> str:
 def _is_placeholder(secret: str) -> bool:
     password: str | None = secret
     if "://" in secret:
-        password = urlsplit(secret).password  # a URL without one relies on something else
+        password = urlsplit(secret).password  # a URL without a password uses some other means
     if password is None:
         return False
     password = unquote(password)

@@ -1,4 +1,4 @@
-"""Server-sent events (HTML, 9.2)."""
+"""Server-sent events (HTML standard, section 9.2)."""
 
 from collections.abc import AsyncGenerator
 
@@ -9,9 +9,9 @@ __all__ = ["EventStream"]
 
 
 class EventStream(StreamingResponse):
-    """Sends what a generator of events gives. When the client goes, what the generator holds is released at once.
+    """A response that sends the events of a generator, and closes the generator as soon as the client disconnects.
 
-    Starlette only stops to iterate, and leaves the rest to the garbage collector.
+    Starlette alone only stops iterating, and leaves closing to the garbage collector.
     """
 
     media_type = "text/event-stream"

@@ -1,8 +1,8 @@
-"""Traces, metrics and logs; the names of spans and metrics stand here and nowhere else.
+"""Traces, metrics and logs. The names of spans and metrics are defined here and nowhere else.
 
-Contrib's instrumentation as it comes makes a request cost five times as much; a span and a histogram of our own
-cost next to nothing. Without a trace id in a message, a saga cannot be followed over the broker.
-`test_telemetry.py` follows one.
+The instrumentation of opentelemetry-contrib makes a request cost five times as much; our own span and histogram cost
+next to nothing. Messages carry the trace ID, so that a saga can be followed across the broker. `test_telemetry.py`
+follows one.
 """
 
 import contextlib
@@ -30,11 +30,11 @@ __all__ = ["RequestTelemetry", "consume_span", "setup", "traceparent"]
 REQUEST_DURATION = "http.server.request.duration"  # OpenTelemetry semantic conventions
 MESSAGES_CONSUMED = "messaging.client.consumed.messages"
 MESSAGES_SENT = "messaging.client.sent.messages"
-MESSAGES_REFUSED = "quayside.messaging.refused"  # ours from here: the conventions have no name for these
+MESSAGES_REFUSED = "quayside.messaging.refused"  # from here on our own names: the conventions have none
 SUBSCRIPTIONS = "quayside.messaging.subscriptions"
 CONSUMER_UP = "quayside.messaging.consumer.up"
 OUTBOX_AGE = "quayside.outbox.age"
-GONE = 499  # nginx's: the caller has gone, and nothing was sent
+GONE = 499  # as in nginx: the client disconnected before an answer was sent
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 _meter = metrics.get_meter("quayside")
@@ -50,18 +50,18 @@ sent = _meter.create_counter(MESSAGES_SENT, unit="{event}", description="Events 
 refused = _meter.create_counter(
     MESSAGES_REFUSED,
     unit="{event}",
-    description="Events that no queue took, or one that is full",
+    description="Events that the broker refused: no queue, or a full one",
 )
 subscribed = _meter.create_counter(SUBSCRIPTIONS, unit="{subscription}", description="Subscriptions of a consumer")
-consumer_up = _meter.create_gauge(CONSUMER_UP, description="1 while this process consumes the queue, else 0")
-outbox_age = _meter.create_gauge(OUTBOX_AGE, unit="s", description="Age of the oldest event that is not published")
+consumer_up = _meter.create_gauge(CONSUMER_UP, description="1 while this process consumes the queue, otherwise 0")
+outbox_age = _meter.create_gauge(OUTBOX_AGE, unit="s", description="Age of the oldest unpublished event")
 access = logging.getLogger("access")
 
 _tracing = False
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, trace id, and what `extra={"fields": {…}}` adds."""
+    """Formats a record as one line of JSON: time, level, logger, message, trace ID, and `extra={"fields": {…}}`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -76,21 +76,21 @@ class JsonFormatter(logging.Formatter):
             line["trace_id"] = trace.format_trace_id(context.trace_id)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)  # in ASCII: a caller's lone surrogate must not cost the line
+        return json.dumps(line, default=str)  # in ASCII: a lone surrogate in a request must not lose the line
 
 
 JsonFormatter.converter = time.gmtime
 
 
 def setup(settings: ServiceSettings, service: str) -> None:
-    """Sets this process's logs, metrics and, when an endpoint is given, traces. Called once, by `create_app`."""
+    """Sets up the logs and metrics of this process and, with an endpoint, its traces. `create_app` calls it once."""
     global _tracing
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
-    for name in ("aio_pika", "aiormq"):  # they log each lost connection with a stack; we log it in a line
+    for name in ("aio_pika", "aiormq"):  # they log a stack trace for each lost connection; we log one line
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    server = logging.getLogger("uvicorn")  # its lines in our form
+    server = logging.getLogger("uvicorn")  # its lines in our format
     server.handlers.clear()
     server.propagate = True
     resource = Resource({SERVICE_NAME: service})
@@ -112,7 +112,7 @@ def setup(settings: ServiceSettings, service: str) -> None:
 
 
 def traceparent() -> str | None:
-    """The current span as a W3C traceparent, or None when nothing is traced."""
+    """Returns the current span as a W3C traceparent, or None without tracing."""
     if not _tracing:
         return None
     carrier: dict[str, str] = {}
@@ -122,7 +122,7 @@ def traceparent() -> str | None:
 
 @contextlib.contextmanager
 def consume_span(type: str, traceparents: Sequence[str | None]) -> Iterator[None]:
-    """A consumer span for a batch, linked to the span that caused each of its events."""
+    """Opens a consumer span for a batch, with a link to the span that caused each event."""
     if not _tracing:
         yield
         return
@@ -136,9 +136,9 @@ def consume_span(type: str, traceparents: Sequence[str | None]) -> Iterator[None
 
 
 class RequestTelemetry:
-    """Pure ASGI middleware: a span (when tracing), a duration, and a log line for failures and a sample of the rest.
+    """Pure ASGI middleware: records a span (with tracing), a duration, and a log line for failures and a sample.
 
-    What is inside raises nothing (see `chassis.failures`), so the status is the one that was sent.
+    The application inside raises nothing (see `chassis.failures`), so the status is the one that was sent.
     """
 
     def __init__(self, app: "ASGIApp", sample_ratio: float) -> None:
@@ -191,5 +191,5 @@ class RequestTelemetry:
 
 
 def route_of(scope: "Scope") -> str:
-    """The route's template, so that metrics have one series a route and not one an id."""
+    """Returns the template of the route, so that metrics have one series per route and not one per ID."""
     return getattr(scope.get("route"), "path", "unmatched")

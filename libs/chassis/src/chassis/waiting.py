@@ -1,8 +1,8 @@
-"""For how long a caller waits, and work that several callers wait for.
+"""Deadlines of clients, and work that several of them wait for.
 
-A task inherits the context of whoever makes it: what is done for several would end with the deadline, and stand in the
-trace, of the one who happened to come first. So `shared` work runs in an empty context, and each who waits for it waits
-until their own deadline. `test_batching.py` and `test_auth.py` show callers in a hurry among others.
+A task inherits the context of its creator: work done for several clients would end at the deadline, and appear in the
+trace, of the one that happened to come first. Therefore `shared` work runs in an empty context, and each client waits
+for it until its own deadline. `test_batching.py` and `test_auth.py` show clients with short deadlines among others.
 """
 
 import asyncio
@@ -19,24 +19,24 @@ __all__ = ["DEADLINE_HEADER", "deadline", "deadline_passed", "pause", "seconds_l
 T = TypeVar("T")
 
 DEADLINE_HEADER = "X-Request-Timeout-Ms"
-"""Relative, so that clocks need not agree: how long the caller still waits."""
+"""How long the client still waits; a duration, so that clocks need not agree."""
 
 deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
-"""The monotonic time by which the request being served must be answered."""
+"""The monotonic time by which the current request must be answered."""
 
 
 def seconds_left() -> float | None:
-    """How long the caller still waits, 0 when that is over; None: for as long as it takes."""
+    """Returns how long the client still waits, 0 after its deadline; None without a deadline."""
     by = deadline.get()
     return None if by is None else max(0.0, by - time.monotonic())
 
 
 def deadline_passed() -> Unavailable:
-    return Unavailable("deadline-passed", "There was no answer within the time you wait", "Wait longer, or try again.")
+    return Unavailable("deadline-passed", "There was no answer before your deadline", "Wait longer, or try again.")
 
 
 def shared(work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-    """A task of nobody's: without deadline and trace. It needs a time-out of its own."""
+    """Returns a task that belongs to no request: without deadline and trace. It needs its own timeout."""
     return asyncio.get_running_loop().create_task(work, name=name, context=Context())
 
 
@@ -47,7 +47,7 @@ async def pause(event: asyncio.Event, seconds: float) -> None:
 
 
 async def wait_for(task: asyncio.Task[T]) -> T:
-    """The result of a shared task, which goes on whatever becomes of who waits. Raises Unavailable at the deadline."""
+    """Returns the result of a shared task, which runs on if the waiter gives up. Raises Unavailable at the deadline."""
     await asyncio.wait({task}, timeout=seconds_left())
     if not task.done() or task.cancelled():  # cancelled: this process is stopping
         raise deadline_passed()

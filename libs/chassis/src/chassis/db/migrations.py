@@ -1,10 +1,10 @@
-"""Alembic, run from our own command, and the check of a schema's revision that needs no Alembic.
+"""Runs Alembic from our own command, and checks a schema's revision without Alembic.
 
     DATABASE_URL=postgresql://… python -m chassis.db.migrations SERVICE
     DATABASE_URL=postgresql://… python -m chassis.db.migrations --check SERVICE --wait 60
 
-A service that starts on a schema it does not know fails at its first query, in front of a shopper: `check` keeps it
-from becoming ready. A revision that is *newer* than what the code knows is fine, so that a rollback starts.
+A service that starts on an old schema fails at its first query: `check` keeps it from becoming ready. A revision that
+is *newer* than those the code knows is accepted, so that a rollback of the code can start.
 `test_migrations.py` shows both. A revision is a file `<revision>_<what>.py` under `<service>/migrations/versions`.
 """
 
@@ -36,7 +36,7 @@ class SchemaBehind(Exception):
 
 
 def revisions(package: str) -> list[str]:
-    """The revisions that this code knows, oldest first. Raises FileNotFoundError if there are none."""
+    """Returns the revisions that this code knows, oldest first. Raises FileNotFoundError if there are none."""
     folder = importlib.resources.files(package) / "migrations" / "versions"
     found = sorted(f.name.split("_")[0] for f in folder.iterdir() if f.name[:1].isdigit() and f.name.endswith(".py"))
     if not found:
@@ -49,7 +49,7 @@ def head(package: str) -> str:
 
 
 async def check(db: Database, package: str) -> None:
-    """Raises SchemaBehind when the database is at an older revision of ours, or at none; DatabaseDown."""
+    """Raises SchemaBehind when the database is at an older revision, or at none; or DatabaseDown."""
     with _named(package):
         async with db.connection() as connection:
             exists = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
@@ -70,7 +70,7 @@ async def reach(db: Database, package: str) -> None:
 
 @contextlib.contextmanager
 def _named(package: str) -> Iterator[None]:
-    """What goes wrong with a database, in a line that begins with the service's name."""
+    """Reports database errors as DatabaseDown, in a line that begins with the service's name."""
     try:
         yield
     except (OSError, asyncpg.PostgresError) as error:
@@ -80,7 +80,7 @@ def _named(package: str) -> Iterator[None]:
 
 
 def upgrade(package: str, url: str) -> None:
-    """Brings the database at `url` (postgresql://…) to the newest revision of `package`."""
+    """Upgrades the database at `url` (postgresql://…) to the newest revision of `package`."""
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
@@ -122,23 +122,25 @@ def upgrade(package: str, url: str) -> None:
 
 
 class Settings(ServiceSettings):
-    """What the command itself takes from its environment."""
+    """The settings of the command."""
 
     database_url: DatabaseUrl
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells of a mistake in one line."""
+    """Reports a usage error in one line."""
 
     def error(self, message: str) -> NoReturn:
         raise SystemExit(f"{message}; {' '.join(self.format_usage().split())}")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command. What an operator can mend ends it with status 1 and a line that says how; a bug, with its stack."""
-    parser = Parser(prog="python -m chassis.db.migrations", description="Brings a schema to its newest revision.")
+    """The command. An error that an operator can fix ends it with a line that says how; a bug, with its stack."""
+    parser = Parser(prog="python -m chassis.db.migrations", description="Upgrades a schema to its newest revision.")
     parser.add_argument("service", metavar="SERVICE")
-    parser.add_argument("--check", action="store_true", help="only see whether the schema is new enough for this code")
+    parser.add_argument(
+        "--check", action="store_true", help="only check whether the schema is new enough for this code"
+    )
     parser.add_argument(
         "--wait",
         type=float,
@@ -160,7 +162,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 async def _wait(until: Callable[[Database, str], Awaitable[None]], url: str, service: str, seconds: float) -> None:
-    """Returns once `until` does. Ends the process after `seconds`, or at once where waiting does not help."""
+    """Returns once `until` succeeds. Ends the process after `seconds`, or at once if waiting does not help."""
     deadline = time.monotonic() + seconds
     waiting = False
     async with Database(url, name=f"{service}-migration", size=1) as db:
@@ -180,7 +182,7 @@ async def _wait(until: Callable[[Database, str], Awaitable[None]], url: str, ser
 def _migrate(service: str, url: str) -> None:
     try:
         upgrade(service, url)
-    except ValidationError as error:  # what a migration takes from its environment
+    except ValidationError as error:  # settings of a migration
         raise SystemExit("\n".join(f"{service}: {problem}" for problem in problems(error))) from None
     except (OSError, DBAPIError) as error:
         cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else error
@@ -188,7 +190,7 @@ def _migrate(service: str, url: str) -> None:
         if isinstance(cause, asyncpg.InsufficientPrivilegeError):
             raise SystemExit(f"{service}: {why}; DATABASE_URL's role must own the database") from None
         if cause and is_environment_failure(cause):
-            raise SystemExit(f"{service}: the migration was cut off: {why}; run it again") from None
+            raise SystemExit(f"{service}: the migration was interrupted: {why}; run it again") from None
         raise
     print(f"{service}: at {head(service)}")
 

@@ -1,4 +1,4 @@
-"""The pool of one process, and what counts as a failure of the environment."""
+"""The connection pool of a process, and which errors are failures of the environment."""
 
 import asyncio
 import contextlib
@@ -20,18 +20,18 @@ else:
     DriverConnection = object
 
 NEEDS_CORRECTION = (
-    asyncpg.InvalidAuthorizationSpecificationError,  # no such role, a wrong password, an address that is not let in
+    asyncpg.InvalidAuthorizationSpecificationError,  # no such role, a wrong password, an address that is refused
     asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientPrivilegeError,
 )
 SCHEMA_CHANGED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
-"""A migration changed what a prepared statement gives. The pool prepares anew, so the same work succeeds at once; but a
-transaction that met it is lost, and only whoever began it can do it again."""
+"""A migration changed the result of a prepared statement. The pool prepares it again, so the same work succeeds next
+time; but the transaction that ran into it is lost, and only its caller can repeat it."""
 ENVIRONMENT_FAILURES = (
     OSError,  # TimeoutError too
     asyncpg.PostgresConnectionError,
-    asyncpg.TransactionRollbackError,  # deadlock, serialization
-    asyncpg.OperatorInterventionError,  # shutdown, start-up, statement time-out
+    asyncpg.TransactionRollbackError,  # deadlock, serialization failure
+    asyncpg.OperatorInterventionError,  # shutdown, start-up, statement timeout
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
@@ -43,7 +43,7 @@ ENVIRONMENT_FAILURES = (
 
 
 def is_environment_failure(error: BaseException) -> bool:
-    """Whether the same call may succeed later (connection, time-out, deadlock …), unlike bad data or a bug."""
+    """Whether the same call may succeed later (connection, timeout, deadlock …), unlike with bad data or a bug."""
     if isinstance(error, ExceptionGroup):
         return all(is_environment_failure(e) for e in error.exceptions)
     if isinstance(error, asyncpg.InterfaceError):  # one class for a lost connection and for wrong arguments
@@ -52,7 +52,7 @@ def is_environment_failure(error: BaseException) -> bool:
 
 
 class DatabaseDown(ConnectionError):
-    """PostgreSQL gives no connection; says in a line where, why and what to do. `passing`: time alone may mend it."""
+    """PostgreSQL gives no connection; the message says where, why and what to do. `passing`: waiting may help."""
 
     def __init__(self, message: str, *, passing: bool = True) -> None:
         super().__init__(message)
@@ -64,7 +64,7 @@ def _down(url: str, error: OSError | asyncpg.PostgresError) -> DatabaseDown:
     if isinstance(error, asyncpg.PostgresError):
         why = str(error).partition("\n")[0]
         if isinstance(error, asyncpg.InvalidCatalogNameError):
-            return DatabaseDown(f"{server} refuses: {why}; make it, or correct DATABASE_URL", passing=False)
+            return DatabaseDown(f"{server} refuses: {why}; create it, or correct DATABASE_URL", passing=False)
         if isinstance(error, NEEDS_CORRECTION):
             return DatabaseDown(f"{server} refuses: {why}; correct DATABASE_URL", passing=False)
         return DatabaseDown(f"{server} refuses: {why}")
@@ -72,11 +72,11 @@ def _down(url: str, error: OSError | asyncpg.PostgresError) -> DatabaseDown:
 
 
 async def _no_reset(_: object) -> None:
-    """We leave no session state behind, and the round trip would cost as much as a read."""
+    """Does nothing: we leave no session state behind, and a reset would cost a round trip, as much as a read."""
 
 
 class Connection(DriverConnection):
-    """The driver's connection while it is borrowed from the pool; `left_messages` once it has written to the outbox."""
+    """A connection borrowed from the pool. `outbox.put` sets `left_messages`, and the commit then wakes the relay."""
 
     def __init__(self, driver: "PoolConnectionProxy[asyncpg.Record]") -> None:
         self._driver = driver
@@ -89,12 +89,12 @@ class Connection(DriverConnection):
 
 
 class Database:
-    """A bounded pool over one database.
+    """A bounded pool of connections to one database.
 
-    `async with db.transaction() as tx` commits at its end; where it left messages in the outbox, it then calls each of
-    `after_messages` (the relay wakes by it).
-    `async with db.connection() as c` is autocommit, for reads. Both raise `Unavailable` when no connection is free
-    within `acquire_timeout` seconds. No connection is made before the first is needed.
+    `async with db.transaction() as tx` commits at its end; if the transaction wrote messages to the outbox, it then
+    calls each of `after_messages`, which wakes the relay. `async with db.connection() as c` is in autocommit mode, for
+    reads. Both raise `Unavailable` when no connection is free within `acquire_timeout` seconds. Connections are opened
+    when they are first needed.
     """
 
     def __init__(
@@ -145,11 +145,11 @@ class Database:
     async def connection(self) -> AsyncIterator[Connection]:
         pool = self._pool
         if pool is None:
-            raise Unavailable("shutting-down", "This process is stopping", "Try again: another one will answer.")
+            raise Unavailable("shutting-down", "This process is stopping", "Try again: another process will answer.")
         try:
             connection = await pool.acquire(timeout=self._acquire_timeout)
         except TimeoutError as error:
-            if not pool.get_size():  # there is no other connection that might be busy
+            if not pool.get_size():  # there are no other connections that could be busy
                 raise _down(self.url, TimeoutError(f"nothing within {self._acquire_timeout:g} s")) from error
             raise Unavailable("database-busy", "No database connection is free", "Try again in a second.") from error
         except (OSError, asyncpg.PostgresError) as error:

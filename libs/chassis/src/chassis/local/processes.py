@@ -1,4 +1,4 @@
-"""Start a process in a session of its own, find it again by its pid file, stop it without leaving orphans."""
+"""Starts a process in its own session, finds it again by its pid file, and stops it without leaving orphans."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ class StartError(RuntimeError):
 
 @dataclass(frozen=True)
 class Command:
-    """What to execute: `env` is the whole environment, and `user` a name, or None for our own."""
+    """A command to execute: `env` is its whole environment; `user` is a name, or None for the current user."""
 
     argv: tuple[str, ...]
     cwd: Path
@@ -39,7 +39,7 @@ class Server(Protocol):
     @property
     def stop_signal(self) -> signal.Signals: ...
     def prepare(self) -> None:
-        """Write configuration and data; harmless when they are there already."""
+        """Writes configuration and data, where they do not exist yet."""
 
     def command(self) -> Command: ...
     def ready(self) -> bool: ...
@@ -54,7 +54,7 @@ class Process:
 
     @classmethod
     def of(cls, pid: int) -> "Process | None":
-        """The live process with this pid; None if there is none, or only its zombie."""
+        """Returns the live process with this pid; None if there is none, or only a zombie."""
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
         try:
@@ -65,7 +65,7 @@ class Process:
 
     @classmethod
     def load(cls, pid_file: Path) -> "Process | None":
-        """The process that a pid file names, if it still runs."""
+        """Returns the process that a pid file names, if it still runs."""
         try:
             pid, started = map(int, pid_file.read_text().split())
         except (FileNotFoundError, ValueError):
@@ -85,15 +85,15 @@ class Process:
                 os.kill(self.pid, number)
 
     def memory(self) -> int:
-        """Proportional set size in bytes of the process and its descendants, as far as we may read it."""
+        """Returns the proportional set size, in bytes, of the process and its descendants, as far as it is readable."""
         return sum(_pss(pid) for pid in self.family())
 
     def cpu(self) -> float:
-        """CPU seconds, user and system, of the process and its descendants."""
+        """Returns the CPU seconds, user and system, of the process and its descendants."""
         return sum(map(_cpu, self.family()))
 
     def family(self) -> list[int]:
-        """The pids of the process and of its descendants, parents first."""
+        """Returns the pids of the process and its descendants, parents first."""
         children: dict[int, list[int]] = {}
         for entry in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
@@ -105,13 +105,13 @@ class Process:
         return family
 
     def stop(self, number: signal.Signals, timeout: float = 8.0) -> None:
-        """Ask with `number`; after `timeout` seconds SIGKILL the process and all its descendants."""
+        """Sends signal `number`; after `timeout` seconds, sends SIGKILL to the process and all its descendants."""
         family = [found for pid in self.family() if (found := Process.of(pid))] if self.alive() else []
         self.send(number)
         if not _wait_gone([self], timeout):
             for process in family:
                 process.send(signal.SIGKILL)
-        # Helpers notice their parent's death by themselves, but not at once.
+        # Helper processes notice that their parent is gone, but not at once.
         if not _wait_gone(family, 2.0):
             for process in family:
                 process.send(signal.SIGKILL)
@@ -119,7 +119,7 @@ class Process:
 
 
 def spawn(command: Command, log: Path, *, die_with_parent: bool = False) -> Process:
-    """Start `command` detached from our terminal and session, its output appended to `log`."""
+    """Starts `command`, detached from the terminal and session, and appends its output to `log`."""
     argv = list(command.argv)
     if die_with_parent:
         argv = ["setpriv", "--pdeathsig", "TERM", "--", *argv]
@@ -137,7 +137,7 @@ def spawn(command: Command, log: Path, *, die_with_parent: bool = False) -> Proc
             extra_groups=None if command.user is None else (),
         )
     process = Process.of(child.pid)
-    # Popen would warn about a child that outlives it; ours are meant to.
+    # Popen warns about a child that outlives it; ours are meant to.
     child.returncode = 0
     if process is None:
         raise StartError(f"{argv[0]} ended at once\n{tail(log)}")
@@ -145,7 +145,7 @@ def spawn(command: Command, log: Path, *, die_with_parent: bool = False) -> Proc
 
 
 def start(server: Server, log: Path, *, timeout: float = 60.0, die_with_parent: bool = False) -> Process:
-    """Prepare and start `server`, and wait until it is ready.
+    """Prepares and starts `server`, and waits until it is ready.
 
     Raises StartError, after stopping the process, if it ends or is not ready in `timeout` seconds.
     """
@@ -162,7 +162,7 @@ def start(server: Server, log: Path, *, timeout: float = 60.0, die_with_parent: 
 def wait_ready(
     server: Server, process: Process, log: Path, timeout: float, cancelled: threading.Event | None = None
 ) -> None:
-    """Return when `server` is ready; raise StartError if it ends, time is up, or `cancelled` is set."""
+    """Returns once `server` is ready; raises StartError if it ends, is too slow, or `cancelled` is set."""
     deadline = time.monotonic() + timeout
     while not server.ready():
         if not process.alive():
@@ -175,13 +175,13 @@ def wait_ready(
 
 
 def stop_all(processes: Iterable[tuple[Process, signal.Signals]], timeout: float = 8.0) -> None:
-    """Stop several at once, each by its own signal."""
+    """Stops several processes at the same time, each with its own signal."""
     with ThreadPoolExecutor(max_workers=16) as pool:
         list(pool.map(lambda each: each[0].stop(each[1], timeout), processes))
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct TCP ports of 127.0.0.1 that nobody listened on a moment ago."""
+    """Returns distinct TCP ports of 127.0.0.1 on which nothing listens at the moment."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -200,7 +200,7 @@ def answers(port: int, question: bytes, beginning: bytes, host: str = "127.0.0.1
 
 
 def tail(log: Path, lines: int = 15) -> str:
-    """The last lines of a log, indented; says so if there are none."""
+    """Returns the last lines of a log, indented, or a note that it is empty."""
     try:
         text = log.read_text(errors="replace").splitlines()[-lines:]
     except FileNotFoundError:
@@ -226,9 +226,9 @@ def _pss(pid: int) -> int:
 
 
 def _cpu(pid: int) -> float:
-    """With the time of children that ended and were waited for: PostgreSQL's sessions come and go."""
+    """Includes children that have ended and were waited for, such as PostgreSQL's sessions."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return 0.0  # gone, and counted with its parent
+        return 0.0  # it has ended, and is counted with its parent
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")

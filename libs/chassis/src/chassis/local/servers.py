@@ -1,7 +1,7 @@
 """Private PostgreSQL, Valkey (or Redis) and RabbitMQ on 127.0.0.1, from the system's binaries.
 
-As root each server runs as its package's own user, because PostgreSQL refuses root and none of them needs it.
-Every parent of `home` must then be traversable by that user: see `system.reachable`.
+For root, each server runs as its package's own user, because PostgreSQL refuses root and no server needs it. That user
+must be able to pass every parent of `home`: see `system.reachable`.
 """
 
 import pwd
@@ -29,7 +29,7 @@ from chassis.local.system import (
 class Postgres:
     """PostgreSQL 15 or later, with password authentication and the superuser `postgres`.
 
-    `settings` is the text of a postgresql.conf without addresses. `durable=False` switches fsync off, for tests alone.
+    `settings` is the text of a postgresql.conf without addresses. `durable=False` switches fsync off, for tests only.
     """
 
     home: Path
@@ -38,7 +38,7 @@ class Postgres:
     settings: str = ""
     durable: bool = True
     name: str = "postgres"
-    stop_signal: signal.Signals = signal.SIGINT  # "fast": SIGTERM would wait for the clients to leave
+    stop_signal: signal.Signals = signal.SIGINT  # "fast" shutdown: SIGTERM would wait for the clients to disconnect
 
     @property
     def url(self) -> str:
@@ -57,7 +57,7 @@ class Postgres:
         write(data / "postgresql.conf", "".join([self.settings, *lines]), user)
 
     def _initialise(self, data: Path, user: str | None) -> None:
-        # Made aside and renamed: an initdb that was interrupted leaves nothing that looks like a database.
+        # Created elsewhere and renamed, so that an interrupted initdb leaves nothing that looks like a database.
         fresh = self.home / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         password = self.home / "password"
@@ -86,7 +86,7 @@ class Postgres:
 
 @dataclass(frozen=True)
 class Valkey:
-    """Valkey, or Redis where that is what the system has; `settings` is the text of a valkey.conf without addresses."""
+    """Valkey, or Redis if that is installed; `settings` is the text of a valkey.conf without addresses."""
 
     home: Path
     port: int
@@ -101,7 +101,7 @@ class Valkey:
 
     def prepare(self) -> None:
         user = run_as("redis")
-        own(self.home, user)  # where it is started, and so what its `dir` is
+        own(self.home, user)  # its working directory, and therefore its `dir`
         own_settings = f"""\
 bind 127.0.0.1
 port {self.port}
@@ -119,7 +119,7 @@ requirepass {self.password}
 
 @dataclass(frozen=True)
 class Epmd:
-    """Erlang's port mapper, private to one RabbitMQ: otherwise RabbitMQ leaves a shared one behind."""
+    """Erlang's port mapper, for one RabbitMQ only: otherwise RabbitMQ would leave a shared one running."""
 
     home: Path
     port: int
@@ -139,7 +139,7 @@ class Epmd:
 
 @dataclass(frozen=True)
 class RabbitMQ:
-    """RabbitMQ 3.10 or later without plugins, on one scheduler; needs its `Epmd` first.
+    """RabbitMQ 3.10 or later without plugins, on one scheduler. Its `Epmd` must be started first.
 
     `definitions` is the JSON text that is loaded at each start, before any client can connect; `settings` the text of a
     rabbitmq.conf without addresses.
@@ -176,7 +176,7 @@ log.console = true
             "HOME": home,
             "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            # Should its port mapper be gone, it must not leave one of its own behind.
+            # If its port mapper is gone, it must not start one that stays behind.
             "ERL_FLAGS": "-start_epmd false",
             "RABBITMQ_NODENAME": "rabbit@localhost",
             "RABBITMQ_DIST_PORT": str(self.dist_port),
@@ -184,15 +184,15 @@ log.console = true
             "RABBITMQ_CONFIG_FILE": f"{home}/rabbitmq.conf",
             "RABBITMQ_ADVANCED_CONFIG_FILE": f"{home}/none.config",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{home}/enabled_plugins",
-            # Relative, as quorum queues note the path, and would not find themselves where the data were moved.
+            # Relative, because quorum queues record the path, and would not find their data after a move.
             "RABBITMQ_MNESIA_BASE": "mnesia",
             "RABBITMQ_LOG_BASE": home,
             "RABBITMQ_LOGS": "-",
-            # Unbound: two brokers on one machine would share the first core.
+            # Unbound: two brokers on one machine would otherwise share the first core.
             "RABBITMQ_SCHEDULER_BIND_TYPE": "u",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +SDcpu 1:1 +SDio 4 "
             "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}",
-            # The script then becomes the virtual machine: the pid is the server's, and SIGTERM is graceful.
+            # The script then execs the Erlang virtual machine: the pid is the server's, and SIGTERM is graceful.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
         argv = (rabbitmq_program("rabbitmq-server"),)

@@ -1,4 +1,4 @@
-"""Where this machine keeps the servers' programs, which user each runs as, and directories they can reach."""
+"""Finds the servers' programs on this machine, the users that they run as, and directories that they can reach."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 PLAIN = re.compile(r"[\w ./@+,:=~()&-]*", re.ASCII)
-"""Paths that every server's configuration can hold."""
+"""Paths that the configuration of every server can contain."""
 LINKED_FROM = "linked-from"
 
 
@@ -22,7 +22,7 @@ class MissingProgram(StartError):
 
 
 def program(*names: str) -> str:
-    """The path of the first of `names` that is installed. Raises MissingProgram."""
+    """Returns the path of the first of `names` that is installed. Raises MissingProgram."""
     for name in names:
         if found := shutil.which(name, path=f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"):
             return found
@@ -30,14 +30,14 @@ def program(*names: str) -> str:
 
 
 def postgres_program(name: str) -> str:
-    """A program of the newest PostgreSQL; Debian keeps them off the PATH. Raises MissingProgram."""
+    """Returns a program of the newest PostgreSQL; in Debian they are not on the PATH. Raises MissingProgram."""
     found = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
     newest = max(found, key=lambda path: int(re.sub(r"\D", "", path.parts[4]) or 0), default=None)
     return str(newest) if newest else program(name)
 
 
 def rabbitmq_program(name: str) -> str:
-    """A program of RabbitMQ itself: Debian's PATH holds wrappers that fix user, home and log.
+    """Returns a program of RabbitMQ itself: the PATH in Debian has wrappers that fix user, home and log.
 
     Raises MissingProgram.
     """
@@ -46,7 +46,7 @@ def rabbitmq_program(name: str) -> str:
 
 
 def run_as(user: str) -> str | None:
-    """The unprivileged user for a server: `user` or `nobody` when we are root, otherwise None (ourselves)."""
+    """Returns the unprivileged user for a server: `user` or `nobody` for root, otherwise None (the current user)."""
     if os.geteuid() != 0:
         return None
     try:
@@ -56,19 +56,19 @@ def run_as(user: str) -> str | None:
 
 
 def environment() -> dict[str, str]:
-    """The whole environment that a server gets, before its own settings."""
+    """Returns the whole environment of a server, before its own settings."""
     return {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
 def own(directory: Path, user: str | None) -> None:
-    """Make `directory`, private to `user`."""
+    """Creates `directory`, private to `user`."""
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
     _give(directory, user)
 
 
 def write(path: Path, text: str, user: str | None, mode: int = 0o600) -> None:
-    """Replace a file that `user` alone may read; never readable by others in between."""
+    """Replaces a file that only `user` may read; others cannot read it at any moment."""
     path.unlink(missing_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
         file.write(text)
@@ -76,7 +76,7 @@ def write(path: Path, text: str, user: str | None, mode: int = 0o600) -> None:
 
 
 def make_passable(directory: Path) -> None:
-    """Make `directory` and what is missing above it; whatever root's umask, the servers' users may pass."""
+    """Creates `directory` and its parents; the servers' users may pass, whatever the umask of root."""
     for each in (*reversed(directory.absolute().parents), directory):
         if not each.exists():
             each.mkdir(exist_ok=True)
@@ -85,11 +85,11 @@ def make_passable(directory: Path) -> None:
 
 
 def reachable(base: Path) -> Path:
-    """Where servers' data go: `base`, or a directory under /var/tmp when they cannot be told of `base` or get there.
+    """Returns where servers keep their data: `base`, or a directory under /var/tmp if they cannot use `base`.
 
-    A quotation mark or an umlaut is too much for the configuration of some; and as root, with a clone in a private
-    home directory, their users cannot pass. `make_reachable` makes it, and a link from `base`: that holds when the
-    clone is moved. In a copy of a clone that is still there, the link is not ours.
+    The configuration of some servers cannot contain a quotation mark or an umlaut; and when root runs the shop from a
+    private home directory, the servers' users cannot get there. `make_reachable` creates the directory and a link to
+    it at `base`, which stays valid when the clone is moved. In a copy of an existing clone, the link is not its own.
     """
     base = base.absolute()
     if base.is_symlink() and not _is_copy(base):
@@ -100,19 +100,23 @@ def reachable(base: Path) -> Path:
 
 
 def make_reachable(base: Path) -> None:
-    """Make the directory that `reachable` names; where it is not `base`, `base` becomes a link to it.
+    """Creates the directory that `reachable` returns; if that is not `base`, `base` becomes a link to it.
 
-    Raises StartError if someone else made the directory under /var/tmp, or if `base` holds data behind a directory that
-    was closed since.
+    Raises StartError if the directory under /var/tmp belongs to another user, or if `base` holds data and one of its
+    parents has been closed to the servers' users.
     """
     make_passable(base.parent)
     found = reachable(base)
     if found != base.absolute() and base.is_dir() and not base.is_symlink():
-        hint = f"let them pass: chmod o+x '{_barrier(base)}'" if _barrier(base) else "move the clone where it was"
-        raise StartError(f"The servers do not get at the data in {base} any more; {hint}")
+        hint = (
+            f"let their users pass: chmod o+x '{_barrier(base)}'"
+            if _barrier(base)
+            else "move the clone back to where it was"
+        )
+        raise StartError(f"The servers can no longer reach the data in {base}; {hint}")
     found.mkdir(exist_ok=True)
     if found.is_symlink() or found.stat().st_uid != os.geteuid():
-        raise StartError(f"{found} belongs to somebody else; remove it")
+        raise StartError(f"{found} belongs to another user; remove it")
     if os.geteuid() == 0:
         found.chmod(0o711)
     if found != base.absolute():
@@ -123,7 +127,7 @@ def make_reachable(base: Path) -> None:
 
 
 def _is_copy(base: Path) -> bool:
-    """Whether `base` links to what another link, which is still there, was made for."""
+    """Whether `base` is a copy of another link that still exists."""
     try:
         original = Path((base / LINKED_FROM).read_text())
         return original != base.absolute() and original.readlink() == base.readlink()
@@ -132,7 +136,7 @@ def _is_copy(base: Path) -> bool:
 
 
 def _barrier(base: Path) -> Path | None:
-    """The first directory on the way to `base` that only its owner may pass."""
+    """Returns the first directory on the way to `base` that only its owner may pass."""
     way = reversed(base.absolute().parents)
     return next((each for each in way if each.exists() and not each.stat().st_mode & 0o001), None)
 

@@ -1,10 +1,10 @@
-"""RabbitMQ by a thin layer over aio-pika: publish with confirms, consume in micro-batches, retry, dead-letter.
+"""A thin layer over aio-pika for RabbitMQ: publishes with confirms, consumes in micro-batches, retries, dead-letters.
 
-Acknowledging a message whose handler failed loses an order; a bare nack repeats a poisonous one for ever; one
-transaction a message makes the broker the bottleneck. `test_messaging.py` shows each against a real broker.
+Acknowledging a message whose handler failed loses an order; a plain nack repeats a poison message for ever; one
+transaction per message makes the broker the bottleneck. `test_messaging.py` shows each against a real broker.
 
-    Publisher   one confirmed publish at a time a message, or an error
-    Consumer    what has arrived, split by type, to handlers that take a list
+    Publisher   publishes a message and returns once the broker has confirmed it, or raises
+    Consumer    passes what has arrived, by type, to handlers that take a list
 """
 
 from chassis.messaging.connection import BrokerDown

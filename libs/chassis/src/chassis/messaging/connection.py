@@ -1,7 +1,7 @@
-"""Connections to RabbitMQ: with time-outs, with reasons in words, and safe from properties that nobody can decode.
+"""Connections to RabbitMQ: with timeouts, with errors in plain words, and robust against undecodable properties.
 
-pamqp raises where a message's properties are not UTF-8 or hold a time after the year 9999, and aiormq's connection ends
-with that: each redelivery would end the next one. `test_poison.py` shows such messages handled.
+pamqp raises when a message's properties are not UTF-8 or hold a time after the year 9999, and that ends aiormq's
+connection: each redelivery would end the next connection. `test_poison.py` shows that such messages are handled.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ HEARTBEAT = 10
 
 
 class BrokerDown(ConnectionError):
-    """No connection, or no confirm in time: whether the message arrived is unknown."""
+    """There is no connection, or no confirm in time: whether a message arrived is unknown."""
 
 
 async def connect(url: SecretStr | str, name: str) -> AbstractConnection:
-    """A connection with a time-out of 5 s. Raises BrokerDown."""
+    """Opens a connection within 5 s. Raises BrokerDown."""
     plain = url.get_secret_value() if isinstance(url, SecretStr) else url
     try:
         return await asyncio.wait_for(
@@ -37,7 +37,7 @@ async def connect(url: SecretStr | str, name: str) -> AbstractConnection:
         raise _down(plain, "nothing within 5 s") from error
     except aio_pika.exceptions.ProbableAuthenticationError as error:
         raise _down(plain, "it refuses the user or the password") from error
-    except InvalidFrameError as error:  # the answer to a virtual host is a close
+    except InvalidFrameError as error:  # the broker answers a wrong virtual host by closing
         raise _down(plain, "it has no such virtual host, or does not let the user in") from error
     except (OSError, aio_pika.exceptions.AMQPError) as error:
         raise _down(plain, reason(error)) from error
@@ -48,7 +48,7 @@ def _down(url: str, why: str) -> BrokerDown:
 
 
 async def close(connection: AbstractConnection) -> None:
-    """Closes what may be broken already, within a second."""
+    """Closes a connection, which may be broken already, within a second."""
     with contextlib.suppress(
         OSError, TimeoutError, RuntimeError, asyncio.CancelledError, aio_pika.exceptions.AMQPError
     ):
@@ -56,7 +56,7 @@ async def close(connection: AbstractConnection) -> None:
 
 
 def _forgiving(unmarshal: Callable[[Any, int, bytes], None]) -> Callable[[Any, int, bytes], None]:
-    """Leaves out the properties from the first one on that cannot be decoded: the body counts here, not they."""
+    """Drops the first property that cannot be decoded and those after it: only the body matters here."""
 
     def forgiving(properties: Any, flags: int, data: bytes) -> None:
         with contextlib.suppress(Exception):

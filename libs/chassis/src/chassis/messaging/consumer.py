@@ -1,7 +1,7 @@
-"""Consume in micro-batches: what has arrived, no timer, one transaction a batch, acknowledged after its commit.
+"""Consumes in micro-batches: what has arrived, without a timer, in one transaction, acknowledged after its commit.
 
-A broker that deletes a queue cancels its consumers, and says so once. A consumer that did not listen would be there, be
-ready, and never get a message again. `test_messaging.py` deletes the queue.
+A broker that deletes a queue cancels its consumers and tells them once. A consumer that ignored this would look healthy
+and never receive a message again. `test_messaging.py` deletes the queue.
 """
 
 import asyncio
@@ -29,20 +29,20 @@ log = logging.getLogger(__name__)
 MAX_EVENTS = 256
 SET_UP_SECONDS = 10.0
 PATIENCE = 60.0
-"""Seconds without a subscription after which the consumer counts as broken: a broker starts anew in less."""
+"""Seconds without a subscription after which the consumer counts as broken; a broker restarts in less."""
 DELAYS = (0.2, 5.0)
 STABLE = 5.0
-"""Seconds that a subscription has to last before the next one is tried at once: some messages end each of them."""
+"""Seconds that a subscription must last before the next one is tried at once; some messages end every subscription."""
 
 
 class Consumer:
-    """Reads one queue, which must exist, and hands each type's events to its handler as a list.
+    """Reads one queue, which must exist, and passes the events of each type to its handler as a list.
 
-    A list never holds two events of one subject. A handler that fails because of its environment (connection,
-    time-out, deadlock) is called again with the same events until it succeeds. Any other failure is bisected down to
-    the event that causes it, which then climbs the retry ladder and ends in `<queue>.dead`.
+    A list never holds two events with the same subject. A handler that fails because of its environment (connection,
+    timeout, deadlock) is called again with the same events until it succeeds. Any other failure is bisected down to the
+    event that causes it, which then climbs the retry ladder and ends in `<queue>.dead`.
 
-    However a subscription ends, there is another one, until the consumer is left.
+    However a subscription ends, the consumer subscribes again until it is left.
     """
 
     def __init__(self, url: SecretStr | str, queue: str, handlers: Sequence[Handles], *, prefetch: int = 50) -> None:
@@ -66,7 +66,7 @@ class Consumer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Finishes the batch in flight; what was prefetched goes back to the queue."""
+        """Finishes the current batch; what was prefetched returns to the queue."""
         self._stopping.set()
         if self._task is not None:
             done, _pending = await asyncio.wait({self._task}, timeout=10)
@@ -76,7 +76,7 @@ class Consumer:
         await self._ladder.close()
 
     def trouble(self) -> str | None:
-        """Why this worker is of no use: for a minute it has had no subscription that lasted."""
+        """Returns why this worker is of no use: it has had no lasting subscription for a minute."""
         now = time.monotonic()
         if self._down_since is None or (self._up_since is not None and now - self._up_since > STABLE):
             return None
@@ -115,7 +115,7 @@ class Consumer:
             delay = min(delay * 2, DELAYS[1])
 
     async def _subscribe(self) -> None:
-        """Consumes until the channel closes, the broker cancels the subscription, or we stop."""
+        """Consumes until the channel closes, the broker cancels the subscription, or this consumer stops."""
         connection = await connect(self._url, f"{self._queue}:consume")
         try:
             async with asyncio.timeout(SET_UP_SECONDS):
@@ -154,15 +154,15 @@ class Consumer:
 
         while not self._stopping.is_set() and (batch := await self._next(channel)):
             if not await self._handle(batch, gone):
-                return  # the deliveries come again
+                return  # the messages are delivered again
             tag = batch[-1].message.delivery_tag
             assert tag is not None
-            await under.basic_ack(tag, multiple=True)  # batches end in order, so all up to here is done
+            await under.basic_ack(tag, multiple=True)  # batches finish in order, so everything up to here is done
 
     async def _handle(self, batch: list[Arrival], gone: Gone) -> bool:
-        """As `Handling.handle`; a message that makes that itself fail ends with the dead letters.
+        """Handles a batch; a message that breaks `Handling.handle` itself goes to the dead letters.
 
-        Which of several it is shows when they come again, each alone.
+        In a batch of several, the one to blame shows when they are redelivered, each alone.
         """
         try:
             return await self._handling.handle(batch, gone)
@@ -173,7 +173,7 @@ class Consumer:
             return await self._ladder.bury(batch[0].message, f"{type(error).__name__}: {error}", gone)
 
     async def _next(self, channel: AbstractChannel) -> list[Arrival]:
-        """Whole messages, up to 256 events; a redelivered message alone. Empty when stopping or disconnected."""
+        """Returns whole messages of up to 256 events; a redelivered one alone. Empty when stopping or disconnected."""
         batch: list[Arrival] = []
         size = 0
         while True:
@@ -199,7 +199,7 @@ class Consumer:
         return None if self._arrived.empty() else read(self._arrived.get_nowait())
 
     async def _wait(self, channel: AbstractChannel) -> AbstractIncomingMessage | None:
-        """The next message, or None as soon as we stop, the channel closes, or the subscription is cancelled."""
+        """Returns the next message; None once the consumer stops, the channel closes, or the subscription ends."""
         get = asyncio.ensure_future(self._arrived.get())
         ends = [asyncio.ensure_future(end) for end in (self._stopping.wait(), self._cancelled.wait(), channel.closed())]
         try:

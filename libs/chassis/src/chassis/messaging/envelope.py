@@ -1,7 +1,7 @@
-"""The form on the wire: a CloudEvents 1.0 batch, so that one AMQP message carries 1 to 100 events.
+"""The format on the wire: a CloudEvents 1.0 batch, so that one AMQP message carries 1 to 100 events.
 
-A publish and a consume cost some 200 µs of CPU each, and an order needs six: alone they would cost more than
-the order. (CloudEvents JSON format 1.0.2, section 4.)
+Publishing and consuming cost some 200 µs of CPU each, and an order needs six messages: sent one by one, they would cost
+more than the order itself. (CloudEvents JSON format 1.0.2, section 4.)
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ class Malformed(Exception):
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """One event on the wire; `data` is left as it came until its type is known."""
+    """One event on the wire; `data` stays undecoded until its type is known."""
 
     id: UUID
     source: str
@@ -39,7 +39,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def pack(envelopes: Iterable[Envelope]) -> list[tuple[list[UUID], bytes]]:
-    """Bodies of at most 100 events and 256 KiB each, with the ids of the events in each."""
+    """Returns bodies of at most 100 events and 256 KiB, each with the IDs of its events."""
     bodies: list[tuple[list[UUID], bytes]] = []
     ids: list[UUID] = []
     parts: list[bytes] = []
@@ -58,8 +58,8 @@ def pack(envelopes: Iterable[Envelope]) -> list[tuple[list[UUID], bytes]]:
 
 
 def unpack(body: bytes) -> list[Envelope]:
-    """The events of a body, unknown members ignored. Raises Malformed."""
+    """Returns the events of a body; unknown members are ignored. Raises Malformed."""
     try:
         return _decoder.decode(body)
-    except Exception as error:  # RecursionError, and whatever else bytes of anybody's bring about
+    except Exception as error:  # RecursionError, and whatever else arbitrary bytes can cause
         raise Malformed(f"{error}" or type(error).__name__) from error

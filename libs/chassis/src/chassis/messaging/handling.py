@@ -1,7 +1,7 @@
-"""From a batch of messages to the handlers of its events, and for each that fails to the retry ladder.
+"""Passes a batch of messages to the handlers of its events, and each event that fails to the retry ladder.
 
-Whatever a decoder or a handler raises is the event's fault, unless it is known to be the environment's: a single
-exception that nobody foresaw would otherwise stop the queue. `test_poison.py` fuzzes it.
+Whatever a decoder or handler raises is the event's fault, unless it is known to be the environment's: otherwise one
+unexpected exception would stop the queue. `test_poison.py` fuzzes this.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ __all__ = ["Arrival", "Handler", "Handles", "Handling", "handles", "read"]
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 512 * 1024
-"""Twice what is packed into a message. With much more the broker would not take it back as a failed one."""
+"""Twice the size of the messages that we pack. A much larger one could not be published as a failed message."""
 
 M = TypeVar("M", bound=Message)
 Handler = Callable[[list[Event[Any]]], Awaitable[None]]
@@ -33,12 +33,12 @@ Handles = tuple[type[Message], Handler]
 
 
 def handles(message: type[M], handler: Callable[[list[Event[M]]], Awaitable[None]]) -> Handles:
-    """One of a consumer's handlers: `Consumer(url, queue, [handles(ReserveStock, reserve), …])`."""
+    """Makes one of a consumer's handlers: `Consumer(url, queue, [handles(ReserveStock, reserve), …])`."""
     return message, handler
 
 
 class Arrival(NamedTuple):
-    """A message and its events; where it cannot be read there are none, and `wrong` tells why."""
+    """A message and its events; if it cannot be read there are none, and `wrong` says why."""
 
     message: AbstractIncomingMessage
     events: list[Envelope]
@@ -46,13 +46,13 @@ class Arrival(NamedTuple):
 
 
 def read(message: AbstractIncomingMessage) -> Arrival:
-    """The message's events, unless it was sent as another type than it holds: a sender's rights are by routing key."""
+    """Returns the events, unless they have another type than the routing key, which the sender's rights depend on."""
     if len(message.body) > MAX_BYTES:
-        return Arrival(message, [], f"it has {len(message.body)} bytes, and none of ours has more than {MAX_BYTES}")
+        return Arrival(message, [], f"it has {len(message.body)} bytes, more than the limit of {MAX_BYTES}")
     try:
         events = unpack(message.body)
     except Malformed as error:
-        return Arrival(message, [], f"it is no CloudEvents batch: {error}")
+        return Arrival(message, [], f"it is not a CloudEvents batch: {error}")
     key = sent_as(message)
     if key is not None and (forged := {event.type for event in events} - {key}):
         return Arrival(message, [], f"it was sent as {key} and holds {', '.join(sorted(forged))}")
@@ -60,14 +60,14 @@ def read(message: AbstractIncomingMessage) -> Arrival:
 
 
 class Item(NamedTuple):
-    """One event on its way to a handler; `attempts` is how often it has failed before."""
+    """An event on its way to a handler; `attempts` is how often it has failed before."""
 
     envelope: Envelope
     attempts: int
 
 
 class Handling:
-    """Hands each type's events to its handler. `queue` is for logs and metrics."""
+    """Passes the events of each type to its handler. `queue` is for logs and metrics."""
 
     def __init__(self, queue: str, handlers: Sequence[Handles], ladder: Ladder, stopping: asyncio.Event) -> None:
         self._queue = queue
@@ -77,7 +77,7 @@ class Handling:
         self._stopping = stopping
 
     async def handle(self, batch: Sequence[Arrival], gone: Gone) -> bool:
-        """Whether every event of the batch is handled, or on its way up the ladder. If not, they are gone."""
+        """Returns True once every event is handled or on the retry ladder; False if the deliveries are gone."""
         items: list[Item] = []
         for message, events, wrong in batch:
             if wrong is not None and not await self._ladder.bury(message, wrong, gone):
@@ -122,7 +122,7 @@ class Handling:
             except Exception as error:
                 if is_environment_failure(error):
                     if str(error) != told:
-                        log.warning("%s: %s; the same batch again until it succeeds", self._queue, error)
+                        log.warning("%s: %s (retrying the same batch until it succeeds)", self._queue, error)
                     told = str(error)
                     await pause(self._stopping, delay * random.uniform(0.5, 1))  # noqa: S311
                     delay = min(delay * 2, 5)
@@ -141,7 +141,7 @@ class Handling:
 
 
 def waves(items: list[Item]) -> list[list[Item]]:
-    """The events in lists that each hold a subject at most once; a subject's own events keep their order."""
+    """Splits events into lists that hold each subject at most once; the events of one subject keep their order."""
     result: list[list[Item]] = []
     seen: dict[str, int] = {}
     for item in items:

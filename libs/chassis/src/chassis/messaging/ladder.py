@@ -1,7 +1,8 @@
-"""The retry ladder: where an event goes that no handler could take, and from there to the dead letters.
+"""The retry ladder: publishes an event that no handler could process for a later attempt, and at last as a dead letter.
 
-The broker waits, not we: each step is a queue whose messages return to the service's own queue when their time is up.
-Steps and dead letters are the service's own, since by a shared ladder it could reach another service's queue.
+The broker does the waiting: each step is a queue whose messages return to the service's own queue when their time is
+up. Each service has its own steps and dead letters, since through shared ones it could reach another service's queue.
+`test_messaging.py` climbs them.
 """
 
 import asyncio
@@ -27,13 +28,13 @@ DEAD = "dead"
 ATTEMPTS = "x-attempts"
 SENT_AS = "x-sent-as"
 Gone = Callable[[], bool]
-"""Whether our deliveries are no more ours, since their channel or their queue is gone."""
+"""Tells whether the deliveries are lost, because their channel or their queue is gone."""
 
 
 class Ladder:
-    """Publishes one queue's failures to `<queue>.failed` until the broker has them, or until `stopping` is set.
+    """Publishes the failures of one queue to `<queue>.failed`, until the broker has them or `stopping` is set.
 
-    Each method tells whether it is done. If not, our own deliveries are gone, and come again.
+    Each method returns whether it succeeded. If not, the deliveries are lost, and the broker delivers them again.
     """
 
     def __init__(self, url: SecretStr | str, queue: str, stopping: asyncio.Event) -> None:
@@ -45,7 +46,7 @@ class Ladder:
         await self._publisher.__aexit__()
 
     async def climb(self, envelope: Envelope, attempts: int, error: Exception, gone: Gone) -> bool:
-        """One step up after `attempts` failures before this one; past the last step are the dead letters."""
+        """Moves an event one step up after `attempts` earlier failures; after the last step, to the dead letters."""
         step = STEPS[attempts] if attempts < len(STEPS) else DEAD
         log.error(
             "%s: event %s (%s) of %s failed: %s; to %s",
@@ -56,11 +57,11 @@ class Ladder:
         return await self._send(step, body, {ATTEMPTS: attempts + 1}, gone)
 
     async def bury(self, message: AbstractIncomingMessage, why: object, gone: Gone) -> bool:
-        """To the dead letters at once: what is not even an event will not become one.
+        """Moves a message that cannot be read to the dead letters at once: a retry would not help.
 
-        The routing key by which it was sent goes with it, so that an operator who sends it again gives it no rights.
+        Its original routing key is kept, so that a replay by an operator gives it no further rights.
         """
-        log.error("%s: a message that cannot be read: %s; to %s", self._queue, why, DEAD)
+        log.error("%s: a message cannot be read: %s; to %s", self._queue, why, DEAD)
         return await self._send(DEAD, message.body, {ATTEMPTS: 0, SENT_AS: sent_as(message)}, gone)
 
     async def _send(self, step: str, body: bytes, headers: dict[str, Any], gone: Gone) -> bool:
@@ -71,7 +72,7 @@ class Ladder:
                 await self._publisher.publish(f"{self._queue}.failed", step, body, headers=headers)
             except (BrokerDown, Refused) as error:
                 if str(error) != told:
-                    log.warning("%s: %s; again until it succeeds", self._queue, error)
+                    log.warning("%s: %s (retrying until it succeeds)", self._queue, error)
                 told = str(error)
                 await pause(self._stopping, delay)
                 delay = min(delay * 2, 5)
@@ -81,9 +82,9 @@ class Ladder:
 
 
 def sent_as(message: AbstractIncomingMessage) -> str | None:
-    """The routing key by which a service sent it; None where the ladder or an operator did.
+    """Returns the routing key with which a service sent a message; None if the ladder or an operator sent it.
 
-    What comes through the default exchange has the queue's name for a key, and only they may send there.
+    In the default exchange the routing key is the queue's name, and only the ladder and operators may publish there.
     """
     if message.exchange:
         return message.routing_key
@@ -92,6 +93,6 @@ def sent_as(message: AbstractIncomingMessage) -> str | None:
 
 
 def attempts_of(message: AbstractIncomingMessage) -> int:
-    """How often the message's event has failed before, from 0 to the number of steps; anybody may write the header."""
+    """Returns how often the event has failed, from 0 to the number of steps, whatever the header says."""
     attempts = message.headers.get(ATTEMPTS, 0)
     return min(max(attempts, 0), len(STEPS)) if isinstance(attempts, int) else 0

@@ -1,4 +1,7 @@
-"""Publish and know: a call returns once the broker has the message on disk, or raises."""
+"""Publishes with confirms: a call returns once the broker has the message on disk, or raises.
+
+`test_messaging.py` cuts the connection and cancels a publish.
+"""
 
 import asyncio
 from typing import Any, Self
@@ -17,7 +20,7 @@ __all__ = ["Publisher", "Refused"]
 
 
 class Refused(Exception):
-    """The broker stored nothing: the queue is full, the message too large or, where `unroutable`, no queue is there."""
+    """The broker stored nothing: the queue is full, the message is too large or, if `unroutable`, there is no queue."""
 
     def __init__(self, message: str, *, unroutable: bool) -> None:
         super().__init__(message)
@@ -25,11 +28,11 @@ class Refused(Exception):
 
 
 class Publisher:
-    """One connection for confirmed, mandatory, persistent messages, with a channel for each exchange; made when needed.
+    """Publishes persistent, mandatory messages on one connection, with a channel per exchange, opened when needed.
 
-    A channel of its own, since the broker closes it where an exchange is missing or closed to us: that holds up no
-    other exchange. After any doubt (time-out, lost connection) all are thrown away, since a late confirm would be taken
-    for the next message's.
+    The broker closes a channel when its exchange is missing or forbidden; with separate channels, others go on. After a
+    timeout or a lost connection everything is discarded, since a late confirm would be taken for that of the next
+    message.
     """
 
     def __init__(self, url: SecretStr | str, *, name: str, timeout: float = 5.0) -> None:

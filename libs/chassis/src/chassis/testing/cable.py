@@ -1,4 +1,4 @@
-"""A way to a store that can be cut, mended, and reset."""
+"""A connection to a store that a test can cut, mend and reset."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class Cable:
-    """Forwards TCP from `url`, which is the given one at a port of its own, while it is entered or mended."""
+    """Forwards TCP connections from `url`, which is the given URL on another port, to the store."""
 
     def __init__(self, url: str) -> None:
         self._to = urlsplit(url)
@@ -38,14 +38,14 @@ class Cable:
         self.url = self._to._replace(netloc=f"{user}@127.0.0.1:{self._port}").geturl()
 
     async def cut(self) -> None:
-        """Ends all connections, and takes no new one."""
+        """Ends all connections, and accepts no new ones."""
         assert self._server is not None
         self._server.close()
         for writer in self._writers:
             writer.transport.abort()
 
     def reset(self) -> None:
-        """Ends all connections with an RST, as a machine does that has forgotten them; new ones are taken."""
+        """Ends all connections with an RST, as a restarted machine does; new ones are accepted."""
         for writer in self._writers:
             if not writer.is_closing():
                 writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, AT_ONCE)

@@ -1,4 +1,4 @@
-"""This process with a clock that is off, while the stores keep theirs."""
+"""Shifts the clock of this process, while the stores keep theirs."""
 
 import contextlib
 import sys
@@ -11,9 +11,9 @@ from unittest import mock
 
 @contextlib.contextmanager
 def clock_off(seconds: float) -> Iterator[None]:
-    """Puts `time.time`, `time.time_ns` and, in our own modules, `datetime.now` forward; a negative number, back.
+    """Shifts `time.time`, `time.time_ns` and, in our own modules, `datetime.now` by `seconds`.
 
-    The monotonic clock is left alone, as it is when a real clock is set.
+    The monotonic clock is unchanged, as when a real clock is set.
     """
     now, now_ns = time.time, time.time_ns
 

@@ -1,4 +1,4 @@
-"""The pytest plugin: real stores, started when a test first asks for one, empty at the start of each test."""
+"""The pytest plugin: real stores, started when a test first uses one, and empty at the start of each test."""
 
 import asyncio
 import json
@@ -26,14 +26,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Broker:
-    """A RabbitMQ with the definitions' first virtual host; a user's password is its name."""
+    """A RabbitMQ with the first virtual host of the definitions; each user's password is its name."""
 
     administrator: str
     vhost: str
     queues: tuple[str, ...]
 
     def url(self, user: str | None = None) -> str:
-        """The AMQP URL of one of the definitions' users, or of an administrator."""
+        """Returns the AMQP URL of a user in the definitions, or of an administrator."""
         path = quote(self.vhost, safe="")
         if user is None:
             return f"{self.administrator}/{path}"
@@ -41,7 +41,7 @@ class Broker:
 
 
 def pytest_configure() -> None:
-    """A session that is told to end stops what it started, as one that is interrupted does."""
+    """Treats SIGTERM like an interrupt, so that the session stops what it started."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
@@ -53,19 +53,19 @@ def rabbitmq_definitions() -> str:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """The URL of a superuser's connection; most tests want `database`."""
+    """The URL of a superuser's connection; most tests use `database`."""
     yield from started(stores.postgres())
 
 
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
-    """The URL of a Valkey that tests share; most tests want `valkey`."""
+    """The URL of a Valkey that tests share; most tests use `valkey`."""
     yield from started(stores.valkey())
 
 
 @pytest.fixture(scope="session")
 def rabbitmq_server(rabbitmq_definitions: str) -> Iterator[Broker]:
-    """A broker whose queues may hold other tests' messages; most tests want `rabbitmq`."""
+    """A broker whose queues may hold other tests' messages; most tests use `rabbitmq`."""
     definitions = json.loads(rabbitmq_definitions)
     vhost = definitions["vhosts"][0]["name"]
     queues = tuple(queue["name"] for queue in definitions.get("queues", ()) if queue["vhost"] == vhost)
@@ -75,7 +75,7 @@ def rabbitmq_server(rabbitmq_definitions: str) -> Iterator[Broker]:
 
 @pytest.fixture(scope="session")
 def database_templates(postgres_server: str) -> Iterator[Callable[[str], str]]:
-    """Gives the name of a database that holds a package's migrated schema, made once a session."""
+    """Returns the name of a database with a package's migrated schema, created once per session."""
     made: dict[str, str] = {}
 
     def template(package: str) -> str:
@@ -122,7 +122,7 @@ def rabbitmq(rabbitmq_server: Broker) -> Broker:
 
 
 def started(store: AbstractContextManager[str]) -> Iterator[str]:
-    """The store's URL while the session lasts; a store that does not start ends the session with its reason."""
+    """Yields a store's URL; a store that does not start ends the session with the reason."""
     with ExitStack() as stack:
         try:
             url = stack.enter_context(store)
@@ -132,7 +132,7 @@ def started(store: AbstractContextManager[str]) -> Iterator[str]:
 
 
 async def purge(broker: Broker) -> None:
-    """Empty the queues of the definitions."""
+    """Empties the queues of the definitions."""
     async with await aio_pika.connect(broker.url()) as connection:
         channel = await connection.channel()
         for name in broker.queues:
@@ -140,12 +140,12 @@ async def purge(broker: Broker) -> None:
 
 
 def at(url: str, database: str) -> str:
-    """The same server's other database."""
+    """Returns the URL of another database on the same server."""
     return urlsplit(url)._replace(path=f"/{database}").geturl()
 
 
 def execute(url: str, *statements: str) -> None:
-    """Run statements, each in a transaction of its own."""
+    """Runs statements, each in its own transaction."""
 
     async def run() -> None:
         connection = await asyncpg.connect(url)
@@ -163,6 +163,6 @@ def drop(url: str, *names: str) -> None:
 
 
 def apart(function: Callable[..., T], *arguments: Any) -> T:
-    """Call `function`, which runs an event loop, in a thread: the caller may be inside a running loop."""
+    """Calls `function`, which runs an event loop, in a thread, since the caller may be inside a running loop."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         return pool.submit(function, *arguments).result()

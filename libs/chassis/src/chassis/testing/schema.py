@@ -1,6 +1,6 @@
-"""A database's schema as lines of text, so that what migrations make can be compared with what models describe.
+"""Describes a database's schema as lines of text, to compare the result of migrations with the models.
 
-Alembic's own comparison sees neither CHECKs nor defaults nor what an index is made of.
+Alembic's own comparison sees neither CHECK constraints, nor defaults, nor the expressions of an index.
 """
 
 import asyncpg
@@ -27,7 +27,7 @@ INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'"
 
 
 async def described(url: str) -> set[str]:
-    """Columns, constraints and indexes of a service's database, but for Alembic's own."""
+    """Returns the columns, constraints and indexes of a service's database, without Alembic's own."""
     connection = await asyncpg.connect(url)
     try:
         rows = [row[0] for query in (COLUMNS, CONSTRAINTS, INDEXES) for row in await connection.fetch(query)]
@@ -37,7 +37,7 @@ async def described(url: str) -> set[str]:
 
 
 async def create(url: str, metadata: sa.MetaData, *extensions: str) -> None:
-    """Makes the tables of the models themselves, without any migration."""
+    """Creates the tables of the models, without migrations."""
     engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=NullPool)
     try:
         async with engine.begin() as connection:

@@ -1,7 +1,7 @@
-"""One store for a test session: from the environment, else a container, else the system's binaries.
+"""Stores for a test session: from the environment, or in containers, or from the system's binaries.
 
-TEST_POSTGRES_URL, TEST_VALKEY_URL, TEST_RABBITMQ_URL   use these (RabbitMQ's as an administrator)
-TEST_STORES=native|containers                           insist on one of the other two
+TEST_POSTGRES_URL, TEST_VALKEY_URL, TEST_RABBITMQ_URL   use these stores (RabbitMQ's as an administrator)
+TEST_STORES=native|containers                           require one of the other two
 """
 
 import contextlib
@@ -41,7 +41,7 @@ def postgres() -> Iterator[str]:
     elif containers():
         environment = {"POSTGRES_PASSWORD": PASSWORD}
         arguments = "postgres -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-        # The image's first server, which runs its scripts, listens on no TCP port.
+        # The image first starts a server for its scripts, which does not listen on TCP.
         with _container(POSTGRES_IMAGE, 5432, environment, arguments) as address:
             yield f"postgresql://postgres:{PASSWORD}@{address}/postgres"
     else:
@@ -69,9 +69,9 @@ def valkey() -> Iterator[str]:
 
 @contextlib.contextmanager
 def rabbitmq(definitions: dict[str, Any]) -> Iterator[str]:
-    """The URL, without a virtual host, of an administrator at a RabbitMQ that holds `definitions`.
+    """The URL, without a virtual host, of an administrator of a RabbitMQ that has loaded `definitions`.
 
-    A broker from the environment is expected to hold them already.
+    A broker from the environment must have them already.
     """
     text = json.dumps(with_administrator(definitions))
     if given := os.environ.get("TEST_RABBITMQ_URL"):
@@ -92,7 +92,7 @@ def rabbitmq(definitions: dict[str, Any]) -> Iterator[str]:
 
 
 def with_administrator(definitions: dict[str, Any]) -> dict[str, Any]:
-    """The same definitions and a user that may do everything in each of their virtual hosts."""
+    """Returns the definitions with an additional user that may do everything in each virtual host."""
     user = {"name": ADMINISTRATOR, "password": PASSWORD, "tags": ["administrator"]}
     everything = {"user": ADMINISTRATOR, "configure": ".*", "write": ".*", "read": ".*"}
     return definitions | {
@@ -106,7 +106,7 @@ def with_administrator(definitions: dict[str, Any]) -> dict[str, Any]:
 
 @functools.cache
 def containers() -> bool:
-    """Whether the stores run as containers: a Docker Engine answers, and nobody asked otherwise."""
+    """Whether stores run in containers: a Docker Engine answers, and TEST_STORES does not say otherwise."""
     wanted = os.environ.get("TEST_STORES", "")
     if wanted in ("native", "containers"):
         return wanted == "containers"
@@ -128,7 +128,7 @@ def _container(
     *,
     files: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
-    """Host and port of a server that answers; `files` are texts by their paths inside. Raises StartError."""
+    """Yields host and port of a server that answers; `files` are texts by path in the container. Raises StartError."""
     import docker
     from testcontainers.core.container import DockerContainer
 
@@ -150,7 +150,7 @@ def _container(
             ) from None
         host, outside = container.get_container_host_ip(), int(container.get_exposed_port(port))
         deadline = time.monotonic() + 90
-        # Docker's own proxy accepts before the server listens, so only an answer counts.
+        # Docker's proxy accepts connections before the server listens, so only an answer counts.
         while not answers(outside, *_GREETINGS[port], host=host):
             if time.monotonic() > deadline:
                 raise StartError(f"{image} did not answer on port {port} within 90 s")
@@ -161,7 +161,7 @@ def _container(
 @contextlib.contextmanager
 def _home() -> Iterator[Path]:
     home = Path(tempfile.mkdtemp(prefix="stores-"))
-    home.chmod(0o711)  # the servers run as other users when we are root
+    home.chmod(0o711)  # the servers run as other users if root runs the tests
     try:
         yield home
     finally:
