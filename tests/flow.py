@@ -15,6 +15,8 @@ from uuid import uuid4
 
 import httpx2
 
+from shopctl.statuses import OPEN
+
 ADDRESS = {"name": "Ann Lee", "line1": "Quay 1", "city": "Bergen", "postal_code": "5003", "country": "NO"}
 METHODS = ("tok_visa",) * 8 + ("tok_declined", "tok_lost_reply")
 PAUSES = (0.2, 0.2, 0.5, *[1.0] * 90)
@@ -128,7 +130,7 @@ class Flow:
         for _ in range(LOOKS):
             time.sleep(self.pause)
             status = self._until_answered(lambda: http.get(f"/api/orders/{id}")).json()["status"]
-            if status not in ("PENDING", "RESERVED"):
+            if status not in OPEN:
                 break
         if wish == "return" and status == "CONFIRMED":
             self._until_answered(lambda: http.post(f"/api/orders/{id}/cancel"))

@@ -9,8 +9,9 @@ import httpx2
 from flow import ADDRESS
 
 from shopctl.place import Place
+from shopctl.statuses import UNDONE
 
-FINAL = {"CONFIRMED", "REJECTED", "PAYMENT_FAILED", "CANCELLED", "EXPIRED", "REFUNDED"}
+FINAL = {"CONFIRMED", *UNDONE}
 
 
 class Shopper:

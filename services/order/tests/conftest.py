@@ -1,12 +1,17 @@
-"""A database of orders, and the carts and products of other services, replaced at their Protocols."""
+"""A database of orders, and fakes of the cart and catalog services behind their Protocols."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
 from chassis.db import Database
+from chassis.ids import uuid7
+from chassis.messages import Event
+from order.messages import PaymentCaptured, StockReserved
+from order.usecases import saga
 from order.usecases.placing import Cart, Placement, PlaceOrder
 from order.usecases.pricing import Product
 
@@ -31,7 +36,7 @@ class FakeProducts:
 
 @dataclass
 class Shop:
-    """What a placement test needs: `request()` fills a cart worth 1250 cents and asks for it."""
+    """Places orders: `request()` fills a cart worth 1250 cents and returns the request that orders it."""
 
     db: Database
     carts: FakeCarts
@@ -55,6 +60,15 @@ class Shop:
             "expected_currency": "EUR",
         }
         return PlaceOrder(**{**values, **changes})  # type: ignore[arg-type]
+
+    async def confirm(self, id: UUID) -> None:
+        """Handles the replies of a saga that succeeds."""
+        await saga.stock_reserved(self.db, [event(StockReserved(id))])
+        await saga.payment_captured(self.db, [event(PaymentCaptured(id))])
+
+
+def event(message: Any) -> Event[Any]:
+    return Event(uuid7(), str(message.order_id), message)
 
 
 @pytest.fixture

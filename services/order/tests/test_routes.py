@@ -17,7 +17,7 @@ from chassis.messages import Event
 from chassis.testing.apps import client_of, served, started
 from chassis.testing.fixtures import execute
 from order.main import create
-from order.messages import PaymentCancelled, PaymentCaptured, StockReserved
+from order.messages import PaymentCancelled
 from order.models import metadata
 from order.settings import Settings
 from order.usecases import saga
@@ -285,11 +285,6 @@ async def placed(live: httpx2.AsyncClient) -> tuple[UUID, str]:
     return UUID(location.rpartition("/")[2]), f"{location}/events"
 
 
-async def confirm(shop: Any, id: UUID) -> None:
-    await saga.stock_reserved(shop.db, [Event(uuid7(), str(id), StockReserved(id))])
-    await saga.payment_captured(shop.db, [Event(uuid7(), str(id), PaymentCaptured(id))])
-
-
 def ids(text: str) -> list[str]:
     return [line.partition(": ")[2] for line in text.splitlines() if line.startswith("id:")]
 
@@ -302,7 +297,7 @@ async def resumed(live: httpx2.AsyncClient, address: str, last: str | None) -> h
 async def test_a_stream_shows_each_step_and_ends_with_the_order(live, shop) -> None:
     id, address = await placed(live)
     watching = asyncio.create_task(resumed(live, address, None))
-    await confirm(shop, id)
+    await shop.confirm(id)
 
     answer = await watching
 
@@ -313,7 +308,7 @@ async def test_a_stream_shows_each_step_and_ends_with_the_order(live, shop) -> N
 @pytest.mark.parametrize(("last", "rest"), [("0", ["1", "2", "3"]), ("2", ["3"])])
 async def test_a_stream_goes_on_after_what_was_seen(live, shop, last: str, rest: list[str]) -> None:
     id, address = await placed(live)
-    await confirm(shop, id)
+    await shop.confirm(id)
 
     assert ids((await resumed(live, address, last)).text) == rest
 
@@ -321,7 +316,7 @@ async def test_a_stream_goes_on_after_what_was_seen(live, shop, last: str, rest:
 @pytest.mark.parametrize("last", ["3", "4", "99999"])
 async def test_a_stream_of_which_all_was_seen_ends_at_once_and_says_so(live, shop, last: str) -> None:
     id, address = await placed(live)
-    await confirm(shop, id)
+    await shop.confirm(id)
 
     answer = await resumed(live, address, last)
 
@@ -332,14 +327,14 @@ async def test_an_id_beyond_the_last_step_still_gets_what_comes(live, shop) -> N
     id, address = await placed(live)
     watching = asyncio.create_task(resumed(live, address, "99999"))
     await asyncio.sleep(0.3)
-    await confirm(shop, id)
+    await shop.confirm(id)
 
     assert ids((await watching).text) == ["2", "3"]
 
 
 async def test_a_refund_is_watched_to_its_own_end(live, shop) -> None:
     id, address = await placed(live)
-    await confirm(shop, id)
+    await shop.confirm(id)
     await saga.refund(shop.db, id)
     watching = asyncio.create_task(resumed(live, address, "0"))
     await asyncio.sleep(0.3)
@@ -366,7 +361,7 @@ async def test_silence_is_filled_and_costs_no_step(live, shop, monkeypatch) -> N
     id, address = await placed(live)
     watching = asyncio.create_task(resumed(live, address, "1"))
     await asyncio.sleep(0.4)
-    await confirm(shop, id)
+    await shop.confirm(id)
 
     text = (await watching).text
 
@@ -379,7 +374,7 @@ async def test_many_watch_and_one_that_does_not_read_keeps_nobody_waiting(live, 
     async with live.stream("GET", address, headers=as_("ann")):
         watching = [asyncio.create_task(resumed(live, address, None)) for _ in range(50)]
         await asyncio.sleep(0.3)
-        await confirm(shop, id)
+        await shop.confirm(id)
 
         assert [ids(answer.text) for answer in await asyncio.gather(*watching)] == [["1", "2", "3"]] * 50
 

@@ -267,8 +267,7 @@ def test_each_command_of_a_transition_can_be_made() -> None:
 
 async def confirmed(shop) -> UUID:
     id = (await shop.placement.place(shop.request())).order_id
-    await saga.stock_reserved(shop.db, [event(StockReserved(id))])
-    await saga.payment_captured(shop.db, [event(PaymentCaptured(id))])
+    await shop.confirm(id)
     return id
 
 
@@ -282,8 +281,7 @@ async def test_the_good_way(shop) -> None:
 async def test_commands_carry_what_was_ordered(shop) -> None:
     request = shop.request()
     id = (await shop.placement.place(request)).order_id
-    await saga.stock_reserved(shop.db, [event(StockReserved(id))])
-    await saga.payment_captured(shop.db, [event(PaymentCaptured(id))])
+    await shop.confirm(id)
 
     async with shop.db.connection() as connection:
         rows = await connection.fetch("SELECT data::text FROM outbox ORDER BY id")

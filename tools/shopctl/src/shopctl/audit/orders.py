@@ -13,23 +13,12 @@ import msgspec
 
 from shopctl.audit.finding import Finding
 from shopctl.audit.sources import Sources, Unreadable
-from shopctl.statuses import OPEN
+from shopctl.statuses import LEGAL, OPEN
 
 __all__ = ["Attempt", "a4", "a5", "a8", "a10", "read_attempts", "read_ids"]
 
 SAMPLE = 200
 LAST_SECOND = 253_402_300_799  # of the year 9999
-
-# Written down apart from the order service's own table on purpose, as a second opinion. tests/contracts compares them.
-LEGAL = {
-    None: {"PENDING"},
-    "PENDING": {"RESERVED", "REJECTED", "CANCELLING", "EXPIRING"},
-    "RESERVED": {"CONFIRMED", "PAYMENT_FAILED", "CANCELLING", "EXPIRING"},
-    "CONFIRMED": {"REFUNDING"},
-    "CANCELLING": {"CANCELLED"},
-    "EXPIRING": {"EXPIRED"},
-    "REFUNDING": {"REFUNDED"},
-}
 
 HISTORY = """
 SELECT o.id, coalesce(count(h.seq) <> o.seq OR min(h.seq) <> 1 OR max(h.seq) <> o.seq, true) AS gap,

@@ -2,6 +2,7 @@
 
 from shopctl.audit.finding import Finding
 from shopctl.audit.sources import Sources
+from shopctl.statuses import UNDONE
 
 __all__ = ["a1", "a2"]
 
@@ -35,7 +36,6 @@ SELECT order_id, state,
 FROM reservations r
 """
 
-UNDONE = {"REJECTED", "PAYMENT_FAILED", "CANCELLED", "EXPIRED", "REFUNDED"}
 NOTHING_TAKEN = {"REJECTED", "RELEASED", None}
 
 
