@@ -1,8 +1,6 @@
-"""Every failure is a problem+json of one form, health tells the orchestrator the truth, a worker has no routes."""
+"""Every failure is a problem+json, routes take their parts, and a worker has no routes."""
 
-import asyncio
 import json
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,9 +14,9 @@ from fastapi import APIRouter, Depends, FastAPI
 from chassis.app import create_app, parts
 from chassis.bodies import MAX_BODY
 from chassis.errors import Conflict, Unauthenticated, Unavailable
-from chassis.health import Draining
 from chassis.schemas import Body, Text
 from chassis.settings import ServiceSettings
+from chassis.testing.apps import client_of, started
 from chassis.waiting import deadline
 
 router = APIRouter()
@@ -57,9 +55,8 @@ async def wait() -> bool:
 
 @asynccontextmanager
 async def serve(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    transport = httpx2.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://lamps") as c:
-        yield c
+    async with started(app), client_of(app) as client:
+        yield client
 
 
 def lamps(role: str = "all", **more: Any) -> FastAPI:
@@ -222,77 +219,6 @@ async def test_a_deadline_is_one_requests_own(client: httpx2.AsyncClient):
     assert (await client.get("/deadline")).json() is False
 
 
-async def test_a_process_is_live_at_once_and_ready_when_its_check_succeeds():
-    schema = asyncio.Event()
-
-    async def started() -> None:
-        if not schema.is_set():
-            raise LookupError("the schema is behind")
-
-    async with serve(lamps(started=started)) as client:
-        await asyncio.sleep(0.05)
-        assert (await client.get("/health/live")).status_code == 200
-        for path in ("/health/startup", "/health/ready"):
-            response = await client.get(path)
-            assert (response.status_code, response.text) == (503, "waiting: the schema is behind")
-
-        schema.set()
-        await asyncio.sleep(0.4)
-        assert (await client.get("/health/startup")).status_code == 200
-        assert (await client.get("/health/ready")).status_code == 200
-
-
-class Idle:
-    """A worker that does nothing, and says so."""
-
-    async def __aenter__(self) -> None: ...
-
-    async def __aexit__(self, *_: object) -> None: ...
-
-    def trouble(self) -> str | None:
-        return "the queue lamps has not been consumed for 61 s"
-
-
-@pytest.mark.parametrize(("role", "status"), [("worker", 503), ("all", 200), ("api", 200)])
-async def test_a_worker_that_does_not_do_its_work_is_not_ready_unless_it_serves_an_api(role: str, status: int):
-    app = create_app(ServiceSettings(role=role), "lamps", title="Lamps", routers=[], workers=[Idle()])
-    async with serve(app) as client:
-        await asyncio.sleep(0.05)
-        answer = await client.get("/health/ready")
-        assert answer.status_code == status
-        assert ("has not been consumed" in answer.text) == (status == 503)
-        assert (await client.get("/health/live")).status_code == 200
-
-
-async def test_a_draining_process_is_live_but_not_ready():
-    app = lamps()
-    async with serve(app) as client:
-        await asyncio.sleep(0)
-        assert (await client.get("/health/ready")).status_code == 200
-
-        app.state.health.draining.set()
-
-        assert (await client.get("/health/ready")).status_code == 503
-        assert (await client.get("/health/live")).status_code == 200
-        assert (await client.get("/lamps/desk")).status_code == 200
-
-
-async def test_a_route_learns_that_the_process_drains():
-    streams = APIRouter()
-
-    @streams.get("/stream")
-    async def stream(draining: Draining) -> bool:
-        return draining.is_set()
-
-    app = create_app(ServiceSettings(), "lamps", title="Lamps", routers=[streams])
-    async with serve(app) as client:
-        assert (await client.get("/stream")).json() is False
-
-        app.state.health.draining.set()
-
-        assert (await client.get("/stream")).json() is True
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
     colours: list[str]
@@ -371,21 +297,3 @@ async def test_the_openapi_document_promises_a_problem_and_hides_health(client: 
         "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
     }
     assert "ValidationError" not in document["components"]["schemas"]
-
-
-async def test_a_signal_drains_at_once_and_its_handler_is_given_back():
-    before = signal.getsignal(signal.SIGTERM)
-    signalled: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: signalled.append(number))
-    server = signal.getsignal(signal.SIGTERM)
-    try:
-        async with serve(lamps()) as client:
-            await asyncio.sleep(0)
-            signal.raise_signal(signal.SIGTERM)
-            await asyncio.sleep(0)
-
-            assert (await client.get("/health/ready")).text == "draining"
-            assert signalled == [signal.SIGTERM]
-        assert signal.getsignal(signal.SIGTERM) is server
-    finally:
-        signal.signal(signal.SIGTERM, before)

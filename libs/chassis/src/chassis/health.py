@@ -1,7 +1,7 @@
 """Health for an orchestrator: live (the event loop runs), startup (the check passed), ready (started, not draining).
 
 If readiness checked the database, a short outage would take every process out of service; here single requests fail
-with 503. A worker answers no requests, so its readiness tells whether it does its work. `test_app.py` shows this.
+with 503. A worker answers no requests, so its readiness tells whether it does its work. `test_health.py` shows this.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Inbox: records which events a consumer has handled, in the transaction that handles them.
 
 Brokers deliver at least once, so without an inbox a lost acknowledgement leads to a second charge.
-`test_messaging.py` delivers every message twice.
+`test_inbox.py` delivers every message twice.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Connections to RabbitMQ: with timeouts, with errors in plain words, and robust against undecodable properties.
 
 pamqp raises when a message's properties are not UTF-8 or hold a time after the year 9999, and that ends aiormq's
-connection: each redelivery would end the next connection. `test_poison.py` shows that such messages are handled.
+connection: each redelivery would end the next connection. `test_handling.py` shows that such messages are handled.
 """
 
 import asyncio

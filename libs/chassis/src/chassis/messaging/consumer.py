@@ -1,7 +1,7 @@
 """Consumes in micro-batches: what has arrived, without a timer, in one transaction, acknowledged after its commit.
 
 A broker that deletes a queue cancels its consumers and tells them once. A consumer that ignored this would look healthy
-and never receive a message again. `test_messaging.py` deletes the queue.
+and never receive a message again. `test_consumer.py` deletes the queue.
 """
 
 import asyncio

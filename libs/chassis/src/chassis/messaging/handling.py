@@ -1,7 +1,7 @@
 """Passes a batch of messages to the handlers of its events, and each event that fails to the retry ladder.
 
 Whatever a decoder or handler raises is the event's fault, unless it is known to be the environment's: otherwise one
-unexpected exception would stop the queue. `test_poison.py` fuzzes this.
+unexpected exception would stop the queue. `test_handling.py` fuzzes this.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 The broker does the waiting: each step is a queue whose messages return to the service's own queue when their time is
 up. Each service has its own steps and dead letters, since through shared ones it could reach another service's queue.
-`test_messaging.py` climbs them.
+`test_consumer.py` climbs them.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Publishes with confirms: a call returns once the broker has the message on disk, or raises.
 
-`test_messaging.py` cuts the connection and cancels a publish.
+`test_publisher.py` cuts the connection and cancels a publish.
 """
 
 import asyncio

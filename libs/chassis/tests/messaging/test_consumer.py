@@ -2,70 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-import msgspec
 import pytest
 
-from chassis import inbox
-from chassis.db import Database
 from chassis.errors import Unavailable
-from chassis.ids import uuid7
-from chassis.messages import Event, Message
-from chassis.messaging import BrokerDown, Consumer, Envelope, Publisher, Refused, handles, pack, unpack
+from chassis.messaging import Consumer, handles, unpack
 
-
-class Lit(Message):
-    type = "lamps.lit.v1"
-    watts: int
-
-
-class Dimmed(Message):
-    type = "lamps.dimmed.v1"
-    watts: int
-
-
-class Handled:
-    """A handler that notes what it is called with, then does as it is told; `done` is what it succeeded with."""
-
-    def __init__(self, then: Callable[[list[int]], Awaitable[None]] | None = None) -> None:
-        self.then = then
-        self.calls: list[list[int]] = []
-        self.done: list[int] = []
-
-    async def __call__(self, events: list[Event[Lit]]) -> None:
-        watts = [event.data.watts for event in events]
-        self.calls.append(watts)
-        if self.then:
-            await self.then(watts)
-        self.done += watts
-
-
-def event(watts: object, *, subject: str | None = None, type: str = Lit.type) -> Envelope:
-    return Envelope(
-        id=uuid7(),
-        source="/lamps",
-        type=type,
-        time=datetime.now(UTC),
-        subject=subject or str(uuid7()),
-        data=msgspec.Raw(msgspec.json.encode({"watts": watts})),
-    )
-
-
-def body(*events: Envelope) -> bytes:
-    ((_, body),) = pack(events)
-    return body
-
-
-def consuming(topology, handler, url: str | None = None) -> Consumer:
-    return Consumer(url or topology.url, topology.queue, [handles(Lit, handler)])
-
-
-async def nothing_failed(topology) -> bool:
-    return not any([await topology.arrived(place) for place in topology.observers])
+from .lamps import Dimmed, Handled, Lit, body, consuming, event, nothing_failed
 
 
 async def test_what_arrives_while_a_batch_is_handled_is_the_next_batch(topology, eventually):
@@ -230,67 +174,6 @@ async def came_back(topology) -> bool:
     return bool(await topology.left() == 1)
 
 
-async def test_with_an_inbox_a_message_delivered_twice_is_handled_once(topology, db: Database, eventually):
-    async with db.connection() as connection:
-        await connection.execute("CREATE TABLE lit (watts int)")
-    delivered: list[int] = []
-
-    async def light(events: list[Event[Lit]]) -> None:
-        async with db.transaction() as tx:
-            fresh = await inbox.first_time(tx, "lamps", events)
-            await tx.executemany("INSERT INTO lit VALUES ($1)", [(event.data.watts,) for event in fresh])
-        delivered.extend(event.data.watts for event in events)
-
-    messages = [body(*(event(watts) for watts in range(start, start + 5))) for start in range(0, 50, 5)]
-    async with consuming(topology, light), consuming(topology, light):
-        for message in messages * 2:
-            await topology.send(message)
-
-        async def all_came_twice() -> bool:
-            return len(delivered) >= 100
-
-        await eventually(all_came_twice)
-
-    async with db.connection() as connection:
-        rows = await connection.fetch("SELECT watts FROM lit ORDER BY watts")
-    assert [row["watts"] for row in rows] == list(range(50))
-    assert await topology.left() == 0
-    assert await nothing_failed(topology)
-
-
-async def test_an_event_whose_handling_was_rolled_back_is_new_again(db: Database):
-    events = [Event(uuid7(), "a", Lit(watts=7)), Event(uuid7(), "b", Lit(watts=8))]
-    twice = [*events, events[0]]
-
-    async def first_time(*, fails: bool) -> list[Event[Lit]]:
-        async with db.transaction() as tx:
-            fresh = await inbox.first_time(tx, "lamps", twice)
-            if fails:
-                raise LookupError
-            return fresh
-
-    with pytest.raises(LookupError):
-        await first_time(fails=True)
-    assert await first_time(fails=False) == events
-    assert await first_time(fails=False) == []
-
-
-async def test_events_are_recorded_in_the_order_of_their_ids(db: Database, eventually):
-    """Else this transaction and its rival, which was given both the other way round, would wait for each other."""
-    first, second = (Event(uuid7(), "a", Lit(watts=watts)) for watts in (1, 2))
-
-    async def rival() -> list[Event[Lit]]:
-        async with db.transaction() as tx:
-            return await inbox.first_time(tx, "lamps", [second, first])
-
-    async with db.transaction() as tx:
-        await inbox.first_time(tx, "lamps", [first])
-        waiting = asyncio.create_task(rival())
-        await eventually(lambda: tx.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
-        await inbox.first_time(tx, "lamps", [second])
-    assert await waiting == []
-
-
 async def test_a_stop_finishes_the_batch_in_flight_and_gives_the_rest_back(topology, eventually):
     handled = Handled(lambda _: asyncio.sleep(0.5))
     async with consuming(topology, handled):
@@ -412,79 +295,3 @@ async def test_a_queue_that_does_not_exist_is_told_once(topology, caplog):
         "consuming chairs: the queue does not exist: load deploy/rabbitmq's definitions into the broker"
         " (trying until it succeeds)"
     ]
-
-
-async def test_a_published_message_is_in_the_queue_when_the_call_returns(topology):
-    async with Publisher(topology.url, name="lamps") as publisher:
-        await asyncio.gather(*(publisher.publish(topology.exchange, "lamps.lit.v1", b"%d" % n) for n in range(50)))
-
-    assert {message.body for message in await topology.arrived()} == {b"%d" % n for n in range(50)}
-
-
-async def test_only_the_message_that_no_queue_takes_is_refused(topology):
-    keys = ["lamps.lit.v1", "chairs.moved.v1"] * 10
-    async with Publisher(topology.url, name="lamps") as publisher:
-        outcomes = await asyncio.gather(
-            *(publisher.publish(topology.exchange, key, b"[]") for key in keys), return_exceptions=True
-        )
-
-    assert [isinstance(outcome, Refused) for outcome in outcomes] == [False, True] * 10
-    assert len(await topology.arrived()) == 10
-
-
-async def test_a_full_queue_refuses(topology):
-    full = f"{topology.queue}.full"
-    queue = await topology.channel.declare_queue(
-        full, exclusive=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"}
-    )
-    await queue.bind(topology.exchange, "full")
-    async with Publisher(topology.url, name="lamps") as publisher:
-        publishing = [publisher.publish(topology.exchange, "full", b"[]") for _ in range(5)]
-        outcomes = await asyncio.gather(*publishing, return_exceptions=True)
-
-    assert outcomes[0] is None
-    assert isinstance(outcomes[-1], Refused)
-
-
-async def test_a_publisher_says_that_the_broker_is_down_and_recovers(topology, cable):
-    async with Publisher(cable.url, name="lamps", timeout=1) as publisher:
-        await publisher.publish(topology.exchange, "lamps.lit.v1", b"[]")
-        await cable.cut()
-        with pytest.raises(BrokerDown):
-            await publisher.publish(topology.exchange, "lamps.lit.v1", b"[]")
-        await cable.mend()
-        await publisher.publish(topology.exchange, "lamps.lit.v1", b"[]")
-
-
-async def test_a_cancelled_publish_does_not_confirm_the_next_one(topology):
-    async with Publisher(topology.url, name="lamps") as publisher:
-        for _ in range(20):
-            task = asyncio.create_task(publisher.publish(topology.exchange, "lamps.lit.v1", b"[]"))
-            await asyncio.sleep(0.001)
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        with pytest.raises(Refused):
-            await publisher.publish(topology.exchange, "chairs.moved.v1", b"[]")
-
-
-def test_a_body_holds_a_hundred_events_at_most_in_their_order():
-    events = [event(watts) for watts in range(250)]
-
-    bodies = pack(events)
-
-    assert [len(ids) for ids, _ in bodies] == [100, 100, 50]
-    assert [e.id for _, text in bodies for e in unpack(text)] == [e.id for e in events]
-
-
-def test_a_body_is_split_by_its_size_too():
-    bodies = pack([event("x" * 100_000) for _ in range(5)])
-
-    assert [len(ids) for ids, _ in bodies] == [2, 2, 1]
-    assert all(len(text) <= 256 * 1024 for _, text in bodies)
-
-
-def test_members_that_we_do_not_know_are_ignored():
-    (read,) = unpack(body(event(7)).replace(b'"subject"', b'"dataschema":"/lamps","subject"'))
-
-    assert bytes(read.data) == b'{"watts":7}'
