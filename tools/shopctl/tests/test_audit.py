@@ -1,4 +1,4 @@
-"""The audit believes a shop that is in order, and each kind of tampering makes exactly the right line fail."""
+"""The audit passes for a consistent shop, and each kind of tampering fails exactly the right check."""
 
 import asyncio
 import contextlib
@@ -59,7 +59,7 @@ HELD_ONCE = {"PAYMENT_FAILED", "EXPIRED", "REFUNDED", "CONFIRMED"}
 
 @dataclass
 class FakeOutside:
-    """The provider's ledger and the edge; the edge shows what the order database holds, unless told to lie."""
+    """A fake of the provider's ledger and the edge. The edge shows the order database, unless a test makes it lie."""
 
     order_url: str
     ledger: list[dict[str, Any]] = field(default_factory=list)
@@ -100,7 +100,7 @@ class FakeOutside:
 
 @dataclass
 class Shop:
-    """A consistent shop of one order in each story, and ways to spoil it."""
+    """A consistent shop with one order for each story, and ways to corrupt it."""
 
     addresses: Addresses
     outside: FakeOutside
@@ -228,7 +228,7 @@ async def test_a_shop_in_order_passes_with_its_figures(shop: Shop) -> None:
     assert counts["A8"] == {"orders": 7, "steps": 21, "seen over HTTP": 7}
 
 
-# invariant, database, statement; $1 is the confirmed order's id
+# invariant, database, statement; $1 is the confirmed order's ID
 TAMPERING = {
     "stock appears": ("A1", "catalog", "UPDATE stock SET available = available + 1"),
     "a sold piece goes back on the shelf": (
@@ -285,7 +285,7 @@ TAMPERING = {
 
 
 @pytest.mark.parametrize("what", TAMPERING)
-async def test_tampering_with_a_database_fails_its_line_alone(shop: Shop, what: str) -> None:
+async def test_tampering_with_a_database_fails_only_its_check(shop: Shop, what: str) -> None:
     invariant, service, statement = TAMPERING[what]
     arguments = [shop.orders["CONFIRMED"]] if "$1" in statement else []
 
@@ -295,7 +295,7 @@ async def test_tampering_with_a_database_fails_its_line_alone(shop: Shop, what: 
 
 
 async def test_payments_of_another_provider_are_compared_with_their_orders_and_counted(shop: Shop) -> None:
-    """Its ledger is not read, and the line says so."""
+    """The audit does not read that provider's ledger, and reports this."""
     confirmed, refunded = str(shop.orders["CONFIRMED"]), str(shop.orders["REFUNDED"])
     await shop.spoil("payment", "UPDATE payments SET provider = 'stripe' WHERE state IN ('CAPTURED', 'REFUNDED')")
     assert await shop.failing() == {"A3"}, "the sandbox took the money too"
@@ -322,13 +322,13 @@ async def test_a_second_capture_fails_even_when_it_was_refunded(shop: Shop) -> N
 
 
 @pytest.mark.parametrize("status", ["REJECTED", "CANCELLED", "CONFIRMED", "REFUNDED"])
-async def test_any_money_too_much_fails_the_ledger(shop: Shop, status: str) -> None:
+async def test_excess_money_fails_the_ledger(shop: Shop, status: str) -> None:
     shop.outside.move("capture", shop.orders[status], amount=1)
 
     assert await shop.failing() == {"A3"}
 
 
-async def test_money_of_no_order_fails_the_ledger(shop: Shop) -> None:
+async def test_money_without_an_order_fails_the_ledger(shop: Shop) -> None:
     shop.outside.move("capture", uuid4())
 
     assert await shop.failing() == {"A3"}
@@ -374,7 +374,7 @@ async def test_one_key_is_one_order_even_for_two_principals(shop: Shop) -> None:
     assert await shop.failing([attempt(id) for id in shop.orders.values() if id != cancelled]) == {"A4"}
 
 
-async def test_dead_letters_are_exactly_the_poisoned_and_stay_dead(shop: Shop) -> None:
+async def test_dead_letters_must_be_exactly_the_poisoned_ones_and_stay_dead(shop: Shop) -> None:
     dead, garbage = uuid4(), b"no json"
     ids = {str(dead), f"sha256:{hashlib.sha256(garbage).hexdigest()}"}
     await shop.publish("payment.dead", event(dead))
@@ -394,7 +394,7 @@ async def test_an_event_that_died_need_not_be_handled(shop: Shop) -> None:
     assert await shop.failing(poisoned={str(id)}) == set()
 
 
-async def test_a_message_that_waits_fails_the_queues(shop: Shop) -> None:
+async def test_a_waiting_message_fails_the_queues(shop: Shop) -> None:
     await shop.publish("order.retry.5m", event(uuid4()))
 
     assert await shop.failing() == {"A7"}
@@ -414,7 +414,7 @@ async def test_a_session_idle_in_transaction_fails(shop: Shop) -> None:
         assert await shop.failing() == {"A10"}
 
 
-async def test_waiting_sees_what_settles_meanwhile(shop: Shop) -> None:
+async def test_waiting_passes_once_the_shop_has_settled(shop: Shop) -> None:
     await shop.spoil("order", "UPDATE orders SET expires_at = now() - interval '2 min' WHERE status = 'PENDING'")
     waiting = asyncio.create_task(check(shop.addresses, SERVICES, wait=20))
     await asyncio.sleep(0.7)
@@ -429,7 +429,7 @@ async def test_waiting_sees_what_settles_meanwhile(shop: Shop) -> None:
     assert all(each.ok for each in await waiting)
 
 
-async def test_what_cannot_be_read_is_said(shop: Shop, tmp_path: Path) -> None:
+async def test_an_unreadable_source_is_reported(shop: Shop, tmp_path: Path) -> None:
     addresses = Addresses(shop.addresses.databases, shop.addresses.broker, psp="http://127.0.0.1:9", edge="")
     with pytest.raises(UNREADABLE):
         await check(addresses, SERVICES)

@@ -1,4 +1,4 @@
-"""What the benchmark's figures stand on: the load generator sends what it is told, the kernel's counts are added up."""
+"""The basis of the benchmark's figures: the load generator sends what it should, and CPU times are summed correctly."""
 
 import os
 import subprocess
@@ -72,10 +72,10 @@ async def test_each_request_is_sent_once_and_answered_in_its_place(server: Seen)
         ("PYTHONIOENCODING", "ascii"),
     ],
 )
-async def test_megabytes_of_answers_arrive_whole_whatever_python_is_told(
+async def test_large_output_arrives_complete_even_if_python_does_not_buffer(
     server: Seen, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
-    """Unbuffered, a write to a full pipe may take a part of what it is given, and says so in its result alone."""
+    """Without buffering, a write to a full pipe may be partial, and only its result says so."""
     monkeypatch.setenv(variable, value)
     requests = [request("GET", f"/long/{n}") for n in range(30)]
     for _ in range(3):
@@ -99,7 +99,7 @@ async def test_requests_are_repeated_until_time_is_up(server: Seen) -> None:
     assert {answer.request for answer in answers} == {0, 1}
 
 
-async def test_an_unexpected_status_and_a_dead_server_are_told(server: Seen) -> None:
+async def test_an_unexpected_status_and_a_dead_server_are_reported(server: Seen) -> None:
     with pytest.raises(LoadFailed, match="GET /missing: 404"):
         await send(("127.0.0.1", server.port), [request("GET", "/missing")], expect=200)
     with pytest.raises(LoadFailed, match="no answer"):
@@ -108,7 +108,7 @@ async def test_an_unexpected_status_and_a_dead_server_are_told(server: Seen) -> 
 
 @dataclass
 class OneProcess:
-    """As much of a shop as is measured."""
+    """The part of a shop that is measured."""
 
     process: Process
 

@@ -1,4 +1,4 @@
-"""When the edge has found a service: `up` and `start` end no sooner."""
+"""`up` and `start` end only when the edge reaches the service."""
 
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +17,7 @@ SERVICES = [
 
 
 class Edge(ThreadingHTTPServer):
-    """Gives each path's answers in turn, and the last one from then on; 200 to any other."""
+    """Answers a path with its statuses in turn and then repeats the last one; other paths get 200."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answers)
@@ -50,31 +50,31 @@ def server() -> Iterator[Edge]:
 
 
 @pytest.mark.parametrize("other", [503, 504, 404], ids=["nobody", "an old address", "another service's address"])
-def test_it_waits_while_another_than_the_service_answers(server: Edge, other: int) -> None:
+def test_it_waits_while_something_else_answers(server: Edge, other: int) -> None:
     server.answers = {"/api/orders/openapi.json": [other, other, 401]}
     edge.wait_for(server.address, SERVICES)
     assert server.answers == {"/api/orders/openapi.json": [401]}
 
 
-def test_what_is_not_found_is_named(server: Edge) -> None:
+def test_a_service_that_is_not_reached_is_named(server: Edge) -> None:
     server.answers = {"/api/cart/openapi.json": [503]}
     with pytest.raises(StartError, match="The edge does not reach cart"):
         edge.wait_for(server.address, SERVICES, seconds=0.3)
 
 
-def test_a_service_that_is_not_asked_for_may_be_away(server: Edge) -> None:
+def test_other_services_need_not_be_reachable(server: Edge) -> None:
     server.answers = {"/api/cart/openapi.json": [503]}
     edge.wait_for(server.address, [SERVICES[0]], seconds=0.3)
 
 
-def test_an_edge_that_does_not_answer_at_all_reaches_nobody() -> None:
+def test_an_edge_that_does_not_answer_is_an_error() -> None:
     with Edge() as server:
         address = server.address
     with pytest.raises(StartError, match="The edge does not reach order"):
         edge.wait_for(address, SERVICES, seconds=0.3)
 
 
-def test_no_proxy_stands_between(server: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_of_the_environment_are_not_used(server: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     edge.wait_for(server.address, SERVICES, seconds=0.3)

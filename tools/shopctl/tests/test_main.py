@@ -1,4 +1,4 @@
-"""Every command explains itself, and exit statuses are for scripts: 0 done, 1 could not, 2 wrong usage."""
+"""Every command has a help text, and exit codes suit scripts: 0 success, 1 failure, 2 wrong usage."""
 
 import json
 from importlib.metadata import version
@@ -23,7 +23,7 @@ def cli(tmp_path: Path) -> CliRunner:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_explains_itself(cli: CliRunner, command: list[str]) -> None:
+def test_every_command_has_a_help_text(cli: CliRunner, command: list[str]) -> None:
     result = cli.invoke(app, [*command, "--help"])
     assert result.exit_code == 0
     assert "Usage:" in result.output
@@ -35,7 +35,7 @@ def test_no_command_offers_to_change_the_shell(cli: CliRunner, group: list[str])
     assert "completion" not in cli.invoke(app, [*group, "--help"]).output
 
 
-def test_it_tells_its_version(cli: CliRunner) -> None:
+def test_the_version_is_printed(cli: CliRunner) -> None:
     result = cli.invoke(app, ["--version"])
     assert (result.exit_code, result.output) == (0, f"shopctl {version('quayside-shopctl')}\n")
 
@@ -53,7 +53,7 @@ def test_it_tells_its_version(cli: CliRunner) -> None:
     ],
     ids=" ".join,
 )
-def test_what_needs_a_shop_fails_readably_without_one(cli: CliRunner, command: list[str]) -> None:
+def test_commands_that_need_a_shop_fail_with_one_line_without_it(cli: CliRunner, command: list[str]) -> None:
     result = cli.invoke(app, command)
     assert result.exit_code == 1
     assert result.output.strip()

@@ -27,7 +27,7 @@ NOW = datetime.now(UTC)
 
 
 async def die(rabbitmq: Broker, *bodies: bytes) -> None:
-    """The order service gives up on these."""
+    """Makes these the order service's dead letters."""
     async with await aio_pika.connect(rabbitmq.url("order")) as connection:
         dead = await (await connection.channel(on_return_raises=True)).get_exchange("order.failed")
         for body in bodies:
@@ -88,19 +88,19 @@ async def test_a_replayed_dead_letter_is_new_to_its_service_and_no_longer_dead(r
 
 @pytest.fixture
 def cli(rabbitmq: Broker, tmp_path: Path) -> CliRunner:
-    """For an operator with a narrow terminal, or none: the dead letters of this broker."""
+    """Lists this broker's dead letters in a narrow terminal, or without one."""
     ours = {"SHOP_RUN": str(tmp_path), "SHOP_PORT_OFFSET": "30000", "RUNTIME": "native", "COLUMNS": "20"}
     return CliRunner(env=ours | {"SHOP_BROKER_URL": rabbitmq.url("operator")})
 
 
-def test_ids_are_listed_whole_however_narrow_it_is(rabbitmq: Broker, cli: CliRunner) -> None:
+def test_ids_are_not_truncated_in_a_narrow_terminal(rabbitmq: Broker, cli: CliRunner) -> None:
     events = [uuid7() for _ in range(3)]
     asyncio.run(die(rabbitmq, *map(batch, events)))
     _, *rows = cli.invoke(app, ["dead-letters", "list"]).stdout.splitlines()
     assert [row.split()[:3] for row in rows] == [["order", str(id), "payment.captured.v1"] for id in events]
 
 
-def test_what_a_message_holds_is_neither_markup_nor_steers_the_terminal(rabbitmq: Broker, cli: CliRunner) -> None:
+def test_a_message_s_content_is_no_markup_and_no_control_sequence(rabbitmq: Broker, cli: CliRunner) -> None:
     event = Envelope(uuid7(), "/quayside/payment", "[/red]", NOW, "\x1b[2J\n[bold]order", Raw(b"{}"))
     asyncio.run(die(rabbitmq, pack([event])[0][1]))
     result = cli.invoke(app, ["dead-letters", "list"])
@@ -108,7 +108,7 @@ def test_what_a_message_holds_is_neither_markup_nor_steers_the_terminal(rabbitmq
     assert result.stdout.splitlines()[1].split()[:4] == ["order", str(event.id), "[/red]", "\ufffd[2J\ufffd[bold]order"]
 
 
-def test_the_beginning_of_an_id_will_do_as_long_as_it_is_one_id_s(rabbitmq: Broker, cli: CliRunner) -> None:
+def test_a_unique_beginning_of_an_id_is_enough(rabbitmq: Broker, cli: CliRunner) -> None:
     first, second = UUID("0192aaaa-0000-7000-8000-000000000001"), UUID("0192bbbb-0000-7000-8000-000000000002")
     asyncio.run(die(rabbitmq, batch(first), batch(second)))
 
@@ -131,7 +131,7 @@ def test_the_beginning_of_an_id_will_do_as_long_as_it_is_one_id_s(rabbitmq: Brok
     assert left.id == str(second)
 
 
-def test_orders_with_a_stuck_payment_are_listed_whole(database: Callable[[str], str], cli: CliRunner) -> None:
+def test_stuck_payments_are_listed_with_the_full_order_id(database: Callable[[str], str], cli: CliRunner) -> None:
     url, order = database("payment"), uuid7()
 
     async def stick() -> None:
@@ -165,11 +165,11 @@ def test_orders_with_a_stuck_payment_are_listed_whole(database: Callable[[str], 
         ("2026-01-02", datetime(2026, 1, 2, tzinfo=UTC)),
     ],
 )
-def test_times_are_understood_as_they_are_written_elsewhere(text: str, time: datetime) -> None:
+def test_times_are_accepted_in_common_formats(text: str, time: datetime) -> None:
     assert moment(text) == time
 
 
-def test_a_time_to_come_is_refused() -> None:
+def test_a_future_time_is_rejected() -> None:
     with pytest.raises(BadParameter, match="in the future"):
         moment((NOW + timedelta(days=1)).isoformat())
 
@@ -184,12 +184,10 @@ async def archived(url: str, *rows: tuple[UUID, datetime]) -> None:
     await connection.close()
 
 
-async def test_what_was_published_since_then_is_published_again_under_its_ids(
-    rabbitmq: Broker, database: Callable[[str], str]
-) -> None:
+async def test_events_are_published_again_under_their_ids(rabbitmq: Broker, database: Callable[[str], str]) -> None:
     url = database("order")
     old, *new = [uuid7() for _ in range(1 + 2 * archive.PAGE)]
-    # Many of one instant: a page may end anywhere among them.
+    # Many have the same time, and a page may end anywhere among them.
     await archived(url, (old, NOW - timedelta(hours=2)), *((id, NOW) for id in new))
     count = await archive.replay("order", url, rabbitmq.url("order"), NOW - timedelta(hours=1), SERVICES.consumers_of)
     events = await published(rabbitmq, "payment")
@@ -198,7 +196,7 @@ async def test_what_was_published_since_then_is_published_again_under_its_ids(
     assert json.loads(bytes(events[0].data)) == {"amount": 1}
 
 
-async def test_pruning_takes_what_is_old_from_archive_and_inbox(database: Callable[[str], str]) -> None:
+async def test_pruning_removes_old_rows_from_archive_and_inbox(database: Callable[[str], str]) -> None:
     url = database("order")
     old, new = uuid7(), uuid7()
     week = timedelta(days=7)

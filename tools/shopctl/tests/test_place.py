@@ -1,4 +1,4 @@
-"""Secrets are made once and kept from others; ports move together and know their holders."""
+"""Secrets are generated once and private; ports move together, and the holder of a port is found."""
 
 import json
 import os
@@ -48,14 +48,14 @@ def test_the_holder_of_a_port_is_found_and_a_free_port_has_none() -> None:
     assert ports.holder(port) is None
 
 
-def test_an_ordinary_user_is_told_the_one_line_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ordinary_user_gets_the_command_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "missing", lambda: ["rabbitmq-server", "nginx"])
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(packages.PackagesMissing, match="sudo apt-get install -y rabbitmq-server nginx"):
         packages.ensure()
 
 
-def test_removing_a_shop_leaves_what_is_not_its_own(tmp_path: Path) -> None:
+def test_removing_a_shop_leaves_other_files(tmp_path: Path) -> None:
     place = Place(ROOT, tmp_path / "run")
     place.make()
     place.log("order").touch()

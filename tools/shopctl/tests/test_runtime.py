@@ -1,4 +1,4 @@
-"""What runs the shop: Docker where it answers, otherwise plain processes; what was chosen is remembered."""
+"""The runtime is Docker if it answers, otherwise plain processes; the choice is remembered."""
 
 import os
 from pathlib import Path
@@ -13,14 +13,14 @@ from shopctl.place import Place
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """Where there is no shop yet, on a machine without Docker."""
+    """A place without a shop, on a machine without Docker."""
     monkeypatch.delenv("RUNTIME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     return Place(Path(__file__).parents[3], tmp_path / "run", offset=30_000)
 
 
 def install_docker(tmp_path: Path, *, compose: str = "2.26.1", engine: str = "echo 28.0") -> None:
-    """A docker command that knows these versions, and no container."""
+    """A docker command that reports these versions and has no containers."""
     program = tmp_path / "bin" / "docker"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\ncase "$*" in version*) {engine} ;; "compose version"*) echo {compose} ;; esac\n')
@@ -79,7 +79,7 @@ def test_two_runtimes_do_not_run_one_shop(place: Place, monkeypatch: pytest.Monk
         runtime.starting(place)
 
 
-def test_containers_may_read_what_is_mounted_whatever_the_umask_of_the_clone(tmp_path: Path) -> None:
+def test_containers_can_read_mounts_whatever_the_umask_of_the_clone(tmp_path: Path) -> None:
     file = tmp_path / "deploy" / "valkey" / "valkey.conf"
     file.parent.mkdir(parents=True, mode=0o700)
     file.touch(mode=0o600)

@@ -1,4 +1,4 @@
-"""A service gets what is its own and what the README lists, and nothing else of the caller's environment."""
+"""A service gets its own settings and those that the README lists, and nothing else from the caller's environment."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,7 @@ STRANGERS = {
     "LC_ALL": "C",
     "UVICORN_WORKERS": "4",
 }
-# What compose.yaml takes that is no service's setting: shopctl's own words for it, and the images.
+# Variables of compose.yaml that are no service's settings: those of shopctl, and of the images.
 COMPOSE = {"EDGE_BIND", "EDGE_PORT", "IMAGES", "POSTGRES_PORT", "PSP_PORT", "RABBITMQ_PORT", "SHOP_SECRETS", "TAG"}
 
 
@@ -48,7 +48,7 @@ def test_another_program_s_variables_do_not_reach_a_service(place: Place, monkey
     assert {service.name: service.environment for service in services(place)} == before
 
 
-def test_what_is_passed_on_reaches_a_service_and_empty_counts_as_unset(
+def test_a_listed_variable_reaches_a_service_and_empty_means_unset(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOG_LEVEL", "DEBUG")
@@ -64,14 +64,14 @@ def test_stripes_keys_reach_the_payment_service_alone(place: Place, monkeypatch:
     assert given == {"payment"}
 
 
-def test_identity_names_the_address_that_callers_use(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identity_knows_the_public_address(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PUBLIC_URL", raising=False)
     assert of(place, "identity").environment["PUBLIC_URL"] == place.address
     monkeypatch.setenv("PUBLIC_URL", "https://shop.example")
     assert of(place, "identity").environment["PUBLIC_URL"] == "https://shop.example"
 
 
-def test_compose_passes_the_same_on_and_the_readme_lists_it() -> None:
+def test_compose_passes_on_the_same_and_the_readme_lists_it() -> None:
     taken = set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_text()))
     assert taken - COMPOSE == {*PASSED_ON, *PROVIDER, "LB_POLICY"}
     assert {name for name in taken - COMPOSE if f"`{name}`" not in (ROOT / "README.md").read_text()} == set()

@@ -1,4 +1,4 @@
-"""Whatever is given to a command, on its line, in its environment or in its files: it says why not, in no traceback."""
+"""Invalid arguments, environment variables and files are reported in one line, without a traceback."""
 
 import json
 import os
@@ -96,7 +96,7 @@ def cli(tmp_path: Path) -> CliRunner:
 @pytest.mark.parametrize(
     ("command", "value"), [(command, value) for command, values in OPTIONS.items() for value in values]
 )
-def test_a_value_that_is_none_is_refused(cli: CliRunner, command: str, value: str) -> None:
+def test_an_invalid_value_is_rejected(cli: CliRunner, command: str, value: str) -> None:
     result = cli.invoke(app, [*command.split(), value])
     assert isinstance(result.exception, SystemExit)
     assert result.exit_code in (1, 2)
@@ -106,7 +106,7 @@ def test_a_value_that_is_none_is_refused(cli: CliRunner, command: str, value: st
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, values in ENVIRONMENTS.items() for value in values]
 )
-def test_an_environment_that_is_none_is_refused(cli: CliRunner, name: str, value: str) -> None:
+def test_an_invalid_environment_is_rejected(cli: CliRunner, name: str, value: str) -> None:
     command = READER.get(name.removesuffix("_FILE"), "status")
     result = cli.invoke(app, command.split(), env={name: value})
     assert isinstance(result.exception, SystemExit)
@@ -114,14 +114,14 @@ def test_an_environment_that_is_none_is_refused(cli: CliRunner, name: str, value
     assert len(result.output.splitlines()) == 1
 
 
-def test_a_port_offset_that_is_none_is_named_with_what_may_be(cli: CliRunner) -> None:
+def test_an_invalid_port_offset_is_named_with_the_valid_range(cli: CliRunner) -> None:
     for command in ("up", "down", "status"):
         result = cli.invoke(app, [command], env={"SHOP_PORT_OFFSET": "60000"})
         assert result.output == "SHOP_PORT_OFFSET is '60000'; it must be a whole number from 0 to 56861.\n"
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"[]", b"\xff", b"{}"])
-def test_an_address_where_something_else_answers_is_no_shop(cli: CliRunner, body: bytes) -> None:
+def test_another_server_at_the_shop_s_address_is_reported(cli: CliRunner, body: bytes) -> None:
     class Hello(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.send_response(200 if self.path.endswith("/token") else 404)
@@ -133,7 +133,7 @@ def test_an_address_where_something_else_answers_is_no_shop(cli: CliRunner, body
 
     class Quiet(ThreadingHTTPServer):
         def handle_error(self, *_: object) -> None:
-            """The client may hang up as soon as it has seen enough."""
+            """The client may close the connection early."""
 
     with Quiet(("127.0.0.1", 0), Hello) as server:
         Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
@@ -144,7 +144,7 @@ def test_an_address_where_something_else_answers_is_no_shop(cli: CliRunner, body
 
 
 @pytest.mark.parametrize("what", LINES)
-def test_attempts_that_are_none_are_named_with_their_line(cli: CliRunner, tmp_path: Path, what: str) -> None:
+def test_invalid_attempts_are_named_with_their_line(cli: CliRunner, tmp_path: Path, what: str) -> None:
     file = tmp_path / "attempts.jsonl"
     file.write_bytes(json.dumps(ATTEMPT).encode() + b"\n\n" + LINES[what] + b"\n")
     result = cli.invoke(app, ["audit", "--attempts", str(file)])
@@ -153,7 +153,7 @@ def test_attempts_that_are_none_are_named_with_their_line(cli: CliRunner, tmp_pa
     assert f"{file}, line 3: " in result.output
 
 
-def test_poisoned_ids_that_are_no_text_are_refused(cli: CliRunner, tmp_path: Path) -> None:
+def test_poisoned_ids_that_are_not_text_are_rejected(cli: CliRunner, tmp_path: Path) -> None:
     (tmp_path / "ids").write_bytes(b"\xff\0")
     result = cli.invoke(app, ["audit", "--poisoned", str(tmp_path / "ids")])
     assert (result.exit_code, len(result.output.splitlines())) == (2, 1)
@@ -162,7 +162,7 @@ def test_poisoned_ids_that_are_no_text_are_refused(cli: CliRunner, tmp_path: Pat
 SPOILT = {
     "secrets are cut": ("secrets", b'{"postgres": "a'),
     "secrets are a list": ("secrets", b"[]"),
-    "secrets are no text": ("secrets", b'{"postgres": 1}'),
+    "secrets are not text": ("secrets", b'{"postgres": 1}'),
     "secrets are binary": ("secrets", b"\xff\0"),
     "secrets are a directory": ("secrets", None),
     "the runtime is binary": ("runtime", b"\xff\0"),
@@ -177,7 +177,7 @@ SPOILT = {
 
 @pytest.mark.parametrize("command", [*READING, "down", "dead-letters replay order"])
 @pytest.mark.parametrize("what", SPOILT)
-def test_state_that_is_spoilt_is_no_traceback(cli: CliRunner, tmp_path: Path, what: str, command: str) -> None:
+def test_damaged_state_is_no_traceback(cli: CliRunner, tmp_path: Path, what: str, command: str) -> None:
     spoil(tmp_path / "run", *SPOILT[what])
     result = cli.invoke(app, command.split())
     assert result.exception is None or isinstance(result.exception, SystemExit)
@@ -185,14 +185,14 @@ def test_state_that_is_spoilt_is_no_traceback(cli: CliRunner, tmp_path: Path, wh
 
 
 @pytest.mark.parametrize("what", [what for what in SPOILT if "pid" not in what])  # it must know what to stop
-def test_reset_gets_rid_of_spoilt_state(cli: CliRunner, tmp_path: Path, what: str) -> None:
+def test_reset_removes_damaged_state(cli: CliRunner, tmp_path: Path, what: str) -> None:
     spoil(tmp_path / "run", *SPOILT[what])
     result = cli.invoke(app, ["reset", "--yes"])
     assert result.exit_code == 0, result.output
     assert not (tmp_path / "run").exists()
 
 
-def test_secrets_that_cannot_be_read_are_not_made_anew(cli: CliRunner, tmp_path: Path) -> None:
+def test_unreadable_secrets_are_not_replaced(cli: CliRunner, tmp_path: Path) -> None:
     spoil(tmp_path / "run", "secrets", b'{"postgres": "a')
     result = cli.invoke(app, ["payments", "list"])
     assert "make reset" in result.output
@@ -216,7 +216,7 @@ SURROUNDINGS = {
 
 @pytest.mark.parametrize("what", SURROUNDINGS)
 @pytest.mark.parametrize("command", ["--help", "status", "logs ☃"])
-def test_what_cannot_be_printed_is_no_traceback(tmp_path: Path, what: str, command: str) -> None:
+def test_unprintable_text_is_no_traceback(tmp_path: Path, what: str, command: str) -> None:
     ours = {"SHOP_RUN": str(tmp_path), "SHOP_PORT_OFFSET": "30000", "RUNTIME": "native"}
     argv = [sys.executable, "-m", "shopctl", *command.split()]
     done = subprocess.run(argv, env={**os.environ, **ours, **SURROUNDINGS[what]}, capture_output=True, timeout=60)
@@ -225,7 +225,7 @@ def test_what_cannot_be_printed_is_no_traceback(tmp_path: Path, what: str, comma
     assert b"Traceback" not in done.stdout + done.stderr
 
 
-def test_whoever_reads_only_the_beginning_sees_no_traceback(tmp_path: Path) -> None:
+def test_a_reader_that_stops_early_causes_no_traceback(tmp_path: Path) -> None:
     ours = {"SHOP_RUN": str(tmp_path), "SHOP_PORT_OFFSET": "30000", "RUNTIME": "native"}
     reader, writer = os.pipe()
     os.close(reader)
