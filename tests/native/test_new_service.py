@@ -130,6 +130,13 @@ def test_its_tests_and_the_checks_pass(clone: Clone) -> None:
             passed(done)
 
 
+def test_its_image_shares_the_libraries_of_the_others(clone: Clone) -> None:
+    def libraries(service: str) -> str:
+        return (clone.root / f"services/{service}/Dockerfile").read_text().split("\nFROM ")[1]
+
+    assert libraries(NAME) == libraries("catalog")
+
+
 def test_the_shop_serves_it(place: Place) -> None:
     author, reader = Shopper(place), Shopper(place)
     headers = {"Idempotency-Key": str(uuid4())}
