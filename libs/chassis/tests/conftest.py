@@ -1,4 +1,4 @@
-"""A database with an outbox, and a broker with a topology of each test's own."""
+"""A database with an outbox, and a broker with a separate topology for each test."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ LADDER = ("retry.5s", "retry.30s", "retry.5m")
 
 
 class Topology:
-    """The queue `lamps` as the shop's definitions make one, and for each retry step and the dead a queue to look at."""
+    """The queue `lamps`, declared like the shop's, with a queue to inspect for each retry step and the dead letters."""
 
     def __init__(self, channel: AbstractChannel, url: str) -> None:
         self.channel = channel
@@ -59,7 +59,7 @@ class Topology:
         await self.channel.default_exchange.publish(message, self.queue)
 
     async def arrived(self, place: str | None = None) -> list[AbstractIncomingMessage]:
-        """Takes what is in the queue, or in the retry step's, or among the dead."""
+        """Takes all messages from the queue, or from a retry step or the dead letters."""
         queue = await self.channel.get_queue(self.observers[place] if place else self.queue, ensure=False)
         found = []
         while (message := await queue.get(no_ack=True, fail=False)) is not None:
@@ -67,7 +67,7 @@ class Topology:
         return found
 
     async def left(self) -> int:
-        """How many messages are ready in the queue."""
+        """Returns how many messages are ready in the queue."""
         declared = await self.channel.declare_queue(self.queue, passive=True)
         return declared.declaration_result.message_count or 0
 
@@ -83,7 +83,7 @@ async def topology(rabbitmq: Broker) -> AsyncIterator[Topology]:
 
 @pytest.fixture
 def sample() -> Callable[..., float | None]:
-    """`sample("name", label="value")`: a metric as Prometheus reads it."""
+    """`sample("name", label="value")` returns a metric as Prometheus reads it."""
     if not isinstance(metrics.get_meter_provider(), MeterProvider):
         metrics.set_meter_provider(MeterProvider([PrometheusMetricReader()]))
 
@@ -119,7 +119,7 @@ async def db(outbox_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def eventually() -> Callable[..., Any]:
-    """`await eventually(condition)`: what an async or plain condition gives once that is true, within 10 s."""
+    """`await eventually(condition)` returns the value of an async or plain condition once it is true, within 10 s."""
 
     async def wait(condition: Callable[[], Any], seconds: float = 10) -> Any:
         deadline = time.monotonic() + seconds

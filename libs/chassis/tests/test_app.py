@@ -70,7 +70,7 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
 
 
 def problem(response: httpx2.Response) -> tuple[int, str]:
-    """The status and the slug, once the form is checked."""
+    """Checks the format, and returns status and slug."""
     document = response.json()
     assert response.headers["content-type"] == "application/problem+json"
     assert document["status"] == response.status_code
@@ -86,7 +86,7 @@ async def test_a_domain_error_keeps_its_slug_and_its_members(client: httpx2.Asyn
     assert response.json()["lamp"] == "desk"
 
 
-async def test_who_is_unauthenticated_is_told_how_to_authenticate(client: httpx2.AsyncClient):
+async def test_an_unauthenticated_client_is_told_how_to_authenticate(client: httpx2.AsyncClient):
     response = await client.get("/raises/unauthenticated")
 
     assert problem(response) == (401, "token-required")
@@ -107,7 +107,7 @@ async def test_a_lost_database_is_a_503_with_retry_after(client: httpx2.AsyncCli
     assert response.headers["retry-after"] == "1"
 
 
-async def test_a_bug_is_a_500_that_tells_nothing(client: httpx2.AsyncClient):
+async def test_a_bug_is_a_500_without_details(client: httpx2.AsyncClient):
     response = await client.get("/raises/bug")
 
     assert problem(response) == (500, "internal-error")
@@ -122,7 +122,7 @@ async def test_a_bug_is_a_500_that_tells_nothing(client: httpx2.AsyncClient):
         ("DELETE", "/lamps", (405, "method-not-allowed")),
     ],
 )
-async def test_what_the_framework_refuses_has_the_same_form(
+async def test_errors_of_the_framework_have_the_same_format(
     client: httpx2.AsyncClient, method: str, path: str, answer: tuple[int, str]
 ):
     assert problem(await client.request(method, path)) == answer
@@ -167,19 +167,19 @@ async def test_an_invalid_body_names_the_fields_and_not_what_was_in_them(client:
     ],
     ids=lambda body: repr(body[:30]),
 )
-async def test_a_body_that_is_not_what_it_should_be_is_the_callers_fault(client: httpx2.AsyncClient, body: bytes):
+async def test_a_body_of_the_wrong_kind_is_a_client_error(client: httpx2.AsyncClient, body: bytes):
     status, _ = problem(await post(client, body))
 
     assert status in (400, 422)
 
 
 @pytest.mark.parametrize("path", ["/lamps/a%00b", "/lamps/desk?colour=%00", "/lamps/%01"])
-async def test_text_that_no_database_can_keep_is_refused_in_addresses_too(client: httpx2.AsyncClient, path: str):
+async def test_text_that_no_database_can_store_is_refused_in_addresses_too(client: httpx2.AsyncClient, path: str):
     assert problem(await client.get(path)) == (422, "invalid-request")
 
 
 @pytest.mark.parametrize("type", ["text/plain", "application/x-www-form-urlencoded", "json", None])
-async def test_a_body_that_does_not_call_itself_json_is_415(client: httpx2.AsyncClient, type: str | None):
+async def test_a_body_without_the_media_type_of_json_is_415(client: httpx2.AsyncClient, type: str | None):
     headers = {"content-type": type} if type else {}
     response = await client.post("/lamps", content=b'{"name": "desk", "watts": 7}', headers=headers)
 
@@ -193,7 +193,7 @@ async def test_a_body_over_the_limit_is_refused(client: httpx2.AsyncClient):
     assert problem(await post(client, body)) == (413, "body-too-large")
 
 
-async def test_a_body_over_the_limit_is_refused_when_its_length_is_not_told(client: httpx2.AsyncClient):
+async def test_a_body_over_the_limit_is_refused_without_a_content_length(client: httpx2.AsyncClient):
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(20):
             yield b"x" * 8192
@@ -206,14 +206,14 @@ async def test_a_body_over_the_limit_is_refused_when_its_length_is_not_told(clie
 @pytest.mark.parametrize(
     ("sent", "known"), [("500", True), ("9" * 30, True), ("", False), ("-1", False), ("soon", False), ("²", False)]
 )
-async def test_the_callers_deadline_is_noted(client: httpx2.AsyncClient, sent: str, known: bool):
+async def test_the_clients_deadline_is_recorded(client: httpx2.AsyncClient, sent: str, known: bool):
     response = await client.get("/deadline", headers={"X-Request-Timeout-Ms": sent.encode("latin-1")})
 
     assert response.json() is known
 
 
-async def test_a_deadline_is_one_requests_own(client: httpx2.AsyncClient):
-    """On a kept connection, a server may serve a request in the context of the one before it."""
+async def test_a_deadline_belongs_to_one_request(client: httpx2.AsyncClient):
+    """On a persistent connection, a server may handle a request in the context of the previous one."""
     deadline.set(12.5)
 
     assert (await client.get("/deadline")).json() is False
@@ -253,7 +253,7 @@ async def test_parts_of_another_kind_are_a_bug_that_says_what_is_missing():
 
 
 class Resource:
-    """Notes when it is entered and left."""
+    """Records when it is entered and left."""
 
     def __init__(self, name: str, diary: list[str]) -> None:
         self.name, self.diary = name, diary

@@ -1,4 +1,4 @@
-"""Forged, expired and foreign tokens are refused, and keys are fetched seldom."""
+"""Forged, expired and foreign tokens are refused, and keys are rarely fetched."""
 
 import asyncio
 import base64
@@ -33,7 +33,7 @@ KEY = new_key("one")
 
 
 class Issuer:
-    """Publishes keys, and counts how often they are fetched."""
+    """Publishes keys and counts how often they are fetched."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -76,7 +76,7 @@ async def verifier(issuer: Issuer) -> AsyncIterator[TokenVerifier]:
 
 
 def token(key: ECKey = KEY, *, kid: str = "one", **changes: Any) -> str:
-    """A good token, but for the changes; None leaves a claim out."""
+    """Returns a valid token with the changes applied; None leaves a claim out."""
     claims = {"iss": "lamps", "aud": "lamps", "sub": "ada", "scope": "light dim", "exp": int(time.time()) + 60}
     claims = {name: value for name, value in (claims | changes).items() if value is not None}
     return jwt.encode({"alg": "ES256", "kid": kid}, claims, key)
@@ -86,7 +86,7 @@ def part(value: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
-async def test_a_good_token_says_who_calls_and_what_they_may_do(verifier: TokenVerifier):
+async def test_a_good_token_gives_the_principal_and_its_scopes(verifier: TokenVerifier):
     principal = await verifier.verify(token())
 
     assert (principal.sub, principal.scopes) == ("ada", {"light", "dim"})
@@ -136,7 +136,7 @@ async def test_clocks_may_differ_a_little(verifier: TokenVerifier, claim: str, s
             await verifier.verify(sent)
 
 
-async def test_a_remembered_token_counts_no_longer_than_any_other(
+async def test_a_cached_token_is_valid_no_longer_than_any_other(
     verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch
 ):
     now = time.time()
@@ -231,7 +231,7 @@ async def test_the_last_good_keys_are_kept_while_the_issuer_is_down(
 
 
 async def hurried(verifier: TokenVerifier, token: str, seconds: float = 0.02) -> object:
-    """A caller in its own context, who waits no longer than that; what it gets."""
+    """Verifies a token as a client with that deadline, in its own context; returns the result."""
     deadline.set(time.monotonic() + seconds)
     try:
         return (await verifier.verify(token)).sub
@@ -239,7 +239,7 @@ async def hurried(verifier: TokenVerifier, token: str, seconds: float = 0.02) ->
         return error.slug
 
 
-async def test_callers_in_a_hurry_end_no_fetch_and_hold_up_nobody(
+async def test_short_deadlines_neither_end_a_fetch_nor_delay_others(
     issuer: Issuer, verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch
 ):
     await verifier.verify(token())
@@ -263,7 +263,7 @@ async def test_a_fetch_that_failed_is_made_again_soon(issuer: Issuer, monkeypatc
     async with verifying(issuer.url) as verifier:
         await verifier.verify(token())
         issuer.status = 503
-        await asyncio.sleep(0.2)  # a refresh meets it
+        await asyncio.sleep(0.2)  # a background refresh gets this answer
         monkeypatch.setattr(auth, "REFRESH_SECONDS", 300)
         issuer.status, issuer.keys = 200, [KEY, new_key("two")]
 
@@ -271,7 +271,7 @@ async def test_a_fetch_that_failed_is_made_again_soon(issuer: Issuer, monkeypatc
 
 
 @pytest.mark.parametrize("answer", [b"5", b"[]", b"null", b'{"keys": 5}', b'{"keys": [5]}', b"[" * 5000, b"\xff"])
-async def test_an_answer_that_is_no_key_set_ends_nothing(issuer: Issuer, eventually, answer: bytes):
+async def test_an_answer_that_is_not_a_key_set_is_survived(issuer: Issuer, eventually, answer: bytes):
     issuer.answer = answer
     async with verifying(issuer.url) as verifier:
         with pytest.raises(Unavailable):
@@ -287,7 +287,7 @@ async def test_without_keys_a_service_starts_and_answers_unavailable():
             await verifier.verify(token())
 
 
-async def test_an_issuer_that_stays_down_is_told_once_with_its_address(caplog, monkeypatch):
+async def test_an_issuer_that_stays_down_is_logged_once_with_its_address(caplog, monkeypatch):
     url = "http://127.0.0.1:1/.well-known/jwks.json"
     async with verifying(url) as verifier:
         for _ in range(3):
@@ -299,7 +299,7 @@ async def test_an_issuer_that_stays_down_is_told_once_with_its_address(caplog, m
     assert "; is JWKS_URL right?" in line
 
 
-async def test_an_address_without_keys_is_told(issuer: Issuer, caplog):
+async def test_an_address_without_keys_is_logged(issuer: Issuer, caplog):
     issuer.status = 404
     async with verifying(issuer.url) as verifier:
         with pytest.raises(Unavailable):
@@ -308,7 +308,7 @@ async def test_an_address_without_keys_is_told(issuer: Issuer, caplog):
     assert line.startswith(f"signing keys from {issuer.url}: it answered 404; is JWKS_URL right?")
 
 
-async def test_keys_that_come_late_are_used(issuer: Issuer, eventually):
+async def test_keys_that_are_published_late_are_used(issuer: Issuer, eventually):
     issuer.status = 503
     async with verifying(issuer.url) as verifier:
         with pytest.raises(Unavailable):
@@ -347,7 +347,7 @@ async def serving(verifier: TokenVerifier) -> AsyncIterator[httpx2.AsyncClient]:
     ("header", "status"),
     [(None, 401), ("Basic YTpi", 401), ("Bearer", 401), ("Bearer x.y.z", 401), ("bearer TOKEN", 200)],
 )
-async def test_a_route_knows_its_caller_by_the_bearer_token(issuer: Issuer, header: str | None, status: int):
+async def test_a_route_knows_its_principal_by_the_bearer_token(issuer: Issuer, header: str | None, status: int):
     async with serving(verifying(issuer.url)) as client:
         sent = {} if header is None else {"authorization": header.replace("TOKEN", token())}
         response = await client.get("/me", headers=sent)

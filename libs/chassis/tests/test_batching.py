@@ -1,4 +1,4 @@
-"""Concurrent callers share one run; a lone caller waits for nobody."""
+"""Concurrent requests share one run; a single request does not wait for others."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from chassis.waiting import deadline
 
 
 class Squares:
-    """The work that callers share; each run takes as long as a commit to a disk."""
+    """The shared work; each run takes as long as a commit to disk."""
 
     def __init__(self, seconds: float = 0.02) -> None:
         self.seconds = seconds
@@ -28,18 +28,18 @@ class Squares:
         ]
 
 
-async def test_a_lone_caller_is_not_delayed():
+async def test_a_single_request_is_not_delayed():
     work = Squares()
     call = asyncio.create_task(Batcher(work).submit(1))
 
-    for _ in range(2):  # the call's own turn of the loop, and the run's
+    for _ in range(2):  # one turn of the event loop for the call, one for the run
         await asyncio.sleep(0)
 
     assert work.runs == [[1]]
     assert await call == 1
 
 
-async def test_callers_that_come_during_a_run_share_the_next_one():
+async def test_items_that_arrive_during_a_run_share_the_next_one():
     work = Squares()
     batcher = Batcher(work)
     first = asyncio.create_task(batcher.submit(1))
@@ -60,7 +60,7 @@ async def test_a_run_takes_no_more_than_its_size():
     assert work.runs == [[0, 1], [2, 3], [4]]
 
 
-async def test_one_items_failure_is_its_callers_alone():
+async def test_one_items_failure_reaches_only_its_submitter():
     batcher = Batcher(Squares())
 
     results = await asyncio.gather(*(batcher.submit(item) for item in (2, 13, 3)), return_exceptions=True)
@@ -69,7 +69,7 @@ async def test_one_items_failure_is_its_callers_alone():
     assert isinstance(results[1], Conflict)
 
 
-async def test_a_failed_run_fails_its_own_callers_and_nobody_after_them():
+async def test_a_failed_run_fails_its_own_items_and_no_later_ones():
     async def run(items: list[int]) -> list[int | Exception]:
         if 0 in items:
             raise ConnectionResetError("the database went away")
@@ -83,7 +83,7 @@ async def test_a_failed_run_fails_its_own_callers_and_nobody_after_them():
     assert await batcher.submit(2) == 2
 
 
-async def test_a_run_that_forgets_a_result_fails_its_callers_instead_of_leaving_them_to_hang():
+async def test_a_run_with_a_missing_result_fails_its_items():
     async def run(items: list[int]) -> list[int | Exception]:
         return list(items[1:])
 
@@ -95,7 +95,7 @@ async def test_a_run_that_forgets_a_result_fails_its_callers_instead_of_leaving_
     assert all(isinstance(error, ValueError) for error in failed)
 
 
-async def test_a_full_queue_says_so_at_once():
+async def test_a_full_queue_refuses_at_once():
     batcher = Batcher(Squares(), queue=2)
     waiting = [asyncio.create_task(batcher.submit(1))]
     await asyncio.sleep(0.005)
@@ -109,7 +109,7 @@ async def test_a_full_queue_says_so_at_once():
     assert await asyncio.gather(*waiting) == [1, 4, 9]
 
 
-async def test_a_caller_that_goes_away_takes_nothing_from_the_others():
+async def test_a_cancelled_submitter_does_not_affect_the_others():
     work = Squares()
     batcher = Batcher(work)
     gone, stays = asyncio.create_task(batcher.submit(1)), asyncio.create_task(batcher.submit(2))
@@ -121,7 +121,7 @@ async def test_a_caller_that_goes_away_takes_nothing_from_the_others():
     assert work.runs == [[1, 2]]
 
 
-async def test_a_caller_that_went_away_while_waiting_is_not_worked_for():
+async def test_an_item_whose_submitter_was_cancelled_while_waiting_is_not_run():
     work = Squares()
     batcher = Batcher(work)
     first = asyncio.create_task(batcher.submit(1))
@@ -137,12 +137,12 @@ async def test_a_caller_that_went_away_while_waiting_is_not_worked_for():
 
 
 async def hurried(batcher: Batcher[int, int], item: int, seconds: float) -> int:
-    """A caller in its own context, who waits no longer than that."""
+    """Submits as a client with that deadline, in its own context."""
     deadline.set(time.monotonic() + seconds)
     return await batcher.submit(item)
 
 
-async def test_a_caller_in_a_hurry_is_told_in_time_and_nobody_else_is():
+async def test_a_short_deadline_ends_only_its_own_request():
     work = Squares(0.1)
     batcher = Batcher(work)
 
@@ -155,7 +155,7 @@ async def test_a_caller_in_a_hurry_is_told_in_time_and_nobody_else_is():
     assert others == [4, 9]
 
 
-async def test_work_that_callers_share_has_the_deadline_and_the_trace_of_none_of_them():
+async def test_shared_work_has_no_requests_deadline_or_trace():
     seen: list[tuple[float | None, bool]] = []
 
     async def run(items: list[int]) -> list[int | Exception]:
@@ -169,7 +169,7 @@ async def test_work_that_callers_share_has_the_deadline_and_the_trace_of_none_of
     assert seen == [(None, False)]
 
 
-async def test_a_caller_whose_time_is_over_before_the_run_is_not_worked_for():
+async def test_an_item_past_its_deadline_is_not_run():
     work = Squares(0.05)
     batcher = Batcher(work)
     first = asyncio.create_task(batcher.submit(1))
@@ -183,7 +183,7 @@ async def test_a_caller_whose_time_is_over_before_the_run_is_not_worked_for():
     assert work.runs == [[1], [3]]
 
 
-async def test_an_item_that_nobody_foresaw_fails_alone():
+async def test_an_item_that_breaks_the_run_fails_alone():
     done: list[int] = []
 
     async def run(items: list[int]) -> list[int | Exception]:
@@ -200,7 +200,7 @@ async def test_an_item_that_nobody_foresaw_fails_alone():
     assert sorted(done) == [1, 2, 3, 4]
 
 
-async def test_a_run_that_hangs_ends_and_makes_way_for_the_next():
+async def test_a_run_that_hangs_is_ended_and_the_next_one_starts():
     async def run(items: list[int]) -> list[int | Exception]:
         if 0 in items:
             await asyncio.sleep(60)

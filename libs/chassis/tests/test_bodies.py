@@ -1,4 +1,4 @@
-"""A member that comes twice is refused, however it is spelt and whichever way the route reads its body."""
+"""A member that occurs twice is refused, however it is spelled and however the route reads its body."""
 
 import json
 from collections.abc import AsyncIterator
@@ -63,7 +63,7 @@ TWICE = [
 
 @pytest.mark.parametrize("path", ["/framework", "/parsed", "/raw"])
 @pytest.mark.parametrize("body", TWICE)
-async def test_a_member_that_comes_twice_is_refused(client: httpx2.AsyncClient, path: str, body: bytes) -> None:
+async def test_a_member_that_occurs_twice_is_refused(client: httpx2.AsyncClient, path: str, body: bytes) -> None:
     answer = await client.post(path, content=body)
 
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
@@ -71,7 +71,7 @@ async def test_a_member_that_comes_twice_is_refused(client: httpx2.AsyncClient, 
     assert answer.json()["detail"].startswith("Give ")
 
 
-async def test_a_body_in_pieces_is_looked_at_as_a_whole(client: httpx2.AsyncClient) -> None:
+async def test_a_body_in_pieces_is_checked_as_a_whole(client: httpx2.AsyncClient) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for byte in TWICE[0]:
             yield bytes([byte])
@@ -83,7 +83,7 @@ async def test_a_body_in_pieces_is_looked_at_as_a_whole(client: httpx2.AsyncClie
     "body", [b'{"name": "name"}', b'{"name": "a\\"name\\": 1", "watts": 1}', b'{"name": "watts", "watts": 1}']
 )
 @pytest.mark.parametrize("path", ["/framework", "/parsed"])
-async def test_a_value_may_say_anything(client: httpx2.AsyncClient, path: str, body: bytes) -> None:
+async def test_values_may_repeat_names(client: httpx2.AsyncClient, path: str, body: bytes) -> None:
     assert (await client.post(path, content=body)).json()["name"] == json.loads(body)["name"]
 
 
@@ -102,14 +102,16 @@ async def test_a_value_may_say_anything(client: httpx2.AsyncClient, path: str, b
     ],
     ids=lambda body: repr(body[:30]),
 )
-async def test_what_no_parser_likes_is_the_callers_fault(client: httpx2.AsyncClient, path: str, body: bytes) -> None:
+async def test_json_that_no_parser_accepts_is_a_client_error(
+    client: httpx2.AsyncClient, path: str, body: bytes
+) -> None:
     answer = await client.post(path, content=body)
 
     assert answer.status_code in (400, 422)
     assert answer.json()["detail"]
 
 
-async def test_what_is_no_json_is_the_routes_own_business(client: httpx2.AsyncClient) -> None:
+async def test_a_body_that_is_not_json_is_left_to_the_route(client: httpx2.AsyncClient) -> None:
     for body in (b"", b'name="a"&name="a"', b'--x; name="a"; name="a"', b"\\\0\xff"):
         assert (await client.post("/raw", content=body)).json() == len(body)
 
@@ -126,7 +128,7 @@ def test_what_python_writes_has_no_duplicates(value: Any, ascii: bool, indent: i
 
 
 @given(VALUES, st.text('ab"\\:é', max_size=2), st.booleans())
-def test_what_is_doubled_is_found(value: Any, name: str, ascii: bool) -> None:
+def test_duplicates_are_found(value: Any, name: str, ascii: bool) -> None:
     member = json.dumps({name: value}, ensure_ascii=ascii)[1:-1]
     with pytest.raises(Malformed, match="duplicate-member"):
         refuse_duplicates(f"[{{{member}, {member}}}]".encode())

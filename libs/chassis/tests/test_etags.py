@@ -1,4 +1,4 @@
-"""If-Match compares strongly, If-None-Match weakly; lists, several lines and what is malformed (RFC 9110, 13.1)."""
+"""If-Match compares strongly, If-None-Match weakly; lists, several lines, malformed headers (RFC 9110, 13.1)."""
 
 import pytest
 from hypothesis import given
@@ -58,7 +58,7 @@ TAGS = st.text(
 
 
 @given(st.lists(TAGS, min_size=1, max_size=5))
-def test_what_is_written_is_read(tags: list[str]) -> None:
+def test_written_tags_are_read_back(tags: list[str]) -> None:
     assert strong([", ".join(f'"{tag}"' for tag in tags)]) == strong([f'"{tag}"' for tag in tags]) == tags
 
 

@@ -1,4 +1,4 @@
-"""On a real server: a failure is an answer, costs no connection, and counts as the status that was sent."""
+"""On a real server, a failure is answered, keeps the connection open, and is counted with the status that was sent."""
 
 import asyncio
 import json
@@ -57,13 +57,13 @@ async def serving(*routers: APIRouter) -> AsyncIterator[int]:
 
 
 class Caller:
-    """One kept connection."""
+    """A client with one persistent connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
     async def ask(self, method: str, path: str, body: bytes = b"1") -> tuple[int, bytes]:
-        """Status and body."""
+        """Returns status and body."""
         self.send(method, path, body, len(body))
         head = await self.reader.readuntil(b"\r\n\r\n")
         status, *headers = head.decode().split("\r\n")
@@ -98,7 +98,7 @@ async def test_a_failure_leaves_the_connection_to_the_next_request(what: str, st
 
 
 def counted(status: int) -> float:
-    """How many requests that fail have this status in the metrics."""
+    """Returns how many failed requests have this status in the metrics."""
     told = (f'http_response_status_code="{status}"', 'http_route="/fail/{what}"', "duration_seconds_count")
     lines = generate_latest().decode().splitlines()
     return sum(float(line.split()[-1]) for line in lines if all(part in line for part in told))
@@ -126,7 +126,7 @@ async def test_a_bug_is_logged_with_its_stack_once(lines):
 
 
 @pytest.mark.parametrize("path", ["/echo", "/raw"])
-async def test_a_caller_that_goes_in_the_middle_of_its_body_is_no_failure(lines, path: str):
+async def test_a_client_that_disconnects_while_sending_is_no_failure(lines, path: str):
     async with serving(router) as port:
         async with calling(port) as caller:
             caller.send("POST", path, b'{"half', 1000)
@@ -139,17 +139,17 @@ async def test_a_caller_that_goes_in_the_middle_of_its_body_is_no_failure(lines,
 
 
 @pytest.mark.parametrize(("what", "stacks"), [("environment", 0), ("bug", 1)])
-async def test_an_answer_that_has_begun_is_broken_off(lines, what: str, stacks: int):
+async def test_an_answer_that_has_begun_is_cut_off(lines, what: str, stacks: int):
     async with serving(router) as port, calling(port) as caller:
         caller.send("GET", f"/stream/{what}", b"", 0)
-        answer = await caller.reader.read()  # to the end: the connection is closed
+        answer = await caller.reader.read()  # to the end, so the connection was closed
 
     assert b"the first line" in answer
     assert not answer.endswith(b"0\r\n\r\n")
     assert len([line for line in lines() if "exception" in line]) == stacks
 
 
-async def test_a_request_that_meets_a_change_of_the_schema_succeeds_the_first_time(database: Callable[..., str]):
+async def test_a_request_succeeds_even_if_the_schema_changes_under_it(database: Callable[..., str]):
     lamps = APIRouter()
 
     @lamps.put("/lamps/{id}")

@@ -54,7 +54,7 @@ async def test_a_process_is_live_at_once_and_ready_when_its_check_succeeds():
 
 
 class Idle:
-    """A worker that does nothing, and says so."""
+    """A worker that does nothing and reports it."""
 
     async def __aenter__(self) -> None: ...
 
@@ -97,7 +97,7 @@ async def test_a_route_learns_that_the_process_drains():
         assert (await client.get("/draining")).json() is True
 
 
-async def test_a_signal_drains_at_once_and_its_handler_is_given_back():
+async def test_a_signal_drains_at_once_and_its_handler_is_restored():
     before = signal.getsignal(signal.SIGTERM)
     signalled: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: signalled.append(number))

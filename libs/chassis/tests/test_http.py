@@ -1,4 +1,4 @@
-"""Calls to another service end in time, over a few connections, with few retries."""
+"""Calls to another service end in time, use few connections, and are rarely retried."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from chassis.waiting import DEADLINE_HEADER, deadline
 
 
 class Remote:
-    """Another service: what it was asked, and how it answers."""
+    """Another service, which records its requests and answers as told."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -61,14 +61,14 @@ async def test_an_answer_has_a_status_and_a_body(remote: Remote):
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 429])
-async def test_a_4xx_is_an_answer_and_is_not_asked_for_again(remote: Remote, status: int):
+async def test_a_4xx_is_an_answer_and_is_not_retried(remote: Remote, status: int):
     remote.statuses = [status]
     async with HttpClient(remote.url, name="lamps") as client:
         assert (await client.get("/")).status == status
     assert len(remote.asked) == 1
 
 
-async def test_a_get_is_tried_once_more(remote: Remote):
+async def test_a_get_is_retried_once(remote: Remote):
     remote.statuses = [503]
     async with HttpClient(remote.url, name="lamps") as client:
         assert (await client.get("/")).status == 200
@@ -90,7 +90,7 @@ async def test_a_post_is_not_repeated(remote: Remote):
     assert len(remote.asked) == 1
 
 
-async def test_nobody_there_is_unavailable():
+async def test_a_refused_connection_is_unavailable():
     async with HttpClient("http://127.0.0.1:1", name="lamps") as client:
         with pytest.raises(Unavailable):
             await client.get("/")
@@ -101,10 +101,10 @@ async def test_an_overloaded_service_gets_few_retries(remote: Remote):
     async with HttpClient(remote.url, name="lamps") as client:
         await asyncio.gather(*(client.get("/") for _ in range(100)), return_exceptions=True)
 
-    assert 100 < len(remote.asked) <= 100 + 10 + 10  # what was saved, and a tenth of the calls
+    assert 100 < len(remote.asked) <= 100 + 10 + 10  # the saved retries, and one per ten calls
 
 
-async def test_a_call_waits_no_longer_than_its_time_out(remote: Remote):
+async def test_a_call_waits_no_longer_than_its_timeout(remote: Remote):
     remote.seconds = 5
     async with HttpClient(remote.url, name="lamps", timeout=0.2) as client:
         start = time.perf_counter()
@@ -113,7 +113,7 @@ async def test_a_call_waits_no_longer_than_its_time_out(remote: Remote):
     assert time.perf_counter() - start < 0.5
 
 
-async def test_a_call_waits_no_longer_than_the_caller_does_retry_included(remote: Remote):
+async def test_a_call_with_its_retry_ends_at_the_clients_deadline(remote: Remote):
     remote.seconds = 5
     deadline.set(time.monotonic() + 0.2)
     async with HttpClient(remote.url, name="lamps") as client:
@@ -123,7 +123,7 @@ async def test_a_call_waits_no_longer_than_the_caller_does_retry_included(remote
     assert time.perf_counter() - start < 0.5
 
 
-async def test_the_remote_is_told_how_long_the_caller_waits(remote: Remote):
+async def test_the_other_service_is_told_the_deadline(remote: Remote):
     deadline.set(time.monotonic() + 0.7)
     async with HttpClient(remote.url, name="lamps") as client:
         await client.get("/")
@@ -139,7 +139,7 @@ async def test_a_call_after_the_deadline_is_not_made(remote: Remote):
     assert remote.asked == []
 
 
-async def test_callers_in_a_hurry_cost_nobody_a_retry(remote: Remote):
+async def test_short_deadlines_use_no_retry(remote: Remote):
     async with HttpClient(remote.url, name="lamps") as client:
         deadline.set(time.monotonic())
         for _ in range(30):
@@ -150,7 +150,7 @@ async def test_callers_in_a_hurry_cost_nobody_a_retry(remote: Remote):
         assert (await client.get("/")).status == 200
 
 
-async def test_connections_are_capped(remote: Remote):
+async def test_connections_are_limited(remote: Remote):
     remote.seconds = 0.02
     async with HttpClient(remote.url, name="lamps", connections=3) as client:
         await asyncio.gather(*(client.get("/") for _ in range(12)))

@@ -1,4 +1,4 @@
-"""Ids made by many processes at once sort by time."""
+"""IDs made by many processes at once sort by time."""
 
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta

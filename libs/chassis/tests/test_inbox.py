@@ -40,7 +40,7 @@ async def test_with_an_inbox_a_message_delivered_twice_is_handled_once(topology,
     assert await nothing_failed(topology)
 
 
-async def test_an_event_whose_handling_was_rolled_back_is_new_again(db: Database):
+async def test_an_event_whose_transaction_was_rolled_back_is_new_again(db: Database):
     events = [Event(uuid7(), "a", Lit(watts=7)), Event(uuid7(), "b", Lit(watts=8))]
     twice = [*events, events[0]]
 
@@ -58,7 +58,7 @@ async def test_an_event_whose_handling_was_rolled_back_is_new_again(db: Database
 
 
 async def test_events_are_recorded_in_the_order_of_their_ids(db: Database, eventually):
-    """Else this transaction and its rival, which was given both the other way round, would wait for each other."""
+    """Otherwise this transaction and its rival, which gets both in reverse order, would deadlock."""
     first, second = (Event(uuid7(), "a", Lit(watts=watts)) for watts in (1, 2))
 
     async def rival() -> list[Event[Lit]]:

@@ -1,4 +1,4 @@
-"""HEAD is GET without the body, on a real server too; 405 names all that an address allows."""
+"""HEAD is GET without the body, also on a real server; a 405 lists all methods of the address."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -60,7 +60,7 @@ async def light() -> StreamingResponse:
 
 @asynccontextmanager
 async def serve() -> AsyncIterator[httpx2.AsyncClient]:
-    """A server of its own: what clients of HEAD get is a matter of bytes."""
+    """Serves the application on a real server, since the bytes of an answer to HEAD matter."""
     app = create_app(ServiceSettings(), "lamps", title="Lamps", routers=[router])
     async with (
         served(app, timeout_graceful_shutdown=1) as url,
@@ -86,7 +86,9 @@ async def test_head_is_get_without_the_body(client: httpx2.AsyncClient, path: st
     get, head = await client.get(path), await client.head(path)
 
     assert (head.status_code, head.content) == (get.status_code, b"")
-    ignored = {"date"} | ({"content-length"} if path == "/metrics" else set())  # where numbers grow meanwhile
+    ignored = {"date"} | (
+        {"content-length"} if path == "/metrics" else set()
+    )  # its numbers grow between the two requests
     assert {n: v for n, v in head.headers.items() if n not in ignored} == {
         n: v for n, v in get.headers.items() if n not in ignored
     }
@@ -123,7 +125,7 @@ async def test_head_where_there_is_no_get_is_405(client: httpx2.AsyncClient) -> 
         ("PROPFIND", "/light", "GET, HEAD"),
     ],
 )
-async def test_405_names_all_that_an_address_allows(
+async def test_405_lists_all_methods_of_an_address(
     client: httpx2.AsyncClient, method: str, path: str, allow: str
 ) -> None:
     answer = await client.request(method, path)

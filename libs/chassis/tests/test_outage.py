@@ -1,4 +1,4 @@
-"""What does not answer is told once, again when the reason changes, and when it is over."""
+"""An outage is logged once, again when its reason changes, and when it ends."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ def everything(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
 
-def test_a_failure_that_goes_on_is_told_once(caplog: pytest.LogCaptureFixture):
+def test_a_lasting_failure_is_logged_once(caplog: pytest.LogCaptureFixture):
     outage = Outage(log, "lighting")
 
     for _ in range(3):
@@ -24,7 +24,7 @@ def test_a_failure_that_goes_on_is_told_once(caplog: pytest.LogCaptureFixture):
     assert caplog.messages == ["lighting: no current (trying until it succeeds)"]
 
 
-def test_another_reason_is_news(caplog: pytest.LogCaptureFixture):
+def test_another_reason_is_logged_again(caplog: pytest.LogCaptureFixture):
     outage = Outage(log, "lighting")
 
     for why in ("no current", "no current", "no bulb", TimeoutError()):
@@ -37,7 +37,7 @@ def test_another_reason_is_news(caplog: pytest.LogCaptureFixture):
     ]
 
 
-def test_its_end_is_told_once_and_the_next_one_anew(caplog: pytest.LogCaptureFixture):
+def test_its_end_is_logged_once_and_the_next_outage_again(caplog: pytest.LogCaptureFixture):
     outage = Outage(log, "lighting")
 
     outage.over()

@@ -1,4 +1,4 @@
-"""Parameters are known, come once, and are written in one way."""
+"""Each parameter is known, occurs once, and has one spelling."""
 
 from typing import Annotated
 
@@ -59,7 +59,7 @@ async def test_what_is_taken(client: httpx2.AsyncClient, query: str) -> None:
         ("x=1&y=2", ["x", "y"]),
     ],
 )
-async def test_what_is_refused_is_named(client: httpx2.AsyncClient, query: str, fields: list[str]) -> None:
+async def test_a_refused_parameter_is_named(client: httpx2.AsyncClient, query: str, fields: list[str]) -> None:
     answer = await client.get(f"/lamps?{query}")
 
     assert answer.status_code == 422
@@ -68,6 +68,6 @@ async def test_what_is_refused_is_named(client: httpx2.AsyncClient, query: str, 
 
 
 @pytest.mark.parametrize("id", OTHER_FORMS)
-async def test_an_address_has_one_form(client: httpx2.AsyncClient, id: str) -> None:
+async def test_an_id_has_one_spelling(client: httpx2.AsyncClient, id: str) -> None:
     assert (await client.get(f"/lamps/{ID}")).json() == ID
     assert (await client.get(f"/lamps/{id}")).status_code == 422

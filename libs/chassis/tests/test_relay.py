@@ -1,4 +1,4 @@
-"""What was committed is published, whatever fails in between, and nothing is published by two relays at once."""
+"""Committed messages are published, whatever fails in between, and two relays never publish the same row at once."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ class Lit(Message):
 
 
 class Unheard(Message):
-    """No queue is bound to it."""
+    """A message without a queue."""
 
     type = "chairs.moved.v1"
     consumers = ("lamps",)
@@ -40,7 +40,7 @@ class Dimmed(Message):
 
 
 class Switched(Message):
-    """Two services consume it."""
+    """A message with two consumers."""
 
     type = "lamps.switched.v1"
     consumers = ("lamps", "meters")
@@ -111,8 +111,8 @@ async def emptied(db: Database) -> bool:
     return not await ids(db, "outbox")
 
 
-async def test_an_unroutable_key_backs_off_and_holds_up_no_other(db: Database, topology, eventually):
-    stuck = await put(db, *(Unheard() for _ in range(300)))  # more than one round takes
+async def test_an_unroutable_key_backs_off_and_delays_no_other(db: Database, topology, eventually):
+    stuck = await put(db, *(Unheard() for _ in range(300)))  # more than one round publishes
     async with relay(db, topology):
         await asyncio.sleep(0.3)
         (lit,) = await put(db, Lit(watts=7))
@@ -134,7 +134,7 @@ async def test_an_unroutable_key_is_published_once_a_queue_is_bound(db: Database
 
 
 async def test_a_row_is_archived_once_every_consumer_has_it(db: Database, topology, eventually, caplog):
-    """The broker tells of a message that reaches no queue, and not of one that reaches only one queue of two."""
+    """The broker reports a message that reaches no queue, but not one that reaches only one of two queues."""
     meters = await topology.channel.declare_exchange("meters.in", "topic")
     (id,) = await put(db, Switched())
     try:
@@ -153,7 +153,7 @@ async def test_a_row_is_archived_once_every_consumer_has_it(db: Database, topolo
         await topology.channel.exchange_delete("meters.in")
 
 
-async def test_an_exchange_that_is_missing_holds_up_no_other(db: Database, topology, eventually):
+async def test_a_missing_exchange_delays_no_other(db: Database, topology, eventually):
     (switched,) = await put(db, Switched())
     (lit,) = await put(db, Lit(watts=7))
     async with relay(db, topology):
@@ -163,8 +163,8 @@ async def test_an_exchange_that_is_missing_holds_up_no_other(db: Database, topol
     assert lit in await published(topology)
 
 
-async def test_what_a_deleted_queue_took_with_it_is_published_again(db: Database, topology, eventually):
-    """Also what has another routing key than the event that met the gap."""
+async def test_the_contents_of_a_deleted_queue_are_published_again(db: Database, topology, eventually):
+    """This includes events with another routing key than the one that revealed the loss."""
     async with relay(db, topology):
         lost = await put(db, *(Lit(watts=watts) for watts in range(300)), *(Dimmed() for _ in range(20)))
         await eventually(lambda: emptied(db))
@@ -201,7 +201,7 @@ async def test_what_is_committed_while_the_broker_is_down_is_published_when_it_i
     assert set(await published(topology)) == {*first, *second}
 
 
-async def test_a_broker_that_stays_down_is_told_once(db: Database, topology, caplog):
+async def test_a_broker_that_stays_down_is_logged_once(db: Database, topology, caplog):
     async with relay(db, topology, "amqp://lamps:9d2f@127.0.0.1:1/lamps"):
         await put(db, Lit(watts=1))
         await asyncio.sleep(1.5)  # three tries
@@ -225,9 +225,7 @@ async def test_the_backlog_is_the_age_of_the_oldest_row(db: Database, topology, 
 
 
 @pytest.mark.parametrize("seconds", [-600, 600])
-async def test_the_backlog_has_one_clock_whatever_those_of_its_writers_and_its_relay(
-    db: Database, topology, cable, eventually, seconds: int
-):
+async def test_the_backlog_goes_by_the_databases_clock(db: Database, topology, cable, eventually, seconds: int):
     await cable.cut()
     with clock_off(seconds):
         await put(db, Lit(watts=7))
@@ -238,7 +236,7 @@ async def test_the_backlog_has_one_clock_whatever_those_of_its_writers_and_its_r
             assert 0.5 < running.backlog_seconds < 60
 
 
-async def test_what_is_committed_first_is_published_first_whatever_the_clocks_of_its_writers(db: Database):
+async def test_the_order_of_publishing_does_not_depend_on_the_writers_clocks(db: Database):
     for seconds in (600, 0, -600):
         with clock_off(seconds):
             await put(db, Lit(watts=seconds))
@@ -320,7 +318,7 @@ async def test_relays_side_by_side_publish_each_row_once(db: Database, outbox_ur
     assert sorted(await published(topology)) == rows
 
 
-async def test_a_row_that_another_relay_publishes_holds_up_no_others(db: Database, topology, eventually):
+async def test_a_row_that_another_relay_publishes_delays_no_others(db: Database, topology, eventually):
     async def is_published(id: UUID) -> bool:
         return await published(topology) == [id]
 
@@ -332,7 +330,7 @@ async def test_a_row_that_another_relay_publishes_holds_up_no_others(db: Databas
             await eventually(lambda: is_published(second))
 
 
-async def test_a_relay_outlives_a_lost_database_connection(db: Database, outbox_url: str, topology, eventually):
+async def test_a_relay_survives_a_lost_database_connection(db: Database, outbox_url: str, topology, eventually):
     async with relay(db, topology):
         connection: Any = await asyncpg.connect(outbox_url)
         await connection.execute(

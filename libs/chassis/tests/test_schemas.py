@@ -1,4 +1,4 @@
-"""Text is what a person can read and a page can show: every script and emoji, and nothing that hides."""
+"""Text is what people can read and pages can show: every script and emoji, and nothing invisible."""
 
 import json
 from typing import Annotated
@@ -25,12 +25,12 @@ text = TypeAdapter(Text).validate_python
         *("", "7", "\u00b7", "x\u3164"),
     ],
 )
-def test_what_can_be_read_stays_as_it_is(value: str) -> None:
+def test_readable_text_stays_as_it_is(value: str) -> None:
     assert text(value) == value
 
 
 @pytest.mark.parametrize(("given", "kept"), [("  Ann\n", "Ann"), ("\u3000茶\u2003", "茶"), (" \t\n\u00a0\u2028", "")])
-def test_space_around_is_left_out(given: str, kept: str) -> None:
+def test_surrounding_space_is_removed(given: str, kept: str) -> None:
     assert text(given) == kept
 
 
@@ -85,7 +85,7 @@ def test_text_is_refused_or_read_the_same_again(value: str) -> None:
 
 
 @given(st.text(st.characters(categories=["Cc", "Cf", "Mn", "Me", "Zs", "Zl", "Zp"]), min_size=1))
-def test_what_nobody_sees_is_no_name(value: str) -> None:
+def test_invisible_text_is_no_name(value: str) -> None:
     name = TypeAdapter(Annotated[Text, Field(min_length=1)])
     with pytest.raises(ValidationError):
         name.validate_python(value)

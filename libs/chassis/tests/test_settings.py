@@ -1,4 +1,4 @@
-"""A service takes its settings from the environment, and does not start on what is missing, wrong or a placeholder."""
+"""A service reads its settings from the environment, and refuses missing, wrong and placeholder values."""
 
 import os
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class Settings(ServiceSettings):
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That of a service in production which has what it needs, and nothing else."""
+    """The environment of a service in production, with what it needs and nothing else."""
     for name in os.environ:
         monkeypatch.delenv(name)
     monkeypatch.setenv("DATABASE_URL", URL)
@@ -34,22 +34,22 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def refusal() -> Callable[[], list[str]]:
-    """The lines that a service ends with."""
+    """Returns the lines with which a service ends."""
 
     def load() -> list[str]:
         with pytest.raises(SystemExit) as ended:
             Settings.load("shelf")
-        assert isinstance(ended.value.code, str)  # printed on stderr, and then the status is 1
+        assert isinstance(ended.value.code, str)  # which Python prints on stderr, with status 1
         return ended.value.code.splitlines()
 
     return load
 
 
-def test_production_is_assumed_where_nobody_says_otherwise():
+def test_production_is_the_default():
     assert ServiceSettings().environment == "production"
 
 
-def test_what_is_missing_is_told_in_a_line(refusal: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_variable_is_reported_in_a_line(refusal: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("DATABASE_URL")
 
     assert refusal() == ["shelf: DATABASE_URL is not set; set it, or DATABASE_URL_FILE"]
@@ -63,7 +63,7 @@ def test_an_empty_variable_is_not_set(refusal: Callable[[], list[str]], monkeypa
     assert refusal() == ["shelf: DATABASE_URL is not set; set it, or DATABASE_URL_FILE"]
 
 
-def test_words_are_taken_in_any_case(monkeypatch: pytest.MonkeyPatch):
+def test_words_may_have_any_case(monkeypatch: pytest.MonkeyPatch):
     for name, value in {"LOG_LEVEL": "INFO", "ROLE": "Api", "ENVIRONMENT": "Development"}.items():
         monkeypatch.setenv(name, value)
     settings = Settings.load("shelf")
@@ -87,7 +87,7 @@ def test_words_are_taken_in_any_case(monkeypatch: pytest.MonkeyPatch):
         ),
     ],
 )
-def test_a_wrong_value_is_told_in_a_line(
+def test_a_wrong_value_is_reported_in_a_line(
     refusal: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch, name: str, value: str, complaint: str
 ):
     monkeypatch.setenv(name, value)
@@ -112,7 +112,7 @@ def test_a_wrong_value_is_told_in_a_line(
         ("JWKS_URL", "http://identity", "http://host:8000/.well-known/jwks.json"),
     ],
 )
-def test_a_wrong_url_is_told_by_what_it_should_look_like(
+def test_a_wrong_url_is_reported_with_an_example(
     refusal: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch, name: str, url: str, like: str
 ):
     monkeypatch.setenv(name, url)
@@ -123,7 +123,7 @@ def test_a_wrong_url_is_told_by_what_it_should_look_like(
     assert "9d" not in line
 
 
-def test_all_that_is_wrong_is_told_at_once(refusal: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch):
+def test_all_problems_are_reported_at_once(refusal: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ROLE", "foo")
     monkeypatch.setenv("DATABASE_URL", "postgresql://shelf:change-me@db/shelf")
     monkeypatch.setenv("WEBHOOK_SECRET_FILE", "/nowhere")
@@ -158,7 +158,7 @@ def test_a_placeholder_secret_is_refused_in_production(secret: str):
         Settings(webhook_secret=SecretStr(secret))
 
 
-def test_a_url_without_a_password_relies_on_something_else_and_is_accepted():
+def test_a_url_without_a_password_is_accepted():
     assert Settings(database_url=SecretStr("postgresql://shelf@db/shelf"))
 
 
@@ -205,7 +205,7 @@ def test_a_variable_and_its_file_together_are_refused(
         ("binary", "is not text in UTF-8"),
     ],
 )
-def test_a_file_that_gives_nothing_is_named(
+def test_an_unusable_file_is_named(
     refusal: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, reason: str
 ):
     (tmp_path / "folder").mkdir()

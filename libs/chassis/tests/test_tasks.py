@@ -22,7 +22,7 @@ def everything(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 
 
 class Work:
-    """Notes its runs; each one raises the next of `failures`, or else waits for `gate`."""
+    """Counts its runs; each one raises the next of `failures`, or waits for `gate` if there is none."""
 
     def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)

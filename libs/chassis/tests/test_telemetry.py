@@ -1,4 +1,4 @@
-"""A trace goes through the outbox and over the broker; logs are JSON; metrics bear the conventions' names."""
+"""A trace continues through the outbox and the broker; logs are JSON; metrics have the conventions' names."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ class Lit(Message):
 
 @pytest.fixture(scope="session")
 def exporter() -> InMemorySpanExporter:
-    """A process has one tracer provider for life, so this one stays."""
+    """A process can set its tracer provider only once, so this one stays."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -100,7 +100,7 @@ async def test_without_an_endpoint_nothing_is_traced():
     assert (await request("/lamps/desk")).json() == ""
 
 
-def test_a_log_line_is_one_json_object_whatever_it_says():
+def test_every_log_line_is_one_json_object():
     record = logging.LogRecord("lamps", logging.WARNING, "", 0, "two\nlines of %s \ud800", ("light",), None)
     record.fields = {"watts": 7, "id": uuid7()}
 
@@ -130,7 +130,7 @@ async def test_a_failure_is_logged_with_its_route_and_status(capfd: pytest.Captu
     assert (line["method"], line["route"], line["status"]) == ("GET", "/lamps/{name}", 500)
 
 
-async def test_metrics_bear_the_names_of_the_conventions_and_one_series_a_route():
+async def test_metrics_have_the_conventions_names_and_one_series_per_route():
     for path in ("/lamps/desk", "/lamps/none", "/chairs/1", "/chairs/2"):
         await request(path)
     telemetry.sent.add(1, {"messaging.destination.name": "lamps"})

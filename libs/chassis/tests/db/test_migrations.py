@@ -1,5 +1,7 @@
-"""A service becomes ready on a schema it knows, and on a newer one, but not on an older one; the command that migrates
-says in one line what keeps it from doing so."""
+"""A service becomes ready on a schema that it knows or a newer one, but not on an older one.
+
+The command that migrates reports in one line what prevents it.
+"""
 
 import asyncio
 import os
@@ -67,7 +69,7 @@ async def run(url: str, sql: str) -> object:
 
 
 async def command(url: str, *arguments: str) -> tuple[int | None, str, str]:
-    """Runs the command as a process; its status, what it says, and what it complains of."""
+    """Runs the command as a process; returns its status, stdout and stderr."""
     code = f"import sys; sys.path[:] = {sys.path!r}; from chassis.db.migrations import main; main()"
     environment = {**os.environ, "DATABASE_URL": url}
     process = await asyncio.create_subprocess_exec(
@@ -78,10 +80,10 @@ async def command(url: str, *arguments: str) -> tuple[int | None, str, str]:
 
 
 def refusal(*arguments: str) -> str:
-    """The line that the command ends with."""
+    """Returns the line with which the command ends."""
     with pytest.raises(SystemExit) as ended:
         main(list(arguments))
-    assert isinstance(ended.value.code, str)  # printed on stderr, and then the status is 1
+    assert isinstance(ended.value.code, str)  # which Python prints on stderr, with status 1
     assert "9d2f" not in ended.value.code
     (line,) = ended.value.code.splitlines()
     return line
@@ -120,7 +122,7 @@ async def test_an_older_schema_is_behind_and_the_message_says_what_to_run(lamps:
         await checked(url, lamps)
 
 
-async def test_a_newer_schema_is_fine_so_that_a_rollback_starts(lamps: str, url: str):
+async def test_a_newer_schema_is_accepted_so_that_a_rollback_starts(lamps: str, url: str):
     await asyncio.to_thread(upgrade, lamps, url)
     await run(url, "UPDATE alembic_version SET version_num = '0003'")
 
@@ -139,7 +141,7 @@ async def test_a_failed_upgrade_leaves_nothing(lamps: str, url: str, tmp_path: P
     assert await run(url, "SELECT to_regclass('lamps') IS NULL AND to_regclass('alembic_version') IS NULL")
 
 
-async def test_a_database_that_does_not_answer_is_told_with_the_services_name(lamps: str):
+async def test_a_database_that_does_not_answer_is_reported_with_the_services_name(lamps: str):
     with pytest.raises(DatabaseDown, match=f"^{lamps}: PostgreSQL at 127.0.0.1:1 does not answer: connection refused"):
         await checked("postgresql://lamps:9d2f@127.0.0.1:1/lamps", lamps)
 
@@ -161,7 +163,7 @@ async def test_the_process_ends_with_one_line_when_the_database_does_not_answer(
         (["os"], "os: no service of this name is installed here, or it has no schema"),
     ],
 )
-def test_a_mistaken_command_is_told_in_one_line(arguments: list[str], line: str):
+def test_a_usage_error_is_reported_in_one_line(arguments: list[str], line: str):
     assert refusal(*arguments).startswith(line)
 
 
@@ -174,7 +176,7 @@ def test_a_mistaken_command_is_told_in_one_line(arguments: list[str], line: str)
         ({"DATABASE_URL_FILE": "/nowhere"}, "DATABASE_URL_FILE: /nowhere cannot be read (no such file or directory); "),
     ],
 )
-def test_wrong_settings_are_told_in_one_line(
+def test_wrong_settings_are_reported_in_one_line(
     lamps: str, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], line: str
 ):
     for name in ("ENVIRONMENT", "DATABASE_URL", "DATABASE_URL_FILE"):
@@ -198,7 +200,7 @@ def test_the_url_may_come_from_a_file(
 
 @pytest.fixture
 def at(url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Points the command at the test's database, with some of the URL changed."""
+    """Points the command at the test's database, with parts of the URL changed."""
 
     def point(**change: str) -> None:
         monkeypatch.setenv("DATABASE_URL", urlsplit(url)._replace(**change).geturl())
@@ -207,7 +209,7 @@ def at(url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize("arguments", [["--wait", "60"], ["--check", "--wait", "60"]])
-def test_a_wrong_password_or_database_is_told_at_once(
+def test_a_wrong_password_or_database_is_reported_at_once(
     lamps: str, url: str, at: Callable[..., None], arguments: list[str]
 ):
     host = urlsplit(url).netloc.rpartition("@")[2]
@@ -222,7 +224,7 @@ def test_a_wrong_password_or_database_is_told_at_once(
     assert f'{lamps}: PostgreSQL at {host} refuses: database "chairs" does not exist' in refusal(lamps, *arguments)
 
 
-def test_a_role_that_may_not_change_the_schema_is_told(
+def test_a_role_that_may_not_change_the_schema_is_reported(
     lamps: str, url: str, postgres_server: str, at: Callable[..., None]
 ):
     host = urlsplit(url).netloc.rpartition("@")[2]

@@ -1,4 +1,4 @@
-"""The driver alone begins and ends transactions, waits are short, and failures are told apart."""
+"""Only the driver begins and ends transactions, waits are short, and kinds of failures are distinguished."""
 
 import asyncio
 import time
@@ -46,7 +46,7 @@ async def test_a_rollback_keeps_nothing(db: Database):
     assert await count(db) == 0
 
 
-async def test_a_cancelled_transaction_keeps_nothing_and_gives_its_connection_back(db: Database):
+async def test_a_cancelled_transaction_keeps_nothing_and_returns_its_connection(db: Database):
     async def forever() -> None:
         async with db.transaction() as tx:
             await tx.execute("INSERT INTO lamps VALUES (1, 'desk')")
@@ -61,7 +61,7 @@ async def test_a_cancelled_transaction_keeps_nothing_and_gives_its_connection_ba
     assert await count(db) == 0
 
 
-async def test_who_waits_for_messages_is_woken_after_their_commit_and_not_after_a_rollback(db: Database):
+async def test_a_commit_with_messages_wakes_the_relay_and_a_rollback_does_not(db: Database):
     woken: list[int] = []
     db.after_messages.append(lambda: woken.append(1))
 
@@ -108,7 +108,7 @@ async def test_a_lost_connection_is_replaced(db: Database):
 
 @asynccontextmanager
 async def mute_server() -> AsyncIterator[int]:
-    """A port that takes connections and never says a word."""
+    """A port that accepts connections and never answers."""
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -119,7 +119,7 @@ async def mute_server() -> AsyncIterator[int]:
 
 
 async def down(url: str) -> DatabaseDown:
-    """What one gets who asks this database."""
+    """Returns the error of a query to this database."""
     async with Database(url, name="lamps", acquire_timeout=0.5) as db:
         with pytest.raises(DatabaseDown) as failed:
             await db.ping()
@@ -143,7 +143,7 @@ async def test_a_database_that_does_not_answer_is_named_and_may_come_back(addres
     assert error.passing
 
 
-async def test_a_database_that_says_nothing_is_named_too():
+async def test_a_database_that_accepts_and_stays_silent_is_named_too():
     async with mute_server() as port:
         error = await down(f"postgresql://lamps:9d2f@127.0.0.1:{port}/lamps")
 
@@ -159,7 +159,7 @@ async def test_a_database_that_says_nothing_is_named_too():
         ({"path": "/chairs"}, 'refuses: database "chairs" does not exist; create it, or correct DATABASE_URL'),
     ],
 )
-async def test_a_database_that_refuses_is_named_and_waiting_is_in_vain(
+async def test_a_database_that_refuses_is_named_and_not_waited_for(
     database: Callable[..., str], change: dict[str, str], reason: str
 ):
     url = urlsplit(database(None))
@@ -239,7 +239,7 @@ async def closed(db: Database) -> None:
     "provoke",
     [slow, locked, deadlock, read_only, migrated_under_us, refused, terminated, terminated_between_statements, closed],
 )
-async def test_a_failure_of_the_environment_is_worth_another_try(db: Database, provoke):
+async def test_failures_of_the_environment_are_worth_a_retry(db: Database, provoke):
     with pytest.raises(Exception) as failed:  # noqa: PT011 - its class is the driver's own business
         await provoke(db)
 
@@ -262,7 +262,7 @@ async def test_a_failure_of_the_environment_is_worth_another_try(db: Database, p
         ("SELECT $1::text", ("\ud800",)),
     ],
 )
-async def test_bad_data_and_bugs_are_not(db: Database, sql: str, arguments: tuple[object, ...]):
+async def test_bad_data_and_bugs_are_not_worth_a_retry(db: Database, sql: str, arguments: tuple[object, ...]):
     with pytest.raises((asyncpg.PostgresError, ValueError, asyncpg.InterfaceError)) as failed:
         async with db.connection() as c:
             await c.execute(sql, *arguments)
@@ -270,6 +270,6 @@ async def test_bad_data_and_bugs_are_not(db: Database, sql: str, arguments: tupl
     assert not is_environment_failure(failed.value), repr(failed.value)
 
 
-async def test_a_group_of_failures_is_the_environments_when_all_of_it_is():
+async def test_a_group_is_a_failure_of_the_environment_if_all_its_members_are():
     assert is_environment_failure(ExceptionGroup("", [OSError(), TimeoutError()]))
     assert not is_environment_failure(ExceptionGroup("", [OSError(), KeyError()]))

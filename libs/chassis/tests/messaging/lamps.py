@@ -21,7 +21,7 @@ class Dimmed(Message):
 
 
 class Handled:
-    """A handler that notes what it is called with, then does as it is told; `done` is what it succeeded with."""
+    """A handler that records its calls and then runs `then`; `done` is what it has handled successfully."""
 
     def __init__(self, then: Callable[[list[int]], Awaitable[None]] | None = None) -> None:
         self.then = then

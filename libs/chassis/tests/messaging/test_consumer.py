@@ -1,4 +1,4 @@
-"""Nothing is lost, nothing is handled twice, and one bad event holds up no other: against a real broker."""
+"""Against a real broker: nothing is lost, and a bad event does not delay the others."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from chassis.messaging import Consumer, handles, unpack
 from .lamps import Dimmed, Handled, Lit, body, consuming, event, nothing_failed
 
 
-async def test_what_arrives_while_a_batch_is_handled_is_the_next_batch(topology, eventually):
+async def test_messages_that_arrive_during_a_batch_form_the_next_batch(topology, eventually):
     gate = asyncio.Event()
     handled = Handled(lambda _: gate.wait())
     async with consuming(topology, handled):
@@ -28,7 +28,7 @@ async def test_what_arrives_while_a_batch_is_handled_is_the_next_batch(topology,
     assert await topology.left() == 0
 
 
-async def test_a_lone_message_is_not_delayed(topology, eventually):
+async def test_a_single_message_is_not_delayed(topology, eventually):
     handled = Handled()
     async with consuming(topology, handled):
         await topology.send(body(event(0)))
@@ -93,7 +93,7 @@ async def test_a_failure_of_the_environment_repeats_the_batch_until_it_succeeds(
     assert await topology.left() == 0
 
 
-async def test_a_poisonous_event_is_found_and_the_others_are_handled(topology, eventually):
+async def test_a_poison_event_is_found_and_the_others_are_handled(topology, eventually):
     async def choke(watts: list[int]) -> None:
         if 5 in watts:
             raise ZeroDivisionError("a bug")
@@ -129,7 +129,7 @@ async def test_an_event_that_fails_climbs_the_ladder_to_its_end(topology, eventu
 
 
 @pytest.mark.parametrize("text", [b"", b"\xff\x00", b"{}", b'[{"id": "7"}]', b"[" * 10_000], ids=lambda b: repr(b[:9]))
-async def test_a_message_that_is_no_batch_goes_to_the_dead_as_it_came(topology, eventually, text: bytes):
+async def test_a_message_that_is_not_a_batch_becomes_a_dead_letter_unchanged(topology, eventually, text: bytes):
     handled = Handled()
     await topology.send(text)
     await topology.send(body(event(1)))
@@ -142,7 +142,7 @@ async def test_a_message_that_is_no_batch_goes_to_the_dead_as_it_came(topology, 
 
 
 @pytest.mark.parametrize("bad", [event(5, type="lamps.stolen.v1"), event("many")], ids=["unknown type", "wrong data"])
-async def test_an_event_that_we_cannot_read_is_retried_later_since_a_newer_version_may(topology, eventually, bad):
+async def test_an_unreadable_event_is_retried_since_a_newer_version_may_read_it(topology, eventually, bad):
     handled = Handled()
     await topology.send(body(event(1), bad, event(2)))
     async with consuming(topology, handled):
@@ -174,7 +174,7 @@ async def came_back(topology) -> bool:
     return bool(await topology.left() == 1)
 
 
-async def test_a_stop_finishes_the_batch_in_flight_and_gives_the_rest_back(topology, eventually):
+async def test_a_stop_finishes_the_current_batch_and_returns_the_rest(topology, eventually):
     handled = Handled(lambda _: asyncio.sleep(0.5))
     async with consuming(topology, handled):
         await topology.send(body(event(1)))
@@ -218,7 +218,7 @@ async def test_a_consumer_waits_for_a_broker_that_is_down(topology, cable, event
         ({"path": "/chairs"}, "it has no such virtual host, or does not let the user in"),
     ],
 )
-async def test_a_broker_that_cannot_be_used_is_told_once(topology, caplog, change: dict[str, str], why: str):
+async def test_a_broker_that_cannot_be_used_is_logged_once(topology, caplog, change: dict[str, str], why: str):
     url = urlsplit(topology.url)
     netloc = change.get("netloc") or f"{url.username}:{change.get('password', url.password)}@{url.hostname}:{url.port}"
     changed = url._replace(netloc=netloc, path=change.get("path", url.path))
@@ -236,9 +236,7 @@ async def test_a_broker_that_cannot_be_used_is_told_once(topology, caplog, chang
 UP = {"name": "quayside_messaging_consumer_up", "messaging_destination_name": "lamps"}
 
 
-async def test_a_consumer_subscribes_again_when_its_queue_was_deleted_and_is_there_again(
-    topology, eventually, caplog, sample
-):
+async def test_a_consumer_subscribes_again_once_its_deleted_queue_is_back(topology, eventually, caplog, sample):
     handled = Handled()
     async with consuming(topology, handled) as consumer:
         await topology.send(body(event(1)))
@@ -286,7 +284,7 @@ async def test_a_consumer_that_is_down_for_a_minute_is_in_trouble(topology, cabl
         assert consumer.trouble().startswith("the queue lamps has not been consumed for")
 
 
-async def test_a_queue_that_does_not_exist_is_told_once(topology, caplog):
+async def test_a_queue_that_does_not_exist_is_logged_once(topology, caplog):
     async with Consumer(topology.url, "chairs", [handles(Lit, Handled())]):
         await asyncio.sleep(1.5)
 

@@ -5,7 +5,7 @@ from chassis.messaging import pack, unpack
 from .lamps import body, event
 
 
-def test_a_body_holds_a_hundred_events_at_most_in_their_order():
+def test_a_body_holds_up_to_a_hundred_events_in_their_order():
     events = [event(watts) for watts in range(250)]
 
     bodies = pack(events)
@@ -21,7 +21,7 @@ def test_a_body_is_split_by_its_size_too():
     assert all(len(text) <= 256 * 1024 for _, text in bodies)
 
 
-def test_members_that_we_do_not_know_are_ignored():
+def test_unknown_members_are_ignored():
     (read,) = unpack(body(event(7)).replace(b'"subject"', b'"dataschema":"/lamps","subject"'))
 
     assert bytes(read.data) == b'{"watts":7}'

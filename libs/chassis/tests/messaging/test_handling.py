@@ -1,4 +1,4 @@
-"""Whatever arrives, nothing stops the queue: a message is handled, on the ladder, or with the dead letters."""
+"""No message stops the queue: each is handled, or on the retry ladder, or a dead letter."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ def event(data: bytes = b'{"watts": 7}', type: str = Lit.type, subject: str = "l
 
 
 class Lamps:
-    """A consumer whose handler takes anything but a blown lamp, and which a good event tells from a stopped one."""
+    """A consumer whose handler fails for negative watts; a good event shows that it still consumes."""
 
     def __init__(self, topology, eventually) -> None:
         self.topology = topology
@@ -54,7 +54,7 @@ class Lamps:
         return bool(await self.eventually(lambda: unpack(good)[0].id in self.handled, seconds=20))
 
     async def failed(self) -> dict[str, list[bytes]]:
-        """Bodies by the place in which they ended."""
+        """Returns the bodies of failed messages, by retry step or `dead`."""
         found = {place: [m.body for m in await self.topology.arrived(place)] for place in self.topology.observers}
         return {place: bodies for place, bodies in found.items() if bodies}
 
@@ -82,7 +82,7 @@ async def lamps(topology, eventually):
         pytest.param(b"[null]", "dead", id="a list of nothing"),
     ],
 )
-async def test_a_body_that_nobody_foresaw_is_put_aside(lamps: Lamps, body: bytes, place: str):
+async def test_an_unexpected_body_is_put_aside(lamps: Lamps, body: bytes, place: str):
     await lamps.topology.send(body)
 
     assert await lamps.goes_on()
@@ -91,7 +91,7 @@ async def test_a_body_that_nobody_foresaw_is_put_aside(lamps: Lamps, body: bytes
 
 
 @pytest.mark.parametrize("body", [b"[]", event(traceparent="00-\x00" * 50), event(subject="\x00\n" * 1000)])
-async def test_an_odd_body_that_can_be_read_is_handled(lamps: Lamps, body: bytes):
+async def test_an_odd_but_readable_body_is_handled(lamps: Lamps, body: bytes):
     await lamps.topology.send(body)
 
     assert await lamps.goes_on()
@@ -115,7 +115,7 @@ async def test_an_odd_body_that_can_be_read_is_handled(lamps: Lamps, body: bytes
     ],
     ids=repr,
 )
-async def test_an_attempts_header_that_somebody_made_up_is_put_right(lamps: Lamps, attempts: Any, place: str):
+async def test_an_invalid_attempts_header_is_corrected(lamps: Lamps, attempts: Any, place: str):
     await lamps.topology.send(event(b'{"watts": -1}'), x_attempts=attempts)
 
     assert await lamps.goes_on()
@@ -131,10 +131,10 @@ async def test_an_attempts_header_that_somebody_made_up_is_put_right(lamps: Lamp
         pytest.param(b"\x20\x00" + struct.pack(">I", 3) + b"\x01\xffV", id="a header's name that is not UTF-8"),
     ],
 )
-async def test_properties_that_cannot_be_decoded_cost_no_connection(
+async def test_undecodable_properties_do_not_end_the_connection(
     lamps: Lamps, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, properties: bytes
 ):
-    """They are sent as bytes, since no client would encode them."""
+    """They are sent as raw bytes, since no client library encodes them."""
     body = event()
     async with await aio_pika.connect(lamps.topology.url) as connection:
         channel = await connection.channel(publisher_confirms=False)
@@ -156,8 +156,8 @@ async def test_a_message_that_is_too_large_is_put_aside(lamps: Lamps, size: int)
     assert await lamps.failed() == {"dead": [body]}
 
 
-async def test_what_is_sent_under_one_key_and_holds_another_type_is_forged(lamps: Lamps):
-    """A sender's rights are by routing key; what an operator or the ladder sends has the queue's name for one."""
+async def test_an_event_of_another_type_than_its_routing_key_is_forged(lamps: Lamps):
+    """A sender's rights depend on the routing key; messages of an operator or the ladder have the queue's name."""
     exchange = await lamps.topology.channel.get_exchange(lamps.topology.exchange)
     forged, honest = event(), event()
     await exchange.publish(aio_pika.Message(forged), "lamps.dimmed.v1")
@@ -167,7 +167,7 @@ async def test_what_is_sent_under_one_key_and_holds_another_type_is_forged(lamps
     (dead,) = await lamps.topology.arrived("dead")
     assert (dead.body, dead.headers[SENT_AS]) == (forged, "lamps.dimmed.v1")
 
-    await lamps.topology.send(forged, **{SENT_AS: "lamps.dimmed.v1"})  # as an operator sends it again
+    await lamps.topology.send(forged, **{SENT_AS: "lamps.dimmed.v1"})  # as a replay by an operator sends it
     assert await lamps.goes_on()
     assert await lamps.failed() == {"dead": [forged]}
     assert unpack(forged)[0].id not in lamps.handled
@@ -224,14 +224,14 @@ def test_any_body_is_read_or_malformed(body: bytes):
 
 
 @given(headers=headers)
-def test_any_attempts_are_a_step_of_the_ladder(headers: dict[str, Any]):
+def test_any_attempts_header_gives_a_step_of_the_ladder(headers: dict[str, Any]):
     message = type("Incoming", (), {"headers": headers})
     assert 0 <= attempts_of(message) <= 3
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(poison=st.lists(st.tuples(bodies(), headers), min_size=1, max_size=6))
-async def test_a_queue_of_poison_is_worked_off(topology, poison: list[tuple[bytes, dict[str, Any]]]):
+async def test_a_queue_of_poison_messages_is_emptied(topology, poison: list[tuple[bytes, dict[str, Any]]]):
     lamps = Lamps(topology, until)
     for body, given_headers in poison:
         message = aio_pika.Message(body, headers=given_headers)

@@ -40,7 +40,7 @@ async def test_a_full_queue_refuses(topology):
     assert isinstance(outcomes[-1], Refused)
 
 
-async def test_a_publisher_says_that_the_broker_is_down_and_recovers(topology, cable):
+async def test_a_publisher_reports_that_the_broker_is_down_and_recovers(topology, cable):
     async with Publisher(cable.url, name="lamps", timeout=1) as publisher:
         await publisher.publish(topology.exchange, "lamps.lit.v1", b"[]")
         await cable.cut()
