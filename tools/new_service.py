@@ -21,7 +21,7 @@ from shopctl.place import Place
 ROOT = Path(__file__).resolve().parents[1]
 PLACE = Place(ROOT, ROOT / ".run")
 FIRST_PORT = 8001
-RESERVED = {"admin", "docs", "public", "template0", "template1"}
+RESERVED = {"docs", "none", "public", "template0", "template1"}
 """Paths of the edge, and names with a meaning in PostgreSQL."""
 
 

@@ -130,6 +130,18 @@ def test_its_tests_and_the_checks_pass(clone: Clone) -> None:
             passed(done)
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("Reviews", "lower-case"), ("class", "keyword"), ("postgres", "is taken"), (NAME, "is taken"), ("json", "module")],
+)
+def test_a_name_that_a_service_cannot_have_is_refused_in_a_line(clone: Clone, name: str, why: str) -> None:
+    done = clone.run("tools/new_service.py", name)
+
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+    assert done.stderr.startswith(f"{name}: ")
+    assert why in done.stderr
+
+
 def test_its_image_shares_the_libraries_of_the_others(clone: Clone) -> None:
     def libraries(service: str) -> str:
         return (clone.root / f"services/{service}/Dockerfile").read_text().split("\nFROM ")[1]
