@@ -225,7 +225,7 @@ async def test_a_shop_in_order_passes_with_its_figures(shop: Shop) -> None:
     counts = {each.invariant: each.counts for each in findings}
     assert counts["A3"] == {"orders": 7, "payments": 5, "ledger entries": 3}
     assert counts["A6"] == {"events": 28, "handled by catalog": 14, "handled by order": 7, "handled by payment": 7}
-    assert counts["A8"] == {"orders": 7, "steps": 21, "seen over HTTP": 7}
+    assert counts["A8"] == {"orders": 7, "steps": 21, "read over HTTP": 7}
 
 
 # invariant, database, statement; $1 is the confirmed order's ID
@@ -356,10 +356,10 @@ async def test_attempts_must_be_orders_and_orders_attempts(shop: Shop) -> None:
         return {how for each in findings for how in each.wrong}
 
     assert await wrong([*known, Attempt(key="lost", body={}, status=202)]) == {"acknowledged, but lost"}
-    assert await wrong(known[1:]) == {"nobody attempted"}
+    assert await wrong(known[1:]) == {"order without an attempt"}
     others = [each for each in known if each.order_id != first]
-    assert await wrong([*others, attempt(first, body={"other": 1})]) == {"another body"}
-    assert await wrong([*others, attempt(first, order_id=uuid4())]) == {"another order than was answered"}
+    assert await wrong([*others, attempt(first, body={"other": 1})]) == {"the body differs"}
+    assert await wrong([*others, attempt(first, order_id=uuid4())]) == {"order ID differs from the answer"}
     assert await shop.failing([*known, Attempt(key="no answer", body={}, status=None)]) == set()
 
 

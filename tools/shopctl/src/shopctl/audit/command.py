@@ -1,4 +1,4 @@
-"""`shopctl audit`: a line for each invariant; ends with 1 if one fails, with 2 when the shop cannot be read."""
+"""`shopctl audit`: prints a line for each invariant. Exit code 1 if one fails, 2 if the shop cannot be read."""
 
 import asyncio
 import json
@@ -22,20 +22,20 @@ def audit(
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="JSON lines of every POST a client made: {key, body, status, order_id, at}; A4 compares them.",
+            help="JSON lines of every POST that a client made, for A4: {key, body, status, order_id, at}.",
         ),
     ] = None,
     poisoned: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Ids of events that are to be dead letters, one a line."),
+        typer.Option(exists=True, dir_okay=False, help="IDs of the expected dead letters, one per line."),
     ] = None,
     wait: Annotated[
-        float, typer.Option(min=0, max=86_400, callback=finite, help="Seconds to wait until all holds.")
+        float, typer.Option(min=0, max=86_400, callback=finite, help="Seconds to wait until all invariants hold.")
     ] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Check that nothing is oversold, charged twice or lost. The shop should be quiet: see --wait."""
-    # Here, not above: other commands need not wait for the clients of three kinds of server to load.
+    """Check that nothing is oversold, charged twice or lost. The shop must be quiet: see --wait."""
+    # Imported here, because these clients load slowly and other commands do not need them.
     from shopctl.audit.orders import read_attempts, read_ids
     from shopctl.audit.run import check
     from shopctl.audit.sources import UNREADABLE, Addresses, Unreadable
@@ -49,7 +49,7 @@ def audit(
     try:
         findings = asyncio.run(check(Addresses.of(place), place.services, made, expected, wait))
     except UNREADABLE as error:
-        fail(f"The shop cannot be read: {reason(error)}\nIs the shop up? `make status` tells.", status=2)
+        fail(f"The shop cannot be read: {reason(error)}\nDoes the shop run? See `make status`.", status=2)
     if as_json:
         print(json.dumps([{"ok": each.ok, **asdict(each)} for each in findings], indent=2))
     else:
@@ -60,7 +60,7 @@ def audit(
 
 
 def show(finding: Finding) -> None:
-    counts = ", ".join(f"{count:,} {what}" for what, count in finding.counts.items()) or "not asked for"
+    counts = ", ".join(f"{count:,} {what}" for what, count in finding.counts.items()) or "not requested"
     verdict = "[green]ok  [/green]" if finding.ok else "[red]FAIL[/red]"
     out.print(f"{finding.invariant:<4}{verdict} {finding.title} [dim]({counts})[/dim]", soft_wrap=True)
     for how, whom in finding.wrong.items():

@@ -1,4 +1,4 @@
-"""What one check of the audit says."""
+"""The result of one check of the audit."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ __all__ = ["Finding"]
 
 @dataclass
 class Finding:
-    """`counts` is what was looked at; `wrong` names what breaks the invariant, by how it does."""
+    """`counts` holds the numbers of examined objects; `wrong` lists those that violate the invariant, by problem."""
 
     invariant: str
     title: str
@@ -20,6 +20,6 @@ class Finding:
         return not self.wrong
 
     def blame(self, how: str, whom: Iterable[object]) -> None:
-        """Add what is wrong; nobody to blame adds nothing."""
+        """Add objects with a problem; without objects, add nothing."""
         if names := [str(each) for each in whom]:
             self.wrong.setdefault(how, []).extend(names)

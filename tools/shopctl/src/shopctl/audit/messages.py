@@ -1,4 +1,4 @@
-"""A6 and A7: every message was published, handled once by all who should, or is dead on purpose."""
+"""A6 and A7: every message is published and handled by its consumers, or is an expected dead letter."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -12,9 +12,9 @@ __all__ = ["a6", "a7", "dead_letters"]
 
 
 async def dead_letters(sources: Sources) -> dict[str, set[str]]:
-    """Ids of the events in each service's dead letters, which stay there.
+    """Return the IDs of the events in each service's dead letters, and leave these in place.
 
-    What is no batch of events is known by `sha256:` and the digest of its body.
+    A message that is not a batch of events has the ID `sha256:` and the digest of its body.
     """
     async with sources.channel() as channel:
         found: dict[str, set[str]] = {}
@@ -27,13 +27,13 @@ async def dead_letters(sources: Sources) -> dict[str, set[str]]:
 
 
 async def a6(sources: Sources, dead: dict[str, set[str]]) -> Finding:
-    finding = Finding("A6", "messages: outboxes empty, each event handled by all who are bound to it")
+    finding = Finding("A6", "messages: outboxes empty, each event handled by each of its consumers")
     archived: dict[str, set[bytes]] = {}
     for name in sources.services.outboxes:
         connection = sources.databases[name]
         stuck = await connection.fetch("SELECT id FROM outbox")
         finding.blame(f"in {name}'s outbox", (row["id"] for row in stuck))
-        # As bytes: an archive holds millions of ids.
+        # As bytes, because an archive holds millions of IDs.
         for row in await connection.fetch(
             "SELECT routing_key, array_agg(uuid_send(id)) AS ids FROM outbox_archive GROUP BY routing_key"
         ):
@@ -52,7 +52,7 @@ async def a6(sources: Sources, dead: dict[str, set[str]]) -> Finding:
 
 
 async def a7(sources: Sources, dead: dict[str, set[str]], poisoned: Collection[str]) -> Finding:
-    finding = Finding("A7", "queues: empty, consumed, and dead is what was poisoned")
+    finding = Finding("A7", "queues: empty, with consumers, and the dead letters are the expected ones")
     consumers = sources.services.consumers
     async with sources.channel() as channel:
         for name in (*consumers, *retries(sources.services)):
@@ -60,11 +60,11 @@ async def a7(sources: Sources, dead: dict[str, set[str]], poisoned: Collection[s
             waiting = declared.message_count or 0
             finding.counts["messages"] = finding.counts.get("messages", 0) + waiting
             if waiting:
-                finding.blame("messages wait", [name])
+                finding.blame("messages waiting", [name])
             if name in consumers and not declared.consumer_count:
-                finding.blame("nobody consumes", [name])
+                finding.blame("no consumer", [name])
     all_dead = set().union(*dead.values())
     finding.counts["dead letters"] = len(all_dead)
-    finding.blame("dead, but not poisoned", sorted(all_dead - set(poisoned)))
-    finding.blame("poisoned, but not dead", sorted(set(poisoned) - all_dead))
+    finding.blame("unexpected dead letter", sorted(all_dead - set(poisoned)))
+    finding.blame("expected dead letter is missing", sorted(set(poisoned) - all_dead))
     return finding

@@ -1,4 +1,4 @@
-"""A3 and A9: money taken is money owed, once, in whole minor units."""
+"""A3 and A9: the money taken is the money owed, once, in whole minor units."""
 
 from collections import Counter, defaultdict
 
@@ -23,12 +23,12 @@ FROM orders LEFT JOIN LATERAL json_array_elements(lines) AS line ON true GROUP B
 
 
 async def a3(sources: Sources) -> Finding:
-    """Compares orders, payments and the sandbox provider's ledger.
+    """Compare orders, payments and the sandbox provider's ledger.
 
-    The ledger of another provider is not read. What its payments say of themselves stands in for it, so they are still
-    compared with their orders, and the title says how many they are.
+    The ledger of another provider is not read. Its payments are taken as they are recorded and compared with their
+    orders, and the title contains their number.
     """
-    finding = Finding("A3", "provider: one capture at most, net = total if confirmed, else 0; payments agree")
+    finding = Finding("A3", "provider: at most one capture, net = total if confirmed, otherwise 0; payments agree")
     orders = {
         str(row["id"]): (row["total"] if row["status"] == "CONFIRMED" else 0, row["total"], row["currency"])
         for row in await sources.order.fetch("SELECT id, status, total, currency FROM orders")
@@ -49,7 +49,7 @@ async def a3(sources: Sources) -> Finding:
         else:
             refunded[id] += entry["amount"]
         if id in orders and entry["currency"] != orders[id][2]:
-            finding.blame("another currency", [id])
+            finding.blame("currency differs from the order's", [id])
     finding.counts |= {"orders": len(orders), "payments": len(payments), "ledger entries": len(ledger)}
 
     unchecked: Counter[str] = Counter()
@@ -63,7 +63,7 @@ async def a3(sources: Sources) -> Finding:
         finding.title += f"; NOT compared with {provider}: {count:,} payments"
 
     finding.blame("captured more than once", (id for id, count in captures.items() if count > 1))
-    finding.blame("money of no order", (captured.keys() | refunded.keys()) - orders.keys())
+    finding.blame("money without an order", (captured.keys() | refunded.keys()) - orders.keys())
     for id, (owed, _, _) in orders.items():
         if (net := captured.get(id, 0) - refunded.get(id, 0)) != owed:
             finding.blame(f"net {'above' if net > owed else 'below'} what is owed", [id])
@@ -71,7 +71,7 @@ async def a3(sources: Sources) -> Finding:
     finding.blame("paid without an order", payments.keys() - orders.keys())
     for id, row in payments.items():
         if row["amount"] is not None and id in orders and (row["amount"], row["currency"]) != orders[id][1:]:
-            finding.blame("payment of another amount", [id])
+            finding.blame("amount differs from the order's", [id])
         if row["state"] in SETTLED:
             times = SETTLED[row["state"]]
             amount = row["amount"] or 0

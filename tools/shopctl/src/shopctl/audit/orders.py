@@ -1,4 +1,4 @@
-"""A4, A5, A8 and A10: no order is lost, doubled, stuck or rewritten, and no session sits on a transaction."""
+"""A4, A5, A8 and A10: no order is lost, duplicated, stuck or changed in the past; no transaction is idle."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -18,7 +18,7 @@ from shopctl.statuses import LEGAL, OPEN
 __all__ = ["Attempt", "a4", "a5", "a8", "a10", "read_attempts", "read_ids"]
 
 SAMPLE = 200
-LAST_SECOND = 253_402_300_799  # of the year 9999
+LAST_SECOND = 253_402_300_799  # the last second of the year 9999
 
 HISTORY = """
 SELECT o.id, coalesce(count(h.seq) <> o.seq OR min(h.seq) <> 1 OR max(h.seq) <> o.seq, true) AS gap,
@@ -43,7 +43,7 @@ FROM orders ORDER BY md5(id::text) LIMIT $1
 
 
 class Attempt(msgspec.Struct):
-    """One POST that a client made. `status` is null when no answer came; `at` is seconds since 1970, UTC."""
+    """One POST that a client made. `status` is null without an answer; `at` is in seconds since 1970, UTC."""
 
     key: str
     body: dict[str, Any]
@@ -57,7 +57,7 @@ class Attempt(msgspec.Struct):
 
 
 def read_attempts(file: Path) -> list[Attempt]:
-    """Raises Unreadable, which names the line."""
+    """Read a file of attempts. Raises Unreadable with the number of an invalid line."""
     decoder, attempts = msgspec.json.Decoder(Attempt), []
     for number, line in enumerate(file.read_bytes().splitlines(), 1):
         try:
@@ -69,16 +69,16 @@ def read_attempts(file: Path) -> list[Attempt]:
 
 
 def read_ids(file: Path) -> set[str]:
-    """Raises Unreadable."""
+    """Read a file of IDs. Raises Unreadable."""
     try:
         return set(file.read_text(encoding="utf-8").split())
     except UnicodeDecodeError as error:
-        raise Unreadable(f"{file}: no text, but ids are wanted, one a line") from error
+        raise Unreadable(f"{file} is not a text file with one ID per line") from error
 
 
 async def a4(sources: Sources, attempts: Sequence[Attempt] | None) -> Finding:
-    """Without attempts there is nothing to compare with. Orders from before the first attempt's `at` do not count."""
-    finding = Finding("A4", "attempts: each acknowledged POST is one order, each order was attempted")
+    """Compare orders with attempts, if there are any. Orders from before the `at` of the first attempt are ignored."""
+    finding = Finding("A4", "attempts: each acknowledged POST has one order, each order has an attempt")
     if attempts is None:
         return finding
     since = min((each.at or 0 for each in attempts), default=0)
@@ -100,27 +100,27 @@ async def a4(sources: Sources, attempts: Sequence[Attempt] | None) -> Finding:
                 finding.blame("acknowledged, but lost", [each.key])
             case [one]:
                 if one["request_hash"] != each.request_hash:
-                    finding.blame("another body", [each.key])
+                    finding.blame("the body differs", [each.key])
                 if each.order_id and one["id"] != each.order_id:
-                    finding.blame("another order than was answered", [each.key])
+                    finding.blame("order ID differs from the answer", [each.key])
     finding.blame("several orders for one key", (key for key, found in orders.items() if len(found) > 1))
-    finding.blame("nobody attempted", orders.keys() - {each.key for each in attempts})
+    finding.blame("order without an attempt", orders.keys() - {each.key for each in attempts})
     return finding
 
 
 async def a5(sources: Sources) -> Finding:
-    finding = Finding("A5", "expiry: no order is open a minute past its time")
+    finding = Finding("A5", "expiry: no order is open more than a minute past its expiry")
     rows = await sources.order.fetch(
         "SELECT id, expires_at < now() - interval '1 minute' AS late FROM orders WHERE status = ANY ($1::text[])",
         OPEN,
     )
     finding.counts["open orders"] = len(rows)
-    finding.blame("open past its time", (row["id"] for row in rows if row["late"]))
+    finding.blame("open past its expiry", (row["id"] for row in rows if row["late"]))
     return finding
 
 
 async def a8(sources: Sources) -> Finding:
-    finding = Finding("A8", "history: no gaps, legal steps; HTTP shows what the database holds")
+    finding = Finding("A8", "history: no gaps, only legal steps; HTTP returns what the database holds")
     rows = await sources.order.fetch(HISTORY)
     finding.blame("history has gaps", (row["id"] for row in rows if row["gap"]))
     finding.blame("status differs from its history", (row["id"] for row in rows if row["differs"] and not row["gap"]))
@@ -133,8 +133,8 @@ async def a8(sources: Sources) -> Finding:
     sample = {str(row["id"]): row for row in await sources.order.fetch(VIEWS, SAMPLE)}
     for view in await sources.views(sample):
         if _shown(view) != _stored(sample[view["id"]]):
-            finding.blame("HTTP shows something else", [view["id"]])
-    finding.counts |= {"orders": len(rows), "steps": steps.total(), "seen over HTTP": len(sample)}
+            finding.blame("HTTP returns something else", [view["id"]])
+    finding.counts |= {"orders": len(rows), "steps": steps.total(), "read over HTTP": len(sample)}
     return finding
 
 

@@ -1,4 +1,4 @@
-"""The whole audit: every check in turn, again until all hold or time is up."""
+"""The whole audit: runs all checks, repeatedly until all invariants hold or the time is up."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ async def check(
     poisoned: Collection[str] = (),
     wait: float = 0,
 ) -> list[Finding]:
-    """Every invariant, tried again for `wait` seconds until all hold. Raises one of UNREADABLE."""
+    """Check every invariant, repeatedly for up to `wait` seconds until all hold. Raises one of UNREADABLE."""
     deadline = time.monotonic() + wait
     async with opened(addresses, services) as sources:
         while True:
@@ -55,7 +55,7 @@ async def look(sources: Sources, attempts: Sequence[Attempt] | None, poisoned: C
 
 
 async def quiet(sources: Sources) -> bool:
-    """Whether nothing waits in an outbox or a queue, and no order is on its way."""
+    """Whether all outboxes and queues are empty and no order is in progress."""
     for name in sources.services.outboxes:
         if await sources.databases[name].fetchval("SELECT EXISTS (SELECT FROM outbox)"):
             return False

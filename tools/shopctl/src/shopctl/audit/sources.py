@@ -1,4 +1,4 @@
-"""Where the audit reads its evidence: databases, the provider's ledger, the broker, the edge."""
+"""The sources of the audit: databases, the sandbox provider's ledger, the broker, the edge."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ CONCURRENCY = 8
 
 
 class Unreadable(Exception):
-    """A source answered, but not with what was asked for; the message is its answer."""
+    """A source gave an unexpected answer, which is in the message."""
 
 
 UNREADABLE = (
@@ -37,7 +37,7 @@ UNREADABLE = (
 
 @dataclass(frozen=True)
 class Addresses:
-    """URLs, and the account that may see all orders. `databases` by service."""
+    """The URLs of the sources, `databases` by service, and an account that may see all orders."""
 
     databases: Mapping[str, str]
     broker: str
@@ -58,7 +58,7 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Sources:
-    """Open connections to all of them."""
+    """Open connections to all sources."""
 
     databases: Mapping[str, asyncpg.Connection]
     broker: aio_pika.abc.AbstractConnection
@@ -80,12 +80,12 @@ class Sources:
 
     @contextlib.asynccontextmanager
     async def channel(self) -> AsyncIterator[AbstractChannel]:
-        """Leaving it puts back every message that was looked at."""
+        """Open a channel; closing it returns every message that was read to its queue."""
         async with await self.broker.channel() as channel:
             yield channel
 
     async def ledger(self) -> list[dict[str, Any]]:
-        """Every capture and refund that the provider ever made, in order."""
+        """Return every capture and refund of the sandbox provider, in order."""
         entries: list[dict[str, Any]] = []
         after: int | None = 0
         while after is not None:
@@ -95,7 +95,7 @@ class Sources:
         return entries
 
     async def views(self, orders: Iterable[object]) -> list[dict[str, Any]]:
-        """These orders as the shop's manager sees them through the edge."""
+        """Return these orders as an administrator sees them through the edge."""
         username, password = self.addresses.admin
         login = {"grant_type": "password", "username": username, "password": password}
         token = await self._json("POST", f"{self.addresses.edge}/api/identity/token", data=login)
@@ -122,7 +122,7 @@ class Sources:
 
 @contextlib.asynccontextmanager
 async def opened(addresses: Addresses, services: Services) -> AsyncIterator[Sources]:
-    """Connect to all. Raises one of UNREADABLE."""
+    """Connect to all sources. Raises one of UNREADABLE."""
     async with contextlib.AsyncExitStack() as stack:
         connections = {}
         for name, url in addresses.databases.items():

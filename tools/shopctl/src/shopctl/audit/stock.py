@@ -1,4 +1,4 @@
-"""A1 and A2: pieces are neither made nor lost, and what is reserved is what was ordered."""
+"""A1 and A2: no unit of stock appears or disappears, and reservations equal orders."""
 
 from shopctl.audit.finding import Finding
 from shopctl.audit.sources import Sources
@@ -40,7 +40,7 @@ NOTHING_TAKEN = {"REJECTED", "RELEASED", None}
 
 
 async def a1(sources: Sources) -> Finding:
-    finding = Finding("A1", "stock: restocks = available + held + sold, as reserved")
+    finding = Finding("A1", "stock: restocks = available + held + sold; held and sold = reservations")
     rows = await sources.catalog.fetch(LEVELS)
     finding.counts["SKUs"] = len(rows)
     for how in ("leaks", "oversold", "differs"):
@@ -49,8 +49,8 @@ async def a1(sources: Sources) -> Finding:
 
 
 async def a2(sources: Sources) -> Finding:
-    """An order that is still open is looked at for its lines alone."""
-    finding = Finding("A2", "reservations: confirmed is sold, failed or undone holds nothing, lines equal")
+    """Compare reservations with orders. Of an open order, only the lines are compared."""
+    finding = Finding("A2", "reservations: sold if confirmed, none held if failed or undone, lines equal")
     orders = {row["id"]: row for row in await sources.order.fetch(ORDERED)}
     reservations = {row["order_id"]: row for row in await sources.catalog.fetch(RESERVED)}
     finding.counts |= {"orders": len(orders), "reservations": len(reservations)}
@@ -62,6 +62,6 @@ async def a2(sources: Sources) -> Finding:
             finding.blame(f"{order['status']} but {state}", [id])
         lines = reservation["lines"] if reservation else None
         if lines != order["lines"] and (lines or state in ("HELD", "SOLD")):
-            finding.blame("other lines", [id])
+            finding.blame("lines differ", [id])
     finding.blame("reserved without an order", reservations.keys() - orders.keys())
     return finding

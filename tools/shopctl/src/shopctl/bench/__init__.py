@@ -1,7 +1,7 @@
-"""What the shop can do and what it costs, measured on this machine.
+"""Measures the throughput and the cost of the shop on this machine.
 
 - `figures`: one measured number; `usage`: CPU time and memory of the shop's processes
-- `load`: the load generator, a process of its own; `client`: how it is told what to send
-- `checkout`, `hot_sku`, `reads`: what is measured
+- `load`: the load generator, a separate process; `client`: starts it with requests
+- `checkout`, `hot_sku`, `reads`: the measurements
 - `command`: `shopctl bench`
 """

@@ -1,4 +1,4 @@
-"""Orders of three lines, from POST to CONFIRMED: how many a second, how fast, and for how much CPU."""
+"""Measures orders of three lines, from POST to CONFIRMED: throughput, latency and CPU time."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ ADDRESS = {"name": "Ada Lovelace", "line1": "1 Quay", "city": "Cork", "postal_co
 
 
 async def prepared(shop: Shop, count: int) -> list[str]:
-    """POSTs of so many orders, each of a guest of its own whose cart is filled; stock is raised to suffice."""
+    """Create `count` guests with filled carts and enough stock; returns the POST that orders each cart."""
     edge = shop.address("edge")
     (page,) = await send(edge, [request("GET", f"/api/catalog/products?limit={PRODUCTS}")], expect=200)
     prices = {item["sku"]: item["price"]["amount"] for item in json.loads(page.body)["items"]}
@@ -37,7 +37,7 @@ async def prepared(shop: Shop, count: int) -> list[str]:
     await _restock(shop, list(prices), count * LINES)
     guests = await send(edge, [request("POST", "/api/identity/guests")] * count, expect=201)
     tokens = [json.loads(guest.body)["access_token"] for guest in guests]
-    choice = random.Random(1)  # noqa: S311 - every run orders the same
+    choice = random.Random(1)  # noqa: S311 - each run orders the same products
     carts = [choice.sample(sorted(prices), LINES) for _ in tokens]
     answers: list[Answer] = []
     for line in range(LINES):
@@ -72,7 +72,7 @@ async def at_rate(shop: Shop, orders: Sequence[str], rate: float) -> list[Figure
 
 
 async def place_one(shop: Shop) -> None:
-    """An order, until it is CONFIRMED. Raises LoadFailed."""
+    """Place an order and wait until it is CONFIRMED. Raises LoadFailed."""
     answers = await send(shop.address("edge"), await prepared(shop, 1), expect=202)
     await _confirmed(shop, answers)
 
@@ -88,7 +88,7 @@ async def _measure(shop: Shop, section: str, orders: Sequence[str], rate: float 
     return [
         Figure(section, "orders confirmed", len(confirmed), "orders"),
         *(Figure(section, f"answered {status}", count, "requests", "0") for status, count in refused.items()),
-        Figure(section, "confirmed a second", len(confirmed) / span, "orders/s"),
+        Figure(section, "confirmed per second", len(confirmed) / span, "orders/s"),
         Figure(
             section,
             "confirmed per CPU-second",
@@ -99,7 +99,7 @@ async def _measure(shop: Shop, section: str, orders: Sequence[str], rate: float 
         Figure(section, "POST to answer, p50", 1000 * percentile([each.took for each in accepted], 0.5), "ms"),
         Figure(section, "POST to CONFIRMED, p50", 1000 * percentile(waits, 0.5), "ms"),
         Figure(section, "POST to CONFIRMED, p95", 1000 * percentile(waits, 0.95), "ms", "≤ 300" if rate else ""),
-        Figure(section, "CPU an order", 1000 * usage.total / len(confirmed), "ms"),
+        Figure(section, "CPU per order", 1000 * usage.total / len(confirmed), "ms"),
         *_by_process(section, usage, len(confirmed)),
     ]
 
@@ -107,14 +107,14 @@ async def _measure(shop: Shop, section: str, orders: Sequence[str], rate: float 
 def _by_process(section: str, usage: Usage, orders: int) -> list[Figure]:
     shares = sorted(usage.seconds.items(), key=lambda each: -each[1])
     return [
-        Figure(section, f"  {name}", 1000 * seconds / orders, "ms an order")
+        Figure(section, f"  {name}", 1000 * seconds / orders, "ms per order")
         for name, seconds in shares
         if name not in NOT_OURS
     ]
 
 
 async def _confirmed(shop: Shop, accepted: Sequence[Answer]) -> list[tuple[Answer, float]]:
-    """Each accepted POST with when its order was CONFIRMED, in seconds since 1970. Waits for it."""
+    """Wait for the orders; returns each POST with the time when its order was CONFIRMED, in seconds since 1970."""
     ids = {uuid.UUID(json.loads(answer.body)["id"]): answer for answer in accepted}
     deadline = time.monotonic() + PATIENCE_SECONDS
     connection = await asyncpg.connect(shop.place.database_url("auditor", "order"))

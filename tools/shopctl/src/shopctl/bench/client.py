@@ -1,4 +1,4 @@
-"""How the load generator is told what to send."""
+"""Runs the load generator with prepared requests."""
 
 import asyncio
 import json
@@ -14,11 +14,11 @@ __all__ = ["LoadFailed", "request", "send"]
 
 
 class LoadFailed(Exception):
-    """The shop, or the load generator, did not do what a measurement stands on."""
+    """The shop or the load generator failed, so that there is no valid measurement."""
 
 
 def request(method: str, path: str, *, token: str = "", body: object = None, **headers: str) -> str:
-    """The text of an HTTP/1.1 request; a header's underscores become hyphens."""
+    """Return the text of an HTTP/1.1 request. Underscores in the names of headers become hyphens."""
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
     if token:
         lines.append(f"Authorization: Bearer {token}")
@@ -39,9 +39,9 @@ async def send(
     seconds: float | None = None,
     keep_bodies: bool = True,
 ) -> list[Answer]:
-    """The answers, in the order of the requests if each is sent once. Raises LoadFailed if one is not `expect`."""
+    """Send requests; returns the answers, in their order if each is sent once. Raises LoadFailed if not `expect`."""
     job = Job(*address, list(requests), connections, rate, seconds, keep_bodies)
-    # Not asyncio's own subprocess: on a busy machine its `communicate` was seen to end before the output did.
+    # Not asyncio's subprocess: on a busy machine, its `communicate` sometimes ended before the output did.
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "shopctl.bench.load"],

@@ -17,23 +17,26 @@ SECTIONS = ("checkout", "hot-sku", "reads", "cart", "idle", "memory")
 
 
 def bench(
-    only: Annotated[str, typer.Option(help="Some sections alone, with commas between.")] = ",".join(SECTIONS),
-    orders: Annotated[int, typer.Option(min=10, max=1_000_000, help="Orders at saturation.")] = 4000,
+    only: Annotated[str, typer.Option(help="Only these sections, separated by commas.")] = ",".join(SECTIONS),
+    orders: Annotated[int, typer.Option(min=10, max=1_000_000, help="Number of orders at saturation.")] = 4000,
     seconds: Annotated[
         float,
         typer.Option(
-            min=1, max=86_400, callback=finite, help="Of orders at the fixed rate, each kind of read, and rest."
+            min=1,
+            max=86_400,
+            callback=finite,
+            help="Seconds for each other measurement.",
         ),
     ] = 10,
     rate: Annotated[
-        float, typer.Option(min=1, max=10_000, callback=finite, help="The fixed rate, orders a second.")
+        float, typer.Option(min=1, max=10_000, callback=finite, help="The fixed rate, in orders per second.")
     ] = 50,
     stock: Annotated[int, typer.Option(min=512, max=1_000_000, help="Units of the hot SKU.")] = 20_000,
-    up: Annotated[bool, typer.Option("--up", help="Restart the shop first, and time that too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    up: Annotated[bool, typer.Option("--up", help="Restart the shop first, and measure that too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Measure throughput, latency, CPU time and memory. Leaves its orders and guests in the shop."""
-    # Here, not above: other commands need not wait for these to load.
+    """Measure throughput, latency, CPU time and memory. The orders and guests stay in the shop."""
+    # Imported here, because these load slowly and other commands do not need them.
     from shopctl.bench.run import FAILURES, Extent, run, starting
 
     wanted = set(only.split(","))

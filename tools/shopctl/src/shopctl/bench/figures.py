@@ -1,4 +1,4 @@
-"""One measured number, and a table of them."""
+"""Measured numbers and their table."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ __all__ = ["Figure", "percentile", "table"]
 
 @dataclass(frozen=True)
 class Figure:
-    """`aim` is what we want it to be, in words."""
+    """One measured number. `aim` is its target as text."""
 
     section: str
     name: str
@@ -20,7 +20,7 @@ class Figure:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that this share of them does not exceed (nearest rank); 0 of none."""
+    """Return the value that this share of the values does not exceed (nearest rank); 0 without values."""
     ordered = sorted(values)
     return ordered[max(0, -int(-share * len(ordered) // 1) - 1)] if ordered else 0.0
 

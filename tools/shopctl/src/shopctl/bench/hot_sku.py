@@ -1,6 +1,6 @@
-"""Everybody wants one SKU: reservations a second through the catalogue's own use case, past the moment it sells out.
+"""Measures reservations of a single SKU through the catalog's use case, until after it is sold out.
 
-In a database of its own on the shop's PostgreSQL, because these reservations belong to no order.
+It uses a separate database on the shop's PostgreSQL, because these reservations belong to no order.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ __all__ = ["hot_sku"]
 
 SECTION = "hot SKU"
 SKU = "HOT-1"
-BATCH = 256  # what a consumer hands over at the most
+BATCH = 256  # the largest batch of a consumer
 WORKERS = 2
-BEYOND = 0.5  # so many more want it than there are, as a share
+BEYOND = 0.5  # the share of reservations beyond the stock
 
 
 async def hot_sku(shop: Shop, stock: int) -> list[Figure]:
-    """Raises LoadFailed if one unit too many, or too few, is reserved."""
+    """Measure the throughput. Raises LoadFailed if the reserved units differ from the stock."""
     name = f"bench_{uuid.uuid4().hex[:12]}"
     server = f"postgresql://postgres:{shop.place.passwords['postgres']}@127.0.0.1:{shop.place.port('postgres')}"
     admin = await asyncpg.connect(f"{server}/postgres")
@@ -75,13 +75,13 @@ async def _sell_out(shop: Shop, db: Database, stock: int) -> list[Figure]:
         level = await connection.fetchrow("SELECT available, held FROM stock")
         held = await connection.fetchval("SELECT coalesce(sum(quantity), 0)::bigint FROM reservation_lines")
     if level is None or (level["available"], level["held"], held) != (0, stock, stock):
-        raise LoadFailed(f"of {stock} units {held} were reserved, and stock says {level}")
+        raise LoadFailed(f"{held} of {stock} units were reserved, but the stock is {level}")
     before, after = sum(map(len, batches[: last - 1])), sum(map(len, batches[last - 1 :]))
     return [
-        Figure(SECTION, "reservations a second", before / (sold_out - began), "/s", "≥ 8,000"),
-        Figure(SECTION, "decisions a second once sold out", after / (ended - sold_out), "/s", "no collapse"),
-        Figure(SECTION, "units too many", held - stock, "units", "0"),
-        Figure(SECTION, "CPU a decision", 1000 * (ours + usage.of("postgres")) / (before + after), "ms"),
+        Figure(SECTION, "reservations per second", before / (sold_out - began), "/s", "≥ 8,000"),
+        Figure(SECTION, "decisions per second after it is sold out", after / (ended - sold_out), "/s", "no collapse"),
+        Figure(SECTION, "units oversold", held - stock, "units", "0"),
+        Figure(SECTION, "CPU per decision", 1000 * (ours + usage.of("postgres")) / (before + after), "ms"),
     ]
 
 

@@ -1,6 +1,6 @@
-"""The load generator: sends prepared HTTP/1.1 requests over kept connections and notes when each was answered.
+"""The load generator: sends prepared HTTP/1.1 requests over persistent connections and records when each is answered.
 
-A process of its own, so that its CPU time is not the shop's: a Job as JSON on stdin, Answers as JSON on stdout.
+It is a separate process, so that its CPU time is not counted. It reads a Job as JSON and writes Answers as JSON.
 """
 
 import asyncio
@@ -16,8 +16,10 @@ __all__ = ["Answer", "Job"]
 
 
 class Job(msgspec.Struct):
-    """`requests` are sent once each, or over and over for `seconds`; as fast as they are answered, or at `rate` a
-    second whatever the answers do."""
+    """The requests to send: once each, or repeatedly for `seconds`.
+
+    Each connection sends its next request after the answer or, with `rate`, at a fixed number of requests per second.
+    """
 
     host: str
     port: int
@@ -29,8 +31,11 @@ class Job(msgspec.Struct):
 
 
 class Answer(msgspec.Struct, array_like=True):
-    """`at` is when sending began, in seconds since 1970; `took` is until the whole answer was there. `status` 0 is
-    no answer. `request` is the index in the job."""
+    """The answer to one request. `request` is its index in the job.
+
+    `at` is the time when sending began, in seconds since 1970, and `took` the time until the answer was complete, in
+    seconds. `status` is 0 without an answer.
+    """
 
     request: int
     at: float
@@ -40,7 +45,7 @@ class Answer(msgspec.Struct, array_like=True):
 
 
 class Connection:
-    """One kept connection; it opens again after a failure."""
+    """A persistent connection, which is opened again after a failure."""
 
     def __init__(self, host: str, port: int) -> None:
         self._address = host, port
@@ -90,7 +95,7 @@ async def run(job: Job) -> list[Answer]:
 
 
 def _turns(job: Job, began: float) -> Iterator[tuple[int, int]]:
-    """(how manieth, index of the request), shared by all connections."""
+    """Yield (number of the turn, index of the request); all connections share the iterator."""
     every = range(len(job.requests))
     for turn, index in enumerate(every if job.seconds is None else cycle(every)):
         if job.seconds is not None and time.monotonic() - began > job.seconds:
@@ -100,7 +105,7 @@ def _turns(job: Job, began: float) -> Iterator[tuple[int, int]]:
 
 if __name__ == "__main__":
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-    # Not sys.stdout.buffer, which PYTHONUNBUFFERED leaves without a buffer: a bare write is done after any part of it,
-    # and libuv's io_uring has the kernel cut writes short that wait for a reader.
+    # Not sys.stdout.buffer, which has no buffer under PYTHONUNBUFFERED: an unbuffered write may write only a part, and
+    # with libuv's io_uring the kernel does so while a write waits for a reader.
     with open(1, "wb", closefd=False) as stdout:
         stdout.write(msgspec.json.encode(uvloop.run(run(job))))

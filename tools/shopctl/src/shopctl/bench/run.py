@@ -1,4 +1,4 @@
-"""The sections of the benchmark, one after the other."""
+"""Runs the sections of the benchmark one after the other."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ FAILURES = (LoadFailed, OSError, asyncpg.PostgresError)
 
 @dataclass(frozen=True)
 class Extent:
-    """How much to measure: orders at saturation, seconds of everything else, orders a second, units of the hot SKU."""
+    """Orders at saturation, seconds for each other measurement, orders per second, and units of the hot SKU."""
 
     orders: int
     seconds: float
@@ -30,12 +30,12 @@ class Extent:
 
 
 async def run(shop: Shop, only: Collection[str], extent: Extent, report: Callable[[str], None]) -> list[Figure]:
-    """Raises one of FAILURES."""
+    """Run the sections in `only`. Raises one of FAILURES."""
     figures: list[Figure] = []
     sections: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
         "checkout": lambda: _checkout(shop, extent),
         "hot-sku": lambda: hot_sku.hot_sku(shop, extent.stock),
-        "reads": lambda: reads.catalogue(shop, extent.seconds),
+        "reads": lambda: reads.catalog(shop, extent.seconds),
         "cart": lambda: reads.cart(shop, extent.seconds),
         "idle": lambda: _idle(shop, extent.seconds),
         "memory": lambda: _memory(shop),
@@ -48,7 +48,7 @@ async def run(shop: Shop, only: Collection[str], extent: Extent, report: Callabl
 
 
 async def _checkout(shop: Shop, extent: Extent) -> list[Figure]:
-    """The first orders do not count: pools fill, statements are prepared."""
+    """Measure orders after a warm-up, which fills pools and prepares statements."""
     paced = int(extent.rate * extent.seconds)
     orders = await checkout.prepared(shop, extent.orders + paced + WARM_UP)
     await checkout.saturated(shop, orders[:WARM_UP])
@@ -58,10 +58,10 @@ async def _checkout(shop: Shop, extent: Extent) -> list[Figure]:
 
 
 async def _idle(shop: Shop, seconds: float) -> list[Figure]:
-    """What polling and heartbeats cost when nobody orders."""
+    """Measure the cost of polling and heartbeats without orders."""
     with measured(shop) as usage:
         await asyncio.sleep(seconds)
-    return [Figure("idle", "CPU of a shop at rest", 1000 * usage.total / seconds, "ms a second")]
+    return [Figure("idle", "CPU of an idle shop", 1000 * usage.total / seconds, "ms per second")]
 
 
 async def _memory(shop: Shop) -> list[Figure]:
@@ -71,7 +71,7 @@ async def _memory(shop: Shop) -> list[Figure]:
 
 
 def starting(shop: Shop) -> list[Figure]:
-    """Stops the shop, starts it, places an order. Raises one of FAILURES, or StartError."""
+    """Restart the shop and place an order, and measure the time. Raises one of FAILURES, or StartError."""
     with shop.place.exclusively():
         shop.down()
         began = time.monotonic()
@@ -80,6 +80,6 @@ def starting(shop: Shop) -> list[Figure]:
     asyncio.run(checkout.place_one(shop))
     confirmed = time.monotonic() - began
     return [
-        Figure("up", "until all is ready", ready, "s"),
+        Figure("up", "until everything is ready", ready, "s"),
         Figure("up", "until the first order is CONFIRMED", confirmed, "s", "≤ 15"),
     ]

@@ -8,18 +8,18 @@ from shopctl.shop import Shop
 
 __all__ = ["Usage", "measured", "memory"]
 
-NOT_OURS = frozenset({"psp"})  # an outside party
+NOT_OURS = frozenset({"psp"})  # it stands for an external company
 
 
 @dataclass
 class Usage:
-    """CPU seconds, user and system, by process name."""
+    """CPU seconds, user and system, by the name of the process."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def total(self) -> float:
-        """Of everything but the sandbox provider."""
+        """The sum of all processes except the sandbox provider."""
         return sum(seconds for name, seconds in self.seconds.items() if name not in NOT_OURS)
 
     def of(self, *names: str) -> float:
@@ -28,7 +28,7 @@ class Usage:
 
 @contextlib.contextmanager
 def measured(shop: Shop) -> Iterator[Usage]:
-    """What every process of the shop used inside the block, known when it ends."""
+    """Measure the CPU time of every process inside the block. The result is complete when the block ends."""
     usage = Usage()
     before = _seconds(shop)
     yield usage
@@ -36,7 +36,7 @@ def measured(shop: Shop) -> Iterator[Usage]:
 
 
 def memory(shop: Shop) -> Mapping[str, int]:
-    """Bytes of proportional set size, by process name."""
+    """Return the proportional set size in bytes, by the name of the process."""
     return {name: sum(process.memory() for process in found) for name, found in shop.processes().items()}
 
 
