@@ -1,4 +1,4 @@
-"""The saga's state machine, by properties: whatever arrives, in whatever order, ends in a legal state."""
+"""Properties of the saga's state machine, for any sequence of inputs."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ inputs = st.lists(st.sampled_from(Input), max_size=30)
 
 
 def run(sequence: list[Input]) -> tuple[list[Status], list[Command]]:
-    """The states passed and the commands sent, from PENDING."""
+    """Returns the states that an order passes, from PENDING, and the commands that are sent."""
     status, states, commands = Status.PENDING, [Status.PENDING], list[Command]()
     for input in sequence:
         if step := transition(status, input):
@@ -27,7 +27,7 @@ def test_no_state_is_entered_twice(sequence: list[Input]) -> None:
 
 
 @given(inputs)
-def test_money_is_asked_for_once_and_only_after_stock_is_reserved(sequence: list[Input]) -> None:
+def test_the_charge_is_sent_once_and_only_after_stock_is_reserved(sequence: list[Input]) -> None:
     states, commands = run(sequence)
     assert commands.count(Charge) == (Status.RESERVED in states)
 
@@ -50,20 +50,20 @@ def test_stock_is_sold_only_when_confirmed_and_released_when_payment_fails(seque
 
 @given(inputs, st.data())
 def test_duplicates_change_nothing(sequence: list[Input], data: st.DataObject) -> None:
-    """An input repeated at once is the input given once: its state has moved on."""
+    """Repeating an input at once has no effect, because the order has already moved on."""
     doubled = [i for input in sequence for i in [input] * data.draw(st.integers(1, 3))]
     assert run(doubled) == run(sequence)
 
 
 @given(inputs)
-def test_after_an_undo_only_its_answer_counts(sequence: list[Input]) -> None:
+def test_after_an_undo_only_its_reply_counts(sequence: list[Input]) -> None:
     for status in UNDOING:
         for input in sequence:
             step = transition(status, input)
             assert (step is not None) == (input is Input.PAYMENT_CANCELLED)
 
 
-def test_every_state_is_reached_and_ends_or_goes_on() -> None:
+def test_every_state_can_be_reached_and_is_final_or_has_a_successor() -> None:
     reached = {step.status for step in TRANSITIONS.values()} | {Status.PENDING}
     assert reached == set(Status)
     goes_on = {status for status, _ in TRANSITIONS}

@@ -1,4 +1,4 @@
-"""The queries on orders of some statuses use the partial indexes of those statuses."""
+"""The queries by status use the partial indexes, and a stored status sets what depends on it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,7 +24,7 @@ async def test_a_query_by_status_uses_its_partial_index(db: Database, index: str
         assert await tx.fetchval("SELECT pg_stat_get_xact_numscans($1::text::regclass)", index) == 1
 
 
-async def test_only_an_undo_has_a_time_at_which_it_was_sent(shop: Any) -> None:
+async def test_only_an_undo_records_when_it_was_sent(shop: Any) -> None:
     id = (await shop.placement.place(shop.request())).order_id
     sent = []
     async with shop.db.transaction() as tx:

@@ -1,4 +1,4 @@
-"""The order service by HTTP: its routes with a real database, and the shopper's token replaced."""
+"""The routes over HTTP, with a real database and a fake token verifier."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -40,7 +40,7 @@ BODY = {
 
 
 class Names:
-    """Takes a shopper's name for a token."""
+    """Accepts a principal's name as a token."""
 
     async def verify(self, token: str) -> Principal:
         if token == "forged":
@@ -83,7 +83,7 @@ async def order(client: httpx2.AsyncClient, name: str = "ann", key: str = "k1", 
     return await client.post("/api/orders", json={**BODY, "cart_version": version}, headers=as_(name, key))
 
 
-async def test_an_order_is_accepted_and_shown_to_its_shopper(client) -> None:
+async def test_an_order_is_accepted_and_shown_to_its_principal(client) -> None:
     accepted = await order(client)
 
     assert accepted.status_code == 202
@@ -99,7 +99,7 @@ async def test_an_order_is_accepted_and_shown_to_its_shopper(client) -> None:
     assert [step["status"] for step in shown["history"]] == ["PENDING"]
 
 
-async def test_a_replay_is_the_same_bytes_and_says_so(client) -> None:
+async def test_a_replay_returns_the_same_bytes_and_a_header(client) -> None:
     first, second = await order(client), await order(client)
 
     assert (second.status_code, second.content) == (202, first.content)
@@ -209,7 +209,7 @@ async def test_a_bad_body_is_refused_and_stores_nothing(client, shop, body: Any)
     "raw",
     [b'{"cart_version": "\\ud800"}', b"{" * 5000, b"[" * 20000, b"\xff\xfe", b"", b"NaN", b'{"a": 1e999}'],
 )
-async def test_a_hostile_body_is_a_problem_of_the_caller(client, raw: bytes) -> None:
+async def test_a_hostile_body_gets_a_problem_with_a_4xx_status(client, raw: bytes) -> None:
     headers = as_("ann", "k1") | {"Content-Type": "application/json"}
     answer = await client.post("/api/orders", content=raw, headers=headers)
     assert 400 <= answer.status_code < 500, answer.text
@@ -220,7 +220,7 @@ async def test_a_hostile_body_is_a_problem_of_the_caller(client, raw: bytes) -> 
     "path",
     ["/api/orders/%00", "/api/orders/nothing", "/api/orders?limit=0", "/api/orders?limit=1000", "/api/orders?cursor=x"],
 )
-async def test_a_bad_address_is_a_problem_of_the_caller(client, path: str) -> None:
+async def test_a_malformed_path_or_query_gets_422(client, path: str) -> None:
     answer = await client.get(path, headers=as_("ann"))
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
@@ -244,7 +244,7 @@ async def test_a_bad_parameter_of_a_list_is_named(client, path: str, query: str,
     assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (422, [f"query.{field}"])
 
 
-async def test_an_order_has_one_address(client) -> None:
+async def test_an_order_id_has_one_form(client) -> None:
     id = (await order(client)).json()["id"]
     for other in (f"%7B{id}%7D", f"urn:uuid:{id}", id.replace("-", "")):
         for path in (f"/api/orders/{other}", f"/api/orders/{other}/events", f"/api/admin/orders/{other}"):
@@ -258,7 +258,7 @@ async def test_no_token_and_a_forged_one_are_401(client) -> None:
         assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
 
 
-async def test_the_openapi_document_tells_how_a_stream_ends(client) -> None:
+async def test_the_openapi_document_describes_how_a_stream_ends(client) -> None:
     document = (await client.get("/api/orders/openapi.json")).json()
 
     answers = document["paths"]["/api/orders/{order_id}/events"]["get"]["responses"]
@@ -266,7 +266,7 @@ async def test_the_openapi_document_tells_how_a_stream_ends(client) -> None:
     assert set(answers["200"]["content"]) == {"text/event-stream"}
 
 
-# --- streams, on a real server: they show each step, end with the order, and leave nothing behind ---
+# --- streams, on a real server -------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -280,7 +280,7 @@ async def live(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 async def placed(live: httpx2.AsyncClient) -> tuple[UUID, str]:
-    """An order's id, and the address of its stream."""
+    """Places an order; returns its ID and the address of its stream."""
     location = (await order(live)).headers["Location"]
     return UUID(location.rpartition("/")[2]), f"{location}/events"
 
@@ -306,7 +306,7 @@ async def test_a_stream_shows_each_step_and_ends_with_the_order(live, shop) -> N
 
 
 @pytest.mark.parametrize(("last", "rest"), [("0", ["1", "2", "3"]), ("2", ["3"])])
-async def test_a_stream_goes_on_after_what_was_seen(live, shop, last: str, rest: list[str]) -> None:
+async def test_a_stream_resumes_after_the_last_event(live, shop, last: str, rest: list[str]) -> None:
     id, address = await placed(live)
     await shop.confirm(id)
 
@@ -314,7 +314,7 @@ async def test_a_stream_goes_on_after_what_was_seen(live, shop, last: str, rest:
 
 
 @pytest.mark.parametrize("last", ["3", "4", "99999"])
-async def test_a_stream_of_which_all_was_seen_ends_at_once_and_says_so(live, shop, last: str) -> None:
+async def test_a_stream_without_further_steps_is_204(live, shop, last: str) -> None:
     id, address = await placed(live)
     await shop.confirm(id)
 
@@ -323,7 +323,7 @@ async def test_a_stream_of_which_all_was_seen_ends_at_once_and_says_so(live, sho
     assert (answer.status_code, answer.content) == (204, b"")
 
 
-async def test_an_id_beyond_the_last_step_still_gets_what_comes(live, shop) -> None:
+async def test_an_id_beyond_the_last_step_still_gets_later_steps(live, shop) -> None:
     id, address = await placed(live)
     watching = asyncio.create_task(resumed(live, address, "99999"))
     await asyncio.sleep(0.3)
@@ -332,7 +332,7 @@ async def test_an_id_beyond_the_last_step_still_gets_what_comes(live, shop) -> N
     assert ids((await watching).text) == ["2", "3"]
 
 
-async def test_a_refund_is_watched_to_its_own_end(live, shop) -> None:
+async def test_a_stream_follows_a_refund_to_its_end(live, shop) -> None:
     id, address = await placed(live)
     await shop.confirm(id)
     await saga.refund(shop.db, id)
@@ -343,7 +343,7 @@ async def test_a_refund_is_watched_to_its_own_end(live, shop) -> None:
     assert ids((await watching).text) == ["1", "2", "3", "4", "5"]
 
 
-async def test_a_client_that_goes_leaves_no_task_and_no_watcher(live, app) -> None:
+async def test_a_client_that_disconnects_leaves_no_task_and_no_watcher(live, app) -> None:
     _, address = await placed(live)
     tasks = len(asyncio.all_tasks())
     async with live.stream("GET", address, headers=as_("ann")) as stream:
@@ -356,7 +356,7 @@ async def test_a_client_that_goes_leaves_no_task_and_no_watcher(live, app) -> No
             await asyncio.sleep(0.02)
 
 
-async def test_silence_is_filled_and_costs_no_step(live, shop, monkeypatch) -> None:
+async def test_comments_are_sent_during_silence_and_no_step_is_lost(live, shop, monkeypatch) -> None:
     monkeypatch.setattr("order.routes.HEARTBEAT_SECONDS", 0.05)
     id, address = await placed(live)
     watching = asyncio.create_task(resumed(live, address, "1"))
@@ -369,7 +369,7 @@ async def test_silence_is_filled_and_costs_no_step(live, shop, monkeypatch) -> N
     assert ids(text) == ["2", "3"]
 
 
-async def test_many_watch_and_one_that_does_not_read_keeps_nobody_waiting(live, shop) -> None:
+async def test_a_client_that_does_not_read_delays_no_other(live, shop) -> None:
     id, address = await placed(live)
     async with live.stream("GET", address, headers=as_("ann")):
         watching = [asyncio.create_task(resumed(live, address, None)) for _ in range(50)]
@@ -390,7 +390,7 @@ async def test_more_watchers_than_one_query_serves_are_refused(live, monkeypatch
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
 
 
-async def test_a_process_that_goes_ends_its_streams(live, app) -> None:
+async def test_a_process_that_stops_ends_its_streams(live, app) -> None:
     _, address = await placed(live)
     watching = asyncio.create_task(resumed(live, address, None))
     await asyncio.sleep(0.3)

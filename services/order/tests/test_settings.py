@@ -1,4 +1,4 @@
-"""The order service ends on bad settings, and is not ready without its database; each is told in a line."""
+"""Without settings the process exits, and without its database it is not ready; a line says why."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from order.settings import Settings
 LINE = "order: PostgreSQL at 127.0.0.1:1 does not answer: connection refused; is DATABASE_URL right?"
 
 
-def test_without_settings_the_process_ends_with_a_line_for_each() -> None:
+def test_without_settings_the_process_exits_with_a_line_for_each() -> None:
     command = [sys.executable, "-m", "uvicorn", "--factory", "order.main:create", "--port", "0"]
     ended = subprocess.run(command, env={}, capture_output=True, text=True, timeout=60)
 
@@ -21,7 +21,7 @@ def test_without_settings_the_process_ends_with_a_line_for_each() -> None:
     ]
 
 
-async def test_an_unreachable_database_is_told_to_who_asks_for_readiness() -> None:
+async def test_the_readiness_check_reports_an_unreachable_database() -> None:
     settings = Settings(
         database_url="postgresql://order:9d2f@127.0.0.1:1/order",
         broker_url="amqp://order:9d2f@127.0.0.1:1/quayside",

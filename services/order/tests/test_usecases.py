@@ -57,7 +57,7 @@ async def refused(coroutine: Any) -> Problem:
     return caught.value
 
 
-# --- POST /orders, row by row --------------------------------------------------------------------
+# --- placing -------------------------------------------------------------------------------------
 
 
 async def test_an_order_is_stored_with_its_history_and_its_first_command(shop) -> None:
@@ -146,7 +146,7 @@ async def test_a_cart_is_ordered_once_whatever_the_key(shop) -> None:
     assert (await refused(shop.placement.place(shop.request(key="another")))).slug == "cart-already-ordered"
 
 
-async def test_a_cart_that_was_ordered_and_emptied_is_still_said_to_be_ordered(shop) -> None:
+async def test_a_cart_that_was_ordered_and_emptied_still_counts_as_ordered(shop) -> None:
     request = shop.request()
     await shop.placement.place(request)
     shop.carts.carts[request.token] = Cart(None, [])
@@ -176,7 +176,7 @@ async def test_an_empty_cart_and_an_unknown_product_are_refused(shop) -> None:
     assert (problem.slug, problem.members["skus"]) == ("unknown-sku", ["GONE-1"])
 
 
-async def test_a_product_in_a_foreign_currency_fails_its_own_order_alone(shop) -> None:
+async def test_a_product_in_a_foreign_currency_fails_only_its_own_order(shop) -> None:
     shop.products.products["WON-1"] = Product("Won", 500, "KRW")
     foreign, honest = shop.request("ann"), shop.request("bob")
     shop.carts.carts[foreign.token] = Cart(foreign.cart_version, [("WON-1", 1)])
@@ -187,7 +187,7 @@ async def test_a_product_in_a_foreign_currency_fails_its_own_order_alone(shop) -
     assert not answers[1].replayed
 
 
-async def test_a_call_to_the_catalogue_that_fails_fails_those_alone_who_need_it(shop, monkeypatch) -> None:
+async def test_a_failed_call_to_the_catalog_fails_only_the_orders_that_need_it(shop, monkeypatch) -> None:
     monkeypatch.setattr("order.usecases.pricing.MAX_SKUS", 1)
     find = shop.products.find
 
@@ -206,12 +206,12 @@ async def test_a_call_to_the_catalogue_that_fails_fails_those_alone_who_need_it(
     assert not answers[1].replayed
 
 
-async def test_shoppers_in_a_hurry_spoil_nobody_elses_order(shop) -> None:
+async def test_a_short_deadline_fails_no_other_order(shop) -> None:
     find = shop.products.find
 
     async def slowly(skus: Collection[str]) -> Any:
         if deadline.get() is not None:
-            raise Unavailable("catalog-unavailable", "The caller's deadline has passed", "Try again later.")
+            raise Unavailable("catalog-unavailable", "The deadline has passed", "Try again later.")
         await asyncio.sleep(0.1)
         return await find(skus)
 
@@ -227,7 +227,7 @@ async def test_shoppers_in_a_hurry_spoil_nobody_elses_order(shop) -> None:
     assert not patient.replayed
 
 
-async def test_each_order_carries_on_the_trace_of_its_own_request(shop, monkeypatch) -> None:
+async def test_each_order_continues_the_trace_of_its_own_request(shop, monkeypatch) -> None:
     monkeypatch.setattr("chassis.telemetry._tracing", True)
 
     async def order(number: int) -> None:
@@ -271,7 +271,7 @@ async def confirmed(shop) -> UUID:
     return id
 
 
-async def test_the_good_way(shop) -> None:
+async def test_an_order_that_succeeds(shop) -> None:
     id = await confirmed(shop)
 
     assert await history(shop.db, id) == [(1, "PENDING"), (2, "RESERVED"), (3, "CONFIRMED")]
@@ -292,7 +292,7 @@ async def test_commands_carry_what_was_ordered(shop) -> None:
     assert confirmed == {"order_id": str(id), "sub": "ann", "cart_version": request.cart_version, "lines": lines}
 
 
-async def test_a_message_that_comes_twice_counts_once(shop) -> None:
+async def test_a_message_that_arrives_twice_takes_effect_once(shop) -> None:
     id = (await shop.placement.place(shop.request())).order_id
     reserved = event(StockReserved(id))
 
@@ -353,12 +353,12 @@ async def test_cancel_in_each_state(shop, steps: Sequence[Any], then: str) -> No
         assert await status(shop.db, id) == then
 
 
-async def test_another_shoppers_order_is_not_found(shop) -> None:
+async def test_the_order_of_another_principal_is_not_found(shop) -> None:
     id = (await shop.placement.place(shop.request())).order_id
     assert isinstance(await refused(saga.cancel(shop.db, id, "bob")), NotFound)
 
 
-async def test_an_order_past_its_time_expires_and_ignores_what_comes_late(shop) -> None:
+async def test_an_order_past_its_time_expires_and_ignores_late_replies(shop) -> None:
     id = (await shop.placement.place(shop.request())).order_id
     await scalar(shop.db, "UPDATE orders SET expires_at = now() RETURNING 1")
 
@@ -371,7 +371,7 @@ async def test_an_order_past_its_time_expires_and_ignores_what_comes_late(shop) 
     assert await saga.expire(shop.db) == 0
 
 
-async def test_undo_without_an_answer_is_sent_again_after_a_minute(shop) -> None:
+async def test_undo_without_a_reply_is_sent_again_after_a_minute(shop) -> None:
     id = (await shop.placement.place(shop.request())).order_id
     await saga.cancel(shop.db, id, "ann")
     assert await saga.resend_undo(shop.db) == 0
@@ -382,8 +382,8 @@ async def test_undo_without_an_answer_is_sent_again_after_a_minute(shop) -> None
     assert await saga.resend_undo(shop.db) == 0
 
 
-async def test_a_wish_waits_for_the_answer_that_is_being_written(shop) -> None:
-    """Each reads the order as the other left it: a cancel that overlaps the capture undoes a confirmed order."""
+async def test_a_cancel_waits_for_the_reply_that_is_being_stored(shop) -> None:
+    """It then sees the new status: a cancel that overlaps with the capture undoes a confirmed order."""
     id = (await shop.placement.place(shop.request())).order_id
     await saga.stock_reserved(shop.db, [event(StockReserved(id))])
     async with shop.db.transaction() as tx:
@@ -397,7 +397,7 @@ async def test_a_wish_waits_for_the_answer_that_is_being_written(shop) -> None:
 
 
 @pytest.mark.parametrize("job", [saga.expire, saga.resend_undo])
-async def test_an_order_that_is_being_changed_holds_up_no_others_that_are_due(shop, job: Any) -> None:
+async def test_a_locked_order_does_not_delay_others_that_are_due(shop, job: Any) -> None:
     ids = [(await shop.placement.place(shop.request(who))).order_id for who in ("ann", "bob")]
     if job is saga.resend_undo:
         await asyncio.gather(*(saga.cancel(shop.db, id, who) for id, who in zip(ids, ("ann", "bob"), strict=True)))
@@ -410,7 +410,7 @@ async def test_an_order_that_is_being_changed_holds_up_no_others_that_are_due(sh
 
 
 @pytest.mark.parametrize("seconds", [-600, 600])
-async def test_with_a_clock_that_is_off_an_order_lives_as_long_as_ever(shop, seconds: int) -> None:
+async def test_a_wrong_process_clock_does_not_change_when_an_order_expires(shop, seconds: int) -> None:
     with clock_off(seconds):
         id = (await shop.placement.place(shop.request())).order_id
         assert await saga.expire(shop.db) == 0

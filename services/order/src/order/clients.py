@@ -1,4 +1,4 @@
-"""Cart and catalog, by HTTP."""
+"""Clients of the cart and catalog services, over HTTP."""
 
 from collections.abc import Collection, Mapping
 from typing import TypeVar
@@ -65,9 +65,11 @@ T = TypeVar("T")
 def _decoded(response: Response, type: type[T], name: str) -> T:
     if response.status != 200:
         raise Unavailable(
-            f"{name}-unavailable", f"The {name} service answered {response.status}", "Try again in a second."
+            f"{name}-unavailable", f"The {name} service responded with {response.status}", "Try again in a second."
         )
     try:
         return msgspec.json.decode(response.body, type=type)
     except msgspec.DecodeError as error:
-        raise Unavailable(f"{name}-unavailable", f"The {name} service answered {error}", "Try again later.") from error
+        raise Unavailable(
+            f"{name}-unavailable", f"The response of the {name} service cannot be decoded: {error}", "Try again later."
+        ) from error

@@ -1,4 +1,4 @@
-"""What order publishes (with consumers) and what it consumes, by type. Unknown fields are ignored."""
+"""The messages that order publishes, each with its consumers, and those that it consumes."""
 
 from typing import ClassVar
 from uuid import UUID
@@ -36,7 +36,7 @@ class ReserveStock(Message):
 
 
 class ReleaseStock(Message):
-    """Undo: end with nothing held or sold for this order."""
+    """Undo of ReserveStock: no stock stays held or sold for this order."""
 
     type: ClassVar[str] = "catalog.release-stock.v1"
     consumers = ("catalog",)
@@ -53,7 +53,7 @@ class Charge(Message):
 
 
 class CancelPayment(Message):
-    """Undo: end with no money taken."""
+    """Undo of Charge: no money stays captured for this order."""
 
     type: ClassVar[str] = "payment.cancel.v1"
     consumers = ("payment",)

@@ -1,4 +1,4 @@
-"""HTTP bodies: what is taken, and what is shown."""
+"""HTTP bodies and query parameters."""
 
 from datetime import datetime
 from typing import Annotated
@@ -14,7 +14,7 @@ __all__ = ["Accepted", "Address", "AllQuery", "Money", "Order", "OrderPage", "Ow
 
 
 class Money(Body):
-    amount: Annotated[int, Field(ge=0, le=10**12, description="minor units: cents")]
+    amount: Annotated[int, Field(ge=0, le=10**12, description="in minor units, such as cents")]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
 
 
@@ -35,7 +35,7 @@ class PlaceOrderBody(Body):
 
 
 class OwnQuery(Query):
-    cursor: Annotated[CanonicalId, Field(description="`next_cursor` of the page before")] | None = None
+    cursor: Annotated[CanonicalId, Field(description="the `next_cursor` of the previous page")] | None = None
     limit: Annotated[Digits, Field(ge=1, le=100)] = 20
 
 
@@ -44,7 +44,7 @@ class AllQuery(OwnQuery):
 
 
 class Accepted(BaseModel):
-    """A pure function of the order's id, so that a replay gives the same bytes."""
+    """Depends on the order ID alone, so that a repeated request gets the same bytes."""
 
     id: UUID
     status: Status

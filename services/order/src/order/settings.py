@@ -1,4 +1,4 @@
-"""The order service's own knobs."""
+"""Settings, from the environment."""
 
 from typing import Annotated
 
@@ -10,6 +10,8 @@ __all__ = ["Settings"]
 
 
 class Settings(ServiceSettings):
+    """The settings of this service, besides those of `ServiceSettings`."""
+
     database_url: DatabaseUrl
     broker_url: BrokerUrl
     jwks_url: JwksUrl
@@ -19,5 +21,5 @@ class Settings(ServiceSettings):
     order_ttl_seconds: Annotated[int, Field(ge=1)] = 900
     """How long an order may stay open before it expires."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 5
-    """How often expiry and unanswered undo commands are looked for."""
+    """How often the service looks for expired orders and unanswered undo commands."""
     database_pool_size: Annotated[int, Field(ge=1)] = 5

@@ -1,1 +1,1 @@
-"""What the order service does: place (POST /orders), advance (the saga), watch (streams)."""
+"""Use cases: placing an order (placing, pricing, deduplication), moving it through the saga, and watching it (feed)."""

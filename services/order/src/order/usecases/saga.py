@@ -1,4 +1,4 @@
-"""The saga's steps: a reply, a request to cancel or refund, or the clock moves orders to their next state."""
+"""Moves orders through the saga: on a reply, on a request to cancel or refund, and on a schedule."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar

@@ -1,4 +1,4 @@
-"""Orders with their history, outbox and inbox."""
+"""Orders and their history; outbox and inbox."""
 
 from alembic import op
 
