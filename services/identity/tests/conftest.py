@@ -1,4 +1,4 @@
-"""Identity over a real database, in this process."""
+"""The application in this process, with a real database."""
 
 from collections.abc import AsyncIterator, Callable
 

@@ -1,4 +1,4 @@
-"""Keys in the database: the first, the next, and a process that reads them; and the first accounts."""
+"""Rotation of the signing keys, and the accounts that the first migration creates."""
 
 import asyncio
 import threading
@@ -24,7 +24,9 @@ async def test_processes_that_start_together_make_one_key(db: Database, settings
         assert len(await repository.signing_keys(connection)) == 1
 
 
-async def test_without_a_key_nothing_is_signed_and_the_first_is_found_at_once(db: Database, settings: Settings) -> None:
+async def test_without_a_key_nothing_is_signed_and_the_first_one_is_used_at_once(
+    db: Database, settings: Settings
+) -> None:
     keyring = Keyring(db)
     with pytest.raises(Unavailable):
         await keyring.sign({})
@@ -37,7 +39,7 @@ async def test_the_next_key_is_published_before_it_signs(db: Database, settings:
     keyring = Keyring(db)
     before = await keyring.published()
     await jobs.rotate_keys(db, settings, now=True)
-    await jobs.rotate_keys(db, settings, now=True)  # one rotation at a time
+    await jobs.rotate_keys(db, settings, now=True)  # the second one changes nothing
     await keyring.load()
 
     after = await keyring.published()
@@ -49,7 +51,7 @@ async def test_the_next_key_is_published_before_it_signs(db: Database, settings:
     assert signer(keys, datetime.now(UTC) + timedelta(minutes=16)) == keys[1]
 
 
-async def test_an_old_key_goes_when_no_token_of_its_is_valid(db: Database) -> None:
+async def test_an_old_key_is_deleted_once_no_token_of_it_is_valid(db: Database) -> None:
     for _ in range(2):
         keys = await rotate(db, max_age=timedelta(), lead=timedelta(), longest_token=timedelta(hours=1))
     assert len(keys) == 2

@@ -1,4 +1,4 @@
-"""The migrated schema is the one that the models describe: columns, constraints, indexes."""
+"""The migrations create the columns, constraints and indexes that the models describe."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from chassis.testing import schema
 from identity.models import metadata
 
 
-async def test_the_migrations_make_what_the_models_describe(database: Callable[[str | None], str]) -> None:
+async def test_the_migrated_schema_equals_the_models(database: Callable[[str | None], str]) -> None:
     migrated, modelled = database("identity"), database(None)
     await schema.create(modelled, metadata)
     assert await schema.described(migrated) == await schema.described(modelled)

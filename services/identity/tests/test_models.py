@@ -1,4 +1,4 @@
-"""Which key signs, which may go, and what an address is."""
+"""Signing keys, addresses and the forms of passwords."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -38,7 +38,7 @@ LONG = "a" * 63
         f"a@{LONG}.{LONG}.{LONG}.{'a' * 61}",
     ],
 )
-def test_what_is_no_address(text: str) -> None:
+def test_text_that_is_not_an_address(text: str) -> None:
     assert email_of(text) is None
 
 
@@ -46,11 +46,11 @@ def test_what_is_no_address(text: str) -> None:
     "text",
     ["a.b+c@d-e.example", "o'hara@x.y.example", "a@xn--bcher-kva.example", "a@1.example", f"{LONG}a@{LONG}.de"],
 )
-def test_what_is_an_address(text: str) -> None:
+def test_text_that_is_an_address(text: str) -> None:
     assert email_of(text) == text
 
 
-def test_an_address_has_one_spelling() -> None:
+def test_an_address_has_one_stored_form() -> None:
     assert email_of(" Ada@Example.ORG ") == "ada@example.org"
 
 
@@ -73,5 +73,5 @@ def test_an_address_has_one_spelling() -> None:
         ("\u0301\u0327" * 30_000, []),
     ],
 )
-def test_a_password_is_tried_in_its_form_and_as_it_was_typed(typed: str, accepted: list[str]) -> None:
+def test_a_password_is_tried_in_its_normal_form_and_as_typed(typed: str, accepted: list[str]) -> None:
     assert spellings(typed) == accepted

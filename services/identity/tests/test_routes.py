@@ -1,4 +1,4 @@
-"""Identity as its callers see it."""
+"""The routes, over HTTP."""
 
 import base64
 import json
@@ -48,7 +48,7 @@ async def test_a_guest_gets_a_token_that_the_published_keys_verify(client: httpx
     assert (await me(client, answer.json()["access_token"])).status_code == 404
 
 
-async def test_an_account_is_registered_and_signs_in_whatever_the_case(client: httpx2.AsyncClient) -> None:
+async def test_an_account_is_registered_and_signs_in_in_any_case(client: httpx2.AsyncClient) -> None:
     account = await register(client)
     assert set(account) == {"id", "email", "name"}
     tokens = (await sign_in(client)).json()
@@ -89,7 +89,7 @@ async def test_a_bad_registration_is_refused_without_an_echo(
     assert "correct horse" not in answer.text
 
 
-async def test_a_password_is_the_same_however_it_is_typed(client: httpx2.AsyncClient) -> None:
+async def test_a_password_is_the_same_in_each_unicode_form(client: httpx2.AsyncClient) -> None:
     await register(client, password="cafe\u0301\u00a0horse")
     assert (await sign_in(client, "caf\u00e9 horse")).status_code == 200
     assert (await sign_in(client, "cafe\u0301\u3000horse")).status_code == 200
@@ -97,7 +97,9 @@ async def test_a_password_is_the_same_however_it_is_typed(client: httpx2.AsyncCl
 
 
 @pytest.mark.parametrize("kept", ["cafe\u0301 horse", "tab\there it is"])
-async def test_an_old_hash_of_what_was_typed_still_counts(client: httpx2.AsyncClient, app: FastAPI, kept: str) -> None:
+async def test_a_hash_of_a_password_that_was_not_normalized_still_works(
+    client: httpx2.AsyncClient, app: FastAPI, kept: str
+) -> None:
     await register(client)
     async with app.state.parts.db.connection() as connection:
         hash = await app.state.parts.passwords.hash(kept)
@@ -119,8 +121,8 @@ async def test_registrations_are_rate_limited(client: httpx2.AsyncClient) -> Non
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 61
 
 
-async def test_behind_the_edge_each_address_has_registrations_of_its_own(app: FastAPI) -> None:
-    """As uvicorn runs it: the edge says whom it saw. Of IPv6, a caller has a whole /64."""
+async def test_behind_the_edge_each_client_address_has_its_own_limit(app: FastAPI) -> None:
+    """With the middleware of uvicorn, which trusts the edge's header. An IPv6 client has a whole /64."""
 
     async def status(number: int, seen: str) -> int:
         answer = await edge.post(
@@ -139,7 +141,7 @@ async def test_behind_the_edge_each_address_has_registrations_of_its_own(app: Fa
         assert [await status(10 + number, f"::ffff:192.0.2.{number + 3}") for number in range(4)] == [201] * 4
 
 
-def test_a_window_remembers_so_many_callers() -> None:
+def test_a_window_remembers_a_limited_number_of_keys() -> None:
     window = Window(1)
     for number in range(3 * Window.CALLERS):
         window.enter(str(number))
@@ -164,7 +166,7 @@ def test_a_window_remembers_so_many_callers() -> None:
         ({"grant_type": "refresh_token", "refresh_token": "x" * 60_000}, "invalid_grant"),
     ],
 )
-async def test_oauth_errors_have_the_forms_of_oauth_and_of_problems(
+async def test_oauth_errors_are_problems_with_an_error_member(
     client: httpx2.AsyncClient, form: dict[str, str], error: str
 ) -> None:
     answer = await client.post("/api/identity/token", data=form)
@@ -195,16 +197,14 @@ FORM = "application/x-www-form-urlencoded"
         ),
     ],
 )
-async def test_a_form_that_oauth_does_not_know_is_refused(
-    client: httpx2.AsyncClient, content_type: str, body: bytes
-) -> None:
+async def test_a_malformed_form_is_refused(client: httpx2.AsyncClient, content_type: str, body: bytes) -> None:
     await register(client)
     answer = await client.post("/api/identity/token", content=body, headers={"Content-Type": content_type})
     assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
     assert answer.json()["error"] == "invalid_request"
 
 
-async def test_a_parameter_that_oauth_does_not_know_or_that_is_empty_is_ignored(client: httpx2.AsyncClient) -> None:
+async def test_an_unknown_or_empty_parameter_is_ignored(client: httpx2.AsyncClient) -> None:
     await register(client)
     body = "scope=&client_id=shop&refresh_token=&grant_type=password&username=ada@example.org&password=correct+horse"
     headers = {"Content-Type": f"{FORM}; charset=UTF-8"}
@@ -221,7 +221,7 @@ async def test_an_account_whose_address_is_no_longer_accepted_signs_in(
     assert (await client.post("/api/identity/token", data=form)).status_code == 200
 
 
-async def test_failures_slow_down_even_the_right_password(client: httpx2.AsyncClient) -> None:
+async def test_failures_delay_even_the_right_password(client: httpx2.AsyncClient) -> None:
     await register(client)
     wrong = [await sign_in(client, "wrong") for _ in range(6)]
     assert [a.status_code for a in wrong] == [400] * 6
@@ -230,12 +230,12 @@ async def test_failures_slow_down_even_the_right_password(client: httpx2.AsyncCl
     assert 1 <= int(answer.headers["Retry-After"]) <= 2
 
 
-async def test_an_unknown_address_is_slowed_down_alike(client: httpx2.AsyncClient) -> None:
+async def test_an_unknown_address_is_delayed_in_the_same_way(client: httpx2.AsyncClient) -> None:
     codes = [(await sign_in(client, "wrong")).status_code for _ in range(7)]
     assert codes == [400] * 6 + [429]
 
 
-async def test_success_forgets_failures(client: httpx2.AsyncClient) -> None:
+async def test_a_successful_sign_in_resets_the_failures(client: httpx2.AsyncClient) -> None:
     await register(client)
     for _ in range(2):
         for _ in range(5):

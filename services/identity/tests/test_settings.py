@@ -1,4 +1,4 @@
-"""Identity, and its first migration, end on bad settings with a line for each."""
+"""With wrong settings the process and the first migration exit, with a line for each of them."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 from chassis.db import migrations
 
 
-def test_without_settings_the_process_ends_with_a_line_for_each() -> None:
+def test_without_settings_the_process_exits_with_a_line_for_each() -> None:
     command = [sys.executable, "-m", "uvicorn", "--factory", "identity.main:create", "--port", "0"]
     ended = subprocess.run(command, env={}, capture_output=True, text=True, timeout=60)
 
@@ -36,7 +36,7 @@ def test_without_settings_the_process_ends_with_a_line_for_each() -> None:
         ),
     ],
 )
-def test_the_first_migration_tells_what_is_wrong_with_its_settings_in_one_line(
+def test_the_first_migration_reports_a_wrong_setting_in_one_line(
     database: Callable[[str | None], str], monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], line: str
 ) -> None:
     for name, value in ({"DATABASE_URL": database(None)} | environment).items():
@@ -48,7 +48,7 @@ def test_the_first_migration_tells_what_is_wrong_with_its_settings_in_one_line(
     assert ended.value.code == f"identity: {line}"
 
 
-def test_a_bad_first_account_leaves_no_schema(
+def test_a_wrong_first_account_leaves_no_schema(
     database: Callable[[str | None], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database(None))

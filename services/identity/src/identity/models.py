@@ -1,4 +1,4 @@
-"""Tables and values of identity; pure, no I/O."""
+"""The tables of identity, and its values: addresses, passwords, signing keys. Pure, no I/O."""
 
 import itertools
 import re
@@ -76,8 +76,8 @@ ATOM = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
 LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 EMAIL = re.compile(
     rf"""
-    (?=[^@]{{1,64}}@) {ATOM} (?:\. {ATOM})*     # RFC 5321: dots between other characters
-    @ (?:{LABEL} \.)+ (?![0-9]+$) {LABEL}       # RFC 1123, 2.1: no hyphen at an end; no number on top
+    (?=[^@]{{1,64}}@) {ATOM} (?:\. {ATOM})*     # RFC 5321: dots only between other characters
+    @ (?:{LABEL} \.)+ (?![0-9]+$) {LABEL}       # RFC 1123, 2.1: no hyphen at either end; the last is no number
     """,
     re.VERBOSE,
 )
@@ -94,7 +94,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """`jwk` is the private key as JSON (RFC 7517); it signs from `signs_at` until its successor does."""
+    """`jwk` is the private key as JSON (RFC 7517). It signs from `signs_at` until its successor does."""
 
     kid: str
     jwk: str
@@ -102,21 +102,22 @@ class SigningKey:
 
 
 def address_of(text: str) -> str:
-    """How we write an address, whether it is one or not."""
+    """Returns the stored form of an address, without checking that it is one."""
     return text.strip().lower()
 
 
 def email_of(text: str) -> str | None:
-    """The address as we keep it, in lower case; None if that is no address."""
+    """Returns the stored form of an address, in lower case; None if it is not an address."""
     email = address_of(text)
     return email if text.isascii() and len(email) <= MAX_EMAIL and EMAIL.fullmatch(email) else None
 
 
 def password_of(text: str) -> str | None:
-    """The one form of a password, however its keyboard composes it; None if it is empty, too long or no text.
+    """Returns the normal form of a password; None if it is empty, too long, or has control characters.
 
-    Of OpaqueString (RFC 8265, 4.2) what does not depend on Python's version of Unicode: spaces are U+0020, NFC,
-    no control characters. A character decomposes into four at the most, and NFC of much more would take seconds.
+    This is the part of OpaqueString (RFC 8265, 4.2) that does not depend on Python's version of Unicode: all spaces are
+    U+0020, NFC, no control characters. A character decomposes into at most four. The text is limited to that length
+    first, since NFC of a much longer one would take seconds.
     """
     if len(text) > 4 * MAX_PASSWORD or any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
         return None
@@ -125,17 +126,17 @@ def password_of(text: str) -> str | None:
 
 
 def spellings(text: str) -> list[str]:
-    """What may have been hashed when this was typed: its one form, or, as we once did, what was typed."""
+    """Returns what may have been hashed for a typed password: its normal form, or, by an earlier release, itself."""
     typed = text if 0 < len(text) <= MAX_PASSWORD and not re.search("[\ud800-\udfff]", text) else None
     return list(dict.fromkeys(password for password in (password_of(text), typed) if password))
 
 
 def signer(keys: Sequence[SigningKey], now: datetime) -> SigningKey:
-    """The key that signs: the youngest whose time has come. `keys` is ordered by `signs_at`, and not empty."""
+    """Returns the newest key whose time to sign has come. `keys` is ordered by `signs_at`, and not empty."""
     return next((key for key in reversed(keys) if key.signs_at <= now), keys[0])
 
 
 def retired(keys: Sequence[SigningKey], now: datetime, longest_token: timedelta) -> list[SigningKey]:
-    """Keys that no valid token can be signed with: their successor has signed for longer than a token lives."""
+    """Returns the keys of which no token is valid: their successor has signed for longer than a token lives."""
     pairs = itertools.pairwise(keys)
     return [key for key, successor in pairs if successor.signs_at + longest_token <= now]

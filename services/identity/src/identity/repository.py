@@ -1,4 +1,4 @@
-"""Every query of identity."""
+"""All queries of identity."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ import asyncpg
 from chassis.db import Connection
 from identity.models import Account, SigningKey
 
-KEY_LOCK = 0x51_1D  # any constant: two processes never make a key at once
+KEY_LOCK = 0x51_1D  # an arbitrary constant: the lock prevents two processes from making a key at once
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """A refresh token that was presented. `seed` made its successor, while the same answer may be given again."""
+    """A refresh token that was presented. `seed` produced its successor; it is None once no retry is answered."""
 
     family_id: UUID
     used: bool
@@ -24,7 +24,7 @@ class Refresh:
 
 
 async def add_account(tx: Connection, account: Account) -> bool:
-    """False when the address is taken."""
+    """Stores an account; returns False if the address is taken."""
     return (
         await tx.fetchval(
             "INSERT INTO accounts (id, email, name, password_hash, scopes) VALUES ($1, $2, $3, $4, $5)"
@@ -46,7 +46,7 @@ async def account_by_id(connection: Connection, id: UUID) -> Account | None:
 
 
 async def replace_hash(connection: Connection, account: Account, hash: str) -> None:
-    """Leaves alone what has changed meanwhile."""
+    """Stores a new hash, unless the password has changed since the account was read."""
     await connection.execute(
         "UPDATE accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
         *(account.id, account.password_hash, hash),
@@ -54,9 +54,10 @@ async def replace_hash(connection: Connection, account: Account, hash: str) -> N
 
 
 async def count_try(connection: Connection, email: str, free: int, longest: int) -> int:
-    """Counts a try to sign in before it is checked; 0, or how many seconds to wait when it comes too soon.
+    """Counts an attempt to sign in, before it is checked. Returns 0, or the seconds to wait if it comes too soon.
 
-    After `free` tries the wait doubles from 2 s with each, up to `longest` seconds; a day later it is forgotten.
+    After `free` attempts the wait starts at 2 s and doubles with each one, up to `longest` seconds. It is forgotten
+    after a day.
     """
     counted = await connection.fetchval(
         "INSERT INTO sign_ins AS s (email, failures, retry_at) VALUES ($1, 1, now()) ON CONFLICT (email)"
@@ -90,7 +91,7 @@ async def add_refresh_token(tx: Connection, hash: bytes, family_id: UUID) -> Non
 
 
 async def lock_refresh(tx: Connection, hash: bytes) -> Refresh | None:
-    """Locks the token's family, and then looks: the family's lock is the first, and the only one that is waited for."""
+    """Locks the token's family and then reads the token. No other lock is taken first, so there is no deadlock."""
     family_id = await tx.fetchval(
         "SELECT id FROM refresh_families WHERE expires_at > now()"
         " AND id = (SELECT family_id FROM refresh_tokens WHERE hash = $1) FOR UPDATE",
@@ -104,14 +105,14 @@ async def lock_refresh(tx: Connection, hash: bytes) -> Refresh | None:
         " FROM refresh_tokens t JOIN refresh_families f ON f.id = t.family_id WHERE t.hash = $1",
         hash,
     )
-    assert row is not None  # by the family's lock
+    assert row is not None  # the family is locked
     account = await account_by_id(tx, row["account_id"])
-    assert account is not None  # by the foreign key
+    assert account is not None  # there is a foreign key
     return Refresh(family_id, row["used"], row["seed"], account)
 
 
 async def use_refresh_token(tx: Connection, family_id: UUID, hash: bytes, seed: bytes, retry: timedelta) -> None:
-    """Marks a token as used, and notes what its successor is made of, for so long."""
+    """Marks a token as used, and keeps the seed of its successor for the time in which it may be retried."""
     await tx.execute("UPDATE refresh_tokens SET used = true WHERE hash = $1", hash)
     await tx.execute(
         "UPDATE refresh_families SET retry_of = $2, retry_seed = $3, retry_until = clock_timestamp() + $4::interval"
@@ -125,12 +126,12 @@ async def is_used(tx: Connection, hash: bytes) -> bool:
 
 
 async def drop_family(tx: Connection, id: UUID) -> None:
-    """Its tokens go with it."""
+    """Deletes a family and its tokens."""
     await tx.execute("DELETE FROM refresh_families WHERE id = $1", id)
 
 
 async def prune(tx: Connection) -> None:
-    """Drops families that have expired, seeds of no more use, and tries to sign in that are forgotten anyway."""
+    """Deletes expired families, seeds past their retry time, and counts of attempts that no longer matter."""
     await tx.execute("DELETE FROM refresh_families WHERE expires_at < now()")
     await tx.execute(
         "UPDATE refresh_families SET retry_of = NULL, retry_seed = NULL, retry_until = NULL WHERE retry_until <= now()"
@@ -139,7 +140,7 @@ async def prune(tx: Connection) -> None:
 
 
 async def clock(connection: Connection) -> datetime:
-    """The one clock of all that is scheduled and signed: processes' own may differ."""
+    """Returns the database's time, by which keys are scheduled and tokens are signed: processes' clocks may differ."""
     now: datetime = await connection.fetchval("SELECT clock_timestamp()")
     return now
 
@@ -149,7 +150,7 @@ async def lock_keys(tx: Connection) -> None:
 
 
 async def signing_keys(connection: Connection) -> list[SigningKey]:
-    """Oldest first."""
+    """Returns all signing keys, oldest first."""
     rows = await connection.fetch("SELECT kid, jwk::text, signs_at FROM signing_keys ORDER BY signs_at, kid")
     return [SigningKey(**row) for row in rows]
 

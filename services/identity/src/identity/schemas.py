@@ -1,4 +1,4 @@
-"""HTTP bodies of identity."""
+"""HTTP bodies."""
 
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl
@@ -19,14 +19,14 @@ MIN_PASSWORD = 8
 def _email(value: str) -> str:
     email = email_of(value)
     if email is None:
-        raise ValueError("must be an e-mail address")
+        raise ValueError("must be an email address")
     return email
 
 
 def _password(value: SecretStr) -> SecretStr:
     password = password_of(value.get_secret_value())
     if password is None or len(password) < MIN_PASSWORD:
-        raise ValueError(f"must have {MIN_PASSWORD} to {MAX_PASSWORD} characters, and no control characters")
+        raise ValueError(f"must have {MIN_PASSWORD} to {MAX_PASSWORD} characters and no control characters")
     return SecretStr(password)
 
 
@@ -44,7 +44,7 @@ class RegisterBody(Body):
 
 
 class TokenForm(BaseModel):
-    """RFC 6749, 4.3.2 and 6. What is left out is empty."""
+    """A token request (RFC 6749, 4.3.2 and 6). A parameter that is left out is empty."""
 
     model_config = ConfigDict(json_schema_extra={"required": ["grant_type"]})
 
@@ -55,21 +55,21 @@ class TokenForm(BaseModel):
 
 
 def token_form(content_type: str, raw: bytes) -> TokenForm:
-    """Raises Malformed (`invalid_request`) for another type or encoding, and for what is there twice (3.2)."""
+    """Parses a form. Raises Malformed for another content type or encoding, and for a repeated parameter (3.2)."""
     if content_type.partition(";")[0].strip().lower() != FORM:
-        raise invalid_request("The form has another type", f"Send it as {FORM}.")
+        raise invalid_request("The content type is not supported", f"Send the form as {FORM}.")
     try:
         pairs = parse_qsl(raw.decode(), errors="strict", max_num_fields=20)
     except ValueError:
         raise invalid_request("The form is malformed", "Send at most 20 parameters, in UTF-8.") from None
     form = dict(pairs)
     if len(form) < len(pairs):
-        raise invalid_request("A parameter is there twice", "Send each once.")
+        raise invalid_request("A parameter is repeated", "Send each parameter once.")
     return TokenForm.model_validate(form)
 
 
 def invalid_request(title: str, detail: str) -> Malformed:
-    """OAuth 2's own member `error` (RFC 6749, 5.2) beside those of a problem."""
+    """A problem with the member `error` of OAuth 2 (RFC 6749, 5.2)."""
     return Malformed("invalid-request", title, detail, error="invalid_request")
 
 
@@ -80,7 +80,7 @@ class AccountBody(BaseModel):
 
 
 class TokenBody(BaseModel):
-    """RFC 6749, 5.1. `expires_in` is in seconds; a guest gets no refresh token."""
+    """A token response (RFC 6749, 5.1). `expires_in` is in seconds; a guest gets no refresh token."""
 
     access_token: str
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105

@@ -1,4 +1,4 @@
-"""A process whose clock is ten minutes off does what the others do: the database's clock counts."""
+"""A process whose clock is ten minutes wrong behaves like the others, because the database's clock decides."""
 
 import contextlib
 import datetime
@@ -25,7 +25,7 @@ right_time = time.time
 
 @contextlib.contextmanager
 def off_by(seconds: float) -> Iterator[None]:
-    """Sets this process's clock, which is the tests' own too."""
+    """Sets the clock of this process, which is also that of the tests."""
 
     class Off(datetime.datetime):
         @classmethod
@@ -66,7 +66,7 @@ async def claims(client: httpx2.AsyncClient, access_token: str) -> dict[str, int
 
 
 @pytest.mark.usefixtures("clock_off")
-async def test_tokens_are_valid_now_and_as_long_as_they_say(client: httpx2.AsyncClient) -> None:
+async def test_tokens_are_valid_now_and_for_their_lifetime(client: httpx2.AsyncClient) -> None:
     made = (await client.post("/api/identity/guests")).json()
     said = await claims(client, made["access_token"])
     assert said["iat"] == pytest.approx(right_time(), abs=60)
@@ -74,7 +74,7 @@ async def test_tokens_are_valid_now_and_as_long_as_they_say(client: httpx2.Async
 
 
 @pytest.mark.usefixtures("clock_off")
-async def test_accounts_sign_in_are_slowed_down_and_refresh(client: httpx2.AsyncClient, db: Database) -> None:
+async def test_sign_in_its_delay_and_refresh_work(client: httpx2.AsyncClient, db: Database) -> None:
     await client.post("/api/identity/accounts", json=ADA)
     right = {"grant_type": "password", "username": ADA["email"], "password": ADA["password"]}
     first = (await token(client, **right)).json()["refresh_token"]
@@ -90,7 +90,7 @@ async def test_accounts_sign_in_are_slowed_down_and_refresh(client: httpx2.Async
 
 
 @pytest.mark.usefixtures("clock_off")
-async def test_identity_believes_its_own_tokens_as_long_as_they_say(client: httpx2.AsyncClient, app: FastAPI) -> None:
+async def test_identity_accepts_its_own_tokens_for_their_lifetime(client: httpx2.AsyncClient, app: FastAPI) -> None:
     await client.post("/api/identity/accounts", json=ADA)
     form = {"grant_type": "password", "username": ADA["email"], "password": ADA["password"]}
     fresh = (await token(client, **form)).json()["access_token"]
@@ -120,7 +120,9 @@ async def test_processes_whose_clocks_differ_rotate_once(db: Database, wrong: fl
         assert len(await rotate(db, **rotation)) == 1
 
 
-async def test_the_next_key_signs_at_its_time_in_every_process(db: Database, settings: Settings, wrong: float) -> None:
+async def test_the_next_key_signs_from_the_same_time_in_every_process(
+    db: Database, settings: Settings, wrong: float
+) -> None:
     with off_by(-wrong):
         await jobs.rotate_keys(db, settings)
     await rotate(db, max_age=timedelta(), lead=timedelta(minutes=5), longest_token=timedelta(days=1))

@@ -1,4 +1,4 @@
-"""Many sign in at once: nobody is hashed for who no longer waits, and so the others get their turns."""
+"""Under load, nothing is hashed for clients that no longer wait, so the others get their turns."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ def stranger(number: int) -> dict[str, str]:
 
 
 async def hashed(app: FastAPI) -> int:
-    """For how many addresses a password was looked at: a try is counted just before."""
+    """Returns for how many addresses a password was checked: the attempt is counted just before."""
     async with app.state.parts.db.connection() as connection:
         return await connection.fetchval("SELECT count(*) FROM sign_ins")
 
@@ -45,7 +45,9 @@ async def hasty(client: httpx2.AsyncClient, number: int, ms: int) -> httpx2.Resp
     return await client.post(TOKEN, data=stranger(number), headers={"X-Request-Timeout-Ms": str(ms)})
 
 
-async def test_the_patient_sign_in_among_many_who_soon_give_up(client: httpx2.AsyncClient, app: FastAPI) -> None:
+async def test_patient_clients_can_sign_in_among_many_with_short_deadlines(
+    client: httpx2.AsyncClient, app: FastAPI
+) -> None:
     await register(client)
 
     async def patient() -> int:
@@ -65,12 +67,12 @@ async def test_the_patient_sign_in_among_many_who_soon_give_up(client: httpx2.As
     assert await hashed(app) < 50
 
 
-async def test_whose_time_is_up_is_not_hashed(client: httpx2.AsyncClient, app: FastAPI) -> None:
+async def test_nothing_is_hashed_after_the_deadline(client: httpx2.AsyncClient, app: FastAPI) -> None:
     assert (await hasty(client, 1, 0)).status_code == 503
     assert await hashed(app) == 0
 
 
-async def test_who_has_gone_is_not_hashed(app: FastAPI) -> None:
+async def test_nothing_is_hashed_for_a_client_that_has_disconnected(app: FastAPI) -> None:
     said = [{"type": "http.request", "body": urlencode(stranger(1)).encode()}]
     headers = [(b"content-type", b"application/x-www-form-urlencoded")]
     scope = {"type": "http", "method": "POST", "path": TOKEN, "query_string": b"", "headers": headers}
@@ -85,7 +87,7 @@ async def test_who_has_gone_is_not_hashed(app: FastAPI) -> None:
     assert await hashed(app) == 0
 
 
-async def test_the_right_password_in_a_hurry_locks_nobody_out(client: httpx2.AsyncClient, app: FastAPI) -> None:
+async def test_the_right_password_with_a_short_deadline_is_no_failure(client: httpx2.AsyncClient, app: FastAPI) -> None:
     await register(client)
     for _ in range(6):
         await sign_in(client, ms=20)
@@ -93,14 +95,14 @@ async def test_the_right_password_in_a_hurry_locks_nobody_out(client: httpx2.Asy
     assert (await sign_in(client)).status_code == 200
 
 
-async def test_a_guess_in_a_hurry_counts_if_it_was_judged(client: httpx2.AsyncClient, app: FastAPI) -> None:
+async def test_a_guess_with_a_short_deadline_counts_if_it_was_checked(client: httpx2.AsyncClient, app: FastAPI) -> None:
     await register(client)
     codes = [(await sign_in(client, "wrong", ms=20)).status_code for _ in range(5)]
     assert set(codes) <= {400, 503}
     assert await failures(app) == codes.count(400)
 
 
-async def test_a_guess_whose_caller_is_cut_off_counts(client: httpx2.AsyncClient, app: FastAPI) -> None:
+async def test_a_guess_counts_even_if_its_request_is_cancelled(client: httpx2.AsyncClient, app: FastAPI) -> None:
     await register(client)
     for number in range(6):
         guess = asyncio.create_task(sign_in(client, "wrong"))
@@ -111,7 +113,7 @@ async def test_a_guess_whose_caller_is_cut_off_counts(client: httpx2.AsyncClient
     assert (await sign_in(client)).status_code == 429
 
 
-async def test_a_turn_goes_to_the_first_who_still_waits() -> None:
+async def test_a_turn_goes_to_the_first_request_that_still_waits() -> None:
     passwords = Passwords(1)
     served = []
 
@@ -134,7 +136,7 @@ async def test_a_turn_goes_to_the_first_who_still_waits() -> None:
     assert served == ["patient"]
 
 
-async def test_the_queue_has_an_end() -> None:
+async def test_the_queue_is_bounded() -> None:
     passwords = Passwords(1)
 
     async def wait() -> None:
@@ -152,7 +154,7 @@ async def test_the_queue_has_an_end() -> None:
     await wait()
 
 
-async def test_who_is_cut_off_takes_no_turn_along(client: httpx2.AsyncClient) -> None:
+async def test_a_cancelled_request_gives_its_turn_back(client: httpx2.AsyncClient) -> None:
     await register(client)
     for delay in (0, 0.001, 0.01, 0.05, 0.1):
         crowd = [asyncio.create_task(hasty(client, number, 3000)) for number in range(20)]
@@ -163,8 +165,8 @@ async def test_who_is_cut_off_takes_no_turn_along(client: httpx2.AsyncClient) ->
     assert (await sign_in(client)).status_code == 200
 
 
-async def test_hashing_leaves_threads_for_everything_else(client: httpx2.AsyncClient) -> None:
-    """Names are resolved in asyncio's own threads, for the database too."""
+async def test_hashing_does_not_use_the_threads_of_the_event_loop(client: httpx2.AsyncClient) -> None:
+    """asyncio resolves names in these, for the database too."""
     crowd = [asyncio.create_task(hasty(client, number, 3000)) for number in range(40)]
     await asyncio.sleep(0.05)
     executor = vars(asyncio.get_running_loop())["_default_executor"]

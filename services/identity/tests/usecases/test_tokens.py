@@ -1,4 +1,4 @@
-"""Refresh tokens: a lost reply costs nothing, a copied token ends what came from its sign-in."""
+"""Refresh tokens: a lost response can be retried, and a copied token revokes all tokens of its sign-in."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ async def first(client: httpx2.AsyncClient, account: None) -> str:
 
 
 async def sign_in(client: httpx2.AsyncClient) -> str:
-    """A new family's first refresh token."""
+    """Signs in; returns the first refresh token of the new family."""
     form = {"grant_type": "password", "username": ADA["email"], "password": ADA["password"]}
     return (await client.post("/api/identity/token", data=form)).json()["refresh_token"]
 
@@ -51,7 +51,7 @@ async def let_seconds_pass(db: Database) -> None:
         await connection.execute("UPDATE refresh_families SET retry_until = now()")
 
 
-async def test_whose_reply_was_lost_gets_the_same_token_again(client: httpx2.AsyncClient, first: str) -> None:
+async def test_after_a_lost_response_the_same_token_is_issued_again(client: httpx2.AsyncClient, first: str) -> None:
     second = await exchanged(client, first)
     answer = await refresh(client, first)
     assert answer.json()["refresh_token"] == second
@@ -60,7 +60,7 @@ async def test_whose_reply_was_lost_gets_the_same_token_again(client: httpx2.Asy
     assert await exchanged(client, second) not in {first, second}
 
 
-async def test_every_reply_in_a_row_may_be_lost(client: httpx2.AsyncClient, first: str) -> None:
+async def test_every_response_in_a_row_may_be_lost(client: httpx2.AsyncClient, first: str) -> None:
     token = first
     for _ in range(5):
         lost = await exchanged(client, token)
@@ -68,19 +68,21 @@ async def test_every_reply_in_a_row_may_be_lost(client: httpx2.AsyncClient, firs
         token = lost
 
 
-async def test_a_token_whose_successor_was_used_is_a_copy(client: httpx2.AsyncClient, first: str) -> None:
+async def test_a_token_whose_successor_was_used_counts_as_copied(client: httpx2.AsyncClient, first: str) -> None:
     second = await exchanged(client, first)
     third = await exchanged(client, second)
     await assert_revoked(client, first, second, third)
 
 
-async def test_a_used_token_that_comes_late_is_a_copy(client: httpx2.AsyncClient, db: Database, first: str) -> None:
+async def test_a_used_token_that_comes_late_counts_as_copied(
+    client: httpx2.AsyncClient, db: Database, first: str
+) -> None:
     second = await exchanged(client, first)
     await let_seconds_pass(db)
     await assert_revoked(client, first, second)
 
 
-async def test_a_token_that_the_release_before_used_up_is_a_copy(
+async def test_a_token_that_the_previous_release_used_counts_as_copied(
     client: httpx2.AsyncClient, db: Database, first: str
 ) -> None:
     async with db.connection() as connection:
@@ -88,7 +90,7 @@ async def test_a_token_that_the_release_before_used_up_is_a_copy(
     await assert_revoked(client, first)
 
 
-async def test_a_token_whose_successor_the_release_before_used_is_a_copy(
+async def test_a_token_whose_successor_the_previous_release_used_counts_as_copied(
     client: httpx2.AsyncClient, db: Database, first: str
 ) -> None:
     second = await exchanged(client, first)
@@ -111,7 +113,9 @@ async def test_a_token_of_an_expired_family_is_not_valid(client: httpx2.AsyncCli
     await assert_revoked(client, first, second)
 
 
-async def test_nothing_at_rest_makes_a_token(client: httpx2.AsyncClient, db: Database, first: str) -> None:
+async def test_the_stored_data_alone_cannot_produce_a_token(
+    client: httpx2.AsyncClient, db: Database, first: str
+) -> None:
     second = await exchanged(client, first)
     async with db.transaction() as tx:
         rows = [*await tx.fetch("SELECT * FROM refresh_tokens"), *await tx.fetch("SELECT * FROM refresh_families")]
@@ -133,7 +137,7 @@ async def test_a_token_that_is_sent_many_times_at_once_has_one_successor(
         assert await connection.fetchval("SELECT count(*) FROM refresh_tokens") == 2
 
 
-async def test_a_copy_and_the_newest_token_at_once_end_the_family_for_good(
+async def test_a_copy_concurrent_with_the_newest_token_revokes_the_family(
     client: httpx2.AsyncClient, db: Database, first: str
 ) -> None:
     second = await exchanged(client, first)
@@ -150,7 +154,7 @@ async def test_a_copy_and_the_newest_token_at_once_end_the_family_for_good(
 
 
 @pytest.mark.usefixtures("account")
-async def test_whatever_comes_first_a_copy_revokes(client: httpx2.AsyncClient, db: Database) -> None:
+async def test_a_copy_revokes_in_any_order(client: httpx2.AsyncClient, db: Database) -> None:
     for _ in range(10):
         first = await sign_in(client)
         second = await exchanged(client, first)
@@ -161,14 +165,14 @@ async def test_whatever_comes_first_a_copy_revokes(client: httpx2.AsyncClient, d
         await assert_revoked(client, second, *made)
 
 
-async def test_a_revocation_that_meets_the_release_before_in_a_deadlock_is_repeated(
+async def test_a_revocation_is_repeated_after_a_deadlock_with_the_previous_release(
     client: httpx2.AsyncClient, db: Database, first: str
 ) -> None:
-    """That one locks a token before its family."""
+    """The previous release locks a token before its family."""
     second = await exchanged(client, first)
     await let_seconds_pass(db)
 
-    with contextlib.suppress(asyncpg.DeadlockDetectedError):  # either side may be chosen to give way
+    with contextlib.suppress(asyncpg.DeadlockDetectedError):  # PostgreSQL may cancel either side
         async with db.transaction() as tx:
             await tx.execute("SELECT FROM refresh_tokens WHERE NOT used FOR UPDATE")
             copy = asyncio.create_task(refresh(client, first))
@@ -179,7 +183,7 @@ async def test_a_revocation_that_meets_the_release_before_in_a_deadlock_is_repea
 
 
 async def waiting(db: Database, tasks: int) -> None:
-    """Until so many wait for a lock."""
+    """Waits until so many sessions wait for a lock."""
     count = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     async with asyncio.timeout(10), db.connection() as connection:
         while await connection.fetchval(count) < tasks:  # noqa: ASYNC110

@@ -1,1 +1,1 @@
-"""What identity does: accounts, their passwords, tokens, and the keys that sign them."""
+"""Use cases: accounts, their passwords, tokens, and the keys that sign them."""

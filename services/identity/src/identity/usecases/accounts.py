@@ -1,4 +1,4 @@
-"""Accounts: registration, and signing in with a password that is not guessed quickly."""
+"""Accounts: registration, and signing in, with a delay that makes passwords hard to guess."""
 
 import time
 from collections import deque
@@ -17,7 +17,7 @@ LONGEST_WAIT = 900
 
 
 class Window:
-    """So many calls a minute for each key, in this process; of too many keys, those that called last are kept."""
+    """Limits the calls of each key in this process. It remembers the last 10,000 keys that called."""
 
     CALLERS = 10_000
 
@@ -27,7 +27,7 @@ class Window:
         self._calls: dict[str, deque[float]] = {}
 
     def enter(self, key: str) -> None:
-        """Raises TooManyRequests."""
+        """Counts a call. Raises TooManyRequests."""
         now = time.monotonic()
         calls = self._calls[key] = self._calls.pop(key, deque())
         if len(self._calls) > self.CALLERS:
@@ -48,8 +48,9 @@ class Window:
 async def register(
     db: Database, passwords: Passwords, email: str, password: str, name: str, caller: Patience
 ) -> Account:
-    """`email` and `password` are in their one form. Raises Conflict for an address that has an account, and Unavailable
-    without a turn to hash.
+    """Creates an account; `email` and `password` are normalized.
+
+    Raises Conflict if the address has an account, and Unavailable if there is no turn to hash.
     """
     async with passwords.turn(caller):
         hash = await passwords.hash(password)
@@ -57,20 +58,23 @@ async def register(
     async with db.transaction() as tx:
         added = await repository.add_account(tx, account)
     if not added:
-        raise Conflict("email-taken", "The e-mail address has an account", "Sign in, or take another address.")
+        raise Conflict("email-taken", "The email address already has an account", "Sign in, or use another address.")
     return account
 
 
 async def sign_in(db: Database, passwords: Passwords, email: str, password: str, caller: Patience) -> Account:
-    """Raises Malformed (`invalid_grant`), TooManyRequests after some failures for this address, and Unavailable.
+    """Returns the account with this address and password.
 
-    A try is counted before it is checked, or many at once would all be free. Once counted it is checked to its end,
-    however long the caller waits: no guess is free, and the right password in a hurry is no failure.
-    An address need only be one that we might have taken once. The same for a password, which then gets a new hash.
+    Raises Malformed (`invalid_grant`), TooManyRequests after some failures for this address, and Unavailable.
+
+    An attempt is counted before it is checked; otherwise many concurrent ones would all be free. Once counted it is
+    checked to the end, even past the deadline: no guess is free, and the right password with a short deadline is not a
+    failure. An address or a password that only an earlier release accepted is accepted here too; such a password then
+    gets a new hash.
     """
     address, forms = address_of(email), spellings(password)
     if not (email.isascii() and address.isprintable() and len(address) <= MAX_EMAIL and forms):
-        raise invalid_grant("The e-mail address or the password is wrong")
+        raise invalid_grant("The email address or the password is wrong")
     async with passwords.turn(caller) as limit:
         async with db.connection() as connection:
             account = await repository.account_by_email(connection, address)
@@ -79,7 +83,7 @@ async def sign_in(db: Database, passwords: Passwords, email: str, password: str,
         if wait:
             raise TooManyRequests(
                 "too-many-tries",
-                "Too many failures for this address",
+                "Too many failed sign-ins for this address",
                 f"Try again in {wait} seconds.",
                 retry_after=wait,
             )
@@ -87,7 +91,7 @@ async def sign_in(db: Database, passwords: Passwords, email: str, password: str,
         right = [form for form in forms if await passwords.matches(form, hash)]
         renewed = await passwords.hash(forms[0]) if right and forms[0] not in right else None
     if account is None or not right:
-        raise invalid_grant("The e-mail address or the password is wrong")
+        raise invalid_grant("The email address or the password is wrong")
     async with db.connection() as connection:
         await repository.forget_tries(connection, address)
         if renewed:
@@ -96,5 +100,5 @@ async def sign_in(db: Database, passwords: Passwords, email: str, password: str,
 
 
 def invalid_grant(title: str) -> Malformed:
-    """OAuth 2's own member `error` (RFC 6749, 5.2) beside those of a problem."""
+    """A problem with the member `error` of OAuth 2 (RFC 6749, 5.2)."""
     return Malformed("invalid-grant", title, "Sign in again.", error="invalid_grant")

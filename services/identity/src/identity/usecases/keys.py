@@ -1,4 +1,4 @@
-"""Signing keys: made under a lock, published before they sign, kept as long as a token of theirs is valid."""
+"""Signing keys: made under a lock, published before they sign, and kept as long as a token they signed is valid."""
 
 import json
 import logging
@@ -23,9 +23,9 @@ RELOAD_SECONDS = 30
 
 
 async def rotate(db: Database, *, max_age: timedelta, lead: timedelta, longest_token: timedelta) -> list[SigningKey]:
-    """Makes the first key at once, and the next one when the youngest has signed for `max_age`; it signs after `lead`.
+    """Makes the first key at once, and the next one when the newest has signed for `max_age`; it signs after `lead`.
 
-    Drops the keys that are of no more use. A `max_age` of zero rotates now. Returns the keys as they are then.
+    Deletes the keys that are no longer needed. A `max_age` of zero rotates now. Returns the remaining keys.
     """
     async with db.transaction() as tx:
         await repository.lock_keys(tx)
@@ -49,13 +49,13 @@ def _new_key(signs_at: datetime) -> SigningKey:
 
 
 class Keyring:
-    """The keys and the database's time in this process: read every half minute, kept while the database is silent."""
+    """The keys and the database's time in this process: read every 30 s, and kept while the database is down."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._keys: list[SigningKey] = []
         self._imported: dict[str, ECKey] = {}
-        self._origin = datetime.min  # the database's time when ours by the monotonic clock was 0
+        self._origin = datetime.min  # the database's time when the monotonic clock was 0
         self._read_at = float("-inf")
 
     async def load(self) -> None:
@@ -67,12 +67,12 @@ class Keyring:
         self._read_at = time.monotonic()
 
     async def now(self) -> datetime:
-        """By the database's clock, which all processes share: tokens that one makes are valid for the others."""
+        """Returns the time by the database's clock, which all processes share, so each accepts the others' tokens."""
         await self._refresh()
         return self._origin + timedelta(seconds=time.monotonic())
 
     async def sign(self, claims: dict[str, Any]) -> str:
-        now = await self.now()  # which reads the keys, where it is time
+        now = await self.now()  # also reads the keys, if that is due
         kid = signer(self._keys, now).kid
         return jwt.encode({"alg": ALGORITHM, "kid": kid}, claims, self._imported[kid], algorithms=[ALGORITHM])
 
@@ -81,15 +81,15 @@ class Keyring:
         return KeySet(list(self._imported.values()))
 
     async def published(self) -> dict[str, Any]:
-        """The public halves, a JWK Set (RFC 7517)."""
+        """Returns the public keys as a JWK Set (RFC 7517)."""
         await self._refresh()
         return {"keys": [key.as_dict(private=False) for key in self._imported.values()]}
 
     async def _refresh(self) -> None:
-        """Raises Unavailable while there is no key yet."""
+        """Reads the keys, if that is due. Raises Unavailable while there is none."""
         if self._keys and time.monotonic() - self._read_at < RELOAD_SECONDS:
             return
-        self._read_at = time.monotonic() - RELOAD_SECONDS + 1  # one caller reads; the next to try does in a second
+        self._read_at = time.monotonic() - RELOAD_SECONDS + 1  # one task reads; the next attempt is in a second
         try:
             await self.load()
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Hashing passwords, in turns: whose time is up, or who has gone, is not hashed for."""
+"""Hashing passwords in turns, and not at all for a client that has disconnected or whose deadline has passed."""
 
 import asyncio
 import contextlib
@@ -28,17 +28,17 @@ async def _never() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Until when a caller waits (by the monotonic clock, in seconds), and how to see whether the caller has gone."""
+    """The deadline of a request (monotonic, in seconds), and a way to ask whether its client has disconnected."""
 
     until: float = math.inf
     gone: Callable[[], Awaitable[bool]] = _never
 
 
 class Passwords:
-    """Argon2id, so many at once: each takes a core and 64 MiB.
+    """Hashes with Argon2id, at most `concurrency` at once: each hash takes a core and 64 MiB.
 
-    The threads are its own: those of the event loop resolve names, and must not wait for passwords. They also bound
-    what is hashed at once when a caller is cut off, since a thread that has begun goes on to its end.
+    It has threads of its own, because those of the event loop resolve names and must not wait for passwords. The
+    threads also limit the concurrency when a request is cancelled, since a hash that has started runs to its end.
     """
 
     def __init__(self, concurrency: int) -> None:
@@ -51,10 +51,10 @@ class Passwords:
 
     @contextlib.asynccontextmanager
     async def turn(self, caller: Patience) -> AsyncIterator[asyncio.Timeout]:
-        """A turn to hash, which ends when the caller's time is up, and in any case after `TURN_SECONDS` seconds.
+        """Waits for a turn to hash. The turn ends at the caller's deadline, and after at most `TURN_SECONDS`.
 
-        What must not stop halfway lifts this limit by `reschedule(None)`. Raises Unavailable when the time is up, and
-        at once when too many wait already.
+        Work that must not be interrupted lifts this limit with `reschedule(None)`. Raises Unavailable when the time is
+        up, and at once if too many are waiting.
         """
         until = min(caller.until, time.monotonic() + TURN_SECONDS)
         try:
@@ -75,12 +75,12 @@ class Passwords:
         return await self._in_thread(self._hasher.hash, password)
 
     async def matches(self, password: str, hash: str | None) -> bool:
-        """Without a hash it takes as long, so that time does not tell which accounts exist."""
+        """Verifies a password. Without a hash it takes as long, so the time does not reveal which accounts exist."""
         found = await self._in_thread(self._hasher.verify, password, hash or self._decoy)
         return found and hash is not None
 
     async def _take(self) -> None:
-        """First come, first served: who waits longest is there for the answer, while others have given up."""
+        """Waits for a turn, first come, first served. Raises Unavailable if too many are waiting."""
         if self._waiting >= MAX_WAITING:
             raise _busy()
         self._waiting += 1
@@ -90,9 +90,10 @@ class Passwords:
             self._waiting -= 1
 
     def _in_vain(self, until: float) -> bool:
-        """Whether the answer would come too late. Where nobody else waits it is tried, and shows how long it takes now.
+        """Returns whether the response would come too late, judged by how long hashing has taken lately.
 
-        Else, with more callers than turns, each would get a turn at the last moment, and nobody an answer.
+        Without this check, under overload each request would get its turn at the last moment, and none a response.
+        When no other request waits, hashing is tried anyway, which measures its duration again.
         """
         left = until - time.monotonic()
         return left <= 0 or (self._waiting > 0 and left < 2 * self._seconds)
@@ -101,7 +102,7 @@ class Passwords:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._timed, work, *arguments)
 
     def _timed(self, work: Callable[..., T], *arguments: str) -> T:
-        """Does the work, and keeps how long it takes these days (a moving average)."""
+        """Does the work, and updates the moving average of its duration."""
         start = time.monotonic()
         result = work(*arguments)
         took = time.monotonic() - start
@@ -110,4 +111,4 @@ class Passwords:
 
 
 def _busy() -> Unavailable:
-    return Unavailable("too-busy", "Too many are signing in", "Try again in a second.")
+    return Unavailable("too-busy", "Too many requests are waiting to sign in", "Try again in a second.")

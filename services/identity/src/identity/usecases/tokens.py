@@ -1,10 +1,10 @@
-"""Tokens: a guest's, an account's, and refresh tokens that are good once.
+"""Access tokens of guests and accounts, and refresh tokens, which can be used once.
 
-A refresh token that comes a second time has been copied, and nobody can tell by whom: its whole family is revoked
-(RFC 9700, 4.14.2). Or else the reply to the first time was lost, and its owner asks again. So for `RETRY` the family's
-last token is answered once more, with the same successor, unless the successor has been used. The price: a thief who
-is that quick gets the successor too, and is found out once the two exchange it `RETRY` apart. The successor is made of
-the old token, which the caller has, and a seed, which the database has: neither alone makes it.
+A refresh token that is used a second time may have been stolen, and it is unknown who the thief is: its whole family is
+revoked (RFC 9700, 4.14.2). But the first response may also have been lost, and its owner retries. So for `RETRY` the
+family's latest token is answered again with the same successor, unless the successor has been used. The price: a thief
+within that time gets the successor too, and is detected once both have exchanged it, `RETRY` apart. The successor is
+derived from the old token, which the client has, and a seed, which the database has: neither is enough alone.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """`expires_in` is the access token's, in seconds; a guest has no refresh token."""
+    """`expires_in` is the lifetime of the access token, in seconds; a guest has no refresh token."""
 
     access_token: str
     expires_in: int
@@ -51,7 +51,7 @@ class Issuer:
     refresh: timedelta
 
     async def for_guest(self) -> Tokens:
-        """Needs no row: a guest is whoever holds the token."""
+        """Signs the token of a new guest. Nothing is stored: the holder of the token is the guest."""
         return await self._tokens(str(uuid7()), "guest", "", self.guest)
 
     async def for_account(self, account: Account, refresh_token: str) -> Tokens:
@@ -75,7 +75,7 @@ class Issuer:
 
 
 async def start(db: Database, issuer: Issuer, account: Account) -> Tokens:
-    """The first tokens after signing in: a new family."""
+    """Issues the first tokens after a sign-in, which start a new family."""
     family, token = uuid7(), secrets.token_urlsafe(32)
     async with db.transaction() as tx:
         await repository.add_family(tx, family, account.id, issuer.refresh)
@@ -84,10 +84,10 @@ async def start(db: Database, issuer: Issuer, account: Account) -> Tokens:
 
 
 async def refresh(db: Database, issuer: Issuer, token: str) -> Tokens:
-    """New tokens for a refresh token, which is then used up. Raises Malformed (`invalid_grant`).
+    """Exchanges a refresh token for new tokens. Raises Malformed (`invalid_grant`).
 
-    A revocation is committed before that is raised, and tried again after a deadlock, which takes a process of the
-    release before (it locks the token before the family).
+    A revocation is committed before that is raised. The exchange is retried after a deadlock, which only a process of
+    the previous release can cause: it locks the token before the family.
     """
     for again in reversed(range(TRIES)):
         try:
@@ -103,7 +103,7 @@ async def refresh(db: Database, issuer: Issuer, token: str) -> Tokens:
 
 
 async def _exchange(tx: Connection, token: str) -> tuple[Account, str] | None:
-    """Whose token it is, and its successor. None where there is none: a copied token has then ended its family."""
+    """Returns the token's account and its successor; None if it is not valid. A reused token ends its family."""
     hash = _hash(token)
     found = await repository.lock_refresh(tx, hash)
     if found is None:
@@ -116,7 +116,7 @@ async def _exchange(tx: Connection, token: str) -> tuple[Account, str] | None:
         return found.account, successor
     if found.seed is not None:
         successor = _successor(token, found.seed)
-        if not await repository.is_used(tx, _hash(successor)):  # the release before uses tokens, and leaves the seed
+        if not await repository.is_used(tx, _hash(successor)):  # the previous release uses tokens and leaves the seed
             return found.account, successor
     await repository.drop_family(tx, found.family_id)
     return None
@@ -127,5 +127,5 @@ def _successor(token: str, seed: bytes) -> str:
 
 
 def _hash(token: str) -> bytes:
-    """Of a random token a plain hash is enough: there is nothing to guess."""
+    """Returns a plain hash, which is enough for a random token: it cannot be guessed."""
     return hashlib.sha256(token.encode()).digest()

@@ -1,4 +1,4 @@
-"""Refresh tokens: what a family's last exchange needs to be answered once more."""
+"""Refresh tokens: the columns by which a family's latest exchange can be answered again."""
 
 from alembic import op
 
