@@ -1,4 +1,4 @@
-"""The driver: many at once, slow ones in nobody's way, and nothing lost when it stops."""
+"""The driver makes many calls at once, slow ones delay no others, and nothing is lost when it stops."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from .conftest import Ledger, charge_event
 
 
 class Slow(Ledger):
-    """Answers some payment methods only when it is told to."""
+    """Answers one payment method only when it is released."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Slow(Ledger):
 
 
 class Broken(Ledger):
-    """Fails as only a bug of ours can, the first time."""
+    """Raises the first time, as a bug of ours would."""
 
     async def charge(self, payment: Payment) -> Answer:
         if not self.calls:
@@ -48,7 +48,7 @@ async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_all_that_is_due_is_asked_without_waiting_for_the_clock(db: Database, ledger: Ledger) -> None:
+async def test_all_due_payments_are_asked_about_without_waiting_for_the_next_poll(db: Database, ledger: Ledger) -> None:
     async with Driver(db, {"psp": ledger}, concurrency=16) as driver:
         await asyncio.sleep(0.1)
         started = time.monotonic()
@@ -62,7 +62,7 @@ async def test_all_that_is_due_is_asked_without_waiting_for_the_clock(db: Databa
     assert time.monotonic() - started < 5, "thirteen rounds of sixteen, and no wait of half a second in each"
 
 
-async def test_slow_calls_keep_nobody_waiting(db: Database) -> None:
+async def test_slow_calls_delay_no_others(db: Database) -> None:
     provider = Slow()
     async with Driver(db, {"psp": provider}, concurrency=16) as driver:
         slow = [charge_event(uuid7(), payment_method="tok_slow") for _ in range(10)]

@@ -1,4 +1,4 @@
-"""Whatever is sent, twice, late or in another order: money is taken once at the most, and undone when cancelled."""
+"""Inputs come twice, late and in any order: money is taken at most once, and given back after a cancel."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -35,15 +35,15 @@ LEGAL = {
 
 @dataclass(frozen=True)
 class Call:
-    """A call to the provider, with what it will answer once it has been carried out."""
+    """A call to the provider, with its answer once it has been carried out."""
 
     operation: Operation
     amount: int
     answer: Answer | None = None
 
 
-class Undertaking(RuleBasedStateMachine):
-    """One payment, a provider with a ledger, and calls that hang, get lost, or are answered twice and late."""
+class PaymentMachine(RuleBasedStateMachine):
+    """One payment, a provider with a ledger, and calls that hang, are lost, or are answered twice or late."""
 
     payment: Payment | None = None
     replies: list[Reply]
@@ -88,7 +88,7 @@ class Undertaking(RuleBasedStateMachine):
     @precondition(lambda self: self.calls)
     @rule(data=st.data())
     def carry_out(self, data: st.DataObject) -> None:
-        """The request reaches the provider, perhaps long after its caller gave up."""
+        """The request reaches the provider, perhaps long after the driver gave up."""
         index = data.draw(st.integers(0, len(self.calls) - 1))
         call = self.calls[index]
         if call.operation not in self.definite:
@@ -102,7 +102,7 @@ class Undertaking(RuleBasedStateMachine):
     @precondition(lambda self: self.calls)
     @rule(data=st.data(), heard=st.booleans(), again=st.booleans(), jitter=st.floats(0, 1))
     def answer(self, data: st.DataObject, heard: bool, again: bool, jitter: float) -> None:
-        """An answer, or a time-out; the same call may end more than once (a lease that ran out)."""
+        """An answer or a timeout. The same call may end more than once, after its lease has ended."""
         index = data.draw(st.integers(0, len(self.calls) - 1))
         call = self.calls[index] if again else self.calls.pop(index)
         self.hear(call.operation, call.answer if heard and call.answer else Answer(Outcome.UNKNOWN), jitter)
@@ -123,7 +123,7 @@ class Undertaking(RuleBasedStateMachine):
             assert self.balance == 0, "a cancel is answered only once no money is taken"
 
     def teardown(self) -> None:
-        """Left alone, every payment comes to rest; a cancelled one without the money, and answered."""
+        """In the end every payment comes to rest. A cancelled one has taken no money and is answered."""
         if self.payment is None:
             return
         while self.payment.operation is not None:
@@ -148,8 +148,8 @@ class Undertaking(RuleBasedStateMachine):
             assert [type(reply) for reply in self.replies] == [expected], "one answer to one charge"
 
 
-TestUndertaking = Undertaking.TestCase
-TestUndertaking.settings = settings(max_examples=300, stateful_step_count=25, deadline=None)
+TestPaymentMachine = PaymentMachine.TestCase
+TestPaymentMachine.settings = settings(max_examples=300, stateful_step_count=25, deadline=None)
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -159,7 +159,7 @@ def test_every_state_answers_a_cancel_or_remembers_it(state: State) -> None:
     assert reply is not None or after.cancel_requested or after.state is State.REFUNDING
 
 
-def test_a_refused_refund_stays_and_shows() -> None:
+def test_a_refused_refund_stays_refunding_and_stuck() -> None:
     refunding = replace(NEW, state=State.REFUNDING, attempts=3)
     answer = Answer(Outcome.REFUSED, "refund-exceeds-capture", stuck=True)
     after, reply = models.settle(refunding, Operation.REFUND, answer, 1.0)
@@ -167,7 +167,7 @@ def test_a_refused_refund_stays_and_shows() -> None:
     assert after.next_attempt_at == NOW + timedelta(seconds=4)
 
 
-def test_back_off_doubles_is_spread_and_has_an_end() -> None:
+def test_the_back_off_doubles_is_spread_and_has_a_limit() -> None:
     def delays(jitter: float) -> list[float]:
         found = []
         for attempts in (1, 2, 3, 9, 2_000):
@@ -184,3 +184,11 @@ def test_back_off_doubles_is_spread_and_has_an_end() -> None:
 def test_a_charge_and_its_refund_have_one_key_each_for_ever() -> None:
     assert NEW.key == replace(NEW, state=State.UNKNOWN, attempts=99).key == f"{ORDER}:charge"
     assert replace(NEW, state=State.REFUNDING).key == f"{ORDER}:refund"
+
+
+def test_the_providers_reference_is_kept_from_the_first_answer_that_has_it() -> None:
+    unknown, _ = models.settle(NEW, Operation.CHARGE, Answer(Outcome.UNKNOWN, "processing", reference="pi_3M"), 1.0)
+    captured, _ = models.settle(unknown, Operation.CHARGE, Answer(Outcome.SUCCEEDED), 1.0)
+    refunding, _ = models.cancel(captured)
+    refunded, _ = models.settle(refunding, Operation.REFUND, Answer(Outcome.SUCCEEDED, reference="re_3M"), 1.0)
+    assert {p.provider_reference for p in (unknown, captured, refunding, refunded)} == {"pi_3M"}

@@ -1,4 +1,4 @@
-"""Payments on a real database, with the provider replaced at its protocol."""
+"""Payments in a real database, with the provider replaced behind its protocol."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from .conftest import Ledger, cancel_event, charge_event
 
 
 async def drive(db: Database, ledger: Ledger) -> list[Payment]:
-    """Asks about all that is due, once, as the driver does."""
+    """Asks once about every due payment, as the driver does."""
     leased = await usecases.lease(db, 100)
     await usecases.settle(db, [await asked_of(ledger, payment) for payment in leased])
     return leased
@@ -73,7 +73,7 @@ async def test_a_declined_charge_says_why(db: Database, ledger: Ledger) -> None:
     assert (key, reason) == ("payment.failed.v1", "declined")
 
 
-async def test_a_lost_answer_is_asked_for_again_under_the_same_key(db: Database, ledger: Ledger) -> None:
+async def test_after_a_lost_answer_the_same_key_is_asked_again(db: Database, ledger: Ledger) -> None:
     order_id = uuid7()
     ledger.lost = 1
     await usecases.charge(db, [charge_event(order_id)], "psp")
@@ -110,7 +110,7 @@ async def test_concurrent_drivers_never_lease_one_payment_twice(db: Database) ->
     assert len(leased) + len(rest) == 60
 
 
-async def test_a_payment_that_is_being_changed_holds_up_no_others_that_are_due(db: Database) -> None:
+async def test_a_payment_that_is_being_changed_delays_no_other_due_ones(db: Database) -> None:
     changing, due = uuid7(), uuid7()
     await usecases.charge(db, [charge_event(changing), charge_event(due)], "psp")
     async with db.transaction() as tx:
@@ -119,7 +119,7 @@ async def test_a_payment_that_is_being_changed_holds_up_no_others_that_are_due(d
 
 
 async def test_an_answer_waits_for_the_cancel_that_is_being_written(db: Database, ledger: Ledger) -> None:
-    """Each reads the payment as the other left it: what was captured meanwhile goes back."""
+    """Each reads the payment as the other left it, so what was captured is refunded."""
     order_id = uuid7()
     await usecases.charge(db, [charge_event(order_id)], "psp")
     (leased,) = await usecases.lease(db, 10)
@@ -145,9 +145,7 @@ async def test_cancel_before_charge_refuses_it(db: Database, ledger: Ledger) -> 
     assert await replies(db) == ["payment.cancelled.v1"]
 
 
-async def test_a_redelivered_cancel_is_answered_once_and_one_sent_again_is_answered_again(
-    db: Database, ledger: Ledger
-) -> None:
+async def test_a_redelivered_cancel_is_answered_once_and_a_new_one_again(db: Database, ledger: Ledger) -> None:
     order_id = uuid7()
     event = cancel_event(order_id)
     await usecases.cancel(db, [event, event])
@@ -211,7 +209,7 @@ async def test_a_refused_refund_stays_visible_until_the_provider_does_it(db: Dat
     assert tuple(row) == ("REFUNDED", False)
 
 
-async def test_late_and_doubled_answers_change_nothing(db: Database, ledger: Ledger) -> None:
+async def test_late_and_duplicate_answers_change_nothing(db: Database, ledger: Ledger) -> None:
     order_id = uuid7()
     await usecases.charge(db, [charge_event(order_id)], "psp")
     (leased,) = await usecases.lease(db, 10)
@@ -239,6 +237,75 @@ async def test_an_old_key_is_looked_up_and_never_sent_again(db: Database, ledger
     assert (state, stuck) == (("CAPTURED", False) if moved else ("UNKNOWN", True))
 
 
+async def row_of(db: Database, order_id: UUID) -> dict[str, Any]:
+    async with db.connection() as c:
+        return dict(await c.fetchrow("SELECT * FROM payments WHERE order_id = $1", order_id) or {})
+
+
+async def test_a_row_records_its_provider_and_the_providers_reference(db: Database, ledger: Ledger) -> None:
+    charged, tombstone = uuid7(), uuid7()
+    await usecases.charge(db, [charge_event(charged, payment_method="pm_1NXWPnLkdIwHu7ix")], "psp")
+    await usecases.cancel(db, [cancel_event(tombstone)])
+    await drive(db, ledger)
+    row = await row_of(db, charged)
+    assert (row["payment_method"], row["provider"]) == ("pm_1NXWPnLkdIwHu7ix", "psp")
+    assert row["provider_reference"] == f"ch_{charged}"
+    assert (await row_of(db, tombstone))["provider"] is None
+
+
+async def test_an_open_payment_stays_with_the_provider_that_began_it(db: Database) -> None:
+    old, new = Ledger(), Ledger()
+    first, second = uuid7(), uuid7()
+    await usecases.charge(db, [charge_event(first)], "psp")
+    await usecases.charge(db, [charge_event(first), charge_event(second)], "stripe")  # the setting has changed
+    for payment in await usecases.lease(db, 10):
+        assert (await usecases.ask({"psp": old, "stripe": new}, payment)).outcome is Outcome.SUCCEEDED
+    assert (old.taken, new.taken) == ({first: 4200}, {second: 4200})
+
+
+async def test_a_payment_of_a_provider_without_keys_waits_for_an_operator(db: Database, ledger: Ledger) -> None:
+    order_id = uuid7()
+    await usecases.charge(db, [charge_event(order_id)], "stripe")
+    await drive(db, ledger)
+    row = await row_of(db, order_id)
+    assert (row["state"], row["stuck"], row["reason"]) == ("UNKNOWN", True, "provider-not-configured")
+    assert ledger.calls == []
+
+
+async def test_a_payment_of_the_release_before_is_the_sandboxs(db: Database, ledger: Ledger) -> None:
+    """During an update its processes still insert rows without a provider."""
+    order_id = uuid7()
+    await execute(
+        db,
+        "INSERT INTO payments (order_id, state, amount, currency, payment_method, next_attempt_at)"
+        " VALUES ($1, 'REQUESTED', 4200, 'EUR', 'tok_visa', now())",
+        order_id,
+    )
+    await drive(db, ledger)
+    assert await state_of(db, order_id) is State.CAPTURED
+
+
+@pytest.mark.parametrize(
+    ("reason", "stored"),
+    [
+        ("insufficient_funds", "insufficient_funds"),
+        ("R05.Not-Authorised", "R05.Not-Authorised"),
+        ("no money\n", "unreadable-reason"),
+        ("x\x00", "unreadable-reason"),
+        ("x" * 65, "unreadable-reason"),
+    ],
+)
+async def test_a_reason_is_stored_if_it_is_one_word(db: Database, reason: str, stored: str) -> None:
+    class Declining(Ledger):
+        async def charge(self, payment: Payment) -> Answer:
+            return Answer(Outcome.REFUSED, reason)
+
+    order_id = uuid7()
+    await usecases.charge(db, [charge_event(order_id)], "psp")
+    await drive(db, Declining())
+    assert (await row_of(db, order_id))["reason"] == stored
+
+
 async def test_a_hint_makes_an_unanswered_payment_due_and_leaves_others_alone(db: Database, ledger: Ledger) -> None:
     known, unknown = uuid7(), uuid7()
     await usecases.charge(db, [charge_event(known)], "psp")
@@ -251,7 +318,7 @@ async def test_a_hint_makes_an_unanswered_payment_due_and_leaves_others_alone(db
     assert [payment.order_id for payment in await usecases.lease(db, 10)] == [unknown]
 
 
-async def test_batches_that_overlap_and_are_disordered_do_not_deadlock(db: Database, ledger: Ledger) -> None:
+async def test_overlapping_batches_in_any_order_do_not_deadlock(db: Database, ledger: Ledger) -> None:
     orders = [uuid7() for _ in range(40)]
     batches: list[Any] = []
     for turn in (orders, orders[::-1], orders[20:] + orders[:20]):
@@ -299,7 +366,7 @@ async def test_with_a_clock_that_is_off_a_refund_is_due_at_once(db: Database, le
 
 
 @pytest.mark.parametrize("seconds", [-600, 600])
-async def test_with_a_clock_that_is_off_it_backs_off_as_ever(db: Database, ledger: Ledger, seconds: int) -> None:
+async def test_with_a_clock_that_is_off_the_back_off_is_the_same(db: Database, ledger: Ledger, seconds: int) -> None:
     with clock_off(seconds):
         ledger.lost = 1
         await usecases.charge(db, [charge_event(uuid7())], "psp")
@@ -310,7 +377,7 @@ async def test_with_a_clock_that_is_off_it_backs_off_as_ever(db: Database, ledge
 
 
 @pytest.mark.parametrize(("seconds", "age", "sent"), [(600, "22 h 55 min", True), (-600, "23 h 5 min", False)])
-async def test_with_a_clock_that_is_off_a_key_is_as_old_as_it_is(
+async def test_with_a_clock_that_is_off_the_age_of_a_key_is_the_same(
     db: Database, ledger: Ledger, seconds: int, age: str, sent: bool
 ) -> None:
     ledger.lost = 1
@@ -328,8 +395,8 @@ async def test_with_a_clock_that_is_off_a_key_is_as_old_as_it_is(
     [(partial(usecases.charge, provider="psp"), charge_event), (usecases.cancel, cancel_event)],
     ids=["charge", "cancel"],
 )
-async def test_new_payments_are_made_in_the_order_of_their_keys(db: Database, usecase: Any, made: Any) -> None:
-    """Else this transaction and its rival, which was given both the other way round, would wait for each other."""
+async def test_new_payments_are_inserted_in_the_order_of_their_keys(db: Database, usecase: Any, made: Any) -> None:
+    """Otherwise this transaction and its rival, which got them in reverse, would wait for each other."""
     first, second = sorted([uuid7(), uuid7()])
     async with db.transaction() as tx:
         await repository.insert_tombstones(tx, [first])

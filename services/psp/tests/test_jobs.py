@@ -1,4 +1,4 @@
-"""Webhooks are delivered as they fall due, also after the store failed."""
+"""Webhooks are delivered as they fall due, even after the store failed."""
 
 import asyncio
 import sqlite3
@@ -13,7 +13,7 @@ from .conftest import charge
 
 
 class Sender:
-    """Takes webhooks, and counts them."""
+    """Accepts webhooks, and keeps them."""
 
     def __init__(self) -> None:
         self.sent: asyncio.Queue[Entry] = asyncio.Queue()

@@ -1,4 +1,4 @@
-"""The faults that tests order, and what tells requests apart."""
+"""The faults that tests set, and the fingerprints of requests."""
 
 from psp.models import FaultMode, Faults, Kind, Trouble, fingerprint
 
@@ -9,7 +9,7 @@ def test_errors_come_before_and_after_the_money_moved() -> None:
     assert [faults.next() for _ in range(4)] == [Trouble.ERROR_BEFORE, Trouble.ERROR_AFTER] * 2
 
 
-def test_a_fault_for_some_requests_ends_by_itself() -> None:
+def test_a_fault_for_some_requests_ends_after_them() -> None:
     faults = Faults(slow_seconds=30)
     faults.set(FaultMode.LOST_REPLY, for_requests=2)
     assert [faults.next() for _ in range(3)] == [Trouble.LOST_REPLY, Trouble.LOST_REPLY, Trouble.NONE]

@@ -1,4 +1,4 @@
-"""The provider as its callers see it, over real connections."""
+"""The provider's HTTP interface, over real connections."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ def slug(answer: httpx2.Response) -> str:
     return str(problem["type"].rpartition("/")[2])
 
 
-async def test_a_charge_and_its_replay(client: httpx2.AsyncClient) -> None:
+async def test_a_charge_is_replayed_byte_for_byte(client: httpx2.AsyncClient) -> None:
     first = await client.post("/charges", json=CHARGE, headers=key())
     again = await client.post("/charges", json=CHARGE, headers=key())
     assert (first.status_code, again.status_code) == (200, 200)
@@ -43,7 +43,7 @@ async def test_a_declined_charge_is_a_definite_answer(client: httpx2.AsyncClient
     assert (answer.json()["status"], answer.json()["reason"]) == ("failed", "declined")
 
 
-async def test_refund_lookup_and_ledger(client: httpx2.AsyncClient) -> None:
+async def test_a_refund_shows_in_the_lookup_and_in_the_ledger(client: httpx2.AsyncClient) -> None:
     charge = (await client.post("/charges", json=CHARGE, headers=key())).json()
     refund = await client.post("/refunds", json={"order_id": "o1", "amount": 200}, headers=key("o1:refund"))
     by_id = await client.post("/refunds", json={"charge_id": charge["id"], "amount": 4000}, headers=key("r2"))
@@ -98,7 +98,7 @@ async def test_refusals(client: httpx2.AsyncClient) -> None:
     ],
     ids=lambda body: json.dumps(body)[-40:],
 )
-async def test_bad_bodies_are_422(client: httpx2.AsyncClient, body: Any) -> None:
+async def test_an_invalid_body_is_422(client: httpx2.AsyncClient, body: Any) -> None:
     answer = await client.post("/charges", content=json.dumps(body), headers=key() | JSON)
     assert (answer.status_code, slug(answer)) == (422, "invalid-request")
     assert (await client.get("/ledger")).json()["items"] == []
@@ -117,24 +117,24 @@ async def test_bad_bodies_are_422(client: httpx2.AsyncClient, body: Any) -> None
     ],
     ids=["empty", "cut off", "deep", "long number", "not UTF-8", "raw surrogate", "NaN"],
 )
-async def test_bodies_that_are_no_json_are_4xx(client: httpx2.AsyncClient, content: bytes) -> None:
+async def test_a_body_that_is_not_json_is_refused(client: httpx2.AsyncClient, content: bytes) -> None:
     answer = await client.post("/charges", content=content, headers=key() | JSON)
     assert (answer.status_code, slug(answer)) in [(400, "malformed-json"), (422, "invalid-request")]
 
 
 @pytest.mark.parametrize("path", ["/charges", "/refunds", "/sandbox/faults", "/sandbox/webhooks/replay"])
 @pytest.mark.parametrize("content", [b'{"order_id": "a", "order_id": "b"}', b'{"x": [{"y": 1, "\\u0079": 1}]}'])
-async def test_a_member_that_comes_twice_is_refused(client: httpx2.AsyncClient, path: str, content: bytes) -> None:
+async def test_a_duplicate_member_is_refused(client: httpx2.AsyncClient, path: str, content: bytes) -> None:
     answer = await client.post(path, content=content, headers=key() | JSON)
     assert (answer.status_code, slug(answer)) == (400, "duplicate-member")
 
 
-async def test_a_body_that_does_not_call_itself_json_is_415(client: httpx2.AsyncClient) -> None:
+async def test_another_content_type_is_415(client: httpx2.AsyncClient) -> None:
     answer = await client.post("/charges", content=json.dumps(CHARGE), headers=key() | {"Content-Type": "text/plain"})
     assert (answer.status_code, slug(answer)) == (415, "unsupported-media-type")
 
 
-async def test_bodies_over_64_kib_are_413(client: httpx2.AsyncClient) -> None:
+async def test_a_body_over_64_kib_is_413(client: httpx2.AsyncClient) -> None:
     async def chunks() -> Any:
         for _ in range(65):
             yield b" " * 1024
@@ -145,7 +145,7 @@ async def test_bodies_over_64_kib_are_413(client: httpx2.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("header", [{}, key(""), key("with space"), key("a" * 256), key("\xe9")])
-async def test_a_key_is_required(client: httpx2.AsyncClient, header: dict[str, str]) -> None:
+async def test_an_idempotency_key_is_required(client: httpx2.AsyncClient, header: dict[str, str]) -> None:
     headers = [(name.encode(), value.encode("latin-1")) for name, value in header.items()]
     answer = await client.post("/charges", json=CHARGE, headers=headers)
     assert (answer.status_code, slug(answer)) == (400, "idempotency-key-required")
@@ -168,7 +168,7 @@ async def test_bad_requests(client: httpx2.AsyncClient, method: str, path: str, 
     assert (answer.status_code, slug(answer)) == expected
 
 
-async def test_a_lost_reply_captures_and_the_same_key_tells(client: httpx2.AsyncClient) -> None:
+async def test_a_lost_reply_captures_and_the_same_key_shows_it(client: httpx2.AsyncClient) -> None:
     body = CHARGE | {"payment_method": "tok_lost_reply"}
     with pytest.raises(httpx2.RemoteProtocolError):
         await client.post("/charges", json=body, headers=key())
@@ -253,7 +253,7 @@ async def test_a_webhook_can_be_replayed(client: httpx2.AsyncClient, receiver: R
     }.items()  # fmt: skip
 
 
-async def test_a_caller_that_hung_up_is_told_by_webhook(client: httpx2.AsyncClient, receiver: Receiver) -> None:
+async def test_a_client_that_disconnected_gets_a_webhook(client: httpx2.AsyncClient, receiver: Receiver) -> None:
     body = json.dumps(CHARGE).encode()
     head = (
         f"POST /charges HTTP/1.1\r\nHost: psp\r\nIdempotency-Key: k\r\nContent-Type: application/json\r\n"

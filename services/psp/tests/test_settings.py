@@ -1,4 +1,4 @@
-"""Settings come from the environment, the secret perhaps from a file; what is wrong is told in a line each."""
+"""Settings come from the environment, the secret perhaps from a file; each problem is one line."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refusal() -> list[str]:
-    """The lines that the provider ends with."""
+    """Returns the lines with which the provider ends."""
     with pytest.raises(SystemExit) as ended:
         Settings.load()
     assert isinstance(ended.value.code, str)
@@ -60,7 +60,7 @@ def test_the_secret_comes_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path:
         ),
     ],
 )
-def test_what_is_missing_or_wrong_is_told_in_a_line_each(
+def test_each_missing_or_invalid_setting_is_one_line(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, str], complaints: list[str]
 ) -> None:
     for name, value in (GOOD | given).items():

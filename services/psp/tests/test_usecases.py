@@ -1,4 +1,4 @@
-"""Money moves once for a key, and only what was captured goes back; on a real SQLite file."""
+"""Money moves once for a key, and only what was captured is refunded; on a real SQLite file."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ async def test_each_token(store: Store, method: str, status: Status, reason: str
 
 
 @pytest.mark.parametrize(("method", "trouble"), [("tok_slow", Trouble.SLOW), ("tok_lost_reply", Trouble.LOST_REPLY)])
-async def test_a_token_spoils_only_the_first_answer(store: Store, method: str, trouble: Trouble) -> None:
+async def test_a_token_affects_only_the_first_answer(store: Store, method: str, trouble: Trouble) -> None:
     first = await charge(store, method=method)
     again = await charge(store, method=method)
     assert (first.trouble, again.trouble) == (trouble, Trouble.NONE)
@@ -42,7 +42,7 @@ async def test_a_token_spoils_only_the_first_answer(store: Store, method: str, t
     assert again.replayed
 
 
-async def test_fifty_callers_with_one_key_move_money_once(store: Store) -> None:
+async def test_fifty_requests_with_one_key_move_money_once(store: Store) -> None:
     answers = await asyncio.gather(*(charge(store) for _ in range(50)))
     assert len({answer.entry.id for answer in answers}) == 1
     assert sum(not answer.replayed for answer in answers) == 1
@@ -77,13 +77,13 @@ async def test_a_refused_refund_leaves_its_key_free(store: Store) -> None:
     assert (await refund(store, "o1:refund", 1000)).replayed
 
 
-async def test_an_order_with_two_captures_can_give_back_both(store: Store) -> None:
+async def test_an_order_with_two_captures_can_refund_both(store: Store) -> None:
     first, second = await charge(store, "a"), await charge(store, "b")
     refunds = [await refund(store, f"refund-{n}", 1000) for n in range(2)]
     assert [r.entry.charge_id for r in refunds] == [first.entry.id, second.entry.id]
 
 
-async def test_the_ledger_holds_money_that_moved_in_pages(store: Store) -> None:
+async def test_the_ledger_lists_captures_and_refunds_in_pages(store: Store) -> None:
     await charge(store, "a")
     await charge(store, "b", method="tok_declined")
     await refund(store, "c", 300)
@@ -94,7 +94,7 @@ async def test_the_ledger_holds_money_that_moved_in_pages(store: Store) -> None:
 
 
 class Sender:
-    """Takes webhooks, or refuses them all."""
+    """Accepts webhooks, or refuses them all."""
 
     def __init__(self, takes: bool = True) -> None:
         self.takes = takes
@@ -105,7 +105,9 @@ class Sender:
         return self.takes
 
 
-async def test_only_answers_that_may_be_lost_are_announced(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_results_whose_answer_may_be_lost_are_announced(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(usecases, "LATE", usecases.LATE * 0)
     await charge(store, "seen")
     lost = await charge(store, "lost", trouble=Trouble.LOST_REPLY)
@@ -115,7 +117,7 @@ async def test_only_answers_that_may_be_lost_are_announced(store: Store, monkeyp
     assert sender.sent == [lost.entry]
 
 
-async def test_a_failed_webhook_comes_again_and_is_given_up_in_the_end(
+async def test_a_failed_webhook_is_repeated_and_given_up_in_the_end(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settled = await charge(store)
@@ -157,7 +159,7 @@ async def test_a_start_announces_the_last_results(store: Store) -> None:
 
 
 @pytest.mark.parametrize("seconds", [-600, -60, 60, 600])
-async def test_a_clock_that_is_set_neither_stalls_nor_hastens_webhooks(store: Store, seconds: int) -> None:
+async def test_setting_the_clock_neither_delays_nor_hastens_webhooks(store: Store, seconds: int) -> None:
     due = await charge(store, "due")
     await usecases.announce(store, due.entry)
     await charge(store, "later", trouble=Trouble.LOST_REPLY)
@@ -172,7 +174,7 @@ async def test_a_clock_that_is_set_neither_stalls_nor_hastens_webhooks(store: St
     assert sender.sent == [due.entry, during.entry]
 
 
-async def test_a_start_under_a_clock_that_was_set_back_stalls_no_webhook(store: Store) -> None:
+async def test_a_start_after_the_clock_was_set_back_delays_no_webhook(store: Store) -> None:
     waiting = await charge(store)
     ahead = datetime.now(UTC) + timedelta(seconds=600)
     await store.run(lambda tx: repository.queue_webhook(tx, waiting.entry.key, ahead))

@@ -1,4 +1,4 @@
-"""Sends signed webhooks over kept-alive connections."""
+"""The sender of webhooks, over kept-alive connections."""
 
 import hashlib
 import hmac
@@ -12,19 +12,19 @@ from psp.schemas import Event
 
 TIMEOUT = ClientTimeout(total=5, connect=2)
 IDLE_SECONDS = 4.0
-"""Less than any receiver keeps a connection: it must not be closing when the next event is sent."""
+"""Shorter than any receiver keeps a connection, so that it is not closing when the next event is sent."""
 
 log = getLogger(__name__)
 
 
 def signature(secret: str, body: bytes, at: int) -> str:
-    """The value of `Psp-Signature`: `t=<unix time>,v1=<hex HMAC-SHA-256 of "<t>.<raw body>">`."""
+    """Returns the value of `Psp-Signature`: `t=<unix time>,v1=<hex HMAC-SHA-256 of "<t>.<raw body>">`."""
     digest = hmac.new(secret.encode(), b"%d." % at + body, hashlib.sha256).hexdigest()
     return f"t={at},v1={digest}"
 
 
 class HttpWebhookSender:
-    """One receiver, one session; `close` it at the end."""
+    """Sends to one receiver. Call `close` at the end."""
 
     def __init__(self, url: str, secret: str, connections: int) -> None:
         self._url = url

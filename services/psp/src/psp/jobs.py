@@ -1,4 +1,4 @@
-"""What runs by the clock: delivery of webhooks."""
+"""The periodic work: delivering webhooks."""
 
 import asyncio
 import sqlite3
@@ -14,12 +14,12 @@ log = getLogger(__name__)
 
 
 async def deliver_webhooks(store: Store, sender: WebhookSender) -> None:
-    """Runs until cancelled."""
+    """Delivers webhooks as they fall due, until it is cancelled."""
     while True:
         try:
             more = await usecases.deliver_webhooks(store, sender)
         except sqlite3.Error:
-            log.exception("webhooks wait for the store")
+            log.exception("webhooks wait, because the store failed")
             more = False
         if not more:
             await asyncio.sleep(POLL_SECONDS)

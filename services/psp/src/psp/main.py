@@ -45,7 +45,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        # Its own telemetry would wrap `receive`, by which `Wire` finds the connection.
+        # The framework's telemetry would wrap `receive`, through which `Wire` finds the connection.
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
     routes.install(app)

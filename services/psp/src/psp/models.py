@@ -1,4 +1,4 @@
-"""What the provider decides and remembers: ledger entries, the tokens that steer it, its faults; no I/O."""
+"""The provider's decisions, without I/O: ledger entries, the tokens that choose a result, and faults."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ class Status(StrEnum):
 
 
 class Trouble(StrEnum):
-    """What goes wrong with one request, apart from the result itself."""
+    """What goes wrong with the answer to one request; its result is decided separately."""
 
     NONE = "none"
     SLOW = "slow"
@@ -29,7 +29,7 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """How a payment method behaves: captured unless there is a reason not to."""
+    """How a payment method behaves. A charge is captured unless there is a `reason` to fail."""
 
     reason: str | None = None
     trouble: Trouble = Trouble.NONE
@@ -47,9 +47,9 @@ UNKNOWN_TOKEN = Token(reason="unknown_payment_method")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One definite result, never changed.
+    """A definite result, which never changes.
 
-    `key` is the caller's idempotency key; `charge_id` is the charge's own id, or that of the charge refunded.
+    `key` is the client's idempotency key. `charge_id` is the ID of the charge, or of the charge that was refunded.
     """
 
     id: str
@@ -67,7 +67,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The answer to a request, and what befalls it on its way back."""
+    """The answer to a request, and the trouble that it meets on its way back."""
 
     entry: Entry
     replayed: bool
@@ -75,7 +75,7 @@ class Settled:
 
 
 class Refusal(Exception):
-    """The request is not carried out and leaves no trace: its key stays free. `slug` names the case."""
+    """The request is not carried out and leaves no trace, so its key stays free. `slug` names the reason."""
 
     def __init__(self, slug: str, detail: str) -> None:
         super().__init__(f"{slug}: {detail}")
@@ -84,7 +84,7 @@ class Refusal(Exception):
 
 
 def fingerprint(kind: Kind, request: dict[str, object]) -> bytes:
-    """Tells apart two requests under one key; 32 bytes."""
+    """Returns 32 bytes that differ between two requests under one key."""
     return hashlib.sha256(json.dumps([kind, request], sort_keys=True).encode()).digest()
 
 
@@ -96,21 +96,21 @@ class FaultMode(StrEnum):
 
 
 class Faults:
-    """Trouble that tests order for the whole provider; forgotten at a restart."""
+    """Trouble that a test sets for the whole provider. A restart clears it."""
 
     def __init__(self, slow_seconds: float) -> None:
         self._default_seconds = slow_seconds
         self.set(FaultMode.NONE)
 
     def set(self, mode: FaultMode, seconds: float | None = None, for_requests: int | None = None) -> None:
-        """`for_requests` None means until further notice; `seconds` None means the configured ones."""
+        """Sets the fault, for the next `for_requests` requests or until further notice. `seconds` has a default."""
         self.mode = mode
         self.seconds = self._default_seconds if seconds is None else seconds
         self.for_requests = for_requests
         self._errors = 0
 
     def next(self) -> Trouble:
-        """The trouble of one more request. Errors come in turn before and after the money moved."""
+        """Returns the trouble of the next request. Errors come alternately before and after the money moved."""
         mode = self.mode
         if mode is not FaultMode.NONE and self.for_requests is not None:
             self.for_requests -= 1

@@ -1,4 +1,4 @@
-"""Every query, and the one SQLite connection that all callers share by group commit."""
+"""Every query, and the one SQLite connection that all requests share by group commit."""
 
 import asyncio
 import sqlite3
@@ -48,9 +48,9 @@ CREATE INDEX IF NOT EXISTS webhooks_due ON webhooks (next_attempt_at);
 
 
 class Store:
-    """One connection for all: requests that arrive while a commit waits for the disk share the next one.
+    """The one connection. Requests that arrive while a commit waits for the disk share the next commit.
 
-    Statements touch memory and run on the event loop; only the commit, which waits for the disk, leaves it.
+    Statements only touch memory and run on the event loop. The commit waits for the disk and runs in a thread.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,10 +61,10 @@ class Store:
         self._committer: asyncio.Task[None] | None = None
 
     async def run(self, job: Callable[[Tx], T]) -> T:
-        """The job's result, once it is on disk.
+        """Runs the job in a transaction, and returns its result once it is on disk.
 
-        A job may raise `Refusal` before it has written. Any other error undoes the whole batch, and all in
-        it get that error: nothing is stored, and asking again is safe.
+        A job may raise `Refusal` before it has written. Any other error rolls the whole batch back, and every caller in
+        the batch gets that error: nothing is stored, and asking again is safe.
         """
         result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((job, result))
@@ -86,7 +86,7 @@ class Store:
                 self._connection.execute("BEGIN IMMEDIATE")
                 outcomes = [_outcome(job, self._connection) for job, _ in batch]
                 await asyncio.get_running_loop().run_in_executor(self._disk, self._connection.commit)
-            except Exception as error:  # each caller raises it
+            except Exception as error:  # each of them raises it
                 if self._connection.in_transaction:
                     self._connection.rollback()
                 outcomes = [error] * len(batch)
@@ -131,7 +131,7 @@ def entry_by_key(tx: Tx, key: str) -> Entry | None:
 
 
 def charges_of_order(tx: Tx, order_id: str) -> list[Entry]:
-    """All its charges, failed ones too, oldest first."""
+    """Returns its charges, oldest first, including failed ones."""
     rows = tx.execute(SELECT + " WHERE order_id = ? AND kind = ? ORDER BY seq", (order_id, Kind.CHARGE))
     return [_entry(row) for row in rows]
 
@@ -142,7 +142,7 @@ def charge_by_id(tx: Tx, charge_id: str) -> Entry | None:
 
 
 def refunded(tx: Tx, charge_id: str) -> int:
-    """What has been given back of a charge, in minor units."""
+    """Returns how much of a charge has been refunded, in minor units."""
     (total,) = tx.execute(
         "SELECT coalesce(sum(amount), 0) FROM entries WHERE charge_id = ? AND kind = ?", (charge_id, Kind.REFUND)
     ).fetchone()
@@ -150,7 +150,7 @@ def refunded(tx: Tx, charge_id: str) -> int:
 
 
 def ledger(tx: Tx, after: int, limit: int) -> list[tuple[int, Entry]]:
-    """Money that moved, with its place in the ledger, from the first after `after`."""
+    """Returns captures and refunds in order, each with its `seq`, beginning after `after`."""
     rows = tx.execute(
         SELECT + " WHERE seq > ? AND status = ? ORDER BY seq LIMIT ?",
         (after, Status.SUCCEEDED, limit),
@@ -159,7 +159,7 @@ def ledger(tx: Tx, after: int, limit: int) -> list[tuple[int, Entry]]:
 
 
 def queue_webhook(tx: Tx, key: str, due_at: datetime) -> None:
-    """Has the result under a key announced."""
+    """Queues a webhook for the result under a key, unless one is queued."""
     tx.execute(
         "INSERT INTO webhooks (seq, next_attempt_at) SELECT seq, ? FROM entries WHERE key = ?"
         " ON CONFLICT (seq) DO NOTHING",
@@ -168,7 +168,7 @@ def queue_webhook(tx: Tx, key: str, due_at: datetime) -> None:
 
 
 def queue_webhooks_of_order(tx: Tx, order_id: str, due_at: datetime) -> int:
-    """Has every result of an order announced, again if need be; how many there are."""
+    """Queues a webhook for every result of an order, even if one was sent. Returns the number of results."""
     return tx.execute(
         "INSERT INTO webhooks (seq, next_attempt_at) SELECT seq, ? FROM entries WHERE order_id = ?"
         " ON CONFLICT (seq) DO UPDATE SET attempts = 0, next_attempt_at = excluded.next_attempt_at",
@@ -177,7 +177,7 @@ def queue_webhooks_of_order(tx: Tx, order_id: str, due_at: datetime) -> int:
 
 
 def queue_last_webhooks(tx: Tx, window: timedelta, due_at: datetime) -> None:
-    """Has the results of the last `window` before the newest one announced."""
+    """Queues webhooks for the newest result and for those within `window` before it."""
     tx.execute(
         "INSERT INTO webhooks (seq, next_attempt_at)"
         " SELECT e.seq, ? FROM entries e, (SELECT seq, at FROM entries ORDER BY seq DESC LIMIT 1) newest"
@@ -188,7 +188,7 @@ def queue_last_webhooks(tx: Tx, window: timedelta, due_at: datetime) -> None:
 
 
 def advance_webhooks(tx: Tx, latest: datetime, due_at: datetime) -> None:
-    """Has those that wait until after `latest` announced at `due_at`."""
+    """Makes the webhooks that wait until after `latest` due at `due_at`."""
     tx.execute(
         "UPDATE webhooks SET next_attempt_at = ? WHERE next_attempt_at > ?",
         (_milliseconds(due_at), _milliseconds(latest)),
@@ -196,7 +196,7 @@ def advance_webhooks(tx: Tx, latest: datetime, due_at: datetime) -> None:
 
 
 def due_webhooks(tx: Tx, now: datetime, limit: int) -> list[tuple[int, int, Entry]]:
-    """`(seq, attempts so far, entry)`, the longest due first."""
+    """Returns `(seq, attempts so far, entry)` of due webhooks, the longest due first."""
     rows = tx.execute(
         f"SELECT attempts, seq, {COLUMNS} FROM webhooks JOIN entries USING (seq)"  # noqa: S608
         " WHERE next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ?",

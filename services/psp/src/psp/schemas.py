@@ -1,4 +1,4 @@
-"""Bodies of requests, answers, problems and webhooks."""
+"""The bodies of requests, answers, problems and webhooks."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -49,7 +49,7 @@ class FaultRequest(Request):
 
 
 def _digits(value: object) -> object:
-    """int() would take spaces, signs, underscores and 1.0 as well."""
+    """Refuses what int() would accept too: spaces, signs, underscores and 1.0."""
     if isinstance(value, str) and not (value.isascii() and value.isdigit()):
         raise ValueError("must be a whole number, in digits")
     return value
@@ -82,7 +82,7 @@ class Replay(BaseModel):
 
 
 class Result(BaseModel):
-    """What came of a charge or a refund; `reason` tells why a charge failed."""
+    """The result of a charge or a refund. `reason` tells why a charge failed."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -143,14 +143,14 @@ class LedgerEntry(BaseModel):
 
 
 class LedgerPage(BaseModel):
-    """`next_after` is what to pass as `after` for the next page; null on the last."""
+    """A page of the ledger. `next_after` is the `after` of the next page, and null on the last one."""
 
     items: list[LedgerEntry]
     next_after: int | None
 
 
 class Event(BaseModel):
-    """A webhook: `id` is the same each time that this result is announced."""
+    """The body of a webhook. `id` is the same each time that the result is announced."""
 
     id: str
     type: str
@@ -178,7 +178,7 @@ class Event(BaseModel):
 
 
 class Problem(BaseModel):
-    """RFC 9457; `type` ends in a slug, `detail` says what to do, `errors` names refused fields."""
+    """RFC 9457. `type` ends in a slug, `detail` says what to do, `errors` names the refused fields."""
 
     type: str
     title: str

@@ -1,4 +1,4 @@
-"""What the provider takes from its environment."""
+"""The provider's environment variables."""
 
 import os
 from pathlib import Path
@@ -10,25 +10,25 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """A field per environment variable; `PSP_WEBHOOK_SECRET_FILE` may stand for the secret. Empty is not set."""
+    """One field per environment variable. `PSP_WEBHOOK_SECRET_FILE` may replace the secret. Empty counts as not set."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
     psp_database: Path
-    """SQLite file of the ledger; made when missing."""
+    """SQLite file of the ledger; created when missing."""
 
     webhook_url: AnyHttpUrl
     """Where results are announced, such as `http://127.0.0.1:8004/api/payments/webhooks/psp`."""
 
     psp_webhook_secret: Annotated[SecretStr, Field(min_length=16)]
-    """Signs webhooks; the receiver holds the same."""
+    """Signs webhooks; the receiver has the same secret."""
 
     slow_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
-    """How long a slow answer takes: that of `tok_slow`, and every answer under the fault `slow`."""
+    """How long the answer to `tok_slow` takes, and every answer under the fault `slow`."""
 
     @classmethod
     def load(cls) -> Self:
-        """The settings of this process. Ends it, with a line on stderr for each problem, when they are no good."""
+        """Returns the settings of this process, or ends it with a line on stderr for each problem."""
         try:
             return cls()
         except ValidationError as error:
@@ -59,7 +59,7 @@ class Settings(BaseSettings):
 
 
 def _problem(found: ErrorDetails) -> str:
-    """What is wrong with which variable, and what to do; no value is repeated."""
+    """Names the variable, the problem and the remedy. It repeats no value."""
     name = str(found["loc"][0]).upper()
     match found["type"]:
         case "missing":

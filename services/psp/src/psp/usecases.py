@@ -1,4 +1,4 @@
-"""What the provider does: charge, refund, look up, and announce results by webhook."""
+"""The provider's use cases: charge, refund, look up, and announce results by webhook."""
 
 import asyncio
 import random
@@ -23,7 +23,7 @@ from psp.models import (
 from psp.repository import Store, Tx
 
 LATE = timedelta(seconds=1)
-"""An answer that takes longer, or is lost, is followed by a webhook: the caller may not have seen it."""
+"""An answer that takes longer, or is lost, is followed by a webhook: the client may not have received it."""
 RECOVERY_WINDOW = timedelta(seconds=2)
 WEBHOOK_CONCURRENCY = 16
 WEBHOOK_ATTEMPTS = 15
@@ -70,7 +70,7 @@ async def charge(
     def settle(tx: Tx) -> Settled:
         if known := _known(tx, key, entry.fingerprint):
             return Settled(known, replayed=True, trouble=trouble)
-        # A token spoils only the first answer: asked again with the same key, the result is definite.
+        # A token affects only the first answer. A second request with the same key gets the definite result.
         return _append(tx, entry, trouble if trouble is not Trouble.NONE else token.trouble)
 
     return await store.run(settle)
@@ -85,7 +85,7 @@ async def refund(
     amount: int,
     trouble: Trouble = Trouble.NONE,
 ) -> Settled:
-    """Gives back `amount` of a captured charge, named by its id or its order, once and for ever for this key.
+    """Refunds `amount` of a captured charge, named by its ID or its order, once and for ever for this key.
 
     Raises `Refusal`: `key-reused`, `charge-not-found`, `refund-exceeds-capture`.
     """
@@ -114,7 +114,7 @@ async def refund(
 
 
 async def charges(store: Store, order_id: str) -> list[tuple[Entry, int]]:
-    """An order's charges, oldest first, each with what was refunded of it."""
+    """Returns an order's charges, oldest first, each with the amount that was refunded."""
     return await store.run(
         lambda tx: [(c, repository.refunded(tx, c.id)) for c in repository.charges_of_order(tx, order_id)]
     )
@@ -130,7 +130,7 @@ async def announce(store: Store, entry: Entry) -> None:
 
 
 async def announce_order(store: Store, order_id: str) -> int:
-    """Queues a webhook, again if need be, for each result of the order; how many there are.
+    """Queues a webhook for each result of the order, even if one was sent. Returns the number of results.
 
     Raises `Refusal`: `order-not-found`.
     """
@@ -144,9 +144,9 @@ async def announce_order(store: Store, order_id: str) -> int:
 
 
 async def announce_last(store: Store) -> None:
-    """After a start: which of the last answers before a crash arrived cannot be known.
+    """Queues webhooks, at start-up, for the last results before it: whether their answers arrived is not known.
 
-    What was put off for longer than any back-off was put off by a clock that has been set back since, and is due.
+    A webhook that waits for longer than any back-off was scheduled by a clock that has been set back since. It is due.
     """
 
     def queue(tx: Tx) -> None:
@@ -159,11 +159,11 @@ async def announce_last(store: Store) -> None:
 
 class WebhookSender(Protocol):
     async def send(self, entry: Entry) -> bool:
-        """Whether the receiver took the event; never raises for its failures."""
+        """Sends the event. Returns whether the receiver accepted it; its failures raise nothing."""
 
 
 async def deliver_webhooks(store: Store, sender: WebhookSender) -> bool:
-    """Sends some of the due webhooks at once; whether more may be due. Failed ones come again later."""
+    """Sends some of the due webhooks concurrently, and schedules failed ones again. Returns whether more may be due."""
     now = _schedule()
     due = await store.run(lambda tx: repository.due_webhooks(tx, now, WEBHOOK_CONCURRENCY))
     if not due:
@@ -175,7 +175,7 @@ async def deliver_webhooks(store: Store, sender: WebhookSender) -> bool:
             if done:
                 repository.forget_webhook(tx, seq, now)
             elif attempts + 1 >= WEBHOOK_ATTEMPTS:
-                log.warning("gave up the webhook of %s after %d attempts", entry.id, attempts + 1)
+                log.warning("gave up on the webhook of %s after %d attempts", entry.id, attempts + 1)
                 repository.forget_webhook(tx, seq, now)
             else:
                 repository.postpone_webhook(tx, seq, _schedule() + _delay(attempts))
@@ -192,7 +192,7 @@ def _known(tx: Tx, key: str, print_: bytes) -> Entry | None:
 
 
 def _refundable(tx: Tx, order_id: str | None, charge_id: str | None, amount: int) -> Entry:
-    """The first captured charge that is meant and has `amount` left."""
+    """Returns the first captured charge with this ID or order that has `amount` left."""
     if charge_id is not None:
         charge = repository.charge_by_id(tx, charge_id)
         meant = [charge] if charge else []
@@ -204,7 +204,7 @@ def _refundable(tx: Tx, order_id: str | None, charge_id: str | None, amount: int
     for charge in captured:
         if charge.amount - repository.refunded(tx, charge.id) >= amount:
             return charge
-    raise Refusal("refund-exceeds-capture", "Less than this is left of the charge; refund what is left.")
+    raise Refusal("refund-exceeds-capture", "Less than this amount is left of the charge; refund what is left.")
 
 
 def _append(tx: Tx, entry: Entry, trouble: Trouble) -> Settled:
@@ -219,11 +219,11 @@ def _delay(attempts: int) -> timedelta:
 
 
 def _now() -> datetime:
-    """In whole milliseconds, as they are stored: an answer and its replay must be the same bytes."""
+    """Returns the time in whole milliseconds, as it is stored: an answer and its replay must be the same bytes."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
 def _schedule() -> datetime:
-    """The clock of webhooks: that of the machine at the start, which nobody sets afterwards."""
+    """Returns the time by which webhooks are scheduled, which setting the machine's clock does not affect."""
     return _BEGINNING + timedelta(seconds=monotonic())

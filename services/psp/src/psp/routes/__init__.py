@@ -10,7 +10,7 @@ __all__ = ["Parts", "install"]
 
 
 def install(app: FastAPI) -> None:
-    """Gives the app its routes, its error answers and its outermost layer."""
+    """Adds the routes, the error answers and the outermost layer to the app."""
     app.include_router(money.router)
     app.include_router(sandbox.router)
     problems.install(app)

@@ -20,7 +20,7 @@ router = APIRouter()
 
 @router.post("/charges", response_model=schemas.Charge, responses=problems(400))
 async def create_charge(body: schemas.ChargeRequest, key: IdempotencyKey, given: Given, request: Request) -> Response:
-    """Captures money, or fails with a reason; both are definite and answered with 200."""
+    """Captures money, or fails with a reason. Both are definite and answered with 200."""
     arrived = monotonic()
     trouble = given.faults.next()
     if trouble is Trouble.ERROR_BEFORE:
@@ -39,7 +39,7 @@ async def create_charge(body: schemas.ChargeRequest, key: IdempotencyKey, given:
 
 @router.post("/refunds", response_model=schemas.Refund, responses=problems(400, 404, 409))
 async def create_refund(body: schemas.RefundRequest, key: IdempotencyKey, given: Given, request: Request) -> Response:
-    """Gives back some or all of a captured charge."""
+    """Refunds a captured charge, in part or in full."""
     arrived = monotonic()
     trouble = given.faults.next()
     if trouble is Trouble.ERROR_BEFORE:
@@ -77,7 +77,7 @@ async def _answer(settled: Settled, given: Parts, request: Request, arrived: flo
 async def list_charges(
     request: Request, query: Annotated[schemas.ChargesQuery, Query()], given: Given
 ) -> schemas.ChargeList:
-    """An order's charges, failed ones too; empty if there is none."""
+    """Lists an order's charges, including failed ones."""
     once(request)
     found = await usecases.charges(given.store, query.order_id)
     return schemas.ChargeList(items=[schemas.ChargeRecord.of(charge, refunded) for charge, refunded in found])
@@ -87,7 +87,7 @@ async def list_charges(
 async def read_ledger(
     request: Request, query: Annotated[schemas.LedgerQuery, Query()], given: Given
 ) -> schemas.LedgerPage:
-    """All money that ever moved, in order."""
+    """Lists all captures and refunds, in order."""
     once(request)
     entries = await usecases.ledger(given.store, query.after, query.limit)
     return schemas.LedgerPage(

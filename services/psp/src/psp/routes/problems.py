@@ -17,15 +17,15 @@ TYPE_BASE = "https://psp.example/problems/"
 
 PROBLEMS = {
     "malformed-json": (400, "The body is not JSON"),
-    "duplicate-member": (400, "A member comes twice in the body"),
+    "duplicate-member": (400, "The body has a duplicate member"),
     "idempotency-key-required": (400, "An idempotency key is required"),
-    "not-found": (404, "There is nothing here"),
+    "not-found": (404, "No such address"),
     "charge-not-found": (404, "No such charge"),
     "order-not-found": (404, "No such order"),
-    "method-not-allowed": (405, "This method is not allowed here"),
-    "refund-exceeds-capture": (409, "More than was captured"),
+    "method-not-allowed": (405, "This address does not allow the method"),
+    "refund-exceeds-capture": (409, "The refund exceeds the captured amount"),
     "body-too-large": (413, "The body is too large"),
-    "unsupported-media-type": (415, "The body has another media type than this address takes"),
+    "unsupported-media-type": (415, "The body's media type is not supported"),
     "key-reused": (422, "The idempotency key was used for another request"),
     "invalid-request": (422, "The request is not valid"),
     "provider-error": (500, "The provider failed"),
@@ -48,20 +48,20 @@ def problem(
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For OpenAPI: the errors that a route answers besides those that all do."""
+    """Returns, for OpenAPI, the errors that a route answers in addition to the common ones."""
     content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
     return {status: {"description": "Problem", "content": content} for status in (*statuses, 413, 415, 422, 500)}
 
 
 def install(app: FastAPI) -> None:
-    """Gives the app its error answers; those to what nobody expects are `Wire`'s."""
+    """Adds the error answers to the app. `Wire` answers unexpected errors."""
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
 
 
 def once(request: Request) -> None:
-    """Refuses a parameter that comes twice: of two values the framework would take the last. Raises 422."""
+    """Refuses a duplicate parameter, of which the framework would take the last value. Raises 422."""
     given = [name for name, _ in request.query_params.multi_items()]
     if twice := sorted({name for name in given if given.count(name) > 1}):
         raise RequestValidationError(
@@ -76,7 +76,7 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    if isinstance(error.body, bytes):  # unread, for it does not call itself JSON
+    if isinstance(error.body, bytes):  # unread, because its content type is not JSON
         return problem("unsupported-media-type", "Send JSON, with Content-Type: application/json.")
     failures: list[dict[str, Any]] = list(error.errors())
     if any(failure["type"] == "json_invalid" for failure in failures):
@@ -90,7 +90,7 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 
 def _field(location: tuple[str | int, ...]) -> str:
-    """A caller's own field name may hold lone surrogates, which no JSON can carry."""
+    """Joins the parts of a location. A field name may hold lone surrogates, which JSON cannot carry."""
     return ".".join(str(part) for part in location).encode(errors="replace").decode()
 
 
@@ -106,7 +106,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request) -> list[str]:
-    """The methods of this address; the framework names those of one route of those that share it."""
+    """Returns the methods of this address. The framework names only those of one of its routes."""
 
     def served(method: str) -> bool:
         scope = {**request.scope, "method": method}

@@ -1,4 +1,4 @@
-"""What no real provider has: faults to order, webhooks to repeat; and health."""
+"""What a real provider does not have: faults on request, and webhooks to repeat. Also the health routes."""
 
 from fastapi import APIRouter
 
@@ -11,19 +11,20 @@ router = APIRouter()
 
 @router.post("/sandbox/faults", responses=problems(400))
 async def set_faults(body: schemas.FaultRequest, given: Given) -> schemas.Fault:
-    """Makes every charge and refund suffer, for some requests or until `none`."""
+    """Sets a fault of every charge and refund, for some requests or until `none`."""
     given.faults.set(body.mode, body.seconds, body.for_requests)
     return schemas.Fault.model_validate(given.faults, from_attributes=True)
 
 
 @router.get("/sandbox/faults", responses=problems())
 async def get_faults(given: Given) -> schemas.Fault:
+    """Shows the current fault."""
     return schemas.Fault.model_validate(given.faults, from_attributes=True)
 
 
 @router.post("/sandbox/webhooks/replay", status_code=202, responses=problems(400, 404))
 async def replay_webhooks(body: schemas.ReplayRequest, given: Given) -> schemas.Replay:
-    """Announces every result of an order, again if need be."""
+    """Announces every result of an order, even if it was announced."""
     return schemas.Replay(queued=await usecases.announce_order(given.store, body.order_id))
 
 

@@ -1,4 +1,4 @@
-"""What happens below HTTP's words: HEAD as GET, bodies that are too long or ambiguous, lost replies and failures."""
+"""The outermost layer: HEAD, bodies that are too long or ambiguous, lost replies, unexpected failures."""
 
 import json
 from logging import getLogger
@@ -14,13 +14,13 @@ log = getLogger(__name__)
 
 
 class LostReply(Exception):
-    """The connection is to be closed without an answer."""
+    """Raised to close the connection without an answer."""
 
 
 class Wire:
-    """The outermost layer: HEAD as GET, bodies looked at, `LostReply` hung up on, any other error answered.
+    """Serves HEAD as GET, checks bodies, closes the connection on `LostReply`, and answers any other error.
 
-    An error that reached the server would close a connection that the caller goes on using.
+    If an error reached the server, it would close a connection that the client goes on using.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -31,7 +31,7 @@ class Wire:
             await self.app(scope, receive, send)
             return
         if scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}  # the server, which has its own scope, leaves the body out
+            scope = {**scope, "method": "GET"}  # the server has its own scope and omits the body
         size, parts, started = 0, [], False
 
         async def looked_at() -> Message:
@@ -54,18 +54,18 @@ class Wire:
         try:
             await self.app(scope, looked_at, noted)
         except LostReply:
-            # ASGI has no word for hanging up, but uvicorn's `receive` belongs to what holds the transport.
+            # ASGI cannot close a connection, but uvicorn's `receive` belongs to the object that holds the transport.
             receive.__self__.transport.abort()  # type: ignore[attr-defined]
             while (await receive())["type"] != "http.disconnect":
                 pass
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
-            if not started:  # else the server closes the connection, for the answer is cut short
+            if not started:  # otherwise the answer is cut short, and the server closes the connection
                 await problem(*SERVER_ERROR)(scope, receive, send)
 
 
 def _refuse_duplicates(body: bytes) -> None:
-    """Of two members with one name each parser takes another. What is no JSON at all passes: its route says so."""
+    """Refuses duplicate members, of which parsers take different ones. What is not JSON is left to the route."""
     try:
         json.loads(body, object_pairs_hook=_unique)
     except (ValueError, RecursionError):
