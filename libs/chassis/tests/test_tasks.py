@@ -24,7 +24,7 @@ def everything(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 class Work:
     """Counts its runs; each one raises the next of `failures`, or waits for `gate` if there is none."""
 
-    def __init__(self, *failures: Exception) -> None:
+    def __init__(self, *failures: BaseException) -> None:
         self.failures = list(failures)
         self.started = 0
         self.finished = 0
@@ -105,6 +105,14 @@ async def test_a_bug_is_logged_as_an_error_with_its_stack(eventually: Eventually
     assert (bug.levelno, bug.getMessage()) == (logging.ERROR, "sweep: KeyError: 'bulb' (trying until it succeeds)")
     assert bug.exc_info
     assert over.levelno == logging.INFO
+
+
+async def test_a_library_that_cancels_its_waiters_does_not_end_the_task(eventually: Eventually):
+    work = Work(asyncio.CancelledError())
+
+    async with PeriodicTask("sweep", work, every=AN_HOUR) as task:
+        task.wake()
+        await eventually(lambda: work.finished == 1)
 
 
 async def test_health_hears_of_a_task_that_fails_for_long(eventually: Eventually, monkeypatch: pytest.MonkeyPatch):

@@ -73,17 +73,29 @@ class PeriodicTask:
         await pause(self._woken, self._every)
         while not self._stopping.is_set():
             self._woken.clear()
-            try:
-                await self._work()
-            except Exception as error:
-                self._failed(error)
-                await pause(self._stopping, delay)
-                delay = min(delay * 2, RETRY[1])
-            else:
+            error = await self._attempt()
+            if error is None:
                 self._failing_since = None
                 self._outage.over()
                 delay = RETRY[0]
                 await pause(self._woken, self._every)
+            else:
+                self._failed(error)
+                await pause(self._stopping, delay)
+                delay = min(delay * 2, RETRY[1])
+
+    async def _attempt(self) -> Exception | None:
+        """Returns the error of a run, or None."""
+        try:
+            await self._work()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return ConnectionError("the connection was lost")  # aiormq cancels those who wait for it
+        except Exception as error:
+            return error
+        return None
 
     def _failed(self, error: Exception) -> None:
         if self._failing_since is None:
