@@ -101,12 +101,12 @@ def test_a_pyproject_that_is_no_toml_is_named(tmp_path: Path) -> None:
         (
             "port = 8001\nstores = ['rabbitmq']\nmessages.consumes = ['a.b.v1']",
             "port = 8002",
-            "a.b.v1 is consumed and nobody publishes it",
+            "a.b.v1 is consumed, but no service publishes it",
         ),
         (
             "port = 8001\nstores = ['rabbitmq', 'postgres']\nmessages.publishes = ['a.b.v1']",
             "port = 8002",
-            "a.b.v1 is published and nobody consumes it",
+            "a.b.v1 is published, but no service consumes it",
         ),
     ],
 )

@@ -186,6 +186,6 @@ def _contradictions(services: Services) -> Iterator[str]:
     for type in sorted(type for type, count in published.items() if count > 1):
         yield f"{type} is published by several services"
     for type in sorted(consumed - published.keys()):
-        yield f"{type} is consumed and nobody publishes it"
+        yield f"{type} is consumed, but no service publishes it"
     for type in sorted(published.keys() - consumed):
-        yield f"{type} is published and nobody consumes it"
+        yield f"{type} is published, but no service consumes it"
