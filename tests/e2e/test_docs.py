@@ -33,9 +33,7 @@ from shopctl.shop import Shop
 pytestmark = pytest.mark.timeout(120)
 
 FIRST_ORDER = "README.md: The first order"
-SERVERS = {
-    f"services/{name}/README.md: {'Alone' if name == 'cart' else 'Run it alone'}" for name in services.load(ROOT).names
-}
+SERVERS = {f"services/{name}/README.md: Run it alone" for name in services.load(ROOT).names}
 CHARGE = "services/psp/README.md: Run it alone (2)"
 ROTATION = "services/identity/README.md: How it works"
 DOCKER, CLUSTER = "needs a Docker Engine: tests/containers", "needs a cluster: tests/cluster"

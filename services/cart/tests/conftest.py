@@ -1,4 +1,4 @@
-"""The cart over a real Valkey, in this process."""
+"""Fixtures: the application with a real Valkey."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,8 +20,8 @@ from chassis.testing.apps import client_of, started
 from chassis.testing.tokens import token
 
 
-class Catalogue:
-    """Answers as catalog does: MUG-1 is known, nothing else. `asked` counts; `status` and `hang` are its troubles."""
+class FakeCatalog:
+    """Answers as catalog does and knows only MUG-1. `asked` counts requests; `status` and `hang` make it fail."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -72,7 +72,7 @@ async def app(settings: Settings) -> AsyncIterator[FastAPI]:
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    """A shopper with an account."""
+    """A client with an account's token."""
     headers = {"Authorization": f"Bearer {token('shopper', kind='account')}"}
     async with client_of(app, headers=headers) as client:
         yield client

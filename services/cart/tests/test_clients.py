@@ -1,4 +1,4 @@
-"""What the cart knows of products, and what it takes when nobody tells it."""
+"""The client of catalog: what it remembers, and what it assumes while catalog does not answer."""
 
 import logging
 import time
@@ -11,53 +11,53 @@ from cart.clients import CatalogClient
 from chassis.errors import Unavailable
 from chassis.waiting import deadline
 
-from .conftest import Catalogue
+from .conftest import FakeCatalog
 
 
 @pytest.fixture
-async def catalogue() -> AsyncIterator[Catalogue]:
-    async with Catalogue() as catalogue:
-        yield catalogue
+async def catalog() -> AsyncIterator[FakeCatalog]:
+    async with FakeCatalog() as catalog:
+        yield catalog
 
 
-async def test_a_product_that_is_known_is_asked_for_once(catalogue: Catalogue) -> None:
-    async with catalogue.client() as http:
+async def test_a_product_that_is_known_is_asked_for_once(catalog: FakeCatalog) -> None:
+    async with catalog.client() as http:
         client = CatalogClient(http)
         assert [await client.has("MUG-1") for _ in range(3)] == [True] * 3
-    assert catalogue.asked == 1
+    assert catalog.asked == 1
 
 
-async def test_one_that_is_not_is_asked_for_each_time(catalogue: Catalogue) -> None:
-    """It may be made at any moment."""
-    async with catalogue.client() as http:
+async def test_one_that_is_not_is_asked_for_each_time(catalog: FakeCatalog) -> None:
+    """It may be created at any moment."""
+    async with catalog.client() as http:
         client = CatalogClient(http)
         assert [await client.has("CUP-1") for _ in range(3)] == [False] * 3
-    assert catalogue.asked == 3
+    assert catalog.asked == 3
 
 
 @pytest.mark.parametrize(("status", "hang"), [(503, False), (500, False), (404, False), (429, False), (None, True)])
-async def test_without_its_word_everything_is_taken(
-    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, status: int | None, hang: bool
+async def test_without_an_answer_every_sku_is_accepted(
+    catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch, status: int | None, hang: bool
 ) -> None:
     monkeypatch.setattr(clients, "REST_SECONDS", 0)
-    catalogue.status, catalogue.hang = status, hang
-    async with catalogue.client() as http:
+    catalog.status, catalog.hang = status, hang
+    async with catalog.client() as http:
         client = CatalogClient(http)
         assert await client.has("CUP-1")
-        catalogue.status, catalogue.hang = None, False
-        assert not await client.has("CUP-1"), "and nothing of it is remembered"
+        catalog.status, catalog.hang = None, False
+        assert not await client.has("CUP-1"), "the assumption was remembered"
 
 
-async def test_a_catalogue_that_does_not_answer_is_left_alone_for_a_while(catalogue: Catalogue) -> None:
-    catalogue.status = 503
-    async with catalogue.client() as http:
+async def test_a_catalog_that_does_not_answer_is_not_asked_for_a_while(catalog: FakeCatalog) -> None:
+    catalog.status = 503
+    async with catalog.client() as http:
         client = CatalogClient(http)
         assert [await client.has(f"CUP-{n}") for n in range(3)] == [True] * 3
-    assert catalogue.asked == 1
+    assert catalog.asked == 1
 
 
-async def test_a_caller_in_a_hurry_is_no_outage(catalogue: Catalogue, caplog: pytest.LogCaptureFixture) -> None:
-    async with catalogue.client() as http:
+async def test_a_short_deadline_is_no_outage(catalog: FakeCatalog, caplog: pytest.LogCaptureFixture) -> None:
+    async with catalog.client() as http:
         client = CatalogClient(http)
         deadline.set(time.monotonic())
         with pytest.raises(Unavailable, match="deadline-passed"):
@@ -67,8 +67,8 @@ async def test_a_caller_in_a_hurry_is_no_outage(catalogue: Catalogue, caplog: py
     assert [record for record in caplog.records if record.name == "cart.clients"] == []
 
 
-async def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    async with Catalogue() as gone:
+async def test_an_outage_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with FakeCatalog() as gone:
         http = gone.client()
     with caplog.at_level(logging.INFO, logger="cart.clients"):
         async with http:
@@ -77,14 +77,14 @@ async def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.records) == 1
 
 
-async def test_what_is_remembered_is_bounded(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_remembered_is_bounded(catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "KNOWN_SKUS", 8)
-    catalogue.status = 200
-    async with catalogue.client() as http:
+    catalog.status = 200
+    async with catalog.client() as http:
         client = CatalogClient(http)
         for n in range(50):
             await client.has(f"SKU-{n}")
         assert len(client._known) <= 8
-        asked = catalogue.asked
+        asked = catalog.asked
         await client.has("SKU-49")
-        assert catalogue.asked == asked
+        assert catalog.asked == asked

@@ -14,12 +14,12 @@ def authenticated(valkey: str) -> SplitResult:
     """A Valkey that asks for a password."""
     url = urlsplit(valkey)
     if url.password is None:
-        pytest.skip("this Valkey lets everybody in")
+        pytest.skip("this Valkey asks for no password")
     return url
 
 
 async def waiting_for(valkey_url: str) -> str:
-    """What the cart says that it waits for."""
+    """Returns what readiness says that the cart waits for."""
     settings = Settings(
         valkey_url=valkey_url,
         broker_url="amqp://cart:9d2f@127.0.0.1:1/quayside",
@@ -37,13 +37,13 @@ async def waiting_for(valkey_url: str) -> str:
     ("address", "reason"),
     [("127.0.0.1:1", "connection refused"), ("nowhere.invalid:6379", "the name does not resolve")],
 )
-async def test_an_unreachable_valkey_is_told_to_who_asks_for_readiness(address: str, reason: str) -> None:
+async def test_readiness_names_a_valkey_that_cannot_be_reached(address: str, reason: str) -> None:
     assert await waiting_for(f"redis://:9d2f@{address}/0") == (
         f"waiting: cart: Valkey at {address} cannot be used: {reason}; is VALKEY_URL right?"
     )
 
 
-async def test_a_wrong_password_is_told_too(authenticated: SplitResult) -> None:
+async def test_readiness_names_a_wrong_password(authenticated: SplitResult) -> None:
     address = f"{authenticated.hostname}:{authenticated.port}"
     assert await waiting_for(f"redis://:9d2f@{address}/0") == (
         f"waiting: cart: Valkey at {address} cannot be used: invalid username-password pair or user is disabled;"

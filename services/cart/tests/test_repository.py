@@ -1,4 +1,4 @@
-"""A cart in Valkey survives what happens to its connections."""
+"""The repository replaces connections that were lost."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from chassis.testing.cable import Cable
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
-def test_a_connection_that_was_reset_is_made_anew(valkey: str, run: Callable[[Any], None]) -> None:
+def test_a_connection_that_was_reset_is_replaced(valkey: str, run: Callable[[Any], None]) -> None:
     async def scenario() -> None:
         async with Cable(valkey) as cable, Carts(cable.url) as carts:
             await carts.change("shopper", {"MUG-1": 2})

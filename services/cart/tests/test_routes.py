@@ -1,4 +1,4 @@
-"""The cart as its callers see it."""
+"""The HTTP API of cart."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from chassis.local.processes import free_ports
 from chassis.testing.apps import client_of, started
 from chassis.testing.tokens import token
 
-from .conftest import Catalogue
+from .conftest import FakeCatalog
 
 MUG = "/api/cart/items/MUG-1"
 
@@ -34,7 +34,7 @@ async def put(client: httpx2.AsyncClient, sku: str, quantity: int, **headers: st
     return await client.put(f"/api/cart/items/{sku}", json={"quantity": quantity}, headers=headers)
 
 
-async def test_a_cart_that_never_was_is_empty(client: httpx2.AsyncClient) -> None:
+async def test_a_new_cart_is_empty(client: httpx2.AsyncClient) -> None:
     answer = await client.get("/api/cart")
     assert answer.json() == {"version": None, "items": []}
     assert "ETag" not in answer.headers
@@ -49,7 +49,7 @@ async def test_quantities_are_absolute_and_lines_keep_their_order(client: httpx2
     assert (await client.get("/api/cart")).json() == answer.json()
 
 
-async def test_each_change_gives_another_version_and_a_repetition_does_not(client: httpx2.AsyncClient) -> None:
+async def test_each_change_gives_a_new_version_and_a_repetition_does_not(client: httpx2.AsyncClient) -> None:
     versions = [(await put(client, "MUG-1", n)).json()["version"] for n in (1, 2, 2)]
     versions.append((await client.delete("/api/cart/items/NOT-IN-IT")).json()["version"])
     assert versions[0] != versions[1] == versions[2] == versions[3]
@@ -100,14 +100,14 @@ async def test_a_change_to_another_version_is_refused(client: httpx2.AsyncClient
         (['*, "{}"'], 400),
     ],
 )
-async def test_if_match_is_what_the_rfc_says(client: httpx2.AsyncClient, lines: list[str], status: int) -> None:
+async def test_if_match_follows_the_rfc(client: httpx2.AsyncClient, lines: list[str], status: int) -> None:
     version = (await put(client, "MUG-1", 1)).json()["version"]
 
     async def send(method: str, path: str, **more: Any) -> httpx2.Response:
         headers = [("If-Match", line.replace("{}", version)) for line in lines]
         return await client.request(method, path, headers=headers, **more)
 
-    answers = [  # each keeps the version, but for the last
+    answers = [  # all but the last keep the version
         await send("PUT", MUG, json={"quantity": 1}),
         await send("DELETE", "/api/cart/items/NOT-IN-IT"),
         await send("DELETE", "/api/cart"),
@@ -128,7 +128,7 @@ async def test_an_empty_cart_has_no_version_to_match(client: httpx2.AsyncClient,
     assert (await client.get("/api/cart")).json()["items"] == []
 
 
-async def test_a_cart_that_the_caller_has_is_not_sent_again(client: httpx2.AsyncClient) -> None:
+async def test_a_cart_that_the_client_has_is_not_sent_again(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/api/cart", headers={"If-None-Match": "*"})).status_code == 200
     etag = (await put(client, "MUG-1", 1)).headers["ETag"]
     for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
@@ -183,8 +183,8 @@ async def test_a_bad_sku_is_refused(client: httpx2.AsyncClient, sku: str) -> Non
     assert (await put(client, sku, 1)).status_code == 422
 
 
-async def test_a_product_that_never_was_is_refused(client: httpx2.AsyncClient, app: FastAPI) -> None:
-    async with Catalogue() as catalogue, catalogue.client() as http:
+async def test_an_unknown_product_is_refused(client: httpx2.AsyncClient, app: FastAPI) -> None:
+    async with FakeCatalog() as catalog, catalog.client() as http:
         app.state.parts = replace(app.state.parts, products=CatalogClient(http))
         refused = await put(client, "NO-SUCH-THING", 1)
         taken = await put(client, "MUG-1", 1)
@@ -213,7 +213,7 @@ async def test_carts_belong_to_their_token(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/api/cart", headers=bearer(token()))).json()["items"] == []
 
 
-async def test_a_guests_cart_is_taken_over_once(client: httpx2.AsyncClient) -> None:
+async def test_a_guests_cart_is_merged_once(client: httpx2.AsyncClient) -> None:
     guest = token("guest-1", kind="guest")
     for sku, quantity in (("MUG-1", 5), ("CUP-1", 1), ("POT-1", 2)):
         await put(client, sku, quantity, **bearer(guest))
@@ -235,7 +235,7 @@ async def test_a_guests_cart_is_taken_over_once(client: httpx2.AsyncClient) -> N
         ({"exp": 1}, "guest-token-invalid"),
     ],
 )
-async def test_only_another_guests_cart_is_taken_over(
+async def test_only_another_guests_cart_is_merged(
     client: httpx2.AsyncClient, claims: dict[str, Any], slug: str
 ) -> None:
     answer = await client.post("/api/cart/merge", json={"guest_token": token(**{"kind": "guest", **claims})})
@@ -243,7 +243,7 @@ async def test_only_another_guests_cart_is_taken_over(
     assert answer.json()["type"].endswith(f"/{slug}")
 
 
-async def test_a_restarted_valkey_is_given_the_script_again(client: httpx2.AsyncClient, carts: Carts) -> None:
+async def test_a_restarted_valkey_gets_the_script_again(client: httpx2.AsyncClient, carts: Carts) -> None:
     await carts._redis.script_flush()
     assert (await put(client, "MUG-1", 1)).status_code == 200
 
@@ -258,7 +258,7 @@ async def test_without_valkey_every_call_is_a_503(settings: Settings) -> None:
     assert answers[0].headers["Retry-After"] == "1"
 
 
-async def test_a_valkey_that_hangs_is_a_503_within_the_time_out(client: httpx2.AsyncClient, carts: Carts) -> None:
+async def test_a_valkey_that_hangs_is_a_503_within_the_timeout(client: httpx2.AsyncClient, carts: Carts) -> None:
     await carts._redis.client_pause(2200, all=True)
     started = time.monotonic()
     assert (await client.get("/api/cart")).status_code == 503
@@ -267,12 +267,10 @@ async def test_a_valkey_that_hangs_is_a_503_within_the_time_out(client: httpx2.A
     assert (await client.get("/api/cart")).status_code == 200
 
 
-async def test_connections_that_valkey_has_closed_meanwhile_are_made_anew(
-    client: httpx2.AsyncClient, valkey: str
-) -> None:
+async def test_connections_that_valkey_has_closed_are_replaced(client: httpx2.AsyncClient, valkey: str) -> None:
     await asyncio.gather(*(client.get("/api/cart") for _ in range(4)))
     async with Redis.from_url(valkey) as other:
-        assert await other.execute_command("CLIENT", "KILL", "TYPE", "normal") >= 1  # as when it starts again
+        assert await other.execute_command("CLIENT", "KILL", "TYPE", "normal") >= 1  # as a restart does
     await asyncio.sleep(0.05)
     answers = await asyncio.gather(*(client.get("/api/cart") for _ in range(4)))
     assert [answer.status_code for answer in answers] == [200] * 4

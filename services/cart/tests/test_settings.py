@@ -1,4 +1,4 @@
-"""The cart ends on missing settings, with a line for each."""
+"""Without its settings the process exits, with a line for each."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""An order that is confirmed empties the cart it was made from."""
+"""A confirmed order empties the cart from which it was placed."""
 
 import uuid
 

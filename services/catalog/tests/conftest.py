@@ -1,4 +1,4 @@
-"""The catalogue in a test: a migrated database, its HTTP by way of the whole app, and tokens that verify."""
+"""Fixtures: a migrated database, a client of the whole application, and valid tokens."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID
@@ -52,7 +52,7 @@ def add(db: Database) -> Add:
 
 
 class Events:
-    """Events as they come from the broker: a new id each, unless one is given."""
+    """Makes events as they come from the broker, each with a new ID unless one is given."""
 
     @staticmethod
     def reserve(order: UUID, lines: dict[str, int], id: UUID | None = None) -> Event[ReserveStock]:
@@ -75,7 +75,7 @@ def events() -> type[Events]:
 
 @pytest.fixture
 def audit(db: Database) -> Callable[[], Awaitable[None]]:
-    """Fails unless every piece that was delivered is available, held or sold, as reservations say."""
+    """Fails unless each delivered piece is available, held or sold, as the reservations say."""
 
     async def audit() -> None:
         async with db.connection() as connection:
@@ -97,7 +97,7 @@ def audit(db: Database) -> Callable[[], Awaitable[None]]:
 
 @pytest.fixture
 async def http(url: str, jwks_url: str) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client whose principal may write; drop the header for one who may not."""
+    """A client whose token permits writes; remove the header for one without a token."""
     settings = Settings(
         environment="development",
         role="api",

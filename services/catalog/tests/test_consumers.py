@@ -1,4 +1,4 @@
-"""The catalogue on a real broker: a command comes in by the outbox of another, and the answer goes out."""
+"""Messages reach the use cases over a real broker."""
 
 import asyncio
 import json
@@ -58,7 +58,7 @@ async def test_commands_and_events_move_stock(db: Database, add, rabbitmq) -> No
 
 
 @pytest.mark.parametrize("message", [ReserveStock, ReleaseStock, OrderConfirmed])
-def test_the_topology_brings_what_is_consumed(message: Callable[..., object]) -> None:
+def test_the_topology_routes_what_is_consumed(message: Callable[..., object]) -> None:
     bindings = json.loads(TEMPLATE.read_text())["bindings"]
 
     assert message.type in {b["routing_key"] for b in bindings if b["destination"] == "catalog"}

@@ -33,7 +33,7 @@ async def run(migration: str, url: str) -> None:
     await engine.dispose()
 
 
-async def test_products_that_are_there_are_indexed_again(url: str, db, add) -> None:
+async def test_stored_products_are_indexed_again(url: str, db, add) -> None:
     await add("CUP", name="绿茶杯 蓝色", description="配两个茶杯。", category="tea-and-cups")
     await add("MUG", name="Blue Mug")
     async with db.connection() as connection:

@@ -1,4 +1,4 @@
-"""What is decided without a database."""
+"""Tests of the models, without a database."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_an_unknown_sku_is_named_before_a_shortage() -> None:
 
 
 @pytest.mark.parametrize("state", [State.HELD, State.SOLD])
-def test_what_is_put_back_comes_from_where_it_was(state: State) -> None:
+def test_stock_is_put_back_from_held_or_sold(state: State) -> None:
     shelf = Shelf({"A": Level(0, 3, 3)})
 
     shelf.put_back({"A": 2}, state)

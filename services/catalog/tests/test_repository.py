@@ -19,8 +19,8 @@ ANALYZE products, stock
 
 
 @pytest.mark.parametrize("column", ["available", "held", "sold"])
-async def test_no_pieces_fewer_than_none_can_be_stored(db, add, column: str) -> None:
-    """The net under the code: whatever it computes, the shop does not sell what it has not got."""
+async def test_stock_below_zero_cannot_be_stored(db, add, column: str) -> None:
+    """Even if the code computes a negative level, the database refuses it."""
     await add("TEA", stock=1)
     async with db.connection() as connection:
         with pytest.raises(asyncpg.CheckViolationError):

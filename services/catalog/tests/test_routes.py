@@ -1,4 +1,4 @@
-"""The catalogue as its callers see it."""
+"""The HTTP API of catalog."""
 
 import base64
 import json
@@ -97,7 +97,7 @@ async def test_a_change_needs_the_etag_which_a_sale_does_not_spoil(http, db, eve
         ([""], 400),
     ],
 )
-async def test_if_match_is_what_the_rfc_says(http, lines, status) -> None:
+async def test_if_match_follows_the_rfc(http, lines, status) -> None:
     await http.post(PRODUCTS, json=MUG)
 
     headers = [("If-Match", line) for line in lines]
@@ -186,8 +186,8 @@ async def test_a_cache_sees_that_stock_has_changed(http, db) -> None:
         assert (await http.get(path, headers={"If-None-Match": etag})).status_code == 200
 
 
-async def test_a_row_written_before_a_field_shows_what_its_migration_gave_it(http, url) -> None:
-    """With its version and its stock unchanged; a cache that holds the earlier form gets the new one."""
+async def test_a_row_written_before_a_field_was_added_shows_its_value(http, url) -> None:
+    """Its version and stock do not change, yet a cache that holds the earlier form gets the new one."""
     await http.post(PRODUCTS, json=MUG)
     paths = [f"{PRODUCTS}/MUG-1", PRODUCTS, f"{PRODUCTS}?sku=MUG-1", f"{PRODUCTS}?q=mug"]
     etags = [(await http.get(path)).headers["etag"] for path in paths]
@@ -226,7 +226,7 @@ async def shelf(add):
         ("!!! & | <-> :*", []),
     ],
 )
-async def test_search_ranks_names_first_and_forgives_typos_and_accents(http, shelf, q, found) -> None:
+async def test_search_ranks_names_first_and_tolerates_typos_and_accents(http, shelf, q, found) -> None:
     assert await skus(http, q=q) == found
 
 
@@ -359,7 +359,7 @@ def cursor(*parts: object) -> str:
         cursor("name", False, "\ud800", "A"),
     ],
 )
-async def test_a_cursor_of_another_making_is_refused(http, bad) -> None:
+async def test_a_forged_cursor_is_refused(http, bad) -> None:
     response = await http.get(PRODUCTS, params={"cursor": bad})
 
     assert (response.status_code, slug(response)) == (422, "invalid-cursor")
@@ -454,7 +454,7 @@ async def test_the_longest_name_can_be_stored_and_listed(http, name, description
 
 
 @pytest.mark.parametrize("path", ["%00", "a%20b", "x" * 65, "%ED%A0%80"])
-async def test_a_sku_that_cannot_be_is_a_client_error(http, path) -> None:
+async def test_an_impossible_sku_is_a_client_error(http, path) -> None:
     assert (await http.get(f"{PRODUCTS}/{path}")).status_code in (404, 422)
     assert (await http.put(f"{PRODUCTS}/MUG-1/restocks/{path}", json={"quantity": 1})).status_code in (404, 422)
 

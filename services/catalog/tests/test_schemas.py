@@ -1,4 +1,4 @@
-"""What a product may be called, where it may stand, and where its picture may come from."""
+"""The fields of a product, and the values that they accept."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def test_a_category_is_words_with_single_hyphens(slug: str) -> None:
 @pytest.mark.parametrize(
     "slug", ["--", "-a", "a-", "a--b", "-", "a", "A-b", "a_b", "a b", "a\n", "é1", "x" * 41, "", "٣٣"]
 )
-def test_what_is_no_category(slug: str) -> None:
+def test_an_invalid_category_is_refused(slug: str) -> None:
     assert not takes(Slug, slug)
 
 
@@ -58,7 +58,7 @@ def test_what_is_no_category(slug: str) -> None:
         "/" + "x" * 499,
     ],
 )
-def test_a_picture_is_on_a_named_host_or_on_this_one(url: str) -> None:
+def test_an_image_is_on_a_named_host_or_on_this_one(url: str) -> None:
     assert takes(ImageUrl, url)
 
 
@@ -81,10 +81,10 @@ def test_a_picture_is_on_a_named_host_or_on_this_one(url: str) -> None:
         *("/a\n", "/a\x00", "/é", "/a%2", '/a"b', "/a<b>", "/a`b", "/a{b}", "/a#b", "https://höst/a", "/" + "x" * 500),
     ],
 )
-def test_what_is_no_address_of_a_picture(url: str) -> None:
+def test_an_invalid_image_url_is_refused(url: str) -> None:
     assert not takes(ImageUrl, url)
 
 
 @pytest.mark.parametrize("name", ["\u200b", "\u2800", "\u0301", "a\x85", "\u202eguM", "", "x" * 201])
-def test_a_name_can_be_read(name: str) -> None:
+def test_an_unreadable_name_is_refused(name: str) -> None:
     assert not takes(Name, name)

@@ -1,4 +1,4 @@
-"""The catalogue ends on bad settings with a line for each."""
+"""Without its settings the process exits, with a line for each."""
 
 import subprocess
 import sys

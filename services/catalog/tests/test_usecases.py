@@ -1,4 +1,4 @@
-"""Stock never lies: whatever comes, in whatever order, batch or number of processes."""
+"""Stock stays correct for any events, in any order, in any batches and with several processes."""
 
 import asyncio
 import json
@@ -115,7 +115,7 @@ deliveries = st.lists(st.tuples(kinds, st.integers(0, 5), st.booleans()), min_si
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sequence=deliveries, cuts=st.sets(st.integers(1, 23)))
 async def test_any_sequence_in_any_batches_conserves_stock(db, add, events, audit, sequence, cuts) -> None:
-    """Duplicated and reordered at will; every step is legal, and batches decide as single events would."""
+    """Events are repeated and reordered. Every step is legal, and a batch has the effect of single events."""
 
     async def run(cuts: set[int]) -> tuple[object, ...]:
         async with db.connection() as connection:
@@ -159,7 +159,7 @@ async def test_rival_processes_neither_oversell_nor_deadlock(db, url, add, event
 
     async def process(seed: int) -> None:
         rng = random.Random(seed)
-        mine = rng.sample(orders, len(orders))  # each process sees every order, in an order of its own
+        mine = rng.sample(orders, len(orders))  # each process sees every order, in its own sequence
         async with Database(url, name="rival", size=2) as rival:
             for start in range(0, len(mine), 50):
                 some = mine[start : start + 50]
@@ -201,7 +201,7 @@ async def test_rival_restocks_of_one_id_count_once(db, add) -> None:
 
 
 @pytest.mark.parametrize("seconds", [-600, 600])
-async def test_with_a_clock_that_is_off_products_are_as_new_as_they_are(db, add, seconds) -> None:
+async def test_the_database_clock_orders_products_by_age(db, add, seconds) -> None:
     await add("FIRST-1")
     with clock_off(seconds):
         await add("SECOND-1")

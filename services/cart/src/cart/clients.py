@@ -1,4 +1,4 @@
-"""The catalogue, by HTTP."""
+"""The HTTP client of catalog."""
 
 import logging
 import time
@@ -17,22 +17,22 @@ TIMEOUT = 0.3
 KNOWN_SECONDS = 60
 KNOWN_SKUS = 8192
 REST_SECONDS = 2
-"""How long a catalogue that did not answer is not asked again, so that carts are as quick without it."""
+"""How long catalog is not asked after it failed to answer, so that carts stay fast without it."""
 
 
 class CatalogClient:
-    """Knows for a minute which products there are, so that nearly every change of a cart asks nobody."""
+    """Remembers for a minute which products exist, so that nearly every change of a cart needs no request."""
 
     def __init__(self, http: HttpClient) -> None:
         self._http = http
         self._known: dict[str, float] = {}
         self._rests_until = 0.0
-        self._outage = Outage(log, "catalog, which knows what products there are")
+        self._outage = Outage(log, "catalog, which knows the products")
 
     async def has(self, sku: str) -> bool:
-        """Whether this product can be bought; True also when the catalogue does not say so in time.
+        """Tells whether this product can be bought; True also if catalog does not answer in time.
 
-        Raises Unavailable at the caller's deadline: that tells nothing of the catalogue.
+        Raises Unavailable at the deadline of the request, which is no sign of a failure of catalog.
         """
         now = time.monotonic()
         if self._known.get(sku, 0) > now or self._rests_until > now:
@@ -48,11 +48,11 @@ class CatalogClient:
         self._outage.over()
         if answer.status == 200:
             self._remember(sku, now + KNOWN_SECONDS)
-        return not (answer.status == 404 and b"/unknown-sku" in answer.body)  # another 404 is of a wrong address
+        return not (answer.status == 404 and b"/unknown-sku" in answer.body)  # any other 404 means a wrong address
 
     def _remember(self, sku: str, until: float) -> None:
         if len(self._known) >= KNOWN_SKUS:
             for old in list(self._known)[: KNOWN_SKUS // 4]:
                 del self._known[old]
-        self._known.pop(sku, None)  # the oldest stand first
+        self._known.pop(sku, None)  # the dictionary keeps the oldest first
         self._known[sku] = until

@@ -1,4 +1,4 @@
-"""The cart's own copy of the one event that it consumes."""
+"""The cart's own copy of the only event that it consumes."""
 
 from chassis.messages import Message
 
@@ -6,7 +6,7 @@ __all__ = ["OrderConfirmed"]
 
 
 class OrderConfirmed(Message):
-    """An order is paid: the cart it was made from is done with."""
+    """The order is paid, so the cart from which it was placed can be emptied."""
 
     type = "order.confirmed.v1"
     sub: str

@@ -1,4 +1,4 @@
-"""A cart, its limits, and how two of them become one; pure, no I/O."""
+"""A cart, its limits, and the merging of two carts. No I/O."""
 
 import msgspec
 
@@ -16,7 +16,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Cart(msgspec.Struct, frozen=True):
-    """`version` is another one after each change, and None when the cart is empty; `items` are in order of arrival."""
+    """A cart, its items in order of arrival. `version` differs after each change; it is None if the cart is empty."""
 
     version: str | None
     items: list[Line]
@@ -26,9 +26,9 @@ EMPTY = Cart(None, [])
 
 
 def merged(own: Cart, guest: Cart) -> dict[str, int]:
-    """The quantities that `own` gets from `guest`: what is in both carts has the larger one.
+    """Returns the quantities that `own` takes from `guest`. If a SKU is in both carts, the larger quantity counts.
 
-    A sum would grow each time that a lost answer makes the caller repeat the merge.
+    A sum would grow each time that the client repeats the merge after a lost answer.
     """
     have = {line.sku: line.quantity for line in own.items}
     return {line.sku: line.quantity for line in guest.items if line.quantity > have.get(line.sku, 0)}

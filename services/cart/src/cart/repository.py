@@ -1,6 +1,7 @@
-"""Carts in Valkey: one hash a cart, `version` beside a field for each SKU, changed by one script.
+"""Carts in Valkey: each is a hash with its `version` and a field for each SKU, and one script changes it.
 
-Without a script, a comparison and the change after it are two steps, and another request's change gets lost in between.
+Without the script, comparing the version and changing the cart would be two steps, and a change by another request
+between them would be lost.
 """
 
 import contextlib
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 ANY = "any"
 EXISTING = "*"
 ABSENT = ""
-"""What a change may expect beside versions: anything, a cart that is not empty, none."""
+"""What a change may expect apart from a version: any cart, one that is not empty, an empty one."""
 
 CHANGE = """\
 local cart, expected, version, ttl, max = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -68,10 +69,10 @@ return emptied
 
 
 class Carts:
-    """The carts, by their owner's `sub`. Every call raises Unavailable when Valkey does not answer in time.
+    """The carts, each under its owner's `sub`. Every method raises Unavailable if Valkey does not answer in time.
 
-    Nothing is tried twice here: after a lost reply the first try may have happened, and the caller's own comparison
-    of versions would then fail against itself.
+    Nothing is retried here. If only the reply was lost, the first attempt has changed the version, so a second one with
+    the same expected version would fail.
     """
 
     def __init__(self, url: str, *, days: int = 30, connections: int = 16, timeout: float = 1.5) -> None:
@@ -85,7 +86,7 @@ class Carts:
                 socket_timeout=timeout,
                 socket_connect_timeout=timeout,
                 retry=Retry(NoBackoff(), 0),
-                # With them redis-py 8.1 hands out connections that the server has closed (redis-py issue 4252).
+                # With these, redis-py 8.1 hands out connections that the server has closed (redis-py issue 4252).
                 maint_notifications_config=MaintNotificationsConfig(enabled=False),
             )
         )
@@ -98,14 +99,14 @@ class Carts:
         await self._redis.aclose(close_connection_pool=True)
 
     async def ping(self) -> None:
-        """Raises ConnectionError with the address and the reason when Valkey cannot be used.
+        """Raises ConnectionError, with the address and the reason, if Valkey cannot be used.
 
         It logs nothing, because it is called until it succeeds.
         """
         try:
             await self._redis.ping()
         except RedisError as error:
-            # redis-py raises its own errors from within the handling of the system's, which are clearer.
+            # redis-py raises its own error while it handles the system's, which is clearer.
             system = error.__context__ if isinstance(error.__context__, OSError) else None
             why = reason(system or error).removesuffix(".")
             raise ConnectionError(
@@ -117,11 +118,10 @@ class Carts:
             return _cart(await self._execute("HGETALL", _key(sub)))
 
     async def change(self, sub: str, quantities: Mapping[str, int], expected: Collection[str] = (ANY,)) -> Cart:
-        """Sets absolute quantities, 0 to remove a line, and renews the time to live; the cart as it is then.
+        """Sets absolute quantities (0 removes a line), renews the time to live, and returns the cart.
 
-        A change that changes nothing keeps the version. `expected` are the versions that it may have before; ANY,
-        EXISTING and ABSENT are such. Raises PreconditionFailed (another version) or Invalid (too many lines);
-        nothing is changed then.
+        If nothing changes, the version stays. The cart must have one of the versions `expected`, which may include ANY,
+        EXISTING and ABSENT. Raises PreconditionFailed (another version) or Invalid (too many lines), without a change.
         """
         may_be = "," + "".join(f"{version}," for version in expected)
         arguments: list[str | int] = [may_be, str(uuid.uuid4()), self._ttl, MAX_LINES]
@@ -135,7 +135,7 @@ class Carts:
         return _cart(reply)
 
     async def clear(self, sub: str, expected: Collection[str] = (ANY,)) -> None:
-        """Raises PreconditionFailed when the cart's version is not one of those `expected`, as in `change`."""
+        """Empties a cart. Raises PreconditionFailed if it has none of the versions `expected`, as in `change`."""
         if ANY in expected or EXISTING in expected:
             with _unavailable():
                 emptied = await self._redis.delete(_key(sub))
@@ -145,7 +145,7 @@ class Carts:
             raise _changed()
 
     async def empty_if(self, versions: Sequence[tuple[str, str]]) -> int:
-        """Empties the carts (sub, version) that are still at that version, in one round trip; how many were."""
+        """Empties the carts that still have their version, of pairs (sub, version). Returns how many they were."""
         keys = [_key(sub) for sub, _ in versions]
         return int(await self._run(EMPTY_IF, keys, [version for _, version in versions]))
 
@@ -153,12 +153,15 @@ class Carts:
         with _unavailable():
             try:
                 return await self._execute("EVALSHA", DIGESTS[script], len(keys), *keys, *arguments)
-            except NoScriptError:  # a Valkey that has started anew; EVAL keeps the script as well
+            except NoScriptError:  # Valkey has restarted; EVAL stores the script too
                 return await self._execute("EVAL", script, len(keys), *keys, *arguments)
 
 
 class Pool(BlockingConnectionPool):
-    """redis-py's, which by itself hands out a connection that was reset; uvloop raises RuntimeError when it is used."""
+    """A pool that replaces connections that were reset.
+
+    redis-py hands them out, and uvloop raises a RuntimeError when one is used.
+    """
 
     async def ensure_connection(self, connection: Any) -> None:
         if connection.is_connected and connection._writer.is_closing():
@@ -174,7 +177,7 @@ def _key(sub: str) -> str:
 
 
 def _cart(reply: dict[bytes, bytes] | list[bytes]) -> Cart:
-    """From HGETALL: a dict when the client asked, a flat list when a script did."""
+    """Builds a cart from the reply to HGETALL: a dict from a command, a flat list from a script."""
     fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
     version = fields.pop(b"version", None)
     if version is None:
@@ -184,7 +187,7 @@ def _cart(reply: dict[bytes, bytes] | list[bytes]) -> Cart:
 
 def _changed() -> PreconditionFailed:
     return PreconditionFailed(
-        "cart-changed", "The cart is at another version, or empty", "Read it again and repeat with its version."
+        "cart-changed", "The cart has another version, or is empty", "Read it again and repeat with its version."
     )
 
 

@@ -1,4 +1,4 @@
-"""HTTP → repository or use case → bytes. The cart is the caller's own, so no address names one."""
+"""The HTTP routes of cart. The token names the cart, so no path does."""
 
 import re
 from collections.abc import Collection
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/api/cart", tags=["cart"])
 
 SHAPE: dict[int | str, dict[str, Any]] = {200: {"model": CartBody}}
 Sku = Annotated[str, Path(pattern=SKU_PATTERN)]
-IfMatch = Annotated[list[str] | None, Header(description="The version to be changed, in quotes", max_length=100)]
+IfMatch = Annotated[list[str] | None, Header(description="The version to change, in quotes", max_length=100)]
 
 _encoder = msgspec.json.Encoder()
 version = re.compile(VERSION_PATTERN)
@@ -30,20 +30,19 @@ version = re.compile(VERSION_PATTERN)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What these routes use; `main` puts it together."""
+    """The objects that the routes use. `main` creates them."""
 
     carts: Carts
     products: usecases.Products
     verifier: usecases.Verifier
 
 
-given = parts(Parts)
+given = parts(Parts)  # `read` calls it itself: order reads a cart for each order, and a dependency adds to the CPU time
 Given = Annotated[Parts, Depends(given)]
 
 
 @router.get("", responses=SHAPE)
 async def read(request: Request) -> Response:
-    """Called for each order too, so it does without dependencies, which cost as much as the rest."""
     caller = await principal(request)
     shown = answer(await (await given(request)).carts.get(caller.sub))
     known = request.headers.getlist("if-none-match")
@@ -54,7 +53,7 @@ async def read(request: Request) -> Response:
 
 @router.put("/items/{sku}", responses=SHAPE)
 async def put(sku: Sku, body: QuantityBody, caller: Caller, given: Given, if_match: IfMatch = None) -> JsonBytes:
-    """Sets a line's quantity, whatever it was: repeating the call is harmless."""
+    """Sets the quantity of a line. The quantity is absolute, so the call can be repeated."""
     cart = await usecases.put(given.carts, given.products, caller.sub, sku, body.quantity, expected(if_match))
     return answer(cart)
 
@@ -72,12 +71,12 @@ async def clear(caller: Caller, given: Given, if_match: IfMatch = None) -> JsonB
 
 @router.post("/merge", responses=SHAPE)
 async def merge(body: MergeBody, caller: Caller, given: Given) -> JsonBytes:
-    """Takes over a guest's cart after login; of a product in both carts the larger quantity stays."""
+    """Adds a guest's cart to the account's after login. If a SKU is in both, the larger quantity stays."""
     return answer(await usecases.merge(given.carts, given.verifier, caller.sub, body.guest_token))
 
 
 def expected(if_match: list[str] | None) -> Collection[str]:
-    """The versions that an If-Match names; one alone may also stand there as the body has it, without quotes."""
+    """Returns the versions that an If-Match names. A single one may have no quotes, as in the body."""
     if if_match is None:
         return (ANY,)
     if len(if_match) == 1 and version.fullmatch(if_match[0].strip()):

@@ -1,4 +1,4 @@
-"""HTTP bodies of the cart."""
+"""HTTP bodies of cart."""
 
 from typing import Annotated
 
@@ -27,7 +27,7 @@ class LineBody(BaseModel):
 
 
 class CartBody(BaseModel):
-    """A cart; `version` is null when it is empty."""
+    """A cart. `version` is null if it is empty."""
 
     version: str | None
     items: Annotated[list[LineBody], Field(max_length=MAX_LINES)]

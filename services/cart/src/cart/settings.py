@@ -1,4 +1,4 @@
-"""What the cart takes from its environment."""
+"""Settings of cart, from the environment."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ __all__ = ["Settings"]
 
 
 class Settings(ServiceSettings):
-    """Further knobs are in `ServiceSettings`."""
+    """The settings common to all services are in `ServiceSettings`."""
 
     valkey_url: ValkeyUrl
     """`redis://:password@host:port/0`"""
@@ -19,16 +19,16 @@ class Settings(ServiceSettings):
     """`amqp://user:password@host:port/quayside`"""
 
     jwks_url: JwksUrl
-    """Where identity publishes its keys: `http://host:port/.well-known/jwks.json`"""
+    """The address of identity's keys: `http://host:port/.well-known/jwks.json`"""
 
     catalog_url: HttpUrl
-    """Where catalog answers: `http://host:port`. While it does not, any SKU can be put into a cart."""
+    """The address of catalog: `http://host:port`. While it does not answer, a cart accepts any SKU."""
 
     valkey_connections: Annotated[int, Field(ge=1, le=200)] = 16
-    """Connections a process holds at the most."""
+    """The most connections that a process holds."""
 
     valkey_timeout: Annotated[float, Field(gt=0, le=5)] = 1.5
-    """Seconds to wait for a connection, and for an answer: more than one, after which TCP sends a lost SYN again."""
+    """Seconds to wait for a connection, and for an answer. More than 1, because TCP resends a lost SYN after 1 s."""
 
     cart_days: Annotated[int, Field(ge=1, le=365)] = 30
-    """How long a cart is kept after its last change."""
+    """Days that a cart is kept after its last change."""

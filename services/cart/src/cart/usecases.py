@@ -1,4 +1,4 @@
-"""What can be done with carts that takes more than one step."""
+"""The use cases of cart that take more than one step."""
 
 from collections.abc import Collection, Sequence
 from typing import Protocol
@@ -15,7 +15,7 @@ MERGE_TRIES = 3
 
 
 class Owner(Protocol):
-    """Whom a token is for."""
+    """The principal of a token."""
 
     @property
     def sub(self) -> str: ...
@@ -30,7 +30,7 @@ class Verifier(Protocol):
 
 class Products(Protocol):
     async def has(self, sku: str) -> bool:
-        """Whether this product can be bought, as far as that is known."""
+        """Tells whether this product can be bought, as far as is known."""
 
 
 async def put(
@@ -38,7 +38,7 @@ async def put(
 ) -> Cart:
     """Sets a line's quantity. Raises NotFound (`unknown-sku`), and what `Carts.change` raises.
 
-    Order asks again when the cart is ordered; here it is a mistyped SKU that is told at once.
+    Order checks every SKU again. The check here reports a mistyped one at once.
     """
     if not await products.has(sku):
         raise NotFound("unknown-sku", f"There is no product {sku}", "See GET /api/catalog/products.")
@@ -46,16 +46,16 @@ async def put(
 
 
 async def merge(carts: Carts, verifier: Verifier, sub: str, guest_token: str) -> Cart:
-    """Takes a guest's cart over into that of `sub` and empties it; repeating it changes nothing more.
+    """Adds a guest's cart to the cart of `sub` and empties it. A repetition changes nothing.
 
-    Raises Invalid when the token is not a valid guest's, or the carts together have too many lines.
+    Raises Invalid if the token is not a valid guest's, or if both carts together have too many lines.
     """
     try:
         guest = await verifier.verify(guest_token)
     except Unauthenticated as error:
         raise Invalid("guest-token-invalid", "The guest's token is not valid", error.detail) from error
     if not guest.guest or guest.sub == sub:
-        raise Invalid("not-a-guest", "That is not another guest's token", "Send the token from before the login.")
+        raise Invalid("not-a-guest", "The token is not another guest's", "Send the token from before the login.")
     theirs = await carts.get(guest.sub)
     own = await _take(carts, sub, theirs)
     if theirs.version is not None:
@@ -64,7 +64,7 @@ async def merge(carts: Carts, verifier: Verifier, sub: str, guest_token: str) ->
 
 
 async def _take(carts: Carts, sub: str, theirs: Cart) -> Cart:
-    """Reads, compares and sets; another request of the same shopper may get in between."""
+    """Reads the cart, merges and writes it; retries if another request has changed the cart in between."""
     for last in (False,) * (MERGE_TRIES - 1) + (True,):
         own = await carts.get(sub)
         lines = merged(own, theirs)
@@ -75,9 +75,9 @@ async def _take(carts: Carts, sub: str, theirs: Cart) -> Cart:
         except PreconditionFailed:
             if last:
                 raise
-    raise AssertionError("the last try returns or raises")
+    raise AssertionError("the last attempt returns or raises")
 
 
 async def empty_ordered(carts: Carts, events: Sequence[Event[OrderConfirmed]]) -> None:
-    """Empties the carts that were ordered, unless they have changed since. Repeating it is harmless."""
+    """Empties the carts that were ordered, unless they have changed since. It can be repeated."""
     await carts.empty_if([(event.data.sub, event.data.cart_version) for event in events])

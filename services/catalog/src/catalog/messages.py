@@ -1,4 +1,4 @@
-"""Commands and events that the catalogue consumes (its own copy) and publishes."""
+"""The commands and events that catalog publishes, and its own copy of those that it consumes."""
 
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
@@ -22,14 +22,14 @@ Reason = Literal["sold-out", "released", "unknown-sku"]
 
 
 class Line(msgspec.Struct, frozen=True):
-    """So many pieces of one SKU."""
+    """A quantity of one SKU."""
 
     sku: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     quantity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
 class ReserveStock(Message):
-    """Do: hold all lines or none. Answered by StockReserved or StockRejected."""
+    """Asks to hold stock for all lines or none. The answer is StockReserved or StockRejected."""
 
     type: ClassVar[str] = "catalog.reserve-stock.v1"
     order_id: UUID
@@ -37,21 +37,21 @@ class ReserveStock(Message):
 
 
 class ReleaseStock(Message):
-    """Undo: end with nothing held or sold for this order. Has no answer."""
+    """Asks to put back everything that is held or sold for this order. There is no answer."""
 
     type: ClassVar[str] = "catalog.release-stock.v1"
     order_id: UUID
 
 
 class OrderConfirmed(Message):
-    """The order is paid: what it holds is sold. What else the event carries is not read here."""
+    """The order is paid, so the stock it holds is sold. Catalog ignores the event's other fields."""
 
     type: ClassVar[str] = "order.confirmed.v1"
     order_id: UUID
 
 
 class StockReserved(Message):
-    """All lines are held."""
+    """Stock is held for all lines."""
 
     type: ClassVar[str] = "catalog.stock-reserved.v1"
     consumers = ("order",)
@@ -59,7 +59,7 @@ class StockReserved(Message):
 
 
 class StockRejected(Message):
-    """Nothing is held; `skus` are those that fell short (none when the order was released before)."""
+    """Nothing is held. `skus` are those that are unknown or sold out; none if the order was already released."""
 
     type: ClassVar[str] = "catalog.stock-rejected.v1"
     consumers = ("order",)

@@ -1,4 +1,4 @@
-"""The catalogue's tables, the states of a reservation and what it does to stock; pure, no I/O."""
+"""The tables of catalog, a product, and the states of a reservation with their effect on stock. No I/O."""
 
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -58,7 +58,7 @@ products = sa.Table(
     # Derived from the name, the category and the description at each write: see `fold`.
     sa.Column("folded_name", _Bytewise, nullable=False),
     sa.Column("search", pg.TSVECTOR, nullable=False),
-    # Read by the previous release alone and filled by a trigger; see migration 0003.
+    # Only the previous release reads this; a trigger writes it: see migration 0003.
     sa.Column("document", sa.Text, nullable=False),
     sa.CheckConstraint("amount >= 0"),
 )
@@ -117,7 +117,7 @@ sa.Table(
 
 
 class State(StrEnum):
-    """Of a reservation. REJECTED and RELEASED absorb everything."""
+    """The states of a reservation. REJECTED and RELEASED are final."""
 
     HELD = "HELD"
     SOLD = "SOLD"
@@ -132,12 +132,12 @@ LEGAL: Mapping[State | None, frozenset[State]] = {
     State.REJECTED: frozenset(),
     State.RELEASED: frozenset(),
 }
-"""Where each state may go; None is an order that we have not heard of."""
+"""The states that may follow each state; None stands for an order without a reservation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What was decided for an order; `reason` and `skus` only where it was rejected."""
+    """The decision about an order. Only a rejected one has a `reason` and `skus`."""
 
     state: State
     reason: Reason | None = None
@@ -146,7 +146,7 @@ class Reservation:
 
 @dataclass(slots=True)
 class Level:
-    """Pieces of one SKU. Their sum changes by restocks alone."""
+    """The stock of one SKU, in pieces. Only a restock changes the sum."""
 
     available: int
     held: int
@@ -154,14 +154,14 @@ class Level:
 
 
 class Shelf:
-    """Stock of locked rows: changed here in memory, one reservation after the other, then written once."""
+    """The stock levels of locked rows. Reservations change them in memory, one by one; then they are written once."""
 
     def __init__(self, levels: dict[str, Level]) -> None:
         self._levels = levels
         self.changed: dict[str, Level] = {}
 
     def hold(self, lines: Mapping[str, int]) -> Reservation:
-        """All lines or none."""
+        """Holds all lines or none, and returns the decision."""
         if unknown := tuple(sku for sku in lines if sku not in self._levels):
             return Reservation(State.REJECTED, "unknown-sku", unknown)
         if short := tuple(sku for sku, n in lines.items() if self._levels[sku].available < n):
@@ -173,14 +173,14 @@ class Shelf:
         return Reservation(State.HELD)
 
     def sell(self, lines: Mapping[str, int]) -> None:
-        """HELD → SOLD."""
+        """Moves stock from held to sold."""
         for sku, quantity in lines.items():
             level = self._touch(sku)
             level.held -= quantity
             level.sold += quantity
 
     def put_back(self, lines: Mapping[str, int], state: State) -> None:
-        """HELD or SOLD → RELEASED."""
+        """Moves stock that is held or sold, as `state` says, back to available."""
         for sku, quantity in lines.items():
             level = self._touch(sku)
             level.available += quantity
@@ -195,7 +195,7 @@ class Shelf:
 
 
 def totals(lines: Iterable[Line]) -> dict[str, int]:
-    """Pieces by SKU, sorted; a SKU may stand on several lines."""
+    """Returns the pieces of each SKU, sorted by SKU. Several lines may name the same SKU."""
     result: dict[str, int] = {}
     for line in lines:
         result[line.sku] = result.get(line.sku, 0) + line.quantity
@@ -203,17 +203,17 @@ def totals(lines: Iterable[Line]) -> dict[str, int]:
 
 
 class Price(msgspec.Struct, frozen=True):
-    """Minor units and an ISO 4217 code."""
+    """An amount in minor units, and its ISO 4217 code."""
 
     amount: int
     currency: str
 
 
 class Product(msgspec.Struct, frozen=True):
-    """What the back office writes.
+    """A product as the back office writes it.
 
-    Each field is a column of the same name, except `price`, which is the columns `amount` and `currency`. Queries are
-    made from this list (`repository.products`), so a new field needs its column and a migration, and no query.
+    Each field is stored in the column of its name; `price` is stored in `amount` and `currency`. The queries are made
+    from these fields. docs/how-to/new-field.md tells how to add one.
     """
 
     sku: str
@@ -225,18 +225,18 @@ class Product(msgspec.Struct, frozen=True):
 
 
 class ShownProduct(Product, frozen=True, kw_only=True):
-    """A product as it is read, with the time of its last change and its stock; its JSON is what the API returns."""
+    """A product as the API returns it, with the time of its last change and its stock."""
 
     updated_at: datetime
     available: int
 
 
 def fold(text: str) -> str:
-    """Lower case without accents: what search and the order of names compare ("Café" → "cafe")."""
+    """Returns the text in lower case and without accents, for search and for sorting by name: "Café" → "cafe"."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return " ".join("".join(c for c in decomposed if not unicodedata.combining(c)).split())
 
 
 def category_name(slug: str) -> str:
-    """ "coffee-and-tea" → "Coffee & Tea"."""
+    """Returns the name of a category: "coffee-and-tea" → "Coffee & Tea"."""
     return " ".join("&" if word == "and" else word.capitalize() for word in slug.split("-") if word) or slug

@@ -1,4 +1,4 @@
-"""HTTP bodies and parameters of the catalogue."""
+"""HTTP bodies and parameters of catalog."""
 
 from datetime import datetime
 from typing import Annotated, Self
@@ -30,7 +30,7 @@ MAX_AMOUNT = 10**9
 
 Sku = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9-]{1,31}$")]
 SkuPath = Annotated[Sku, Path(description="Stock-keeping unit")]
-RestockId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Chosen by the caller; counts once")]
+RestockId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Chosen by the client; counts once")]
 Slug = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Amount = Annotated[int, Field(ge=0, le=MAX_AMOUNT, description="Minor units")]
 AmountDigits = Annotated[queries.Digits, Field(ge=0, le=MAX_AMOUNT, description="Minor units")]
@@ -46,7 +46,7 @@ _IMAGE = (
 
 
 def _without_dots(url: str) -> str:
-    """A path that climbs means another address to each reader of it."""
+    """Refuses dot segments, because programs resolve them differently."""
     if any(unquote(part) in (".", "..") for part in url.partition("?")[0].split("/")):
         raise ValueError("must not have . or .. in its path")
     return url
@@ -60,7 +60,7 @@ ImageUrl = Annotated[
 
 
 class PriceBody(Body):
-    amount: Annotated[Amount, Field(ge=1)]  # no provider charges nothing
+    amount: Annotated[Amount, Field(ge=1)]  # a provider cannot charge an amount of 0
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217; the shop's")]
 
 
@@ -74,7 +74,7 @@ class NewProduct(Body):
 
 
 class ProductChanges(Body):
-    """What is absent stays; `image_url` alone may be set to null."""
+    """Fields that are absent do not change. Only `image_url` may be null."""
 
     name: Name = ""
     description: Description = ""
@@ -83,9 +83,9 @@ class ProductChanges(Body):
     image_url: ImageUrl | None = None
 
     @model_validator(mode="after")
-    def says_something(self) -> Self:
+    def has_a_field(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError("at least one member is required")
+            raise ValueError("at least one field is required")
         if "price" in self.model_fields_set and self.price is None:
             raise ValueError("price must not be null")
         return self
@@ -96,16 +96,16 @@ class Restock(Body):
 
 
 class ListQuery(queries.Query):
-    """`sku` stands alone, apart from `limit`."""
+    """A search, or a list of SKUs: only `limit` may go with `sku`."""
 
-    q: Annotated[Text, Field(max_length=200, description="Words; typos are forgiven")] = ""
+    q: Annotated[Text, Field(max_length=200, description="Words; typos are tolerated")] = ""
     category: Slug | None = None
     min_price: AmountDigits | None = None
     max_price: AmountDigits | None = None
-    sort: Annotated[Sort, Field(description="Without q, relevance is name")] = "relevance"
+    sort: Annotated[Sort, Field(description="Without q, relevance means name")] = "relevance"
     limit: Annotated[queries.Digits, Field(ge=1, le=100)] = 20
-    cursor: Annotated[str, Field(max_length=4000, description="A page's next_cursor")] | None = None
-    sku: list[Sku] = Field(default_factory=list, max_length=100, description="These products, those that exist")
+    cursor: Annotated[str, Field(max_length=4000, description="The next_cursor of a page")] | None = None
+    sku: list[Sku] = Field(default_factory=list, max_length=100, description="Returns these products, if they exist")
 
     @model_validator(mode="after")
     def sku_alone(self) -> Self:

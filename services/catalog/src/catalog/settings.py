@@ -1,4 +1,4 @@
-"""What the catalogue takes from its environment."""
+"""Settings of catalog, from the environment."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ __all__ = ["Settings"]
 
 
 class Settings(ServiceSettings):
-    """Further knobs are in `ServiceSettings`."""
+    """The settings common to all services are in `ServiceSettings`."""
 
     database_url: DatabaseUrl
     """`postgresql://user:password@host:port/catalog`"""
@@ -19,10 +19,10 @@ class Settings(ServiceSettings):
     """`amqp://user:password@host:port/quayside`"""
 
     jwks_url: JwksUrl
-    """Where identity publishes its keys: `http://host:port/.well-known/jwks.json`"""
+    """The address of identity's keys: `http://host:port/.well-known/jwks.json`"""
 
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
-    """ISO 4217; the shop has one."""
+    """The shop's only currency, as an ISO 4217 code."""
 
     database_pool_size: Annotated[int, Field(ge=2, le=50)] = 6
-    """Connections a process holds at the most; one is the relay's, one the consumer's."""
+    """The most connections that a process holds. The relay uses one of them, the consumer another."""

@@ -1,4 +1,4 @@
-"""What the catalogue does, one transaction each: stock for orders, restocks, and the back office's writes."""
+"""The use cases of catalog: stock for orders, restocks, and changes by the back office. Each is one transaction."""
 
 import logging
 from collections.abc import Sequence
@@ -33,9 +33,9 @@ M = TypeVar("M", OrderConfirmed, ReleaseStock)
 
 
 async def reserve(db: Database, events: Sequence[Event[ReserveStock]]) -> None:
-    """Holds stock for each order in the order of arrival, all its lines or none, and answers.
+    """Holds stock for the orders, in order of arrival, and answers each. An order gets all its lines or none.
 
-    An order that was decided before gets the same answer again.
+    An order that was decided earlier gets the same answer again.
     """
     async with db.transaction() as tx:
         fresh = await inbox.first_time(tx, CONSUMER, events)
@@ -62,12 +62,12 @@ def _answer(order: UUID, reservation: Reservation) -> StockReserved | StockRejec
 
 
 async def confirm(db: Database, events: Sequence[Event[OrderConfirmed]]) -> None:
-    """What an order holds is sold; in any other state there is nothing to do."""
+    """Marks the stock that the orders hold as sold. Does nothing for an order in another state."""
     async with db.transaction() as tx:
         orders = await _orders(tx, events)
         reservations = await stock.lock_reservations(tx, orders)
         for order in orders - reservations.keys():
-            log.error("order %s is confirmed, and nothing was ever reserved for it", order)
+            log.error("order %s is confirmed, but has no reservation", order)
         held = {order for order, each in reservations.items() if each.state is State.HELD}
         lines = await stock.lines_of(tx, held)
         shelf = Shelf(await stock.lock_levels(tx, {sku for each in lines.values() for sku in each}))
@@ -78,7 +78,10 @@ async def confirm(db: Database, events: Sequence[Event[OrderConfirmed]]) -> None
 
 
 async def release(db: Database, events: Sequence[Event[ReleaseStock]]) -> None:
-    """What was held or sold goes back; an order not heard of gets a tombstone, which refuses a late reserve."""
+    """Puts back the stock that the orders hold or have bought.
+
+    An order without a reservation gets a tombstone, which refuses a reserve that comes later.
+    """
     async with db.transaction() as tx:
         orders = await _orders(tx, events)
         tombstones = await stock.claim(tx, orders, State.RELEASED)
@@ -97,9 +100,9 @@ async def _orders(tx: Connection, events: Sequence[Event[M]]) -> set[UUID]:
 
 
 async def restock(db: Database, id: str, sku: str, quantity: int) -> bool:
-    """Adds a delivery to what is available; the same id counts once. Whether it was counted now.
+    """Adds a delivery to the available stock, once for each ID. Returns whether it was added now.
 
-    Raises NotFound, or Conflict (`restock-differs`) when the id stands for another delivery.
+    Raises NotFound, or Conflict (`restock-differs`) if the ID belongs to another delivery.
     """
     async with db.transaction() as tx:
         levels = await stock.lock_levels(tx, [sku])
@@ -113,25 +116,25 @@ async def restock(db: Database, id: str, sku: str, quantity: int) -> bool:
             raise Conflict(
                 "restock-differs",
                 "This restock was recorded with another SKU or quantity",
-                "Use a new id for another delivery.",
+                "Use a new ID for another delivery.",
             )
         return earlier is None
 
 
 async def create_product(db: Database, product: Product) -> None:
-    """Adds a product with no stock. Raises Conflict (`sku-taken`), also by a product that is hidden."""
+    """Adds a product without stock. Raises Conflict (`sku-taken`), also if the product with this SKU is hidden."""
     async with db.transaction() as tx:
         if await products.add(tx, product):
             return
         hidden = await products.is_hidden(tx, product.sku)
     if hidden:
-        back = f"POST /api/catalog/products/{product.sku}/restore brings it back; or choose another SKU."
-        raise Conflict("sku-taken", f"There was a product {product.sku}, which is deleted", back)
-    raise Conflict("sku-taken", f"There is a product {product.sku}", "Choose another SKU.")
+        back = f"Restore it with POST /api/catalog/products/{product.sku}/restore, or choose another SKU."
+        raise Conflict("sku-taken", f"The SKU {product.sku} belongs to a deleted product", back)
+    raise Conflict("sku-taken", f"The SKU {product.sku} belongs to another product", "Choose another SKU.")
 
 
 async def change_product(db: Database, sku: str, versions: Sequence[int] | None, changes: dict[str, Any]) -> None:
-    """Sets members of a product; `versions` are those it may be at, None is any.
+    """Changes fields of a product. Its version must be one of `versions`; None permits any.
 
     Raises NotFound or PreconditionFailed (`product-changed`).
     """
@@ -141,14 +144,14 @@ async def change_product(db: Database, sku: str, versions: Sequence[int] | None,
 
 
 async def hide_product(db: Database, sku: str, versions: Sequence[int] | None) -> None:
-    """Takes a product out of every list; its stock and orders stay. Raises as `change_product` does."""
+    """Removes a product from every list; its stock and orders stay. Raises the errors of `change_product`."""
     async with db.transaction() as tx:
         await _at_version(tx, sku, versions)
         await products.hide(tx, sku)
 
 
 async def restore_product(db: Database, sku: str) -> None:
-    """Puts a product that was hidden back into every list; one that is shown stays as it is. Raises NotFound."""
+    """Shows a hidden product in the lists again; one that is shown does not change. Raises NotFound."""
     async with db.transaction() as tx:
         if not await products.restore(tx, sku):
             raise _unknown(sku)
@@ -161,7 +164,7 @@ async def _at_version(tx: Connection, sku: str, versions: Sequence[int] | None) 
     product, version = found
     if versions is not None and version not in versions:
         raise PreconditionFailed(
-            "product-changed", "The product has changed meanwhile", "Read it again and use its new ETag."
+            "product-changed", "The product has changed since it was read", "Read it again and use its new ETag."
         )
     return product
 

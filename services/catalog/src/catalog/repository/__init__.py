@@ -1,1 +1,1 @@
-"""Every query: `products` one at a time, `search` for lists, `stock` for stock and reservations."""
+"""All queries: `products` for one product, `search` for lists, `stock` for stock and reservations."""

@@ -1,7 +1,7 @@
-"""Search inside words of scripts that are written without spaces, or with few: Chinese, Japanese, Korean, Thai, …
+"""Search inside words of scripts that use few spaces or none: Chinese, Japanese, Korean, Thai, …
 
-PostgreSQL takes such a run of letters for one word, so 茶杯 is not found in 绿茶杯. Beside the words, a text is indexed
-by each two letters that follow one another, and by each letter; a query asks for its pairs in their order.
+PostgreSQL takes a run of such letters for one word, so a search for 茶杯 does not find 绿茶杯. A text is therefore
+indexed by its words, by each pair of adjacent letters, and by each letter. A query asks for its pairs in their order.
 """
 
 import re
@@ -19,20 +19,20 @@ _RUN = re.compile(
 )
 _WHOLE_RUN = re.compile(rf"(?<!\w){_RUN.pattern}(?!\w)")
 _TERM = re.compile(r'([^\w"]*)("[^"]*"|[^\s"]+)')
-"""What precedes a word or a quoted phrase, `-` for one that is excluded; and the word or phrase."""
+"""A word or a quoted phrase, and what precedes it: `-` if it is excluded."""
 
 
 def indexed(folded: str) -> str:
-    """What of a folded text goes through `to_tsvector`."""
+    """Returns the text to give to `to_tsvector` for a folded text."""
     runs: list[str] = _RUN.findall(unicodedata.normalize("NFC", folded))
     pairs = [pair for run in runs for pair in _pairs(run)]
     return " ".join([folded, *pairs, *dict.fromkeys("".join(runs))])
 
 
 def websearch(folded: str) -> list[str]:
-    """The query for `websearch_to_tsquery`, as texts of which one must match: its words, and its pairs.
+    """Returns queries for `websearch_to_tsquery`, one of which must match: the words, and the pairs.
 
-    With an exclusion the words are left out, for what one text excludes the other would let in.
+    For a query with an exclusion it returns the pairs only, because one query would find what the other excludes.
     """
     text = unicodedata.normalize("NFC", folded)
     if not _RUN.search(text):
@@ -43,15 +43,15 @@ def websearch(folded: str) -> list[str]:
 
 
 def excludes(folded: str) -> bool:
-    """Whether a query, of any script, says what is not to be found."""
+    """Tells whether a query, in any script, excludes something."""
     return any("-" in lead for lead, _ in _TERM.findall(folded))
 
 
 def _in_pairs(term: str, *, negated: bool, alone: bool) -> str:
-    """A word or a quoted phrase with its runs as phrases of pairs, where it keeps its meaning so."""
+    """Turns the runs of a word or a quoted phrase into phrases of pairs, unless that changes its meaning."""
     if _RUN.fullmatch(bare := term.strip('"')):
         return _phrase(bare)
-    if negated or term.startswith('"'):  # `-` holds for one phrase only, and quotes do not nest
+    if negated or term.startswith('"'):  # `-` applies to one phrase only, and quotes do not nest
         return term
     return (_WHOLE_RUN if alone else _RUN).sub(lambda run: _phrase(run[0]), term)
 
@@ -61,5 +61,5 @@ def _phrase(run: str) -> str:
 
 
 def _pairs(run: str) -> list[str]:
-    """Of a single letter, none."""
+    """Returns the pairs of adjacent letters; none for a single letter."""
     return [run[at : at + 2] for at in range(len(run) - 1)]

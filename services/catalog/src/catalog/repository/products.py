@@ -1,4 +1,4 @@
-"""Queries for products one at a time, and for categories."""
+"""Queries for one product, and for categories."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ COLUMNS = [
 """The columns that hold a Product, in the order of its fields."""
 
 SHOWN = ", ".join([*(f"p.{column}" for column in COLUMNS), "p.updated_at", "s.available"])
-"""What a query selects first, so that `shown` can read its rows; goes with FROM."""
+"""The columns that `shown` reads. They come first in a SELECT, with FROM."""
 
 FROM = "FROM products AS p JOIN stock AS s ON s.sku = p.sku WHERE NOT p.hidden"
 
@@ -50,7 +50,7 @@ def shown(row: asyncpg.Record) -> ShownProduct:
 
 
 async def get(connection: Connection, sku: str) -> tuple[ShownProduct, int] | None:
-    """Returns the product and its version; None when there is no such product, or it is hidden."""
+    """Returns the product and its version, or None if there is no such product or it is hidden."""
     row = await connection.fetchrow(
         f"SELECT {SHOWN}, p.version {FROM} AND p.sku = $1",
         sku,
@@ -59,7 +59,7 @@ async def get(connection: Connection, sku: str) -> tuple[ShownProduct, int] | No
 
 
 async def lock(tx: Connection, sku: str) -> tuple[Product, int] | None:
-    """Locks the product and returns it with its version; None when there is no such product, or it is hidden."""
+    """Locks the product and returns it with its version, or None if there is no such product or it is hidden."""
     row = await tx.fetchrow(
         f"SELECT {', '.join(COLUMNS)}, version FROM products WHERE sku = $1 AND NOT hidden FOR NO KEY UPDATE",  # noqa: S608
         sku,
@@ -68,7 +68,7 @@ async def lock(tx: Connection, sku: str) -> tuple[Product, int] | None:
 
 
 async def add(tx: Connection, product: Product) -> bool:
-    """Adds a product without stock, and its category if that is new; False when the SKU is taken."""
+    """Adds a product without stock, and its category if it is new. Returns False if the SKU is taken."""
     await _ensure_category(tx, product.category)
     if await tx.fetchval(_ADD, *_values(product)) is None:
         return False
@@ -77,7 +77,7 @@ async def add(tx: Connection, product: Product) -> bool:
 
 
 async def change(tx: Connection, product: Product) -> None:
-    """Writes a product that is locked, and counts its version up."""
+    """Writes a product that is locked, and increases its version."""
     await _ensure_category(tx, product.category)
     await tx.execute(_CHANGE, *_values(product))
 
@@ -87,7 +87,7 @@ async def hide(tx: Connection, sku: str) -> None:
 
 
 async def restore(tx: Connection, sku: str) -> bool:
-    """Undoes `hide`; what is shown stays as it is. False when there is no such product."""
+    """Undoes `hide`; a product that is not hidden does not change. Returns False if there is no such product."""
     restored = await tx.fetchval(
         "UPDATE products SET hidden = false, version = version + hidden::integer WHERE sku = $1 RETURNING true", sku
     )
@@ -99,7 +99,7 @@ async def is_hidden(connection: Connection, sku: str) -> bool:
 
 
 async def categories(connection: Connection) -> list[asyncpg.Record]:
-    """(slug, name, products) of categories that show any product, by name."""
+    """Returns (slug, name, products) of each category with a product that is not hidden, by name."""
     return await connection.fetch(
         "SELECT slug, name, products FROM categories JOIN"
         " (SELECT category, count(*) AS products FROM products WHERE NOT hidden GROUP BY category) AS counted"

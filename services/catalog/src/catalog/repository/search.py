@@ -1,4 +1,4 @@
-"""Lists of products: full text that forgives typos, filters, and keyset pages."""
+"""Queries for lists of products: full-text search that tolerates typos, filters, and keyset pagination."""
 
 import base64
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ __all__ = ["Page", "Search", "Sort", "by_skus", "find"]
 Sort = Literal["relevance", "name", "price", "-price", "newest"]
 
 SIMILARITY = 0.35
-"""Share of a query's trigrams that a name must have in a row; the default of 0.6 loses swapped letters."""
+"""The share of a query's trigrams that a name must contain in sequence; the default, 0.6, misses swapped letters."""
 
 
 class Search(NamedTuple):
-    """What is asked for; prices are inclusive, in minor units."""
+    """A search. Prices are inclusive, in minor units."""
 
     q: str = ""
     category: str | None = None
@@ -32,7 +32,7 @@ class Search(NamedTuple):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Products, and the cursor of the next page; None on the last one. Its JSON is what the API returns."""
+    """A page as the API returns it; `next_cursor` is None on the last one."""
 
     items: list[ShownProduct]
     next_cursor: str | None
@@ -60,7 +60,7 @@ _NEARNESS = _Order("word_similarity($1, p.folded_name)::float8", float, True)
 
 
 class _Cursor(msgspec.Struct, array_like=True, frozen=True):
-    """The last row of a page: its sort key and SKU, and whether the query had to be forgiven its typos."""
+    """The sort key and the SKU of a page's last row, and whether the page was found by similarity."""
 
     sort: Sort
     similar: bool
@@ -72,10 +72,10 @@ _cursors = msgspec.json.Decoder(_Cursor)
 
 
 async def find(connection: Connection, search: Search, cursor: str | None, limit: int) -> Page:
-    """One page. A query that finds nothing as spelt is tried by similarity, and its cursor remembers that;
-    not one with an exclusion, of which similarity knows nothing.
+    """Returns one page.
 
-    Raises Invalid (`invalid-cursor`).
+    A query that finds nothing as spelled is tried by similarity, and its cursor says so; a query with an exclusion is
+    not, because similarity cannot exclude anything. Raises Invalid (`invalid-cursor`).
     """
     search = search._replace(q=fold(search.q))
     if not search.q and search.sort == "relevance":
@@ -91,7 +91,7 @@ async def find(connection: Connection, search: Search, cursor: str | None, limit
 
 
 async def by_skus(connection: Connection, skus: Sequence[str]) -> Page:
-    """Those of the products that exist and are shown, by SKU; all on one page."""
+    """Returns those of the products that exist and are not hidden, by SKU, all on one page."""
     rows = await connection.fetch(
         f"SELECT {SHOWN} {FROM} AND p.sku = ANY ($1::text[]) ORDER BY p.sku",
         skus,
@@ -111,7 +111,7 @@ async def _page(connection: Connection, search: Search, after: _Cursor | None, l
 def statement(
     search: Search, after: _Cursor | None, limit: int, *, similar: bool
 ) -> tuple[str, list[str | int | float | datetime]]:
-    """The SQL of one page and its arguments; one text a combination of filters, so it stays prepared."""
+    """Returns the SQL of one page and its arguments. A combination of filters has one text, which stays prepared."""
     arguments: list[Any] = []
 
     def bind(value: object) -> str:
@@ -160,7 +160,7 @@ def _decode(text: str, search: Search) -> _Cursor:
         if cursor.sort != search.sort or (cursor.similar and not search.q):
             raise ValueError("the cursor of another query")
         key = msgspec.convert(cursor.key, _order(search, cursor.similar).type)
-    except ValueError as error:  # binascii's, msgspec's and Unicode's are such
+    except ValueError as error:  # the base of the errors of binascii, msgspec and Unicode
         raise Invalid(
             "invalid-cursor", "The cursor is not valid", "Take it from next_cursor, with the same parameters."
         ) from error

@@ -1,6 +1,6 @@
 """Queries for stock, restocks and reservations.
 
-Locks are taken in one order everywhere: inbox, reservations, stock; within each by key. So no two processes
+All transactions take locks in the same order: inbox, reservations, stock, and within each by key. So no two processes
 wait for each other.
 """
 
@@ -27,9 +27,9 @@ _skus = msgspec.json.Decoder(tuple[str, ...])
 
 
 async def claim(tx: Connection, orders: Collection[UUID], state: State) -> set[UUID]:
-    """Inserts reservations for the orders that have none, and returns those.
+    """Inserts reservations for the orders that have none, and returns these orders.
 
-    Waits for whoever is inserting the same one; its sorted keys keep two such from waiting for each other.
+    Waits for a transaction that is inserting the same one. The keys are sorted, so two do not wait for each other.
     """
     rows = await tx.fetch(
         "INSERT INTO reservations (order_id, state) SELECT unnest($1::uuid[]), $2"
@@ -41,7 +41,7 @@ async def claim(tx: Connection, orders: Collection[UUID], state: State) -> set[U
 
 
 async def lock_reservations(tx: Connection, orders: Collection[UUID]) -> dict[UUID, Reservation]:
-    """Those of the orders that have a reservation, locked."""
+    """Locks and returns the reservations of those orders that have one."""
     if not orders:
         return {}
     rows = await tx.fetch(
@@ -67,7 +67,7 @@ async def set_states(tx: Connection, reservations: Mapping[UUID, Reservation]) -
 
 
 async def add_lines(tx: Connection, lines: Mapping[UUID, Mapping[str, int]]) -> None:
-    """Records what each order holds: pieces by SKU."""
+    """Records the pieces of each SKU that each order holds."""
     rows = [(order, sku, quantity) for order, each in lines.items() for sku, quantity in each.items()]
     if rows:
         await tx.execute(
@@ -79,7 +79,7 @@ async def add_lines(tx: Connection, lines: Mapping[UUID, Mapping[str, int]]) -> 
 
 
 async def lines_of(tx: Connection, orders: Collection[UUID]) -> dict[UUID, dict[str, int]]:
-    """What each order holds: pieces by SKU."""
+    """Returns the pieces of each SKU that each order holds."""
     result: dict[UUID, dict[str, int]] = {order: {} for order in orders}
     rows = await tx.fetch(
         "SELECT order_id, sku, quantity FROM reservation_lines WHERE order_id = ANY ($1::uuid[])",
@@ -91,7 +91,7 @@ async def lines_of(tx: Connection, orders: Collection[UUID]) -> dict[UUID, dict[
 
 
 async def lock_levels(tx: Connection, skus: Collection[str]) -> dict[str, Level]:
-    """Stock of those SKUs that exist, locked."""
+    """Locks and returns the stock of those SKUs that exist."""
     rows = await tx.fetch(
         "SELECT sku, available, held, sold FROM stock WHERE sku = ANY ($1::text[]) ORDER BY sku FOR UPDATE",
         list(skus),
@@ -115,7 +115,7 @@ async def write_levels(tx: Connection, levels: Mapping[str, Level]) -> None:
 
 
 async def add_restock(tx: Connection, id: str, sku: str, quantity: int) -> tuple[str, int] | None:
-    """Records a delivery and returns None; or returns (sku, quantity) of the earlier one with this id."""
+    """Records a delivery and returns None, or returns (sku, quantity) of an earlier delivery with this ID."""
     added = await tx.fetchval(
         "INSERT INTO restocks (id, sku, quantity) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING id",
         *(id, sku, quantity),

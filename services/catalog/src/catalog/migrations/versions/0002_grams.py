@@ -1,4 +1,4 @@
-"""Products in scripts without spaces are found by parts of their words; see catalog.repository.grams.
+"""Search finds parts of words in scripts without spaces; see catalog.repository.grams.
 
 The functions at the end are copies: what this revision writes must not change with the code.
 """

@@ -1,6 +1,6 @@
-"""Reads render a product from its columns; a trigger keeps `document`, the JSON that the previous release reads.
+"""A trigger writes `document`, the JSON that the previous release reads; this release renders the columns instead.
 
-The previous release runs on this schema during a rolling update, and after a rollback. A migration of the next release
+The previous release runs on this schema during a rolling update and after a rollback. A migration of the next release
 drops the column, the trigger and the function.
 """
 
@@ -12,10 +12,10 @@ down_revision = "0002"
 FUNCTION = """
 CREATE FUNCTION products_document() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    -- As one value, because a session could not run this any more once a column of it has another type.
+    -- One value, because a session that has used NEW.sku fails once a migration changes the type of that column.
     product json := to_json(NEW);
 BEGIN
-    -- The JSON up to the value of its last member: the previous release appends that and a brace.
+    -- The JSON up to the value of its last member. The previous release appends the value and a brace.
     NEW.document := left(json_build_object(
         'sku', product->'sku',
         'name', product->'name',
