@@ -51,7 +51,7 @@ class Passwords:
 
     @contextlib.asynccontextmanager
     async def turn(self, caller: Patience) -> AsyncIterator[asyncio.Timeout]:
-        """Waits for a turn to hash. The turn ends at the caller's deadline, and after at most `TURN_SECONDS`.
+        """Waits for a turn to hash. The turn ends at the request's deadline, and after at most `TURN_SECONDS`.
 
         Work that must not be interrupted lifts this limit with `reschedule(None)`. Raises Unavailable when the time is
         up, and at once if too many are waiting.
