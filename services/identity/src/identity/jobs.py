@@ -33,7 +33,7 @@ async def rotate_keys(db: Database, settings: Settings, *, now: bool = False) ->
 
 
 def housekeeping(db: Database, settings: Settings) -> PeriodicTask:
-    """Several processes may do it at once, since rotation takes a lock."""
+    """Returns the hourly task. Several processes may run it, since rotation takes a lock."""
     return PeriodicTask("housekeeping", partial(_housekeep, db, settings), every=HOUR)
 
 

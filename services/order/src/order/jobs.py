@@ -1,4 +1,4 @@
-"""Work on a schedule: expiry, and the undo commands that nobody answered."""
+"""Work on a schedule: expiry, and undo commands without a reply."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ __all__ = ["sweeper"]
 
 
 def sweeper(db: Database, seconds: float) -> PeriodicTask:
-    """Several processes may sweep at once: each locks the orders that it works on."""
+    """Returns the task that sweeps. Several processes may run it, since each locks the orders that it works on."""
     return PeriodicTask("sweep", partial(sweep, db), every=seconds)
 
 
