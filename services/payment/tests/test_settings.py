@@ -56,7 +56,7 @@ def test_what_is_wrong_with_the_providers_is_said_in_a_line_each(
     [({}, "False"), ({"STRIPE_API_KEY": "sk_test_123", "STRIPE_WEBHOOK_SECRET": "whsec_1"}, "True")],
 )
 def test_stripes_sdk_is_imported_only_with_its_keys(given: dict[str, str], imported: str) -> None:
-    """It would cost every other process 33 MB and 0.3 s."""
+    """It would cost every other process 13 MB and 0.3 s."""
     program = "import sys, payment.main; payment.main.create(); print('stripe' in sys.modules)"
     ended = subprocess.run(
         [sys.executable, "-c", program], env=os.environ | GOOD | given, capture_output=True, text=True, timeout=60

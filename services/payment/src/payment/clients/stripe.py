@@ -1,4 +1,4 @@
-"""Stripe, through its own SDK. Importing this module costs 33 MB and 0.3 s, so it is imported only with Stripe's keys.
+"""Stripe, through its own SDK. Importing this module costs 13 MB and 0.3 s, so it is imported only with Stripe's keys.
 
 A charge is a PaymentIntent that is confirmed as it is created. Three of Stripe's rules shape this adapter:
 
@@ -53,10 +53,10 @@ class StripeProvider:
         self._connections = connections
 
     async def __aenter__(self) -> Self:
-        logging.getLogger("stripe").setLevel(logging.WARNING)  # at INFO it writes two lines for each call
+        logging.getLogger("stripe").setLevel(logging.WARNING)  # at INFO it logs two lines for each call
         certificates = ssl.create_default_context(cafile=stripe.ca_bundle_path)
         connector = aiohttp.TCPConnector(limit=self._connections, ssl=certificates)
-        self._http = stripe.AIOHTTPClient(timeout=self._timeout, connector=connector)
+        self._http = stripe.AIOHTTPClient(aiohttp.ClientTimeout(self._timeout), connector=connector)
         self._api = stripe.StripeClient(
             self._key, base_addresses={"api": self._base}, max_network_retries=0, http_client=self._http
         ).v1
@@ -133,7 +133,7 @@ class StripeProvider:
         return await self._decided(found.data[0]) if found.data else NOT_ON_RECORD
 
     async def _decided(self, intent: stripe.PaymentIntent, reason: str | None = None) -> Answer:
-        """The outcome of a charge. A PaymentIntent that waits for something that nobody will do is cancelled."""
+        """Returns the outcome of a charge. A PaymentIntent that waits for what nobody will do is cancelled first."""
         reason = reason or _reason_of(intent)
         if intent.status not in ("succeeded", "canceled", "processing"):
             try:
@@ -167,7 +167,7 @@ class StripeProvider:
         return _refunded(refund)
 
     async def _known_refund(self, payment: Payment) -> Answer | None:
-        """The outcome of a refund, also of one that an operator made by hand; None if there is no record of it."""
+        """Returns the outcome of the refund, or None if there is none. An operator's refund by hand counts too."""
         assert payment.amount is not None
         assert payment.provider_reference is not None
         listed = await self._api.refunds.list_async({"payment_intent": payment.provider_reference, "limit": 100})
@@ -177,7 +177,7 @@ class StripeProvider:
         return _refunded(ours[0]) if ours else None
 
     async def _within(self, call: Awaitable[T]) -> T | Answer:
-        """The result of all calls of an operation, or UNKNOWN if one of them failed or time ran out."""
+        """Returns the call's result, or UNKNOWN if a request failed or time ran out."""
         try:
             async with asyncio.timeout(self._timeout):
                 return await call
@@ -185,15 +185,13 @@ class StripeProvider:
             return Answer(Outcome.UNKNOWN, "no-answer")
         except (stripe.RateLimitError, stripe.APIError) as error:
             return Answer(Outcome.UNKNOWN, _reason(error), stuck=_is_final(error))
-        except (
-            stripe.StripeError
-        ) as error:  # our key is not accepted, or a request is not right: not about this payment
+        except stripe.StripeError as error:  # about our account or our request, not about this payment
             log.warning("Stripe did not accept a request: %s", error)
             return Answer(Outcome.UNKNOWN, _reason(error), stuck=True)
 
 
 def _is_final(error: stripe.StripeError) -> bool:
-    """Whether the same key would meet the same error again: Stripe repeated a stored answer, or refused the key."""
+    """Tells whether the key will get no other answer: Stripe repeated a stored one, or refused the key."""
     return isinstance(error, stripe.IdempotencyError) or "Idempotent-Replayed" in (error.headers or {})
 
 
@@ -210,7 +208,7 @@ def _reason_of(intent: stripe.PaymentIntent) -> str:
 
 
 def _reason_in(error: stripe.ErrorObject | stripe.PaymentIntent.LastPaymentError) -> str:
-    """Why the bank declined, or else Stripe's code, or its type of error. Stripe leaves out what is null."""
+    """Returns why the bank declined, or else Stripe's code, or its type of error. Stripe omits null fields."""
     code: str | None = getattr(error, "code", None)
     if code == "authentication_required":
         return REQUIRES_ACTION
