@@ -58,12 +58,15 @@ def built(config: pytest.Config) -> str:
     program = folder / "stripe-mock"
     if not program.exists():
         environment = os.environ | {"GOBIN": str(folder)}
-        made = subprocess.run(["go", "install", STRIPE_MOCK], env=environment, capture_output=True, text=True)
-        if made.returncode:
-            pytest.skip(f"stripe-mock does not compile: {made.stderr.strip().splitlines()[-1]}")
+        try:
+            command = ["go", "install", STRIPE_MOCK]
+            subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=300)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            pytest.skip(f"stripe-mock does not compile: {error}: {str(error.stderr)[-300:]}")
     return str(program)
 
 
+@pytest.mark.timeout(400)
 async def test_stripe_mock_takes_every_request(stripe_mock: str) -> None:
     """It refuses unknown and missing parameters. Its PaymentIntents all wait for a payment method."""
     asked = payment()

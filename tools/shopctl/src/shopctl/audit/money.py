@@ -81,6 +81,7 @@ async def a3(sources: Sources) -> Finding:
 
 
 async def a9(sources: Sources) -> Finding:
+    """Compares each order's total with its lines."""
     finding = Finding("A9", "totals: whole minor units, total = Σ quantity × price")
     rows = await sources.order.fetch(SUMS)
     finding.counts["orders"] = len(rows)
