@@ -1,4 +1,4 @@
-"""Every place outside its own folder in which a service must be named, and what to add where it is not.
+"""The places outside its own folder in which a service must be named, and the lines to add if it is missing.
 
 A place is one file, or a few that belong together. `missing` yields a message for each gap, with the lines that close
 it; `named` returns the services that the place names, to find those that no longer exist.
@@ -15,7 +15,7 @@ __all__ = ["Place", "Shop", "add", "indented"]
 
 @dataclass(frozen=True)
 class Shop:
-    """A clone and its services, which a test may have made up."""
+    """A clone and its services, or services that a test has invented."""
 
     root: Path
     services: Services
@@ -27,7 +27,7 @@ class Shop:
 
 @dataclass(frozen=True)
 class Place:
-    """A file, what it lacks for a service, and whom it names."""
+    """A file, with a check of what it lacks for a service and of which services it names."""
 
     file: str
     missing: Callable[[Shop, Declaration], Iterator[str]]

@@ -33,8 +33,8 @@ async def add(lamp: Lamp) -> Lamp:
 
 
 @router.get("/lamps/{name}")
-async def find(name: Text, colour: Text = "white") -> dict[str, str]:
-    return {"name": name, "colour": colour}
+async def find(name: Text, color: Text = "white") -> dict[str, str]:
+    return {"name": name, "color": color}
 
 
 @router.get("/raises/{what}")
@@ -173,7 +173,7 @@ async def test_a_body_of_the_wrong_kind_is_a_client_error(client: httpx2.AsyncCl
     assert status in (400, 422)
 
 
-@pytest.mark.parametrize("path", ["/lamps/a%00b", "/lamps/desk?colour=%00", "/lamps/%01"])
+@pytest.mark.parametrize("path", ["/lamps/a%00b", "/lamps/desk?color=%00", "/lamps/%01"])
 async def test_text_that_no_database_can_store_is_refused_in_addresses_too(client: httpx2.AsyncClient, path: str):
     assert problem(await client.get(path)) == (422, "invalid-request")
 
@@ -221,7 +221,7 @@ async def test_a_deadline_belongs_to_one_request(client: httpx2.AsyncClient):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    colours: list[str]
+    colors: list[str]
 
 
 given = parts(Parts)
@@ -230,26 +230,26 @@ given = parts(Parts)
 async def test_routes_take_the_parts_that_the_application_was_given():
     lamps = APIRouter()
 
-    @lamps.get("/colours")
-    async def colours(given: Annotated[Parts, Depends(given)]) -> list[str]:
-        return given.colours
+    @lamps.get("/colors")
+    async def colors(given: Annotated[Parts, Depends(given)]) -> list[str]:
+        return given.colors
 
     app = create_app(ServiceSettings(), "lamps", title="Lamps", routers=[lamps], parts=Parts(["white", "red"]))
     async with serve(app) as client:
-        assert (await client.get("/colours")).json() == ["white", "red"]
+        assert (await client.get("/colors")).json() == ["white", "red"]
 
 
 async def test_parts_of_another_kind_are_a_bug_that_says_what_is_missing():
     lamps = APIRouter()
 
-    @lamps.get("/colours", dependencies=[Depends(given)])
-    async def colours() -> None:
+    @lamps.get("/colors", dependencies=[Depends(given)])
+    async def colors() -> None:
         pass
 
     for wrong in (None, ["white"]):
         app = create_app(ServiceSettings(), "lamps", title="Lamps", routers=[lamps], parts=wrong)
         async with serve(app) as client:
-            assert problem(await client.get("/colours")) == (500, "internal-error")
+            assert problem(await client.get("/colors")) == (500, "internal-error")
 
 
 class Resource:

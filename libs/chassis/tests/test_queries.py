@@ -21,12 +21,12 @@ NO_DIGITS = ["1e1", "%205", "5%20", "%2B5", "-5", "5.0", "5_0", "%D9%A5", "", "x
 class Lamps(Query):
     limit: Digits = 20
     after: CanonicalId | None = None
-    colour: list[str] = Field(default_factory=list)
+    color: list[str] = Field(default_factory=list)
 
 
 @router.get("/lamps")
 async def lamps(request: Request, query: Annotated[Lamps, fastapi.Query()]) -> Lamps:
-    once(request, "colour")
+    once(request, "color")
     return query
 
 
@@ -42,7 +42,7 @@ def client() -> httpx2.AsyncClient:
 
 
 @pytest.mark.parametrize(
-    "query", ["", "limit=5", "limit=005", f"after={ID}", f"after={ID.upper()}", "colour=red&colour=red", "colour="]
+    "query", ["", "limit=5", "limit=005", f"after={ID}", f"after={ID.upper()}", "color=red&color=red", "color="]
 )
 async def test_what_is_taken(client: httpx2.AsyncClient, query: str) -> None:
     assert (await client.get(f"/lamps?{query}")).status_code == 200
@@ -54,7 +54,7 @@ async def test_what_is_taken(client: httpx2.AsyncClient, query: str) -> None:
         *((f"limit={bad}", ["limit"]) for bad in NO_DIGITS),
         *((f"after={bad}", ["after"]) for bad in [*OTHER_FORMS, ""]),
         ("limit=1&limit=1", ["limit"]),
-        (f"limit=1&limit=2&colour=red&after={ID}&colour=red&after={ID}", ["after", "limit"]),
+        (f"limit=1&limit=2&color=red&after={ID}&color=red&after={ID}", ["after", "limit"]),
         ("limt=5", ["limt"]),
         ("x=1&y=2", ["x", "y"]),
     ],

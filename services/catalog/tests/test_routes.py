@@ -390,7 +390,7 @@ async def test_a_price_cursor_holds_a_price(http, amount) -> None:
         "sort=name&sort=price",
         "sort=random",
         "category=A%20B",
-        "colour=red",
+        "color=red",
         "sku=%00",
         "sku=A&q=tea",
         "&".join(f"sku=S{n}" for n in range(101)),
@@ -484,7 +484,7 @@ ROUTES = {
     "list": lambda http, n: http.get(PRODUCTS),
     "named": lambda http, n: http.get(PRODUCTS, params={"sku": "MUG-1"}),
     "search": lambda http, n: http.get(PRODUCTS, params={"q": "mug"}),
-    "misspelt": lambda http, n: http.get(PRODUCTS, params={"q": "muug"}),
+    "misspelled": lambda http, n: http.get(PRODUCTS, params={"q": "muug"}),
     "categories": lambda http, n: http.get("/api/catalog/categories"),
 }
 MIGRATIONS = [

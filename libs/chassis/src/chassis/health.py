@@ -25,7 +25,7 @@ class Worker(Protocol):
     """A worker that can tell whether it does its work."""
 
     def trouble(self) -> str | None:
-        """Returns what has kept it from its work for so long that somebody should look; otherwise None."""
+        """Returns why it has not worked for so long that an operator should look; otherwise None."""
 
 
 class Health:

@@ -20,7 +20,7 @@ class Outage:
         self._told: str | None = None
 
     def failed(self, why: object, bug: Exception | None = None) -> None:
-        """Logs a warning, or, where `bug` is an exception that nobody expects, an error with its stack."""
+        """Logs a warning, or, with an unexpected exception as `bug`, an error with its stack."""
         line = str(why) or type(why).__name__
         if line != self._told:
             self._told = line

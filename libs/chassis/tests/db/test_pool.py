@@ -207,7 +207,7 @@ async def read_only(db: Database) -> None:
 async def migrated_under_us(db: Database) -> None:
     async with db.connection() as c, db.connection() as migration:
         await c.fetch("SELECT * FROM lamps")
-        await migration.execute("ALTER TABLE lamps ADD colour text")
+        await migration.execute("ALTER TABLE lamps ADD color text")
         async with c.transaction():
             await c.fetch("SELECT * FROM lamps")
 

@@ -101,8 +101,8 @@ def _table(rows: list[Row], backlog: Backlog) -> Table:
     table.add_column("memory", f"{total / 1e6:.0f} MB", justify="right")
     table.add_column("backlog")
     for row in rows:
-        colour = {"ready": "green", "stopped": "red"}.get(row.state, "yellow")
+        color = {"ready": "green", "stopped": "red"}.get(row.state, "yellow")
         memory = f"{row.memory / 1e6:.0f} MB" if row.memory is not None else ""
-        state = f"[{colour}]{row.state}[/{colour}]"
+        state = f"[{color}]{row.state}[/{color}]"
         table.add_row(row.name, state, str(row.port or ""), str(row.pid or ""), memory, backlog.of(row.name))
     return table

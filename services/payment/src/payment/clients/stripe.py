@@ -133,7 +133,7 @@ class StripeProvider:
         return await self._decided(found.data[0]) if found.data else NOT_ON_RECORD
 
     async def _decided(self, intent: stripe.PaymentIntent, reason: str | None = None) -> Answer:
-        """Returns the outcome of a charge. A PaymentIntent that waits for what nobody will do is cancelled first."""
+        """Returns the outcome of a charge. A PaymentIntent that waits for the customer is cancelled first."""
         reason = reason or _reason_of(intent)
         if intent.status not in ("succeeded", "canceled", "processing"):
             try:

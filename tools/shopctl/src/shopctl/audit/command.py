@@ -63,6 +63,6 @@ def show(finding: Finding) -> None:
     counts = ", ".join(f"{count:,} {what}" for what, count in finding.counts.items()) or "not requested"
     verdict = "[green]ok  [/green]" if finding.ok else "[red]FAIL[/red]"
     out.print(f"{finding.invariant:<4}{verdict} {finding.title} [dim]({counts})[/dim]", soft_wrap=True)
-    for how, whom in finding.wrong.items():
-        more = f" and {len(whom) - EXAMPLES} more" if len(whom) > EXAMPLES else ""
-        err.print(f"         {how}: {', '.join(whom[:EXAMPLES])}{more}", style="red", markup=False, soft_wrap=True)
+    for how, objects in finding.wrong.items():
+        more = f" and {len(objects) - EXAMPLES} more" if len(objects) > EXAMPLES else ""
+        err.print(f"         {how}: {', '.join(objects[:EXAMPLES])}{more}", style="red", markup=False, soft_wrap=True)

@@ -19,7 +19,7 @@ class Finding:
     def ok(self) -> bool:
         return not self.wrong
 
-    def blame(self, how: str, whom: Iterable[object]) -> None:
+    def blame(self, how: str, objects: Iterable[object]) -> None:
         """Add objects with a problem; without objects, add nothing."""
-        if names := [str(each) for each in whom]:
+        if names := [str(each) for each in objects]:
             self.wrong.setdefault(how, []).extend(names)
