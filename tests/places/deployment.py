@@ -119,6 +119,8 @@ def skaffold_names(shop: Shop) -> set[str]:
 
 EDGE = "deploy/nginx/quayside.conf.template"
 LOCATION = re.compile(r"location (?:= )?(/[\w./-]*)\s*\{\s*proxy_pass http://(\w+);")
+OWN_ROOT = re.compile(r"location (?:= )?/ \{ (?:try_files|return) ")
+NOT_FOR_CLIENTS = ("/api", "/health", "/metrics")
 
 
 def edge(shop: Shop, service: Declaration) -> Iterator[str]:
@@ -128,13 +130,24 @@ def edge(shop: Shop, service: Declaration) -> Iterator[str]:
         yield add(EDGE, f"no upstream {name!r}", upstream(name), to="the upstreams")
     passed = {(path.rstrip("/") or "/", target) for path, target in LOCATION.findall(text)}
     for route in service.routes:
-        if (route, name) not in passed:
-            yield add(
-                EDGE,
-                f"{route} does not lead to {name}",
-                f"location {route} {{ proxy_pass http://{name}; }}",
-                to="server",
-            )
+        if route == "/":
+            yield from root(text, name)
+        elif (route, name) not in passed:
+            line = f"location {route} {{ proxy_pass http://{name}; }}"
+            yield add(EDGE, f"{route} does not lead to {name}", line, to="server")
+
+
+def root(text: str, name: str) -> Iterator[str]:
+    """The edge's own answers at `/` make way for the service; what they kept from clients stays closed."""
+    lines = [f"location / {{ proxy_pass http://{name}; }}"]
+    lines += [f"location {path} {{ return 404; }}" for path in NOT_FOR_CLIENTS]
+    there = [" ".join(line.split()) for line in text.splitlines()]
+    what = f"/ does not lead to {name}"
+    if own := [line for line in there if OWN_ROOT.match(line)]:
+        replaced = " and ".join(f"`{line}`" for line in own)
+        yield add(EDGE, what, *lines).replace("; add:", f"; replace {replaced} by:")
+    elif absent := [line for line in lines if line not in there]:
+        yield add(EDGE, what, *absent, to="server")
 
 
 def upstream(name: str) -> str:
