@@ -3,8 +3,11 @@
 Imported where it is used, because it loads slowly.
 """
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,6 +20,7 @@ from chassis.messaging.envelope import Envelope, Malformed, unpack
 from chassis.messaging.ladder import SENT_AS
 
 UNREACHABLE = (OSError, TimeoutError, AMQPError)
+PUT_BACK_WITHIN = 5.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ async def dead_letters(url: str, services: Iterable[str]) -> list[DeadLetter]:
     async with _channel(url) as channel:
         for name in services:
             letters += [_describe(name, message) async for message in _messages(channel, name)]
-    return letters  # closing the channel has put every unacknowledged message back
+    await _put_back(url, Counter(letter.service for letter in letters))
+    return letters
 
 
 async def replay(url: str, service: str, wanted: set[str]) -> int:
@@ -68,10 +73,11 @@ async def replay(url: str, service: str, wanted: set[str]) -> int:
     A message leaves the dead letters once the service's queue has it. A crash in between duplicates it, and the
     service's inbox drops the duplicate.
     """
-    count = 0
+    count = left = 0
     async with _channel(url) as channel:
         async for message in _messages(channel, service):
             if wanted and ids(message.body)[0] not in wanted:
+                left += 1
                 continue
             again = aio_pika.Message(
                 message.body,
@@ -83,6 +89,7 @@ async def replay(url: str, service: str, wanted: set[str]) -> int:
             await channel.default_exchange.publish(again, routing_key=service, mandatory=True)
             await message.ack()
             count += 1
+    await _put_back(url, {service: left})
     return count
 
 
@@ -94,6 +101,19 @@ async def _messages(channel: AbstractChannel, service: str) -> AsyncIterator[Abs
         if message is None:
             return
         yield message
+
+
+async def _put_back(url: str, unacknowledged: Mapping[str, int]) -> None:
+    """Waits until the dead letters of a closed channel are in their queues again, for at most `PUT_BACK_WITHIN`.
+
+    RabbitMQ puts them back after the channel has closed. The next command would not see them.
+    """
+    wanted = {f"{service}.dead": count for service, count in unacknowledged.items() if count}
+    give_up = time.monotonic() + PUT_BACK_WITHIN
+    while wanted and time.monotonic() < give_up:
+        found = await queues(url, wanted)
+        wanted = {name: count for name, count in wanted.items() if (queue := found[name]) and queue.messages < count}
+        await asyncio.sleep(0.05 if wanted else 0)
 
 
 def events_of(body: bytes) -> list[Envelope]:
