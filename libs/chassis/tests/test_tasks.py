@@ -18,7 +18,7 @@ Eventually = Callable[..., Any]
 @pytest.fixture(autouse=True)
 def everything(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     caplog.set_level(logging.INFO, "chassis.tasks")
-    monkeypatch.setattr(tasks, "RETRY", (0.001, 0.01))
+    monkeypatch.setattr(tasks, "FIRST_PAUSE", 0.001)
 
 
 class Work:
@@ -107,6 +107,22 @@ async def test_a_bug_is_logged_as_an_error_with_its_stack(eventually: Eventually
     assert over.levelno == logging.INFO
 
 
+async def test_the_pauses_between_failures_grow_up_to_a_limit(eventually: Eventually, monkeypatch: pytest.MonkeyPatch):
+    pauses: list[float] = []
+
+    async def pause(event: asyncio.Event, seconds: float) -> None:
+        pauses.append(seconds)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(tasks, "pause", pause)
+    work = Work(*[ConnectionError("no current")] * 5)
+
+    async with PeriodicTask("sweep", work, every=AN_HOUR, longest_pause=0.004):
+        await eventually(lambda: work.finished > 0)
+
+    assert pauses[:6] == [AN_HOUR, 0.001, 0.002, 0.004, 0.004, 0.004]
+
+
 async def test_a_library_that_cancels_its_waiters_does_not_end_the_task(eventually: Eventually):
     work = Work(asyncio.CancelledError())
 
@@ -157,7 +173,7 @@ async def test_leaving_cancels_a_run_that_takes_too_long(eventually: Eventually)
 
 
 async def test_leaving_does_not_wait_for_a_retry(monkeypatch: pytest.MonkeyPatch, eventually: Eventually):
-    monkeypatch.setattr(tasks, "RETRY", (AN_HOUR, AN_HOUR))
+    monkeypatch.setattr(tasks, "FIRST_PAUSE", AN_HOUR)
     work = Work(ConnectionError("no current"))
 
     async with asyncio.timeout(30), PeriodicTask("sweep", work, every=AN_HOUR, stop_within=60) as task:

@@ -1,8 +1,7 @@
 """Work that repeats: sweeping, pruning, polling.
 
-Such a loop is short, and each one written by hand misses something: it ends at the first lost connection, fills the log
-while a store is down, hides a bug behind a retry, or holds up the process that stops. `test_tasks.py` shows one that
-does none of this.
+A loop written by hand is short but incomplete: it ends at the first lost connection, fills the log while a store is
+down, hides a bug behind a retry, or delays the end of the process. `test_tasks.py` shows that this one does not.
 """
 
 import asyncio
@@ -19,27 +18,34 @@ __all__ = ["PeriodicTask"]
 
 log = logging.getLogger(__name__)
 
-RETRY = (0.1, 5.0)
-"""The first and the longest pause, in seconds, after a failure."""
+FIRST_PAUSE = 0.1
+"""Seconds between a first failure and its retry."""
 PATIENCE = 60.0
 """Seconds of failures after which the task counts as broken."""
 
 
 class PeriodicTask:
-    """Runs `work` every `every` seconds, and at once when woken, for as long as it is entered.
+    """Runs `work` every `every` seconds, and at once when `wake` is called, inside its `async with` block.
 
     There is one run at a time; the first one starts after `every` seconds. A run that fails is repeated until one
-    succeeds, at first soon, then every 5 seconds. A failure of the environment is logged when it begins and when it is
-    over; any other one is a bug and is logged as an error, with its stack. Leaving waits up to `stop_within` seconds
-    for the current run, and then cancels it.
+    succeeds, after pauses that grow from 0.1 to `longest_pause` seconds. A failure of the environment is logged when it
+    begins and when it ends; any other failure is a bug, and is logged as an error with its stack. The end of the block
+    waits up to `stop_within` seconds for the current run, and then cancels it.
     """
 
     def __init__(
-        self, name: str, work: Callable[[], Awaitable[None]], *, every: float, stop_within: float = 2.0
+        self,
+        name: str,
+        work: Callable[[], Awaitable[None]],
+        *,
+        every: float,
+        longest_pause: float = 5.0,
+        stop_within: float = 2.0,
     ) -> None:
         self._name = name
         self._work = work
         self._every = every
+        self._longest_pause = longest_pause
         self._stop_within = stop_within
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -60,16 +66,16 @@ class PeriodicTask:
             await asyncio.wait({self._task}, timeout=1)
 
     def wake(self) -> None:
-        """Starts the next run now, or right after the current one; not earlier than planned after a failure."""
+        """Starts the next run now, or right after the current one. It does not shorten the pause after a failure."""
         self._woken.set()
 
     def trouble(self) -> str | None:
-        """Returns why this task is of no use, once it has failed for a minute; otherwise None."""
+        """Returns what is wrong once the task has failed for a minute; otherwise None."""
         failing = 0.0 if self._failing_since is None else time.monotonic() - self._failing_since
         return f"{self._name} has failed for {failing:.0f} s" if failing > PATIENCE else None
 
     async def _run(self) -> None:
-        delay = RETRY[0]
+        delay = FIRST_PAUSE
         await pause(self._woken, self._every)
         while not self._stopping.is_set():
             self._woken.clear()
@@ -77,12 +83,12 @@ class PeriodicTask:
             if error is None:
                 self._failing_since = None
                 self._outage.over()
-                delay = RETRY[0]
+                delay = FIRST_PAUSE
                 await pause(self._woken, self._every)
             else:
                 self._failed(error)
                 await pause(self._stopping, delay)
-                delay = min(delay * 2, RETRY[1])
+                delay = min(delay * 2, self._longest_pause)
 
     async def _attempt(self) -> Exception | None:
         """Returns the error of a run, or None."""
@@ -92,7 +98,7 @@ class PeriodicTask:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            return ConnectionError("the connection was lost")  # aiormq cancels those who wait for it
+            return ConnectionError("the connection was lost")  # aiormq cancels its waiters
         except Exception as error:
             return error
         return None

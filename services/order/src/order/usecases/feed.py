@@ -46,7 +46,7 @@ class Feed:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._watchers: set[Watcher] = set()
-        self._task = PeriodicTask("feed", self._look, every=POLL)
+        self._task = PeriodicTask("feed", self._look, every=POLL, longest_pause=POLL)
 
     async def __aenter__(self) -> Self:
         await self._task.__aenter__()
