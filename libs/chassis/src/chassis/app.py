@@ -58,10 +58,10 @@ def create_app(
 ) -> FastAPI:
     """Returns the application of one service.
 
-    `resources` are entered in order at start-up and left in reverse order; `workers` (consumers, jobs) come after them,
-    and not at all with ROLE=api. `routers` are left out with ROLE=worker. `verifier` checks the tokens for
-    `chassis.auth`. `parts` is the one object of the service's own that its routes use: see `parts` below.
-    `started` is awaited until it succeeds; until then the process is not ready.
+    `resources` are entered in order at start-up and left in reverse order. `workers` (consumers, jobs) start after the
+    resources; with ROLE=api they do not start. With ROLE=worker there are no `routers`. `verifier` checks the tokens
+    for `chassis.auth`. `parts` is the object that holds what the service's routes need: see `parts` below. `started` is
+    called until it succeeds; until then the process is not ready.
     """
     telemetry.setup(settings, name)
     judged = workers if settings.role == "worker" else ()  # with an API in the same process, the API stays ready
@@ -112,7 +112,7 @@ def create_app(
 
 
 def parts(kind: type[P]) -> Callable[[Request], Awaitable[P]]:
-    """Makes the dependency by which routes take the `parts` of `create_app`.
+    """Returns the dependency that gives routes the `parts` of `create_app`.
 
         @dataclass(frozen=True, slots=True)
         class Parts:
@@ -121,7 +121,7 @@ def parts(kind: type[P]) -> Callable[[Request], Awaitable[P]]:
         given = parts(Parts)
         Given = Annotated[Parts, Depends(given)]
 
-    Raises TypeError where the application has none of this kind.
+    The dependency raises TypeError if the application has no parts of this kind.
     """
 
     async def find(request: Request) -> P:
@@ -134,7 +134,7 @@ def parts(kind: type[P]) -> Callable[[Request], Awaitable[P]]:
 
 
 def spare_the_collector() -> None:
-    """Exempts what start-up made from garbage collection: checking it again and again costs 10% of the CPU."""
+    """Exempts the objects made at start-up from garbage collection; checking them repeatedly costs 10% of the CPU."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

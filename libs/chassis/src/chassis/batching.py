@@ -1,7 +1,7 @@
 """Group commit: concurrent requests share one transaction.
 
-A commit waits for the disk, so one commit per request limits a service to the disk's rate. Items that arrive while a
-batch runs form the next one, so a single request never waits for others. `test_batching.py` shows both.
+A commit waits for the disk, so with one commit per request a service is as slow as the disk. Items that arrive while a
+batch runs form the next batch, so a single request never waits for others. `test_batching.py` shows both.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ class Batcher(Generic[T, R]):
     only. If `run` itself raises, it must have changed nothing. A failure of the environment, or a run of more than
     `timeout` seconds, is raised to every submitter of the batch; after any other failure the batch is run again in
     halves, down to the item that causes it. `submit` raises Unavailable when `queue` items are waiting, and at the
-    client's deadline. An item whose submitter is cancelled or gives up is dropped while it waits, and completed once it
-    runs.
+    client's deadline. If the submitter gives up or is cancelled, a waiting item is dropped, but an item that runs
+    is completed.
     """
 
     def __init__(

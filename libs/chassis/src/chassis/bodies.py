@@ -1,7 +1,7 @@
 """Refuses request bodies that are too large, and JSON with duplicate members, before any route sees them.
 
-Of two members with the same name, each parser silently takes one, and parsers differ in which: what a log or a gateway
-saw is then not what the service did. `test_bodies.py` shows what is refused.
+Of two members with the same name, each parser silently takes one, and parsers differ in which one. A log or a proxy may
+then show another value than the service used. `test_bodies.py` shows what is refused.
 """
 
 import json
@@ -57,7 +57,7 @@ class BodyGuard:
 def refuse_duplicates(body: bytes) -> None:
     """Raises Malformed (`duplicate-member`, `malformed-json`). A body that is not JSON passes: its route refuses it.
 
-    In most bodies no two strings, names or values, are equal; that takes a microsecond to check.
+    Most bodies contain no string twice. Checking this takes a microsecond, and only other bodies are parsed.
     """
     if b"\\" not in body and b"\0" not in body:  # escapes and UTF-16 can hide equal strings
         strings = body.split(b'"')[1::2]

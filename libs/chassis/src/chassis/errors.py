@@ -1,4 +1,4 @@
-"""Errors that use cases raise, independent of any framework: a slug and an instruction, sent as RFC 9457.
+"""Errors that use cases raise, independent of any framework. The client gets them as problems (RFC 9457).
 
 Without a common format, each route would invent its own, and clients would parse prose. `test_app.py` shows the format.
 """
@@ -22,7 +22,7 @@ TYPE_BASE = "https://quayside.example/problems/"
 
 
 class Problem(Exception):
-    """An error that the client is told about.
+    """An error that is reported to the client.
 
     `slug` identifies the case for programs and `title` for people; `detail` says what to do. Further keyword arguments
     become members of the problem document. `retry_after` is in seconds.
@@ -39,7 +39,7 @@ class Problem(Exception):
         self.members = members
 
     def document(self) -> dict[str, Any]:
-        """Returns the body of the answer: `{type, title, status, detail, …members}`."""
+        """Returns the body of the response: `{type, title, status, detail, …members}`."""
         return {
             "type": TYPE_BASE + self.slug,
             "title": self.title,
@@ -82,7 +82,7 @@ class TooManyRequests(Problem):
 
 
 class Unavailable(Problem):
-    """A dependency does not answer, or there is no capacity: the same call may succeed later."""
+    """A dependency does not respond, or there is no capacity. The same call may succeed later."""
 
     status = 503
 

@@ -1,7 +1,7 @@
 """Conditional requests (RFC 9110, 13.1): the entity tags of If-Match and If-None-Match.
 
-Code that compares the header as text accepts `""` for any version and a weak tag for a strong one, and overlooks the
-second tag of a list and the second line of the header. `test_etags.py` shows each case.
+A plain text comparison would accept an empty tag, treat a weak tag as strong, and miss further tags or header lines.
+`test_etags.py` shows each case.
 """
 
 import re
@@ -30,7 +30,7 @@ def strong(lines: Sequence[str]) -> list[str] | None:
 
 
 def not_modified(lines: Sequence[str], etag: str) -> bool:
-    """Whether the lines of an If-None-Match contain this ETag, strong or weak. A malformed header contains none."""
+    """Returns whether the lines of an If-None-Match contain this ETag, strong or weak; if malformed, they do not."""
     tags = _tags(lines) or []
     return tags == ["*"] or etag in (tag.removeprefix("W/") for tag in tags)
 

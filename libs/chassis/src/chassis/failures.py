@@ -1,8 +1,8 @@
-"""Turns every exception of a route into an answer, and raises it no further.
+"""Turns each exception of a route into a response, and does not raise it again.
 
-After its handler for `Exception` has answered, Starlette raises the exception again. The server then logs a stack trace
+Starlette raises the exception again after its handler for `Exception` has responded. The server then logs a stack trace
 for each short database outage, and closes the connection, on which another POST may be in progress. `test_failures.py`
-shows this on a real server.
+shows on a real server that this does not happen here.
 """
 
 import json
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 class Failures:
     """Pure ASGI middleware: answers 503 when the environment failed, so that the client retries, and 500 for a bug.
 
-    A request that ran into a schema change is repeated here, once: its transaction was rolled back. A client that has
-    disconnected is not a failure. A response that has begun cannot be replaced, so it is cut off.
+    A request that fails because of a schema change is repeated once, since its transaction was rolled back. A client
+    that has disconnected is not a failure. A response that has begun cannot be replaced, so it is cut off.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -69,7 +69,7 @@ class Failures:
 
 
 def replayed(heard: Sequence[Message], receive: Receive) -> Receive:
-    """Returns a `receive` that gives first what was received already, then the rest."""
+    """Returns a `receive` that first repeats the messages received so far, and then continues with new ones."""
     again = iter(tuple(heard))
 
     async def next_one() -> Message:
@@ -80,7 +80,7 @@ def replayed(heard: Sequence[Message], receive: Receive) -> Receive:
 
 
 def understood(error: Exception, scope: Scope) -> errors.Problem:
-    """Returns the problem that the client is told; the stack of a bug goes into the log."""
+    """Returns the problem to send to the client. Logs the error, a bug with its stack."""
     if is_environment_failure(error):
         log.warning("%s %s: %s: %s", scope["method"], scope["path"], type(error).__name__, error)
         return errors.Unavailable("database-unavailable", "The database does not answer", "Try again in a second.")
@@ -136,7 +136,7 @@ DETAILS = {
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Answers what the framework raises: unknown address, wrong method, body too large, unreadable body."""
+    """Responds to what the framework raises: unknown address, wrong method, body too large, unreadable body."""
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, ClientDisconnect):  # the framework reports it as a bad body
         raise error.__cause__

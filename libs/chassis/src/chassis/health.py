@@ -1,7 +1,8 @@
 """Health for an orchestrator: live (the event loop runs), startup (the check passed), ready (started, not draining).
 
-If readiness checked the database, a short outage would take every process out of service; here single requests fail
-with 503. A worker answers no requests, so its readiness tells whether it does its work. `test_health.py` shows this.
+If readiness checked the database, a short outage would take every process out of service. Here single requests fail
+with 503 instead. A worker serves no requests, so its readiness tells whether it does its work. `test_health.py` shows
+this.
 """
 
 import asyncio
@@ -106,7 +107,7 @@ class Health:
 
 
 async def draining(request: Request) -> asyncio.Event:
-    """The event that is set once this process drains; a stream must end then."""
+    """Returns the event that is set once this process drains; a stream must end then."""
     health: Health = request.app.state.health
     return health.draining
 

@@ -1,7 +1,7 @@
 """Calls to other services: with a timeout from the client's deadline, a limit on connections, and a retry budget.
 
-Without deadlines, one slow service blocks all services that call it, directly or not; without a budget, retries turn an
-overload into an outage. `test_http.py` shows both.
+Without deadlines, one slow service blocks all services that call it, directly or indirectly. Without a budget, retries
+turn an overload into an outage. `test_http.py` shows both.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ __all__ = ["IDLE_SECONDS", "HttpClient", "Response"]
 
 IDLE_SECONDS = 4.0
 """How long a connection is kept for the next call. Servers must keep it longer (uvicorn's default is 5 s, our services
-use 30 s): if the server closes it first, a POST may meet a closing connection, and its outcome is unknown."""
+use 30 s): if the server closes it first, a POST may be sent on a closing connection, and its outcome is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,11 @@ class Response:
 
 
 class HttpClient:
-    """A client of one service. A call raises `Unavailable` without an answer, with a 5xx, or at the client's deadline.
+    """A client of one service.
 
-    A call with `retry=True` (as `get`) is retried once after a failure, within the budget: one retry per ten calls, of
-    which up to ten are saved.
+    A call raises `Unavailable` if no response arrives within `timeout` seconds or before the client's deadline, or if
+    its status is 5xx. A call with `retry=True` (as `get`) is then retried once, within the budget: one retry per ten
+    calls, and up to ten unused retries are kept for later.
     """
 
     def __init__(self, base_url: str, *, name: str, timeout: float = 2.0, connections: int = 32) -> None:
@@ -78,7 +79,7 @@ class HttpClient:
         try:
             return await self._once(method, path, headers, body)
         except Unavailable:
-            if seconds_left() == 0:  # a short deadline is no failure of the service, and uses no retry
+            if seconds_left() == 0:  # a short deadline is not a failure of the service
                 raise deadline_passed() from None
             if not retry or self._budget < 1:
                 raise

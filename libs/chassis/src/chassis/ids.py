@@ -1,6 +1,6 @@
-"""UUIDv7 for every ID: IDs made by many processes at once sort by time, so indexes grow at one end.
+"""UUIDv7, the IDs of orders, accounts and messages: they sort by time, so indexes grow at one end.
 
-Random keys (version 4) scatter inserts over the whole index. `test_ids.py` shows the order of ours.
+Random IDs (version 4) would scatter inserts over the whole index. `test_ids.py` shows the order of these.
 """
 
 import os

@@ -18,7 +18,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 class Head:
     """Pure ASGI middleware: answers HEAD like GET, with the same headers and no body (RFC 9110, 9.3.2).
 
-    A response without a Content-Length, a stream, is ended as soon as it has begun: it could last for minutes.
+    A stream (no Content-Length) is closed right after its headers, because it could last for minutes.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,6 +1,6 @@
-"""Reports an outage in plain words, and once: when it begins, when its reason changes, and when it ends.
+"""Logs an outage when it begins, when its reason changes and when it ends, but not at each attempt.
 
-A loop that logs every attempt soon buries the one line that says what to do. `test_outage.py` shows the lines.
+If every attempt were logged, the one line that says what to do would be hard to find. `test_outage.py` shows the lines.
 """
 
 import errno
@@ -12,7 +12,7 @@ __all__ = ["Outage", "address", "reason"]
 
 
 class Outage:
-    """Takes every failure of something that is retried until it succeeds, and logs a line only when there is news."""
+    """Receives each failure of an operation that is retried until it succeeds. Logs only if the reason is new."""
 
     def __init__(self, log: logging.Logger, what: str) -> None:
         self._log = log
@@ -40,10 +40,10 @@ def address(url: str, port: int) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Returns why there is no connection, in a few words, whichever event loop and driver report it."""
+    """Returns why there is no connection, in the same few words for each event loop and driver."""
     if isinstance(error, socket.gaierror):
         return "the name does not resolve"
     if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(error):
-        return "connection refused"  # the text is used for a name with several addresses
+        return "connection refused"  # a name with several addresses gives only this text
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(text.split())

@@ -1,7 +1,8 @@
 """Transactional outbox: a message is a row, written in the transaction that causes it.
 
-Publishing after the commit loses messages in a crash; publishing before it announces what may never happen. A row in
-the same transaction does neither, and the relay publishes it afterwards. `test_relay.py` kills the process in between.
+A crash between commit and publishing would lose messages; a message that is published before the commit may announce a
+change that never happens. A row in the same transaction avoids both, and the relay publishes it afterwards.
+`test_relay.py` kills the process in between.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,8 +17,8 @@ from chassis.messages import Message
 
 __all__ = ["put", "tables"]
 
-# UUIDv7 by the database's clock, one microsecond apart per row. By the clocks of the processes, one that is wrong would
-# publish its messages before or after all others, and an ID would not tell a message's age.
+# The IDs are UUIDv7 from the database's clock, one microsecond apart. If they came from processes' clocks, a process
+# with a wrong clock would publish its messages before or after all others, and an ID would not show a message's age.
 INSERT = """
 INSERT INTO outbox (id, routing_key, subject, data, traceparent)
 SELECT encode(
@@ -67,7 +68,7 @@ async def put(
     """Writes (subject, message) pairs as outbox rows of this transaction, in one statement.
 
     In a transaction that several requests share, `traceparents` gives the trace of each subject; otherwise the current
-    trace is used. IDs are in the order of `messages`.
+    trace is used. The IDs ascend in the order of `messages`.
     """
     current = telemetry.traceparent()
     rows = [

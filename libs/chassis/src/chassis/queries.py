@@ -1,6 +1,6 @@
-"""Rules for query and path parameters: each is known, occurs once, and has one spelling.
+"""Rules for query and path parameters: each must be known, occur once, and be written in one form.
 
-Without them the last of two values wins, a misspelled name is ignored, and " 5", "5.0" and "5_0" are numbers.
+Without them the last of two values is used, a misspelled name is ignored, and " 5", "5.0" and "5_0" are numbers.
 `test_queries.py` shows what is refused.
 """
 
@@ -47,4 +47,4 @@ def _canonical(value: object) -> object:
 
 Digits = Annotated[int, BeforeValidator(_digits)]
 CanonicalId = Annotated[UUID, BeforeValidator(_canonical)]
-"""A UUID in the form that our answers use, without braces or `urn:`."""
+"""A UUID in the form that our responses use, without braces or `urn:`."""

@@ -1,9 +1,9 @@
 """The relay: publishes outbox rows and archives what the broker confirmed. It runs in every process that writes.
 
 It polls, and commits of its own process wake it. LISTEN/NOTIFY would halve the rate of commits, and a cursor
-`id > last` would skip rows, because IDs commit out of order. Rows are locked while they are published (`SKIP LOCKED`),
-so two relays never send the same row at the same time, and after a crash the next one takes it. `test_relay.py` shows
-a crash, an unroutable key and a broker that is down.
+`id > last` would skip rows, because rows are not committed in the order of their IDs. Rows are locked while they are
+published (`SKIP LOCKED`), so two relays never send the same row at the same time; after a crash another relay sends it.
+`test_relay.py` shows a crash, an unroutable key and a broker that is down.
 """
 
 import asyncio
@@ -52,12 +52,15 @@ ARCHIVED = (
 
 
 class Relay:
-    """Publishes the messages of a service while it is entered; `backlog_seconds` is the age of the oldest known row.
+    """Publishes the messages of a service inside its `async with` block.
+
+    `backlog_seconds` is the age of the oldest outbox row that it knows.
 
     `messages` are the types that the service publishes; they name their consumers.
 
-    Messages for a missing queue or binding stay in the outbox until it is back. A deleted queue has lost its contents,
-    of every type; so what was recently published to it is published again, and consumers drop what they have handled.
+    Messages for a missing queue or binding stay in the outbox until it is back. When a queue is deleted, all its
+    messages are lost. The relay therefore publishes the recent ones again, and consumers ignore those that they have
+    handled.
     """
 
     def __init__(self, db: Database, url: SecretStr | str, service: str, messages: Iterable[type[Message]]) -> None:
@@ -100,7 +103,7 @@ class Relay:
             telemetry.outbox_age.set(self.backlog_seconds)
 
     async def _waiting(self) -> bool:
-        """Whether there are rows; cheap enough to ask five times a second."""
+        """Returns whether there are rows. The query is cheap enough for five times a second."""
         async with self._db.connection() as connection:
             waiting: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM outbox)")
         if not waiting:
@@ -130,13 +133,13 @@ class Relay:
             telemetry.sent.add(len(ids))
 
     async def _publish_again(self, key: str) -> None:
-        """Publishes again what was published shortly before its queue was lost, and since, if the queue is back."""
+        """Publishes again, if a lost queue is back, what was published to it shortly before the loss and since."""
         count = 0
         while True:
             async with self._db.connection() as connection:
                 rows = await connection.fetch(ARCHIVED, self._lost[key], key, TAKE)
             if len(await self._publish(rows)) < len(rows):
-                return  # lost again, or full: continue here later
+                return  # the queue is lost again, or full: continue here later
             count += len(rows)
             if len(rows) < TAKE:
                 break
@@ -177,7 +180,7 @@ class Relay:
         return confirmed
 
     async def _send(self, key: str, body: bytes) -> Exception | None:
-        """Sends one message to each consumer, and returns why not all of them have it, or None."""
+        """Sends one message to each consumer. Returns the failure if one of them did not get it, otherwise None."""
         consumers = self._consumers.get(key)
         if not consumers:
             return Refused(f"{key}: this version knows no consumer for it", unroutable=False)
@@ -191,12 +194,12 @@ class Relay:
         return BrokerDown("the connection was lost while publishing")  # aiormq cancels its waiters
 
     def _resting(self) -> set[str]:
-        """Returns the routing keys that are not to be tried yet."""
+        """Returns the routing keys that are in their pause after a failure."""
         now = time.monotonic()
         return {key for key, (not_before, _) in self._blocked.items() if not_before > now}
 
     def _block(self, key: str, reason: Refused, event: UUID) -> None:
-        """Leaves a key out for a while, so that it does not delay others."""
+        """Skips a key for a while, so that it does not delay others."""
         if reason.unroutable:
             queues = set(self._consumers[key])
             after = floor(created_at(event) - LOOK_BACK)

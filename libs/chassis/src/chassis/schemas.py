@@ -33,12 +33,12 @@ def _readable(value: str) -> str:
 
 
 def _visible(c: str) -> bool:
-    """Whether a character is visible by itself: no space, no format character, no combining mark."""
+    """Returns whether a character is visible by itself: no space, format character or combining mark."""
     return c not in BLANK and unicodedata.category(c) not in ("Zs", "Zl", "Zp", "Cc", "Cf", "Mn", "Mc", "Me")
 
 
 def _balanced(value: str) -> bool:
-    """Whether each change of direction is ended; an open one would reverse what a page shows after the text."""
+    """Returns whether each change of direction is ended. An open one would reverse what a page shows after the text."""
     awaited: list[str] = []
     for c in value:
         if c in OPENS:

@@ -1,7 +1,7 @@
-"""Settings from the environment: one URL per backing service, secrets from files, no placeholder in production.
+"""Settings from the environment: one URL per store, secrets from files, no placeholder in production.
 
-A default password that reaches production is the most common hole in a sample shop, and a stack trace is a poor way to
-report a missing variable. `test_settings.py` shows that a service then ends with one line per problem.
+A default password in production is the most common security hole of a sample shop, and a stack trace is a poor way to
+report a missing variable. `test_settings.py` shows that a service ends with one line per problem instead.
 """
 
 import os
@@ -32,7 +32,7 @@ PLACEHOLDERS = frozenset({"", "change-me", "changeme", "development", "guest", "
 
 
 def _url(*schemes: str, like: str, path: str = "") -> AfterValidator:
-    """Requires a URL with one of the schemes, a host, and `path` within its path. Errors never repeat the value."""
+    """Requires a URL with one of the schemes, a host, and a path that contains `path`. No error repeats the value."""
 
     def check(value: str | SecretStr, info: ValidationInfo) -> str | SecretStr:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -104,7 +104,7 @@ class ServiceSettings(BaseSettings):
     role: Role = "all"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Share of successful requests that are logged; failures always are."""
+    """The share of successful requests that are logged. Failed requests are always logged."""
 
     issuer: str = "quayside"
     audience: str = "quayside"
@@ -157,7 +157,7 @@ class ServiceSettings(BaseSettings):
 
 
 def problems(error: ValidationError) -> Iterator[str]:
-    """Yields a line for each problem: the variable, what is wrong, and what to do. Values are never repeated."""
+    """Yields a line for each problem: the variable, what is wrong, and what to do. It never contains the value."""
     for found in error.errors(include_url=False, include_input=False):
         yield _problem(found)
 
@@ -178,7 +178,7 @@ def _problem(found: ErrorDetails) -> str:
 def _is_placeholder(secret: str) -> bool:
     password: str | None = secret
     if "://" in secret:
-        password = urlsplit(secret).password  # a URL without a password uses some other means
+        password = urlsplit(secret).password  # a URL without a password uses another kind of authentication
     if password is None:
         return False
     password = unquote(password)

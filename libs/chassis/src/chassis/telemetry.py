@@ -1,7 +1,7 @@
 """Traces, metrics and logs. The names of spans and metrics are defined here and nowhere else.
 
-The instrumentation of opentelemetry-contrib makes a request cost five times as much; our own span and histogram cost
-next to nothing. Messages carry the trace ID, so that a saga can be followed across the broker. `test_telemetry.py`
+With the instrumentation of opentelemetry-contrib a request costs five times as much; our own span and histogram cost
+almost nothing. Messages carry the trace ID, so that a saga can be followed across the broker. `test_telemetry.py`
 follows one.
 """
 
@@ -30,11 +30,11 @@ __all__ = ["RequestTelemetry", "consume_span", "setup", "traceparent"]
 REQUEST_DURATION = "http.server.request.duration"  # OpenTelemetry semantic conventions
 MESSAGES_CONSUMED = "messaging.client.consumed.messages"
 MESSAGES_SENT = "messaging.client.sent.messages"
-MESSAGES_REFUSED = "quayside.messaging.refused"  # from here on our own names: the conventions have none
+MESSAGES_REFUSED = "quayside.messaging.refused"  # the names from here on are our own: the conventions have none
 SUBSCRIPTIONS = "quayside.messaging.subscriptions"
 CONSUMER_UP = "quayside.messaging.consumer.up"
 OUTBOX_AGE = "quayside.outbox.age"
-GONE = 499  # as in nginx: the client disconnected before an answer was sent
+GONE = 499  # as in nginx: the client disconnected before a response was sent
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 _meter = metrics.get_meter("quayside")
@@ -90,7 +90,7 @@ def setup(settings: ServiceSettings, service: str) -> None:
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     for name in ("aio_pika", "aiormq"):  # they log a stack trace for each lost connection; we log one line
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    server = logging.getLogger("uvicorn")  # its lines in our format
+    server = logging.getLogger("uvicorn")  # log its lines in our format
     server.handlers.clear()
     server.propagate = True
     resource = Resource({SERVICE_NAME: service})

@@ -1,8 +1,8 @@
 """Deadlines of clients, and work that several of them wait for.
 
-A task inherits the context of its creator: work done for several clients would end at the deadline, and appear in the
-trace, of the one that happened to come first. Therefore `shared` work runs in an empty context, and each client waits
-for it until its own deadline. `test_batching.py` and `test_auth.py` show clients with short deadlines among others.
+A task inherits the context of its creator, so work for several clients would get the deadline and trace of the first
+client. Therefore `shared` work runs in an empty context, and each client waits for it until its own deadline.
+`test_batching.py` and `test_auth.py` show clients with short deadlines among others.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ __all__ = ["DEADLINE_HEADER", "deadline", "deadline_passed", "pause", "seconds_l
 T = TypeVar("T")
 
 DEADLINE_HEADER = "X-Request-Timeout-Ms"
-"""How long the client still waits; a duration, so that clocks need not agree."""
+"""How long the client still waits. It is a duration, so the clocks of client and service may differ."""
 
 deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 """The monotonic time by which the current request must be answered."""
@@ -36,18 +36,18 @@ def deadline_passed() -> Unavailable:
 
 
 def shared(work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-    """Returns a task that belongs to no request: without deadline and trace. It needs its own timeout."""
+    """Returns a task that belongs to no request, so it has no deadline and no trace. `work` needs its own timeout."""
     return asyncio.get_running_loop().create_task(work, name=name, context=Context())
 
 
 async def pause(event: asyncio.Event, seconds: float) -> None:
-    """Waits until the event is set, at most for so many seconds."""
+    """Waits until the event is set, but at most `seconds`."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
 
 
 async def wait_for(task: asyncio.Task[T]) -> T:
-    """Returns the result of a shared task, which runs on if the waiter gives up. Raises Unavailable at the deadline."""
+    """Returns the result of a shared task. Raises Unavailable at the client's deadline; the task then continues."""
     await asyncio.wait({task}, timeout=seconds_left())
     if not task.done() or task.cancelled():  # cancelled: this process is stopping
         raise deadline_passed()

@@ -140,7 +140,7 @@ async def test_a_database_that_does_not_answer_is_named_and_may_come_back(addres
     error = await down(f"postgresql://lamps:9d2f@{address}/lamps")
 
     assert str(error) == f"PostgreSQL at {address} does not answer: {reason}; is DATABASE_URL right?"
-    assert error.passing
+    assert error.temporary
 
 
 async def test_a_database_that_accepts_and_stays_silent_is_named_too():
@@ -148,7 +148,7 @@ async def test_a_database_that_accepts_and_stays_silent_is_named_too():
         error = await down(f"postgresql://lamps:9d2f@127.0.0.1:{port}/lamps")
 
     assert f"PostgreSQL at 127.0.0.1:{port} does not answer: nothing within 0.5 s" in str(error)
-    assert error.passing
+    assert error.temporary
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ async def test_a_database_that_refuses_is_named_and_not_waited_for(
     error = await down(changed.geturl())
 
     assert str(error) == f"PostgreSQL at {url.hostname}:{url.port} {reason}"
-    assert not error.passing
+    assert not error.temporary
 
 
 async def slow(db: Database) -> None:

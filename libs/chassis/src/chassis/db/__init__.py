@@ -1,8 +1,9 @@
 """PostgreSQL by asyncpg: a small pool and one visible transaction.
 
-It prevents two failures. A driver connection taken out of a SQLAlchemy transaction keeps rows after a rollback, since
-the dialect sends BEGIN late: here only the driver begins and ends transactions. And an unbounded wait for a connection
-turns one slow query into a service that hangs: here the wait is short and ends in a 503. `test_pool.py` shows both.
+It prevents two failures. First, SQLAlchemy sends BEGIN late, so code that takes the driver's connection out of its
+transaction writes rows that a rollback keeps. Here only the driver begins and ends transactions. Second, if requests
+wait for a connection without a limit, one slow query makes the whole service hang. Here the wait is short and ends in a
+503. `test_pool.py` shows both.
 """
 
 from chassis.db.pool import SCHEMA_CHANGED, Connection, Database, is_environment_failure

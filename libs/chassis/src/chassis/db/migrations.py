@@ -3,8 +3,8 @@
     DATABASE_URL=postgresql://… python -m chassis.db.migrations SERVICE
     DATABASE_URL=postgresql://… python -m chassis.db.migrations --check SERVICE --wait 60
 
-A service that starts on an old schema fails at its first query: `check` keeps it from becoming ready. A revision that
-is *newer* than those the code knows is accepted, so that a rollback of the code can start.
+A service that starts on an old schema would fail at its first query, so `check` prevents it from becoming ready. A
+revision that is *newer* than those the code knows is accepted, so that an earlier release can start after a rollback.
 `test_migrations.py` shows both. A revision is a file `<revision>_<what>.py` under `<service>/migrations/versions`.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SchemaBehind", "check", "head", "upgrade"]
 
-LOCK = 0x51_5A_1D  # any constant: two migrations of one database never run at once
+LOCK = 0x51_5A_1D  # any constant; it keeps two migrations of one database from running at once
 
 
 class SchemaBehind(Exception):
@@ -70,13 +70,13 @@ async def reach(db: Database, package: str) -> None:
 
 @contextlib.contextmanager
 def _named(package: str) -> Iterator[None]:
-    """Reports database errors as DatabaseDown, in a line that begins with the service's name."""
+    """Raises database errors as DatabaseDown, with the service's name before the message."""
     try:
         yield
     except (OSError, asyncpg.PostgresError) as error:
         why = str(error).partition("\n")[0] or type(error).__name__
-        passing = getattr(error, "passing", is_environment_failure(error))
-        raise DatabaseDown(f"{package}: {why}", passing=passing) from error
+        temporary = getattr(error, "temporary", is_environment_failure(error))
+        raise DatabaseDown(f"{package}: {why}", temporary=temporary) from error
 
 
 def upgrade(package: str, url: str) -> None:
@@ -135,7 +135,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command. An error that an operator can fix ends it with a line that says how; a bug, with its stack."""
+    """Runs the command. For an error that an operator can fix it prints one line that says how; for a bug, a stack."""
     parser = Parser(prog="python -m chassis.db.migrations", description="Upgrades a schema to its newest revision.")
     parser.add_argument("service", metavar="SERVICE")
     parser.add_argument(
@@ -170,7 +170,7 @@ async def _wait(until: Callable[[Database, str], Awaitable[None]], url: str, ser
             try:
                 return await until(db, service)
             except (DatabaseDown, SchemaBehind) as error:
-                in_vain = isinstance(error, DatabaseDown) and not error.passing
+                in_vain = isinstance(error, DatabaseDown) and not error.temporary
                 if in_vain or time.monotonic() >= deadline:
                     raise SystemExit(str(error)) from None
                 if not waiting:

@@ -26,7 +26,7 @@ NEEDS_CORRECTION = (
 )
 SCHEMA_CHANGED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
 """A migration changed the result of a prepared statement. The pool prepares it again, so the same work succeeds next
-time; but the transaction that ran into it is lost, and only its caller can repeat it."""
+time. The transaction in which it happened is rolled back, and only its caller can repeat it."""
 ENVIRONMENT_FAILURES = (
     OSError,  # TimeoutError too
     asyncpg.PostgresConnectionError,
@@ -43,7 +43,7 @@ ENVIRONMENT_FAILURES = (
 
 
 def is_environment_failure(error: BaseException) -> bool:
-    """Whether the same call may succeed later (connection, timeout, deadlock …), unlike with bad data or a bug."""
+    """Returns whether the same call may succeed later (connection, timeout, deadlock …); not for bad data or a bug."""
     if isinstance(error, ExceptionGroup):
         return all(is_environment_failure(e) for e in error.exceptions)
     if isinstance(error, asyncpg.InterfaceError):  # one class for a lost connection and for wrong arguments
@@ -52,11 +52,14 @@ def is_environment_failure(error: BaseException) -> bool:
 
 
 class DatabaseDown(ConnectionError):
-    """PostgreSQL gives no connection; the message says where, why and what to do. `passing`: waiting may help."""
+    """PostgreSQL refuses the connection or does not respond; the message says where, why and what to do.
 
-    def __init__(self, message: str, *, passing: bool = True) -> None:
+    `temporary` is true if the problem may end without an operator.
+    """
+
+    def __init__(self, message: str, *, temporary: bool = True) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.temporary = temporary
 
 
 def _down(url: str, error: OSError | asyncpg.PostgresError) -> DatabaseDown:
@@ -64,15 +67,15 @@ def _down(url: str, error: OSError | asyncpg.PostgresError) -> DatabaseDown:
     if isinstance(error, asyncpg.PostgresError):
         why = str(error).partition("\n")[0]
         if isinstance(error, asyncpg.InvalidCatalogNameError):
-            return DatabaseDown(f"{server} refuses: {why}; create it, or correct DATABASE_URL", passing=False)
+            return DatabaseDown(f"{server} refuses: {why}; create it, or correct DATABASE_URL", temporary=False)
         if isinstance(error, NEEDS_CORRECTION):
-            return DatabaseDown(f"{server} refuses: {why}; correct DATABASE_URL", passing=False)
+            return DatabaseDown(f"{server} refuses: {why}; correct DATABASE_URL", temporary=False)
         return DatabaseDown(f"{server} refuses: {why}")
     return DatabaseDown(f"{server} does not answer: {reason(error)}; is DATABASE_URL right?")
 
 
 async def _no_reset(_: object) -> None:
-    """Does nothing: we leave no session state behind, and a reset would cost a round trip, as much as a read."""
+    """Does nothing: we leave no session state, and a reset would cost one more round trip, the price of a read."""
 
 
 class Connection(DriverConnection):

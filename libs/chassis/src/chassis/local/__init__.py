@@ -1,4 +1,4 @@
-"""The programs of this machine: how `shopctl` runs the shop, and the tests their stores, without containers.
+"""Runs the programs of this machine without containers: for `shopctl` the shop, for tests their stores.
 
 - `processes`: starts a process in a session of its own, finds it again, stops it
 - `system`: finds the servers' programs, the users they run as, and directories they can reach

@@ -30,7 +30,7 @@ class Command:
 
 
 class Server(Protocol):
-    """Anything that `start` can bring up."""
+    """A program that `start` can run."""
 
     @property
     def name(self) -> str: ...
@@ -47,7 +47,10 @@ class Server(Protocol):
 
 @dataclass(frozen=True)
 class Process:
-    """A process as the kernel knows it: the start time (clock ticks since boot) unmasks a recycled pid."""
+    """A process by its pid and start time (clock ticks since boot).
+
+    The start time shows whether the pid now belongs to another process.
+    """
 
     pid: int
     started: int
@@ -137,7 +140,7 @@ def spawn(command: Command, log: Path, *, die_with_parent: bool = False) -> Proc
             extra_groups=None if command.user is None else (),
         )
     process = Process.of(child.pid)
-    # Popen warns about a child that outlives it; ours are meant to.
+    # Popen warns about a child that still runs; this one is meant to.
     child.returncode = 0
     if process is None:
         raise StartError(f"{argv[0]} ended at once\n{tail(log)}")
@@ -190,7 +193,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def answers(port: int, question: bytes, beginning: bytes, host: str = "127.0.0.1") -> bool:
-    """Whether the server at `host`:`port` answers `question` with bytes that start with `beginning`."""
+    """Returns whether the server at `host`:`port` answers `question` with bytes that start with `beginning`."""
     try:
         with socket.create_connection((host, port), timeout=1.0) as connection:
             connection.sendall(question)
@@ -226,9 +229,9 @@ def _pss(pid: int) -> int:
 
 
 def _cpu(pid: int) -> float:
-    """Includes children that have ended and were waited for, such as PostgreSQL's sessions."""
+    """Returns the CPU seconds of a process and its ended children, such as PostgreSQL's sessions."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return 0.0  # it has ended, and is counted with its parent
+        return 0.0  # it has ended, and its parent includes its time
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")

@@ -1,7 +1,7 @@
 """Private PostgreSQL, Valkey (or Redis) and RabbitMQ on 127.0.0.1, from the system's binaries.
 
-For root, each server runs as its package's own user, because PostgreSQL refuses root and no server needs it. That user
-must be able to pass every parent of `home`: see `system.reachable`.
+If root starts them, each server runs as its package's own user, because PostgreSQL refuses root and no server needs it.
+That user must have permission to enter every parent of `home`: see `system.reachable`.
 """
 
 import pwd
@@ -101,7 +101,7 @@ class Valkey:
 
     def prepare(self) -> None:
         user = run_as("redis")
-        own(self.home, user)  # its working directory, and therefore its `dir`
+        own(self.home, user)  # its working directory, where it stores its data
         own_settings = f"""\
 bind 127.0.0.1
 port {self.port}
@@ -176,7 +176,7 @@ log.console = true
             "HOME": home,
             "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            # If its port mapper is gone, it must not start one that stays behind.
+            # If its port mapper has ended, it must not start another one, which would keep running.
             "ERL_FLAGS": "-start_epmd false",
             "RABBITMQ_NODENAME": "rabbit@localhost",
             "RABBITMQ_DIST_PORT": str(self.dist_port),

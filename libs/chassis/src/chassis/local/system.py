@@ -37,7 +37,7 @@ def postgres_program(name: str) -> str:
 
 
 def rabbitmq_program(name: str) -> str:
-    """Returns a program of RabbitMQ itself: the PATH in Debian has wrappers that fix user, home and log.
+    """Returns a program of RabbitMQ itself. Debian's PATH has wrappers instead, which set user, home and log.
 
     Raises MissingProgram.
     """
@@ -68,7 +68,7 @@ def own(directory: Path, user: str | None) -> None:
 
 
 def write(path: Path, text: str, user: str | None, mode: int = 0o600) -> None:
-    """Replaces a file that only `user` may read; others cannot read it at any moment."""
+    """Replaces a file, which only `user` can read, at every moment."""
     path.unlink(missing_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
         file.write(text)
@@ -76,7 +76,7 @@ def write(path: Path, text: str, user: str | None, mode: int = 0o600) -> None:
 
 
 def make_passable(directory: Path) -> None:
-    """Creates `directory` and its parents; the servers' users may pass, whatever the umask of root."""
+    """Creates `directory` and its parents, which the servers' users can enter even if root has a strict umask."""
     for each in (*reversed(directory.absolute().parents), directory):
         if not each.exists():
             each.mkdir(exist_ok=True)
@@ -87,9 +87,10 @@ def make_passable(directory: Path) -> None:
 def reachable(base: Path) -> Path:
     """Returns where servers keep their data: `base`, or a directory under /var/tmp if they cannot use `base`.
 
-    The configuration of some servers cannot contain a quotation mark or an umlaut; and when root runs the shop from a
-    private home directory, the servers' users cannot get there. `make_reachable` creates the directory and a link to
-    it at `base`, which stays valid when the clone is moved. In a copy of an existing clone, the link is not its own.
+    The configuration of some servers cannot contain a quotation mark or an umlaut. And when root runs the shop from a
+    private home directory, the servers' users have no permission to enter it. `make_reachable` creates the directory
+    and a link to it at `base`, which stays valid when the clone is moved. If the clone was copied, the link still
+    belongs to the original clone.
     """
     base = base.absolute()
     if base.is_symlink() and not _is_copy(base):
@@ -127,7 +128,7 @@ def make_reachable(base: Path) -> None:
 
 
 def _is_copy(base: Path) -> bool:
-    """Whether `base` is a copy of another link that still exists."""
+    """Returns whether `base` is a copy of another link that still exists."""
     try:
         original = Path((base / LINKED_FROM).read_text())
         return original != base.absolute() and original.readlink() == base.readlink()
@@ -136,7 +137,7 @@ def _is_copy(base: Path) -> bool:
 
 
 def _barrier(base: Path) -> Path | None:
-    """Returns the first directory on the way to `base` that only its owner may pass."""
+    """Returns the first parent of `base` that other users may not enter."""
     way = reversed(base.absolute().parents)
     return next((each for each in way if each.exists() and not each.stat().st_mode & 0o001), None)
 

@@ -1,10 +1,10 @@
 """A thin layer over aio-pika for RabbitMQ: publishes with confirms, consumes in micro-batches, retries, dead-letters.
 
-Acknowledging a message whose handler failed loses an order; a plain nack repeats a poison message for ever; one
-transaction per message makes the broker the bottleneck. `tests/messaging` shows each against a real broker.
+Acknowledging a message whose handler failed loses an order. A plain nack repeats a poison message forever. One
+transaction per message makes messaging the bottleneck. `tests/messaging` shows each against a real broker.
 
     Publisher   publishes a message and returns once the broker has confirmed it, or raises
-    Consumer    passes what has arrived, by type, to handlers that take a list
+    Consumer    passes the messages that have arrived to the handler of their type, as a list
 """
 
 from chassis.messaging.connection import BrokerDown

@@ -1,7 +1,7 @@
-"""Connections to RabbitMQ: with timeouts, with errors in plain words, and robust against undecodable properties.
+"""Connections to RabbitMQ. They have timeouts and clear errors, and survive properties that cannot be decoded.
 
-pamqp raises when a message's properties are not UTF-8 or hold a time after the year 9999, and that ends aiormq's
-connection: each redelivery would end the next connection. `test_handling.py` shows that such messages are handled.
+pamqp raises when a message's properties are not UTF-8 or hold a time after the year 9999. This ends aiormq's
+connection, and each redelivery would end the next one. `test_handling.py` shows that such messages are handled.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ HEARTBEAT = 10
 
 
 class BrokerDown(ConnectionError):
-    """There is no connection, or no confirm in time: whether a message arrived is unknown."""
+    """There is no connection, or no confirm in time. It is unknown whether a message arrived."""
 
 
 async def connect(url: SecretStr | str, name: str) -> AbstractConnection:
@@ -56,7 +56,7 @@ async def close(connection: AbstractConnection) -> None:
 
 
 def _forgiving(unmarshal: Callable[[Any, int, bytes], None]) -> Callable[[Any, int, bytes], None]:
-    """Drops the first property that cannot be decoded and those after it: only the body matters here."""
+    """Drops the first property that cannot be decoded and those after it. Only the body matters here."""
 
     def forgiving(properties: Any, flags: int, data: bytes) -> None:
         with contextlib.suppress(Exception):

@@ -1,7 +1,7 @@
-"""Consumes in micro-batches: what has arrived, without a timer, in one transaction, acknowledged after its commit.
+"""Consumes in micro-batches: all messages that have arrived, in one transaction, acknowledged after its commit.
 
-A broker that deletes a queue cancels its consumers and tells them once. A consumer that ignored this would look healthy
-and never receive a message again. `test_consumer.py` deletes the queue.
+A broker that deletes a queue tells its consumers once. A consumer that ignored this would look healthy but never
+receive a message again. `test_consumer.py` deletes the queue.
 """
 
 import asyncio
@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 MAX_EVENTS = 256
 SET_UP_SECONDS = 10.0
 PATIENCE = 60.0
-"""Seconds without a subscription after which the consumer counts as broken; a broker restarts in less."""
+"""Seconds without a subscription after which the consumer counts as broken. A broker restarts in less time."""
 DELAYS = (0.2, 5.0)
 STABLE = 5.0
-"""Seconds that a subscription must last before the next one is tried at once; some messages end every subscription."""
+"""Seconds that a subscription must last before its successor is tried at once: some messages end every subscription."""
 
 
 class Consumer:
@@ -42,7 +42,7 @@ class Consumer:
     timeout, deadlock) is called again with the same events until it succeeds. Any other failure is bisected down to the
     event that causes it, which then climbs the retry ladder and ends in `<queue>.dead`.
 
-    However a subscription ends, the consumer subscribes again until it is left.
+    The consumer subscribes again after each lost subscription, until its `async with` block ends.
     """
 
     def __init__(self, url: SecretStr | str, queue: str, handlers: Sequence[Handles], *, prefetch: int = 50) -> None:
@@ -66,7 +66,7 @@ class Consumer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Finishes the current batch; what was prefetched returns to the queue."""
+        """Finishes the current batch; the prefetched messages return to the queue."""
         self._stopping.set()
         if self._task is not None:
             done, _pending = await asyncio.wait({self._task}, timeout=10)
@@ -76,7 +76,7 @@ class Consumer:
         await self._ladder.close()
 
     def trouble(self) -> str | None:
-        """Returns why this worker is of no use: it has had no lasting subscription for a minute."""
+        """Returns what is wrong once there has been no lasting subscription for a minute; otherwise None."""
         now = time.monotonic()
         if self._down_since is None or (self._up_since is not None and now - self._up_since > STABLE):
             return None
@@ -157,12 +157,12 @@ class Consumer:
                 return  # the messages are delivered again
             tag = batch[-1].message.delivery_tag
             assert tag is not None
-            await under.basic_ack(tag, multiple=True)  # batches finish in order, so everything up to here is done
+            await under.basic_ack(tag, multiple=True)  # batches finish in order, so all earlier messages are done
 
     async def _handle(self, batch: list[Arrival], gone: Gone) -> bool:
-        """Handles a batch; a message that breaks `Handling.handle` itself goes to the dead letters.
+        """Handles a batch; a message that makes `Handling.handle` itself fail becomes a dead letter.
 
-        In a batch of several, the one to blame shows when they are redelivered, each alone.
+        If the batch has several messages, they are delivered again one by one, and the bad one then fails alone.
         """
         try:
             return await self._handling.handle(batch, gone)
@@ -173,7 +173,7 @@ class Consumer:
             return await self._ladder.bury(batch[0].message, f"{type(error).__name__}: {error}", gone)
 
     async def _next(self, channel: AbstractChannel) -> list[Arrival]:
-        """Returns whole messages of up to 256 events; a redelivered one alone. Empty when stopping or disconnected."""
+        """Returns whole messages of up to 256 events, a redelivered one alone; none when stopping or disconnected."""
         batch: list[Arrival] = []
         size = 0
         while True:

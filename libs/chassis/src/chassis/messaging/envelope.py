@@ -1,6 +1,6 @@
 """The format on the wire: a CloudEvents 1.0 batch, so that one AMQP message carries 1 to 100 events.
 
-Publishing and consuming cost some 200 µs of CPU each, and an order needs six messages: sent one by one, they would cost
+Publishing and consuming cost some 200 µs of CPU each, and an order needs six messages. Sent one by one, they would cost
 more than the order itself. (CloudEvents JSON format 1.0.2, section 4.)
 """
 
@@ -61,5 +61,5 @@ def unpack(body: bytes) -> list[Envelope]:
     """Returns the events of a body; unknown members are ignored. Raises Malformed."""
     try:
         return _decoder.decode(body)
-    except Exception as error:  # RecursionError, and whatever else arbitrary bytes can cause
+    except Exception as error:  # RecursionError, and any other that arbitrary bytes can cause
         raise Malformed(f"{error}" or type(error).__name__) from error

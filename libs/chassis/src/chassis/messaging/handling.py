@@ -1,7 +1,7 @@
 """Passes a batch of messages to the handlers of its events, and each event that fails to the retry ladder.
 
-Whatever a decoder or handler raises is the event's fault, unless it is known to be the environment's: otherwise one
-unexpected exception would stop the queue. `test_handling.py` fuzzes this.
+Any exception of a decoder or handler counts as the event's fault, unless it is a known failure of the environment.
+Otherwise one unexpected exception would stop the queue. `test_handling.py` fuzzes this.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ __all__ = ["Arrival", "Handler", "Handles", "Handling", "handles", "read"]
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 512 * 1024
-"""Twice the size of the messages that we pack. A much larger one could not be published as a failed message."""
+"""Twice the limit of `pack`. A much larger message could not be published to the retry ladder."""
 
 M = TypeVar("M", bound=Message)
 Handler = Callable[[list[Event[Any]]], Awaitable[None]]
@@ -33,12 +33,12 @@ Handles = tuple[type[Message], Handler]
 
 
 def handles(message: type[M], handler: Callable[[list[Event[M]]], Awaitable[None]]) -> Handles:
-    """Makes one of a consumer's handlers: `Consumer(url, queue, [handles(ReserveStock, reserve), …])`."""
+    """Pairs a message type with its handler: `Consumer(url, queue, [handles(ReserveStock, reserve), …])`."""
     return message, handler
 
 
 class Arrival(NamedTuple):
-    """A message and its events; if it cannot be read there are none, and `wrong` says why."""
+    """A message and its events. If it cannot be read, it has no events, and `wrong` says why."""
 
     message: AbstractIncomingMessage
     events: list[Envelope]
@@ -46,7 +46,10 @@ class Arrival(NamedTuple):
 
 
 def read(message: AbstractIncomingMessage) -> Arrival:
-    """Returns the events, unless they have another type than the routing key, which the sender's rights depend on."""
+    """Returns a message with its events.
+
+    An event whose type differs from the routing key is refused, because the sender's rights depend on that key.
+    """
     if len(message.body) > MAX_BYTES:
         return Arrival(message, [], f"it has {len(message.body)} bytes, more than the limit of {MAX_BYTES}")
     try:
@@ -77,7 +80,10 @@ class Handling:
         self._stopping = stopping
 
     async def handle(self, batch: Sequence[Arrival], gone: Gone) -> bool:
-        """Returns True once every event is handled or on the retry ladder; False if the deliveries are gone."""
+        """Returns True once every event is handled or on the retry ladder.
+
+        Returns False if the channel or the queue was lost; the broker then delivers the messages again.
+        """
         items: list[Item] = []
         for message, events, wrong in batch:
             if wrong is not None and not await self._ladder.bury(message, wrong, gone):

@@ -1,8 +1,8 @@
-"""The retry ladder: publishes an event that no handler could process for a later attempt, and at last as a dead letter.
+"""The retry ladder: publishes a failed event again for a later attempt, and after the last attempt as a dead letter.
 
-The broker does the waiting: each step is a queue whose messages return to the service's own queue when their time is
-up. Each service has its own steps and dead letters, since through shared ones it could reach another service's queue.
-`test_consumer.py` climbs them.
+The event waits in the broker: each step is a queue whose messages return to the service's own queue after its delay.
+Each service has its own steps and dead letters, because through shared ones it could reach another service's queue.
+`test_consumer.py` sends an event up the ladder.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ DEAD = "dead"
 ATTEMPTS = "x-attempts"
 SENT_AS = "x-sent-as"
 Gone = Callable[[], bool]
-"""Tells whether the deliveries are lost, because their channel or their queue is gone."""
+"""A function that returns whether the deliveries are lost, because their channel or queue was lost."""
 
 
 class Ladder:
-    """Publishes the failures of one queue to `<queue>.failed`, until the broker has them or `stopping` is set.
+    """Publishes the failed messages of one queue to `<queue>.failed`; retries until it succeeds or `stopping` is set.
 
-    Each method returns whether it succeeded. If not, the deliveries are lost, and the broker delivers them again.
+    `climb` and `bury` return whether they succeeded. If not, the broker delivers the messages again.
     """
 
     def __init__(self, url: SecretStr | str, queue: str, stopping: asyncio.Event) -> None:
@@ -93,6 +93,6 @@ def sent_as(message: AbstractIncomingMessage) -> str | None:
 
 
 def attempts_of(message: AbstractIncomingMessage) -> int:
-    """Returns how often the event has failed, from 0 to the number of steps, whatever the header says."""
+    """Returns how often the event has failed, limited to the number of steps; the header may hold anything."""
     attempts = message.headers.get(ATTEMPTS, 0)
     return min(max(attempts, 0), len(STEPS)) if isinstance(attempts, int) else 0

@@ -1,4 +1,4 @@
-"""Publishes with confirms: a call returns once the broker has the message on disk, or raises.
+"""Publishes with confirms: a call returns once the broker has stored the message on disk, or raises.
 
 `test_publisher.py` cuts the connection and cancels a publish.
 """
@@ -28,11 +28,11 @@ class Refused(Exception):
 
 
 class Publisher:
-    """Publishes persistent, mandatory messages on one connection, with a channel per exchange, opened when needed.
+    """Publishes persistent, mandatory messages on one connection, which it opens when needed.
 
-    The broker closes a channel when its exchange is missing or forbidden; with separate channels, others go on. After a
-    timeout or a lost connection everything is discarded, since a late confirm would be taken for that of the next
-    message.
+    Each exchange has its own channel: the broker closes a channel when its exchange is missing or forbidden, and this
+    does not stop the others. After a timeout or a lost connection, the connection and its channels are discarded,
+    because a late confirm would be taken for that of the next message.
     """
 
     def __init__(self, url: SecretStr | str, *, name: str, timeout: float = 5.0) -> None:
@@ -52,7 +52,7 @@ class Publisher:
     async def publish(
         self, exchange: str, routing_key: str, body: bytes, *, headers: dict[str, Any] | None = None
     ) -> None:
-        """Raises Refused (definite) or BrokerDown (unknown)."""
+        """Raises Refused (the message is not stored) or BrokerDown (it may be stored)."""
         message = aio_pika.Message(
             body,
             content_type=CONTENT_TYPE,
