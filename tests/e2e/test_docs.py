@@ -46,6 +46,7 @@ ELSEWHERE = {
     "charts/*": CLUSTER,
     "deploy/nginx/README.md: In a container": DOCKER,
     "docs/how-to/new-service.md: *": "tests/native/test_new_service.py adds a service to a copy",
+    "docs/how-to/new-page.md: *": "creates a service; tests/native/test_new_service.py does that in a copy",
 }
 FOLDERS = r"(?:\.github|charts|deploy|docs|libs|services|tests|tools)/"
 RUN = {FIRST_ORDER, CHARGE, ROTATION, *SERVERS}
