@@ -37,6 +37,19 @@ def test_another_reason_is_logged_again(caplog: pytest.LogCaptureFixture):
     ]
 
 
+def test_a_bug_that_goes_on_is_logged_again_after_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    clock = {"now": 0.0}
+    monkeypatch.setattr("chassis.outage.time.monotonic", lambda: clock["now"])
+    outage = Outage(log, "lighting")
+
+    for clock["now"] in (1000.0, 1030.0, 1061.0, 1070.0):
+        outage.failed("KeyError: 'bulb'", KeyError("bulb"))
+
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+
+
 def test_its_end_is_logged_once_and_the_next_outage_again(caplog: pytest.LogCaptureFixture):
     outage = Outage(log, "lighting")
 

@@ -79,6 +79,24 @@ async def test_a_wake_during_a_run_starts_one_more(eventually: Eventually):
     assert work.finished == 2
 
 
+async def test_a_wake_just_before_the_end_is_served():
+    work = Work()
+
+    async with PeriodicTask("sweep", work, every=AN_HOUR) as task:
+        task.wake()
+
+    assert work.finished == 1
+
+
+async def test_a_wake_that_fails_at_the_end_is_not_tried_again():
+    work = Work(ConnectionError("no current"), ConnectionError("no current"))
+
+    async with PeriodicTask("sweep", work, every=AN_HOUR) as task:
+        task.wake()
+
+    assert work.started == 1
+
+
 async def test_an_outage_is_logged_when_it_begins_and_when_it_is_over(
     eventually: Eventually, caplog: pytest.LogCaptureFixture
 ):

@@ -1,14 +1,19 @@
 """Logs an outage when it begins, when its reason changes and when it ends, but not at each attempt.
 
-If every attempt were logged, the one line that says what to do would be hard to find. `test_outage.py` shows the lines.
+If every attempt were logged, the one line that says what to do would be hard to find. A bug is logged again each
+minute, because it does not end by itself. `test_outage.py` shows the lines.
 """
 
 import errno
 import logging
 import socket
+import time
 from urllib.parse import urlsplit
 
 __all__ = ["Outage", "address", "reason"]
+
+REMIND_AFTER = 60.0
+"""Seconds after which a bug that goes on is logged again."""
 
 
 class Outage:
@@ -18,12 +23,14 @@ class Outage:
         self._log = log
         self._what = what
         self._told: str | None = None
+        self._told_at = 0.0
 
     def failed(self, why: object, bug: Exception | None = None) -> None:
         """Logs a warning, or, with an unexpected exception as `bug`, an error with its stack."""
         line = str(why) or type(why).__name__
-        if line != self._told:
-            self._told = line
+        reminds = bug is not None and time.monotonic() - self._told_at > REMIND_AFTER
+        if line != self._told or reminds:
+            self._told, self._told_at = line, time.monotonic()
             level = logging.WARNING if bug is None else logging.ERROR
             self._log.log(level, "%s: %s (trying until it succeeds)", self._what, line, exc_info=bug)
 

@@ -30,7 +30,7 @@ class PeriodicTask:
     There is one run at a time; the first one starts after `every` seconds. A run that fails is repeated until one
     succeeds, after pauses that grow from 0.1 to `longest_pause` seconds. A failure of the environment is logged when it
     begins and when it ends; any other failure is a bug, and is logged as an error with its stack. The end of the block
-    waits up to `stop_within` seconds for the current run, and then cancels it.
+    waits up to `stop_within` seconds for the current run, and for one that `wake` has asked for, and then cancels them.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class PeriodicTask:
         self._every = every
         self._longest_pause = longest_pause
         self._stop_within = stop_within
+        self._wanted = False
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._outage = Outage(log, name)
@@ -67,6 +68,7 @@ class PeriodicTask:
 
     def wake(self) -> None:
         """Starts the next run now, or right after the current one. It does not shorten the pause after a failure."""
+        self._wanted = True
         self._woken.set()
 
     def trouble(self) -> str | None:
@@ -77,14 +79,16 @@ class PeriodicTask:
     async def _run(self) -> None:
         delay = FIRST_PAUSE
         await pause(self._woken, self._every)
-        while not self._stopping.is_set():
+        while self._wanted or not self._stopping.is_set():
+            self._wanted = False
             self._woken.clear()
             error = await self._attempt()
             if error is None:
                 self._failing_since = None
                 self._outage.over()
                 delay = FIRST_PAUSE
-                await pause(self._woken, self._every)
+                if not self._stopping.is_set():
+                    await pause(self._woken, self._every)
             else:
                 self._failed(error)
                 await pause(self._stopping, delay)
