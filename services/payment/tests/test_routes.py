@@ -197,22 +197,30 @@ async def test_a_second_time_in_the_header_does_not_make_an_old_event_recent(api
 
 
 @pytest.mark.parametrize(
-    "subject", [{"id": "cus_1", "object": "customer"}, {"id": "pi_1", "metadata": {}}, {"id": "po_1", "metadata": None}]
+    "data",
+    [
+        {"object": {"id": "cus_1", "object": "customer"}},
+        {"object": {"id": "pi_1", "metadata": {}}},
+        {"object": {"id": "po_1", "metadata": None}},
+        {"object": {"id": "pi_1", "metadata": {"order_id": "1001"}}},
+        {"object": {"id": "pi_1", "metadata": {"order_id": 7}}},
+        {"object": None},
+        {},
+        None,
+    ],
 )
-async def test_an_event_of_stripe_about_nothing_of_ours_is_taken_and_ignored(api: Api, subject: dict[str, Any]) -> None:
-    """Stripe would repeat, and in the end switch off, what is refused."""
+async def test_an_event_of_stripe_about_nothing_of_ours_is_taken_and_ignored(api: Api, data: Any) -> None:
+    """Stripe would repeat, and in the end switch off, what is refused. Other applications may share the account."""
     client, db = api
     await unanswered(db, "stripe")
-    body = json.dumps({"id": "evt_1", "object": "event", "data": {"object": subject}}).encode()
+    body = json.dumps({"id": "evt_1", "object": "event", "data": data}).encode()
     answer = await client.post(STRIPE_HOOK, content=body, headers=signed_by_stripe(body))
     assert answer.status_code == 204
     assert await due(db) == []
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{}", b"[]", b'{"data": {"object": {"metadata": {"order_id": 7}}}}', b"[" * 900]
-)
-async def test_a_body_signed_by_stripe_that_is_no_event_is_invalid(api: Api, body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"", b"{", b"event", b'{"data": {"object":'])
+async def test_a_body_signed_by_stripe_that_is_not_json_is_invalid(api: Api, body: bytes) -> None:
     answer = await api[0].post(STRIPE_HOOK, content=body, headers=signed_by_stripe(body))
     assert slug(answer) == (422, "invalid-request")
 

@@ -1,6 +1,6 @@
 """HTTP bodies of the providers, as far as we write and read them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
@@ -51,10 +51,14 @@ class Webhook(msgspec.Struct, frozen=True):
     order_id: UUID
 
 
-class StripeSubject(msgspec.Struct, frozen=True):
-    """The PaymentIntent, charge or refund that an event of Stripe is about. Ours carry the order's ID."""
+class StripeMetadata(msgspec.Struct, frozen=True):
+    order_id: UUID | None = None
 
-    metadata: dict[str, Any] | None = None
+
+class StripeSubject(msgspec.Struct, frozen=True):
+    """The PaymentIntent, charge or refund that an event of Stripe is about. Ours carry the order ID."""
+
+    metadata: StripeMetadata | None = None
 
 
 class StripeData(msgspec.Struct, frozen=True):

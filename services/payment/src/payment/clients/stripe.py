@@ -14,7 +14,6 @@ import re
 import ssl
 from collections.abc import Awaitable, Mapping
 from typing import Self, TypeVar
-from uuid import UUID
 
 import aiohttp
 import msgspec
@@ -91,11 +90,14 @@ class StripeProvider:
         except (stripe.SignatureVerificationError, UnicodeDecodeError) as error:
             raise _unsigned("The signature does not belong to this body.") from error
         try:
-            metadata = msgspec.json.decode(body, type=StripeEvent).data.object.metadata or {}
-            order_id = metadata.get("order_id")
-            return None if order_id is None else Hint(msgspec.convert(order_id, UUID), int(signed_at[1]))
+            metadata = msgspec.json.decode(body, type=StripeEvent).data.object.metadata
+        except msgspec.ValidationError:  # it is about another application, which shares the account
+            return None
         except msgspec.DecodeError as error:
-            raise Invalid("invalid-request", "The event is not valid", "Send an event of Stripe.") from error
+            raise Invalid("invalid-request", "The event is not valid", "The body must be JSON.") from error
+        if metadata is None or metadata.order_id is None:
+            return None
+        return Hint(metadata.order_id, int(signed_at[1]))
 
     async def _charge(self, payment: Payment) -> Answer:
         assert payment.amount is not None
