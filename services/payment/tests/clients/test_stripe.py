@@ -254,6 +254,23 @@ async def test_a_refund_that_was_not_answered_is_made_once(
     assert len(api.refunds) == 1
 
 
+async def test_a_refund_of_a_charge_without_a_reference_finds_the_charge_first(
+    provider: StripeProvider, api: StripeApi
+) -> None:
+    """A release that knew only the sandbox stored no reference, or recorded a charge that Stripe never made."""
+    asked, unmade = payment(), payment()
+    await provider.charge(asked)
+    no_charge = Answer(Outcome.UNKNOWN, "no-charge-on-record", stuck=True)
+    for sought in (replace(unmade, state=State.REFUNDING), replace(unmade, state=State.REFUNDING, attempts=2)):
+        assert await provider.refund(sought) == no_charge
+        assert await provider.find(sought) == no_charge
+    assert api.refunds == {}
+    refund = replace(asked, state=State.REFUNDING)
+    assert await provider.refund(refund) == Answer(Outcome.SUCCEEDED)
+    assert await provider.find(refund) == Answer(Outcome.SUCCEEDED)
+    assert api.taken == 0
+
+
 async def test_a_refund_that_is_pending_is_read_until_it_is_settled(provider: StripeProvider, api: StripeApi) -> None:
     asked = payment()
     refund = refunding(asked, await provider.charge(asked))

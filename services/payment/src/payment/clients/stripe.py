@@ -33,6 +33,7 @@ T = TypeVar("T")
 OTHER_UNITS = frozenset({"ISK", "MGA", "UGX"})
 """Currencies whose smallest unit at Stripe is not the minor unit of ISO 4217, in which our amounts are."""
 NOT_ON_RECORD = Answer(Outcome.UNKNOWN, "not-on-record", stuck=True)
+NO_CHARGE = Answer(Outcome.UNKNOWN, "no-charge-on-record", stuck=True)
 _SIGNED_AT = re.compile(r"t=(\d{1,12}),[ -~]+")
 
 
@@ -76,7 +77,7 @@ class StripeProvider:
 
     async def find(self, payment: Payment) -> Answer:
         if payment.operation is Operation.REFUND:
-            return await self._within(self._known_refund(payment)) or NOT_ON_RECORD
+            return await self._within(self._find_refund(payment))
         return await self._within(self._known_charge(payment))
 
     def hinted(self, headers: Mapping[str, str], body: bytes) -> Hint | None:
@@ -152,13 +153,15 @@ class StripeProvider:
 
     async def _refund(self, payment: Payment) -> Answer:
         assert payment.amount is not None
-        assert payment.provider_reference is not None, "the answer that captured it named the PaymentIntent"
-        if payment.attempts > 1 and (known := await self._known_refund(payment)):
+        intent_id = await self._charged(payment)
+        if intent_id is None:
+            return NO_CHARGE
+        if payment.attempts > 1 and (known := await self._known_refund(payment, intent_id)):
             return known
         try:
             refund = await self._api.refunds.create_async(
                 {
-                    "payment_intent": payment.provider_reference,
+                    "payment_intent": intent_id,
                     "amount": payment.amount,
                     "metadata": {"order_id": str(payment.order_id)},
                 },
@@ -168,11 +171,18 @@ class StripeProvider:
             return Answer(Outcome.REFUSED, _reason(error), stuck=True)
         return _refunded(refund)
 
-    async def _known_refund(self, payment: Payment) -> Answer | None:
+    async def _find_refund(self, payment: Payment) -> Answer:
+        intent_id = await self._charged(payment)
+        return NO_CHARGE if intent_id is None else await self._known_refund(payment, intent_id) or NOT_ON_RECORD
+
+    async def _charged(self, payment: Payment) -> str | None:
+        """Returns the ID of the PaymentIntent. Where an older release recorded none, it is searched for."""
+        return payment.provider_reference or (await self._known_charge(payment)).reference
+
+    async def _known_refund(self, payment: Payment, intent_id: str) -> Answer | None:
         """Returns the outcome of the refund, or None if there is none. An operator's refund by hand counts too."""
         assert payment.amount is not None
-        assert payment.provider_reference is not None
-        listed = await self._api.refunds.list_async({"payment_intent": payment.provider_reference, "limit": 100})
+        listed = await self._api.refunds.list_async({"payment_intent": intent_id, "limit": 100})
         if sum(refund.amount for refund in listed.data if refund.status == "succeeded") >= payment.amount:
             return Answer(Outcome.SUCCEEDED)
         ours = [refund for refund in listed.data if refund.metadata and "order_id" in refund.metadata]

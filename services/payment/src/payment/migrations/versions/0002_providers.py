@@ -2,7 +2,8 @@
 
 It only adds columns, so the release before this one goes on reading and writing. That release knows only the sandbox,
 hence the default. It also asks the sandbox about every payment, so set PAYMENT_PROVIDER to another provider only after
-all its processes are replaced.
+all its processes are replaced. Before a rollback, set it back to psp, and wait until no payment of another provider is
+open.
 """
 
 from alembic import op
