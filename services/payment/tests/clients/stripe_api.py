@@ -97,6 +97,9 @@ class StripeApi:
     def create(self, form: dict[str, str]) -> Answer:
         assert form["confirm"] == "true"
         assert form["error_on_requires_action"] == "true"
+        if form.get("automatic_payment_methods[allow_redirects]") != "never" and "return_url" not in form:
+            message = "Some payment methods might redirect your customer, so you must provide a `return_url`."
+            return 400, error("invalid_request_error", None, message)
         method = form["payment_method"]
         if method == "pm_unknown":
             return 400, error("invalid_request_error", "resource_missing", "No such PaymentMethod: 'pm_unknown'")

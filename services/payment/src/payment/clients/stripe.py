@@ -110,7 +110,7 @@ class StripeProvider:
                     "amount": payment.amount,
                     "currency": payment.currency.lower(),
                     "payment_method": payment.payment_method,
-                    "allowed_payment_method_types": ["card"],
+                    "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
                     "confirm": True,
                     "error_on_requires_action": True,
                     "metadata": {"order_id": str(payment.order_id)},
