@@ -60,13 +60,15 @@ async def test_the_previous_release_shows_what_this_one_writes(db, add) -> None:
     await usecases.change_product(db, "MUG", None, {"description": "Holds 300 ml.\n", "image_url": "/mug.webp"})
 
     async with db.connection() as connection:
-        await connection.execute("SET TIME ZONE 'UTC'")
+        await connection.execute("SET TIME ZONE 'Asia/Tokyo'")
+        await connection.execute("UPDATE products SET version = version")
         row = await connection.fetchrow("SELECT document, available FROM products JOIN stock USING (sku)")
         product, _ = await products.get(connection, "MUG")
 
     shown = json.loads(f"{row['document']}{row['available']}}}")
     fields = ["sku", "name", "description", "category", "price", "image_url", "updated_at", "available"]
     assert list(shown) == fields
+    assert shown["updated_at"].endswith("+00:00")
     assert msgspec.convert(shown, type(product)) == product
 
 

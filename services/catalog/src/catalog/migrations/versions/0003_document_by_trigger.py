@@ -10,7 +10,9 @@ revision = "0003"
 down_revision = "0002"
 
 FUNCTION = """
-CREATE FUNCTION products_document() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION products_document() RETURNS trigger LANGUAGE plpgsql
+SET timezone = 'UTC' -- for updated_at, whatever the writer's session has set
+AS $$
 DECLARE
     -- One value, because a session that has used NEW.sku fails once a migration changes the type of that column.
     product json := to_json(NEW);
