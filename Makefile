@@ -122,7 +122,7 @@ lint: $(INSTALLED)  ## Check style, types, architecture, scripts
 	@$(SHOPCTL) derive --check
 	@$(BIN)/python tools/chart_values.py --check
 
-format: $(INSTALLED)  ## Format the code, and generate schemas and tables from the charts' values
+format: $(INSTALLED)  ## Format the code, and update the generated files
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 	@$(SHOPCTL) derive
