@@ -13,16 +13,14 @@ import sys
 from itertools import count
 from pathlib import Path
 
-import yaml
 from copier import run_copy
 
 from shopctl.place import Place
+from shopctl.services import RESERVED
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACE = Place(ROOT, ROOT / ".run")
 FIRST_PORT = 8001
-RESERVED = {"docs", "none", "public", "template0", "template1"}
-"""Paths of the edge, and names with a meaning in PostgreSQL."""
 
 
 def objection(name: str) -> str | None:
@@ -39,11 +37,10 @@ def objection(name: str) -> str | None:
 
 
 def taken() -> set[str]:
-    """Returns the names of services, stores and charts, of the shop chart's values, and of paths at the edge."""
+    """Returns the names of services and charts, of paths at the edge, and of what else has a name."""
     folders = {path.name for pattern in ("services/*", "charts/*") for path in ROOT.glob(pattern)}
-    values = yaml.safe_load((ROOT / "charts/shop/values.yaml").read_text())
     paths = {part for each in PLACE.services for route in each.routes for part in route.split("/")}
-    return RESERVED | folders | PLACE.ports.keys() | values.keys() | paths
+    return RESERVED | folders | paths
 
 
 def free_port() -> int:

@@ -132,7 +132,10 @@ def test_its_tests_and_the_checks_pass(clone: Clone) -> None:
 
 @pytest.mark.parametrize(
     ("name", "why"),
-    [("Reviews", "lower-case"), ("class", "keyword"), ("postgres", "is taken"), (NAME, "is taken"), ("json", "module")],
+    [
+        *(("Reviews", "lower-case"), ("class", "keyword"), ("json", "module")),
+        *((name, "is taken") for name in ("auditor", "databases", "docs", "orders", NAME)),
+    ],
 )
 def test_a_name_that_a_service_cannot_have_is_refused_in_a_line(clone: Clone, name: str, why: str) -> None:
     done = clone.run("tools/new_service.py", name)

@@ -6,11 +6,10 @@ import yaml
 
 from places import Place, Shop, add
 from places.deployment import URLS
-from shopctl.services import Declaration
+from shopctl.services import RESERVED, Declaration
 
 UMBRELLA, VALUES = "charts/shop/Chart.yaml", "charts/shop/values.yaml"
-NOT_A_SERVICE = {"common", "edge", "infra", "shop"}
-NOT_A_SERVICES_VALUE = {*NOT_A_SERVICE, "global", "defaultDeny", "secret", "shopctl", "seed", "audit"}
+FOR_ALL = {"global", "defaultDeny"}  # values that no service could have
 
 
 def umbrella(shop: Shop, service: Declaration) -> Iterator[str]:
@@ -21,7 +20,7 @@ def umbrella(shop: Shop, service: Declaration) -> Iterator[str]:
 
 
 def umbrella_names(shop: Shop) -> set[str]:
-    return {each["name"] for each in yaml.safe_load(shop.read(UMBRELLA))["dependencies"]} - NOT_A_SERVICE
+    return {each["name"] for each in yaml.safe_load(shop.read(UMBRELLA))["dependencies"]} - RESERVED
 
 
 def values(shop: Shop, service: Declaration) -> Iterator[str]:
@@ -41,7 +40,7 @@ def values(shop: Shop, service: Declaration) -> Iterator[str]:
 def values_names(shop: Shop) -> set[str]:
     found = yaml.safe_load(shop.read(VALUES))
     audited = {key[len("shop-") : -len("-database-url")] for key in found["shopctl"]["secrets"] if "-database-" in key}
-    return (found.keys() - NOT_A_SERVICES_VALUE) | audited
+    return (found.keys() - FOR_ALL - RESERVED) | audited
 
 
 def chart(shop: Shop, service: Declaration) -> Iterator[str]:
@@ -64,7 +63,7 @@ def chart(shop: Shop, service: Declaration) -> Iterator[str]:
 
 
 def chart_names(shop: Shop) -> set[str]:
-    return {path.parent.name for path in shop.root.glob("charts/*/Chart.yaml")} - NOT_A_SERVICE
+    return {path.parent.name for path in shop.root.glob("charts/*/Chart.yaml")} - RESERVED
 
 
 PLACES = (

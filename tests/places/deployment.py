@@ -7,10 +7,9 @@ from typing import Any
 import yaml
 
 from places import Place, Shop, add
-from shopctl.services import Declaration
+from shopctl.services import RESERVED, Declaration
 
 URLS = {"postgres": "database-url", "valkey": "valkey-url", "rabbitmq": "broker-url"}
-INFRASTRUCTURE = {"edge", "postgres", "databases", "valkey", "rabbitmq"}
 
 
 def secrets(service: Declaration) -> list[str]:
@@ -77,7 +76,7 @@ def compose_migration(name: str) -> str:
 
 
 def compose_names(shop: Shop) -> set[str]:
-    names = yaml.safe_load(shop.read("compose.yaml"))["services"].keys() - INFRASTRUCTURE
+    names = yaml.safe_load(shop.read("compose.yaml"))["services"].keys() - RESERVED
     return {name.removesuffix("-migrate") for name in names}
 
 
@@ -114,7 +113,7 @@ def skaffold_names(shop: Shop) -> set[str]:
     found = yaml.safe_load(shop.read("skaffold.yaml"))
     images = {each["image"].removeprefix("quayside/") for each in found["build"]["artifacts"]}
     (release,) = found["deploy"]["helm"]["releases"]
-    return (images | {key.partition(".")[0] for key in release["setValueTemplates"]}) - {"shopctl"}
+    return (images | {key.partition(".")[0] for key in release["setValueTemplates"]}) - RESERVED
 
 
 EDGE = "deploy/nginx/quayside.conf.template"

@@ -7,7 +7,8 @@ import pytest
 
 from chassis.local.processes import StartError
 from shopctl import derived, services
-from shopctl.services import Declaration, Services, declaration
+from shopctl.place import PORTS
+from shopctl.services import RESERVED, Declaration, Services, declaration
 
 ROOT = Path(__file__).parents[3]
 
@@ -78,6 +79,31 @@ def test_a_mistake_in_a_declaration_is_named(table: dict[str, Any], reason: str)
 def test_a_service_s_name_is_one_of_a_package(name: str) -> None:
     with pytest.raises(StartError, match="matching regex"):
         declaration(name, {"port": 8006})
+
+
+@pytest.mark.parametrize("name", ["auditor", "operator", "guest", "databases", "audit", "edge", "shopctl", "template0"])
+def test_a_service_does_not_have_the_name_of_something_else(name: str) -> None:
+    with pytest.raises(StartError, match=f"services/{name}/pyproject.toml: the name {name} is reserved"):
+        declaration(name, {"port": 8006})
+
+
+def test_the_names_of_our_packages_ports_and_broker_users_are_reserved() -> None:
+    shop = services.load(ROOT)
+    packages = {file.parent.name for each in ("libs", "tools") for file in (ROOT / each).glob("*/pyproject.toml")}
+    others = packages | {*shop.broker_users} - {*shop.names} | {name for name in PORTS if name.isalnum()}
+    assert others <= RESERVED
+
+
+@pytest.mark.parametrize(
+    "type",
+    ["order", "order.v1", "order.Confirmed.v1", "order.confirmed", "order.*.v1", "order.a|b.v1", "order.paid.v1\n"],
+)
+@pytest.mark.parametrize("way", ["publishes", "consumes"])
+def test_a_message_type_has_a_service_a_name_and_a_version(way: str, type: str) -> None:
+    table = {"port": 8006, "stores": ["postgres", "rabbitmq"], "messages": {way: [type]}}
+    with pytest.raises(StartError) as caught:
+        declaration("reviews", table)
+    assert f"pyproject.toml: {type!r} is not a message type like 'order.confirmed.v1'" in str(caught.value)
 
 
 def test_a_folder_without_a_declaration_is_named(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from shopctl import services
 from shopctl.definitions import password_hash, render, template
+from shopctl.services import Declaration, Messages, Services
 
 SERVICES = services.load(Path(__file__).parents[3])
 TEMPLATE = template(SERVICES)
@@ -36,6 +38,16 @@ def test_rendering_leaves_no_placeholder_and_no_password() -> None:
 def test_a_user_without_a_password_is_an_error() -> None:
     with pytest.raises(KeyError, match="OPERATOR"):
         render(TEMPLATE, dict.fromkeys(BROKER_USERS[:-1], "x"))
+
+
+@pytest.mark.parametrize("types", [["a.b"], ["a+", "b|c", "(", "\\d"]])
+def test_a_right_covers_the_declared_types_and_nothing_else(types: list[str]) -> None:
+    one = Declaration("one", 8001, ("postgres", "rabbitmq"), messages=Messages(publishes=tuple(types)))
+    other = Declaration("other", 8002, ("rabbitmq",), messages=Messages(consumes=tuple(types)))
+    rights = json.loads(template(Services({"one": one, "other": other})))["topic_permissions"]
+    (right,) = (each["write"] for each in rights if each["user"] == "one")
+    assert all(re.search(right, type) for type in types)
+    assert not any(re.search(right, type) for type in ("axb", "xa.bx", "aa", "b", "c", "7"))
 
 
 def test_no_user_but_the_broker_itself_may_change_the_topology() -> None:

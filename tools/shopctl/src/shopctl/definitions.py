@@ -99,7 +99,7 @@ def _sent(each: Declaration, services: Services) -> dict[str, list[str]]:
 
 def _any_of(names: list[str]) -> str:
     """A regular expression that matches these names and nothing else."""
-    escaped = "|".join(name.replace(".", "\\.") for name in names)
+    escaped = "|".join(map(re.escape, names))
     return f"^({escaped})$" if len(names) > 1 else f"^{escaped}$"
 
 
@@ -135,8 +135,7 @@ def _policies(services: Services) -> Iterator[dict[str, Any]]:
     for step in STEPS:
         delay = step.removeprefix("retry.")
         ttl = int(delay[:-1]) * MILLISECONDS[delay[-1]]
-        pattern = step.replace(".", "\\.") + "$"
-        yield _policy(step, pattern, {"message-ttl": ttl, "dead-letter-exchange": "", **LIMITS})
+        yield _policy(step, re.escape(step) + "$", {"message-ttl": ttl, "dead-letter-exchange": "", **LIMITS})
 
 
 def _policy(name: str, pattern: str, definition: dict[str, Any]) -> dict[str, Any]:

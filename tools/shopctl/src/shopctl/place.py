@@ -75,7 +75,7 @@ class Place:
         ports = {**PORTS, **{each.name: each.port for each in self.services}}
         if len({*ports.values()}) < len(PORTS) + len(self.services.names):
             taken = ", ".join(f"{name} ({port})" for name, port in PORTS.items())
-            raise StartError(f"A service has the name or the port of one of these: {taken}.")
+            raise StartError(f"A service has the port of one of these: {taken}.")
         return {name: port + self.offset for name, port in ports.items()}
 
     def port(self, name: str) -> int:

@@ -6,10 +6,11 @@
 | `stores` | what it connects to: `postgres` (a database and a role of its own), `valkey`, `rabbitmq` |
 | `routes` | the path prefixes that the edge passes on to it |
 | `calls` | the services that it calls by HTTP; `identity` also for its public keys |
-| `messages.publishes`, `messages.consumes` | message types |
+| `messages.publishes`, `messages.consumes` | message types: `<service>.<what>.v<N>`, in lower case, with hyphens |
 """
 
 import json
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -23,13 +24,28 @@ from msgspec import Meta
 
 from chassis.local.processes import StartError
 
-__all__ = ["STORES", "Declaration", "Services", "load"]
+__all__ = ["RESERVED", "STORES", "Declaration", "Services", "load"]
 
 Store = Literal["postgres", "valkey", "rabbitmq"]
 STORES: tuple[Store, ...] = get_args(Store)
 
 # Where there is no clone, as in shopctl's image, this file has all declarations. `make format` writes it.
 COLLECTED = Path("deploy/services.json")
+
+MESSAGE_TYPE = re.compile(r"[a-z][a-z0-9]*\.[a-z][a-z0-9]*(-[a-z0-9]+)*\.v[1-9][0-9]*")
+
+RESERVED = frozenset(
+    {
+        *("chassis", "shopctl"),  # our other packages
+        *("edge", "databases", "postgres", "valkey", "rabbitmq", "epmd"),  # what else Compose or the native shop runs
+        *("common", "infra", "shop", "secret", "stores", "seed", "audit", "smoke"),  # charts, their values and objects
+        *("auditor", "none", "public", "template0", "template1"),  # PostgreSQL's roles and databases
+        *("operator", "guest", "amq"),  # RabbitMQ's users, and the prefix of its own exchanges
+        *("broker", "database", "jwks"),  # BROKER_URL, DATABASE_URL and JWKS_URL are not addresses of services
+        "docs",  # /api/docs is a page of the edge
+    }
+)
+"""Names that a service cannot have, because something else has them."""
 
 
 class Messages(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -136,10 +152,15 @@ def load(root: Path) -> Services:
 def declaration(name: str, table: Mapping[str, Any]) -> Declaration:
     """Check the table of one service. Raises StartError that names what is wrong."""
     file = f"services/{name}/pyproject.toml"
+    if name in RESERVED:
+        raise StartError(f"{file}: the name {name} is reserved; choose another one.")
     try:
         found = msgspec.convert({**table, "name": name}, Declaration)
     except msgspec.ValidationError as error:
         raise StartError(f"{file}: [tool.quayside]: {error}") from None
+    for type in (*found.publishes, *found.consumes):
+        if not MESSAGE_TYPE.fullmatch(type):
+            raise StartError(f"{file}: {type!r} is not a message type like 'order.confirmed.v1'.")
     if (found.publishes or found.consumes) and "rabbitmq" not in found.stores:
         raise StartError(f'{file}: a service with messages needs "rabbitmq" among its stores.')
     if found.publishes and "postgres" not in found.stores:
