@@ -16,13 +16,14 @@ ROOT = Path(__file__).parents[2]
 SHOP = Shop(ROOT, services.load(ROOT))
 PLACES = {place.file: place for place in (*deployment.PLACES, *charts.PLACES, *code.PLACES)}
 
+# The README has this word in its text and in a label of the diagram, neither of which counts.
 INVENTED = Declaration(
-    name="invented",
+    name="commands",
     port=8099,
     stores=("postgres", "valkey", "rabbitmq"),
-    routes=("/api/invented",),
+    routes=("/api/commands",),
     calls=("identity", "catalog"),
-    messages=Messages(consumes=("order.confirmed.v1",), publishes=("invented.written.v1",)),
+    messages=Messages(consumes=("order.confirmed.v1",), publishes=("commands.written.v1",)),
 )
 MODULES = {"messages.py", "consumers.py"}  # a made-up service has none
 
@@ -43,7 +44,7 @@ def test_a_place_names_no_service_without_a_folder(place: str) -> None:
 
 @pytest.mark.parametrize("place", sorted(PLACES.keys() - MODULES))
 def test_a_new_service_is_missing_in_every_place(place: str) -> None:
-    shop = Shop(ROOT, Services({**SHOP.services.by_name, "invented": INVENTED}))
+    shop = Shop(ROOT, Services({**SHOP.services.by_name, INVENTED.name: INVENTED}))
     gaps = list(PLACES[place].missing(shop, INVENTED))
     assert gaps
     assert all(each.partition(":")[0].strip() for each in gaps)
@@ -57,7 +58,7 @@ def test_a_service_that_is_gone_is_found_in_every_place(place: str) -> None:
 
 def test_a_gap_is_closed_by_the_lines_that_the_message_names() -> None:
     (gap,) = deployment.bake(SHOP, INVENTED)
-    assert gap == 'docker-bake.hcl: no image of invented; add to services:\n    "invented"'
+    assert gap == 'docker-bake.hcl: no image of commands; add to services:\n    "commands"'
 
 
 def test_a_service_at_the_root_replaces_the_edge_s_own_answers() -> None:
@@ -76,10 +77,10 @@ def test_a_service_at_the_root_replaces_the_edge_s_own_answers() -> None:
 
 
 def test_a_publisher_must_name_a_new_consumer() -> None:
-    shop = Shop(ROOT, Services({**SHOP.services.by_name, "invented": INVENTED}))
+    shop = Shop(ROOT, Services({**SHOP.services.by_name, INVENTED.name: INVENTED}))
     (gap,) = code.published(shop, shop.services["order"])
     assert "services/order/src/order/messages.py: OrderConfirmed names " in gap
-    assert re.search(r"consumers = \(.+, 'invented'\)", gap)
+    assert re.search(r"consumers = \(.+, 'commands'\)", gap)
 
 
 def test_a_handler_that_is_not_declared_is_found() -> None:
