@@ -39,7 +39,7 @@ EXPIRY_LEEWAY = 5
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The authenticated account: `sub` owns carts and orders; `token` may be passed on in calls on its behalf."""
+    """The authenticated account or guest: `sub` owns carts and orders; calls on its behalf may pass `token` on."""
 
     sub: str
     scopes: frozenset[str]

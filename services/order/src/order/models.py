@@ -52,7 +52,7 @@ FAILED = frozenset({Status.REJECTED, Status.PAYMENT_FAILED, Status.CANCELLED, St
 
 
 def settled(status: Status) -> bool:
-    """Returns whether the order stays as it is unless someone asks for a refund."""
+    """Returns whether the order stays as it is unless a cancel or a refund is requested."""
     return status not in OPEN | UNDOING
 
 
