@@ -158,7 +158,7 @@ def test_with_two_of_each_a_pod_of_every_service_is_deleted(shop: Release, traff
 
 
 def test_messages_and_requests_scale_separately(shop: Release, traffic) -> None:
-    with traffic("order's worker split off, and joined again") as flow:
+    with traffic("`order.worker.enabled` switched on, and off again") as flow:
         shop.upgrade(order_worker_enabled="true")
         shop.settled()
         assert len(shop.pods("order")) == 3

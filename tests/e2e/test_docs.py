@@ -48,7 +48,8 @@ ELSEWHERE = {
     "docs/how-to/new-service.md: *": "tests/native/test_new_service.py adds a service to a copy",
     "docs/how-to/new-page.md: *": "creates a service; tests/native/test_new_service.py does that in a copy",
 }
-FOLDERS = r"(?:\.github|charts|deploy|docs|libs|services|tests|tools)/"
+TREE = (".github", "charts", "deploy", "docs", "libs", "services", "tests", "tools")
+FOLDERS = rf"(?:{'|'.join(map(re.escape, TREE))})/"
 RUN = {FIRST_ORDER, CHARGE, ROTATION, *SERVERS}
 
 
@@ -108,7 +109,21 @@ def test_links_files_targets_and_commands_exist(document: Path) -> None:
         absent += [f"shopctl {words}" for words in commands if not is_command(words)]
         if re.fullmatch(rf"{FOLDERS}[\w./*-]+", span) and not [*ROOT.glob(span), *document.parent.glob(span)]:
             absent.append(span)
+        if re.fullmatch(r"[\w-]+\.(?:py|sh|toml|yaml)", span) and span not in files():
+            absent.append(span)
+        if re.fullmatch(r"test_\w+", span) and not any(f"def {span}(" in text for text in files().values()):
+            absent.append(span)
     assert absent == []
+
+
+@cache
+def files() -> dict[str, str]:
+    """Returns the names of all files, without folders; for test files, also their text."""
+    found: dict[str, str] = {}
+    for path in [*ROOT.glob("*.*"), *(path for folder in TREE for path in (ROOT / folder).rglob("*.*"))]:
+        text = path.read_text() if path.name.startswith("test_") and path.suffix == ".py" else ""
+        found[path.name] = found.get(path.name, "") + text
+    return found
 
 
 @cache
