@@ -29,6 +29,7 @@ LEGAL = {
     (State.UNKNOWN, State.REFUNDING),
     (State.CAPTURED, State.REFUNDING),
     (State.REFUNDING, State.REFUNDED),
+    (State.REFUNDED, State.REFUNDING),
     (State.FAILED, State.CANCELLED),
 }
 
@@ -111,6 +112,13 @@ class PaymentMachine(RuleBasedStateMachine):
         assert self.payment is not None
         self.move(*models.settle(self.payment, operation, answer, jitter))
 
+    @precondition(lambda self: self.payment is not None)
+    @rule()
+    def doubt(self) -> None:
+        """A webhook says that the refund failed. That is untrue here, so asking again changes nothing."""
+        assert self.payment is not None
+        self.move(models.doubt_refund(self.payment), None)
+
     @invariant()
     def money_is_conserved(self) -> None:
         assert self.captures <= 1
@@ -165,6 +173,22 @@ def test_a_refused_refund_stays_refunding_and_stuck() -> None:
     after, reply = models.settle(refunding, Operation.REFUND, answer, 1.0)
     assert (after.state, after.stuck, reply) == (State.REFUNDING, True, None)
     assert after.next_attempt_at == NOW + timedelta(seconds=4)
+
+
+def test_a_refund_in_doubt_is_looked_up_at_once_and_stays_visible_until_the_money_is_returned() -> None:
+    refunded = replace(NEW, state=State.REFUNDED, attempts=1, next_attempt_at=None)
+    doubted = models.doubt_refund(refunded)
+    assert (doubted.state, doubted.attempts, doubted.next_attempt_at) == (State.REFUNDING, 1, NOW)
+    failed, reply = models.settle(doubted, Operation.REFUND, Answer(Outcome.REFUSED, "lost_or_stolen_card", True), 1.0)
+    assert (failed.state, failed.reason, failed.stuck, reply) == (State.REFUNDING, "lost_or_stolen_card", True, None)
+    returned, reply = models.settle(failed, Operation.REFUND, Answer(Outcome.SUCCEEDED), 1.0)
+    assert (returned.state, returned.stuck, type(reply)) == (State.REFUNDED, False, Cancelled)
+
+
+@pytest.mark.parametrize("state", set(State) - {State.REFUNDED})
+def test_only_a_refund_that_succeeded_can_be_doubted(state: State) -> None:
+    payment = replace(NEW, state=state)
+    assert models.doubt_refund(payment) == payment
 
 
 def test_the_back_off_doubles_is_spread_and_has_a_limit() -> None:

@@ -40,8 +40,13 @@ def signed_by_stripe(body: bytes, *, at: int | None = None, secret: str = STRIPE
     return {"Stripe-Signature": header, "Content-Type": "application/json; charset=utf-8"}
 
 
-def stripe_event(order_id: object, type: str = "payment_intent.succeeded") -> bytes:
-    subject = {"id": "pi_3M0JqB2eZvKYlo2C", "object": type.partition(".")[0], "metadata": {"order_id": str(order_id)}}
+def stripe_event(order_id: object, type: str = "payment_intent.succeeded", status: str = "succeeded") -> bytes:
+    subject = {
+        "id": "pi_3M0JqB2eZvKYlo2C",
+        "object": type.partition(".")[0],
+        "metadata": {"order_id": str(order_id)},
+        "status": status,
+    }
     event = {
         "id": "evt_3M0JqB2eZvKYlo2C",
         "object": "event",
@@ -169,6 +174,28 @@ async def test_an_event_of_stripe_makes_its_payment_due_however_often_it_comes(a
     answers = [await client.post(STRIPE_HOOK, content=body, headers=headers) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [204, 204]
     assert await due(db) == [order_id]
+
+
+@pytest.mark.parametrize(
+    ("type", "status", "asked"),
+    [
+        ("refund.failed", "failed", True),
+        ("refund.updated", "failed", True),
+        ("refund.updated", "canceled", True),
+        ("refund.updated", "succeeded", False),
+        ("payment_intent.canceled", "canceled", False),
+    ],
+)
+async def test_stripe_is_asked_again_about_a_refund_only_when_it_says_that_it_failed(
+    api: Api, type: str, status: str, asked: bool
+) -> None:
+    client, db = api
+    order_id = await unanswered(db, "stripe")
+    async with db.connection() as connection:
+        await connection.execute("UPDATE payments SET state = 'REFUNDED', next_attempt_at = NULL")
+    body = stripe_event(order_id, type, status)
+    assert (await client.post(STRIPE_HOOK, content=body, headers=signed_by_stripe(body))).status_code == 204
+    assert await due(db) == ([order_id] if asked else [])
 
 
 @pytest.mark.parametrize(

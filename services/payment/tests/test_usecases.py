@@ -318,6 +318,26 @@ async def test_a_hint_makes_an_unanswered_payment_due_and_leaves_others_alone(db
     assert [payment.order_id for payment in await usecases.lease(db, 10)] == [unknown]
 
 
+@pytest.mark.parametrize("failed", [True, False])
+async def test_a_refund_that_is_said_to_have_failed_is_believed_only_after_the_provider_was_asked(
+    db: Database, ledger: Ledger, failed: bool
+) -> None:
+    order_id = uuid7()
+    await usecases.charge(db, [charge_event(order_id)], "psp")
+    await drive(db, ledger)
+    await usecases.cancel(db, [cancel_event(order_id)])
+    await drive(db, ledger)
+    if failed:
+        ledger.results[f"{order_id}:refund"] = Answer(Outcome.REFUSED, "lost_or_stolen_card", stuck=True)
+    assert await usecases.hint(db, Hint(order_id, int(time.time()), refund_failed=True))
+    await drive(db, ledger)
+    row = await row_of(db, order_id)
+    assert (row["state"], row["stuck"], row["reason"]) == (
+        ("REFUNDING", True, "lost_or_stolen_card") if failed else ("REFUNDED", False, None)
+    )
+    assert ledger.taken == {order_id: 0}, "no second refund"
+
+
 async def test_overlapping_batches_in_any_order_do_not_deadlock(db: Database, ledger: Ledger) -> None:
     orders = [uuid7() for _ in range(40)]
     batches: list[Any] = []

@@ -2,7 +2,7 @@
 
 absent ──charge──▶ REQUESTED ──▶ CAPTURED | FAILED | UNKNOWN        UNKNOWN ──▶ CAPTURED | FAILED
 cancel: absent, REQUESTED and never asked, FAILED ──▶ CANCELLED
-        CAPTURED ──▶ REFUNDING ──▶ REFUNDED
+        CAPTURED ──▶ REFUNDING ──▶ REFUNDED; back to REFUNDING when the provider says that the refund failed later
         asked, not answered ──▶ remembered until the answer is definite
 """
 
@@ -167,6 +167,16 @@ def cancel(payment: Payment) -> tuple[Payment, Reply | None]:
             return _cancelled(payment)
         case State.REFUNDED:
             return payment, Cancelled(order_id=payment.order_id, refunded=True)
+
+
+def doubt_refund(payment: Payment) -> Payment:
+    """Makes a refund that succeeded due again, because the provider says that it failed later.
+
+    The attempts and the key stay the same, so the provider is asked about that refund and makes no other one.
+    """
+    if payment.state is not State.REFUNDED:
+        return payment
+    return replace(payment, state=State.REFUNDING, next_attempt_at=payment.as_of)
 
 
 def settle(payment: Payment, operation: Operation, answer: Answer, jitter: float) -> tuple[Payment, Reply | None]:

@@ -58,6 +58,8 @@ class StripeMetadata(msgspec.Struct, frozen=True):
 class StripeSubject(msgspec.Struct, frozen=True):
     """The PaymentIntent, charge or refund that an event of Stripe is about. Ours carry the order ID."""
 
+    object: str | None = None
+    status: str | None = None
     metadata: StripeMetadata | None = None
 
 

@@ -26,10 +26,14 @@ TOLERANCE = 300
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A webhook's content: an order's charge or refund has changed. It was signed at `at`, seconds since 1970."""
+    """A webhook's content: an order's charge or refund has changed. It was signed at `at`, seconds since 1970.
+
+    `refund_failed` tells that a refund failed, which may have succeeded before.
+    """
 
     order_id: UUID
     at: int
+    refund_failed: bool = False
 
 
 class Provider(Protocol):
@@ -134,19 +138,22 @@ async def settle(db: Database, results: Sequence[Result]) -> list[None]:
 
 
 async def hint(db: Database, hint: Hint) -> bool:
-    """Makes the order's payment due now. Returns whether the provider had yet to answer it.
+    """Makes the order's payment due now, if the provider has yet to answer it or reports that its refund failed.
 
-    Raises Malformed when the webhook was signed too long ago, or too far ahead.
+    Returns whether a payment may be due. Raises Malformed when the webhook was signed too long ago, or too far ahead.
     """
-    async with db.connection() as connection:
-        now = await repository.now(connection)
+    async with db.transaction() as tx:
+        now = await repository.now(tx)
         if abs(now.timestamp() - hint.at) > TOLERANCE:
             raise Malformed(
                 "bad-signature",
                 "The webhook's signature is not valid",
                 f"The timestamp is more than {TOLERANCE} s off; sign the webhook again.",
             )
-        return await repository.hasten(connection, hint.order_id)
+        if hint.refund_failed:
+            payments = await repository.lock(tx, [hint.order_id])
+            await repository.save(tx, [models.doubt_refund(payment) for payment in payments.values()])
+        return await repository.hasten(tx, hint.order_id) or hint.refund_failed
 
 
 def _readable(answer: Answer) -> Answer:

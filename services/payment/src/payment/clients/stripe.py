@@ -91,14 +91,15 @@ class StripeProvider:
         except (stripe.SignatureVerificationError, UnicodeDecodeError) as error:
             raise _unsigned("The signature does not belong to this body.") from error
         try:
-            metadata = msgspec.json.decode(body, type=StripeEvent).data.object.metadata
+            subject = msgspec.json.decode(body, type=StripeEvent).data.object
         except msgspec.ValidationError:  # it is about another application, which shares the account
             return None
         except msgspec.DecodeError as error:
             raise Invalid("invalid-request", "The event is not valid", "The body must be JSON.") from error
-        if metadata is None or metadata.order_id is None:
+        if subject.metadata is None or subject.metadata.order_id is None:
             return None
-        return Hint(metadata.order_id, int(signed_at[1]))
+        refund_failed = subject.object == "refund" and subject.status in ("failed", "canceled")
+        return Hint(subject.metadata.order_id, int(signed_at[1]), refund_failed)
 
     async def _charge(self, payment: Payment) -> Answer:
         assert payment.amount is not None
