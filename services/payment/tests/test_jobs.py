@@ -4,9 +4,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from chassis.db import Database
 from chassis.ids import uuid7
-from payment import usecases
+from chassis.testing.locks import somebody_waits
+from payment import jobs, usecases
 from payment.jobs import Driver
 from payment.models import Answer, Payment
 
@@ -93,6 +96,26 @@ async def test_a_bug_in_one_call_costs_a_retry_and_no_money(db: Database) -> Non
 
         await eventually(done)
     assert list(provider.taken.values()) == [4200]
+
+
+async def test_a_driver_stops_within_one_deadline_while_its_database_and_a_provider_hang(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "STOP_WITHIN", 2.0)
+    await usecases.charge(db, [charge_event(uuid7(), payment_method="tok_slow")], "psp")
+    driver = await Driver(db, {"psp": Slow()}, concurrency=2).__aenter__()
+
+    async def leased() -> bool:
+        async with db.connection() as c:
+            return bool(await c.fetchval("SELECT every(attempts = 1) FROM payments"))
+
+    await eventually(leased)
+    async with db.transaction() as tx:
+        await tx.execute("LOCK TABLE payments")
+        driver.wake()
+        await somebody_waits(tx)
+        async with asyncio.timeout(3.5):
+            await driver.__aexit__()
 
 
 async def test_a_driver_that_stops_writes_what_was_answered(db: Database) -> None:

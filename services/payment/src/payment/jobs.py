@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Self
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 POLL = 0.5
 BATCH = 128
 STOP_WITHIN = 5.0
+"""Seconds for the current lease and the calls in flight together, at the end. Then calls have one more second."""
 WRITE_AGAIN_AFTER = (0.2, 1.0, 5.0)
 """Pauses in seconds, together less than a lease. After them the payment is simply due again."""
 
@@ -37,7 +39,7 @@ class Driver:
         self._calls: set[asyncio.Task[None]] = set()
         self._full = False
         self._stopping = False
-        self._leasing = PeriodicTask("leasing payments", self._start_due, every=POLL, stop_within=STOP_WITHIN)
+        self._leasing = PeriodicTask("leasing payments", self._start_due, every=POLL, stop_within=STOP_WITHIN / 2)
 
     async def __aenter__(self) -> Self:
         self.wake()
@@ -47,10 +49,11 @@ class Driver:
     async def __aexit__(self, *_: object) -> None:
         """Waits a little for calls in flight. A payment whose call is cut off is due again when its lease ends."""
         self._stopping = True
+        end = time.monotonic() + STOP_WITHIN
         await self._leasing.__aexit__()
-        for patience in (STOP_WITHIN, 1.0):
+        for deadline in (end, end + 1.0):
             if self._calls:
-                await asyncio.wait(set(self._calls), timeout=patience)
+                await asyncio.wait(set(self._calls), timeout=max(0.0, deadline - time.monotonic()))
             for call in self._calls:
                 call.cancel()
 
