@@ -16,7 +16,7 @@ from shopctl.edge import http
 
 pytestmark = pytest.mark.timeout(180)
 
-SECRETS = ("PASSWORD", "SECRET", "DATABASE_URL", "BROKER_URL", "VALKEY_URL")
+SECRETS = ("PASSWORD", "KEY", "SECRET", "DATABASE_URL", "BROKER_URL", "VALKEY_URL")
 
 
 @pytest.fixture(scope="module")
@@ -117,15 +117,15 @@ def test_a_container_holds_only_its_own_secrets(config: dict[str, Any]) -> None:
             "databases": {"database-passwords"},
             "valkey": {"valkey-password"},
             "rabbitmq": {"rabbitmq-definitions"},
-            "payment": {"payment-database-url", "payment-broker-url", "psp-webhook-secret"},
+            "payment": {
+                *("payment-database-url", "payment-broker-url", "psp-webhook-secret"),
+                *("stripe-api-key", "stripe-webhook-secret"),
+            },
             "psp": {"psp-webhook-secret"},
             "identity-migrate": {"identity-database-url", "admin-password"},
         }.get(name, {secret for secret in given if secret.startswith(f"{name.removesuffix('-migrate')}-")})
         assert given == allowed, name
-        # Stripe's keys are optional, which a secret of Compose cannot be: they come from the caller's environment.
-        assert not [key for key, value in service.get("environment", {}).items() if value and key.endswith(SECRETS)], (
-            name
-        )
+        assert not [key for key in service.get("environment", {}) if key.endswith(SECRETS)], name
 
 
 def test_our_containers_are_hardened_and_all_have_memory_limits(config: dict[str, Any]) -> None:

@@ -196,6 +196,14 @@ def test_a_variable_and_its_file_together_are_refused(
     assert refusal() == ["shelf: DATABASE_URL and DATABASE_URL_FILE are both set; keep one of them"]
 
 
+def test_an_empty_file_of_an_optional_setting_is_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "ratio").write_text("\n")
+    monkeypatch.setenv("LOG_SAMPLE_RATIO_FILE", str(tmp_path / "ratio"))
+    monkeypatch.setenv("LOG_SAMPLE_RATIO", "")
+
+    assert Settings.load("shelf").log_sample_ratio == 0.01
+
+
 @pytest.mark.parametrize(
     ("file", "reason"),
     [
@@ -211,9 +219,10 @@ def test_an_unusable_file_is_named(
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    monkeypatch.setenv("WEBHOOK_SECRET_FILE", str(tmp_path / file))
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / file))
 
-    assert refusal() == [f"shelf: WEBHOOK_SECRET_FILE: {tmp_path / file} {reason}"]
+    assert refusal() == [f"shelf: DATABASE_URL_FILE: {tmp_path / file} {reason}"]
 
 
 def test_secrets_do_not_show_when_settings_are_printed_or_refused(monkeypatch: pytest.MonkeyPatch):

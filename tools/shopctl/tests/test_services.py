@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from shopctl.compose import ComposeShop
 from shopctl.native.services import PASSED_ON, PROVIDER, Service, services
 from shopctl.place import Place
 
@@ -64,6 +65,15 @@ def test_stripes_keys_reach_the_payment_service_alone(place: Place, monkeypatch:
     assert given == {"payment"}
 
 
+def test_stripes_keys_are_secret_files_in_compose(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = ComposeShop(place)
+    monkeypatch.setenv("STRIPE_API_KEY", "sk_test_123")
+    monkeypatch.delenv("STRIPE_WEBHOOK_SECRET", raising=False)
+    shop.write_secrets()
+    assert (shop.secrets / "stripe-api-key").read_text() == "sk_test_123"
+    assert (shop.secrets / "stripe-webhook-secret").read_text() == ""
+
+
 def test_identity_knows_the_public_address(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PUBLIC_URL", raising=False)
     assert of(place, "identity").environment["PUBLIC_URL"] == place.address
@@ -73,5 +83,6 @@ def test_identity_knows_the_public_address(place: Place, monkeypatch: pytest.Mon
 
 def test_compose_passes_on_the_same_and_the_readme_lists_it() -> None:
     taken = set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_text()))
-    assert taken - COMPOSE == {*PASSED_ON, *PROVIDER, "LB_POLICY"}
-    assert {name for name in taken - COMPOSE if f"`{name}`" not in (ROOT / "README.md").read_text()} == set()
+    assert taken - COMPOSE == {*PASSED_ON, "PAYMENT_PROVIDER", "LB_POLICY"}
+    readme = (ROOT / "README.md").read_text()
+    assert {name for name in {*PROVIDER, *taken} - COMPOSE if f"`{name}`" not in readme} == set()

@@ -66,25 +66,28 @@ class Unusable:
 class FileSource(PydanticBaseSettingsSource):
     """Reads `X` from the file that `X_FILE` names, as container platforms mount secrets.
 
-    Setting both is refused, because one of them would be ignored silently.
+    Setting both is refused, because one of them would be ignored silently. An empty file counts as not set, unless the
+    setting is required.
     """
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         name = _variable(field_name)
         path = os.environ.get(f"{name}_FILE")
-        return (self._read(name, path) if path else None), field_name, False
+        value = self._read(name, path) if path else None
+        if value == "":
+            value = Unusable(f"{name}_FILE: {path} is empty; write the value into it") if field.is_required() else None
+        return value, field_name, False
 
     def _read(self, name: str, path: str) -> str | Unusable:
         if os.environ.get(name):
             return Unusable(f"{name} and {name}_FILE are both set; keep one of them")
         try:
-            text = Path(path).read_text(encoding="utf-8").strip()
+            return Path(path).read_text(encoding="utf-8").strip()
         except OSError as error:
             reason = (error.strerror or type(error).__name__).lower()
             return Unusable(f"{name}_FILE: {path} cannot be read ({reason}); mount it readable, or correct the path")
         except UnicodeDecodeError:
             return Unusable(f"{name}_FILE: {path} is not text in UTF-8")
-        return text or Unusable(f"{name}_FILE: {path} is empty; write the value into it")
 
     def __call__(self) -> dict[str, Any]:
         values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}

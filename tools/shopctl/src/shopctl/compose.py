@@ -148,6 +148,9 @@ class ComposeShop:
             + "".join(f"{role.upper()}_PASSWORD={passwords[f'database.{role}']}\n" for role in roles),
             "valkey-password": f"requirepass {passwords['valkey']}\n",
             "psp-webhook-secret": passwords["psp-webhook"],
+            # Empty files count as not set.
+            "stripe-api-key": os.environ.get("STRIPE_API_KEY", ""),
+            "stripe-webhook-secret": os.environ.get("STRIPE_WEBHOOK_SECRET", ""),
             "rabbitmq-definitions": render(template(services), {user: passwords[f"broker.{user}"] for user in users}),
         }
         for name, stores in ((each.name, each.stores) for each in services):
