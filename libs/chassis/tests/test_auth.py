@@ -18,7 +18,7 @@ from joserfc.jwk import ECKey, KeySet
 
 from chassis import auth
 from chassis.app import create_app
-from chassis.auth import Caller, TokenVerifier, requires
+from chassis.auth import Authenticated, TokenVerifier, requires
 from chassis.errors import Unauthenticated, Unavailable
 from chassis.settings import ServiceSettings
 from chassis.testing.apps import client_of, started
@@ -329,8 +329,8 @@ async def serving(verifier: TokenVerifier) -> AsyncIterator[httpx2.AsyncClient]:
     router = APIRouter()
 
     @router.get("/me")
-    async def me(caller: Caller) -> str:
-        return caller.sub
+    async def me(principal: Authenticated) -> str:
+        return principal.sub
 
     @router.get("/admin", dependencies=[Depends(requires("admin"))])
     async def admin() -> bool:

@@ -143,11 +143,11 @@ async def test_behind_the_edge_each_client_address_has_its_own_limit(app: FastAP
 
 def test_a_window_remembers_a_limited_number_of_keys() -> None:
     window = Window(1)
-    for number in range(3 * Window.CALLERS):
+    for number in range(3 * Window.MAX_KEYS):
         window.enter(str(number))
-    assert len(window._calls) == Window.CALLERS
+    assert len(window._calls) == Window.MAX_KEYS
     with pytest.raises(TooManyRequests):
-        window.enter(str(3 * Window.CALLERS - 1))
+        window.enter(str(3 * Window.MAX_KEYS - 1))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from chassis.http import HttpClient
 from chassis.outage import Outage
 from chassis.waiting import shared, wait_for
 
-__all__ = ["Caller", "Claims", "Principal", "TokenVerifier", "Verifier", "principal", "requires"]
+__all__ = ["Authenticated", "Claims", "Principal", "TokenVerifier", "Verifier", "authenticate", "requires"]
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ def _invalid(error: Exception) -> Unauthenticated:
     )
 
 
-async def principal(request: Request) -> Principal:
+async def authenticate(request: Request) -> Principal:
     """Returns the principal of `Authorization: Bearer …`, by the application's `verifier`."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
@@ -205,15 +205,15 @@ async def principal(request: Request) -> Principal:
     return await verifier.verify(token)
 
 
-Caller = Annotated[Principal, Depends(principal)]
+Authenticated = Annotated[Principal, Depends(authenticate)]
 
 
-def requires(scope: str) -> Callable[[Caller], Awaitable[Principal]]:
+def requires(scope: str) -> Callable[[Authenticated], Awaitable[Principal]]:
     """Makes a dependency that returns the principal, which must have this scope."""
 
-    async def check(caller: Caller) -> Principal:
-        if scope not in caller.scopes:
+    async def check(principal: Authenticated) -> Principal:
+        if scope not in principal.scopes:
             raise Forbidden("scope-required", f"The scope {scope} is required", "Log in with an account that has it.")
-        return caller
+        return principal
 
     return check

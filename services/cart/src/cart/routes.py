@@ -14,7 +14,7 @@ from cart.repository import ANY, EXISTING, Carts
 from cart.schemas import CartBody, MergeBody, QuantityBody
 from chassis import etags
 from chassis.app import JsonBytes, parts
-from chassis.auth import Caller, principal
+from chassis.auth import Authenticated, authenticate
 
 __all__ = ["Parts", "router"]
 
@@ -43,8 +43,8 @@ Given = Annotated[Parts, Depends(given)]
 
 @router.get("", responses=SHAPE)
 async def read(request: Request) -> Response:
-    caller = await principal(request)
-    shown = answer(await (await given(request)).carts.get(caller.sub))
+    principal = await authenticate(request)
+    shown = answer(await (await given(request)).carts.get(principal.sub))
     known = request.headers.getlist("if-none-match")
     if known and (etag := shown.headers.get("etag")) and etags.not_modified(known, etag):
         return Response(status_code=304, headers={"Cache-Control": "no-store", "ETag": etag})
@@ -52,27 +52,29 @@ async def read(request: Request) -> Response:
 
 
 @router.put("/items/{sku}", responses=SHAPE)
-async def put(sku: Sku, body: QuantityBody, caller: Caller, given: Given, if_match: IfMatch = None) -> JsonBytes:
+async def put(
+    sku: Sku, body: QuantityBody, principal: Authenticated, given: Given, if_match: IfMatch = None
+) -> JsonBytes:
     """Sets the quantity of a line. The quantity is absolute, so the call can be repeated."""
-    cart = await usecases.put(given.carts, given.products, caller.sub, sku, body.quantity, expected(if_match))
+    cart = await usecases.put(given.carts, given.products, principal.sub, sku, body.quantity, expected(if_match))
     return answer(cart)
 
 
 @router.delete("/items/{sku}", responses=SHAPE)
-async def remove(sku: Sku, caller: Caller, given: Given, if_match: IfMatch = None) -> JsonBytes:
-    return answer(await given.carts.change(caller.sub, {sku: 0}, expected(if_match)))
+async def remove(sku: Sku, principal: Authenticated, given: Given, if_match: IfMatch = None) -> JsonBytes:
+    return answer(await given.carts.change(principal.sub, {sku: 0}, expected(if_match)))
 
 
 @router.delete("", responses=SHAPE)
-async def clear(caller: Caller, given: Given, if_match: IfMatch = None) -> JsonBytes:
-    await given.carts.clear(caller.sub, expected(if_match))
+async def clear(principal: Authenticated, given: Given, if_match: IfMatch = None) -> JsonBytes:
+    await given.carts.clear(principal.sub, expected(if_match))
     return answer(EMPTY)
 
 
 @router.post("/merge", responses=SHAPE)
-async def merge(body: MergeBody, caller: Caller, given: Given) -> JsonBytes:
+async def merge(body: MergeBody, principal: Authenticated, given: Given) -> JsonBytes:
     """Adds a guest's cart to the account's after login. If a SKU is in both, the larger quantity stays."""
-    return answer(await usecases.merge(given.carts, given.verifier, caller.sub, body.guest_token))
+    return answer(await usecases.merge(given.carts, given.verifier, principal.sub, body.guest_token))
 
 
 def expected(if_match: list[str] | None) -> Collection[str]:

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 
 from chassis.app import parts
-from chassis.auth import Caller
+from chassis.auth import Authenticated
 from chassis.db import Database
 from chassis.errors import Malformed, NotFound
 from chassis.waiting import deadline
@@ -51,11 +51,11 @@ async def guest(given: Given, response: Response) -> TokenBody:
 
 
 @router.post("/api/identity/accounts", status_code=201)
-async def register(body: RegisterBody, given: Given, request: Request, caller: Waiting) -> AccountBody:
+async def register(body: RegisterBody, given: Given, request: Request, client: Waiting) -> AccountBody:
     """Registers an account."""
     given.registrations.enter(origin(request))
     account = await accounts.register(
-        given.db, given.passwords, body.email, body.password.get_secret_value(), body.name, caller
+        given.db, given.passwords, body.email, body.password.get_secret_value(), body.name, client
     )
     return account_body(account)
 
@@ -69,14 +69,14 @@ TOKEN_FORM = {"requestBody": {"required": True, "content": {FORM: {"schema": Tok
 
 @router.post("/api/identity/token", response_model_exclude_none=True, openapi_extra=TOKEN_FORM)
 async def token(
-    form: Annotated[TokenForm, Depends(form)], given: Given, caller: Waiting, response: Response
+    form: Annotated[TokenForm, Depends(form)], given: Given, client: Waiting, response: Response
 ) -> TokenBody:
     """Issues tokens by OAuth 2 (RFC 6749).
 
     The grant type is `password`, with a username and a password, or `refresh_token`, with the latest refresh token.
     """
     if form.grant_type == "password" and form.username and form.password:
-        account = await accounts.sign_in(given.db, given.passwords, form.username, form.password, caller)
+        account = await accounts.sign_in(given.db, given.passwords, form.username, form.password, client)
         return token_body(await tokens.start(given.db, given.issuer, account), response)
     if form.grant_type == "refresh_token" and form.refresh_token:
         return token_body(await tokens.refresh(given.db, given.issuer, form.refresh_token), response)
@@ -91,10 +91,10 @@ async def token(
 
 
 @router.get("/api/identity/me")
-async def me(caller: Caller, given: Given) -> AccountBody:
+async def me(principal: Authenticated, given: Given) -> AccountBody:
     """Returns the principal's account."""
     async with given.db.connection() as connection:
-        account = None if caller.guest else await repository.account_by_id(connection, UUID(caller.sub))
+        account = None if principal.guest else await repository.account_by_id(connection, UUID(principal.sub))
     if account is None:
         raise NotFound("no-account", "The principal has no account", "Register one by POST /api/identity/accounts.")
     return account_body(account)

@@ -117,8 +117,8 @@ async def test_a_turn_goes_to_the_first_request_that_still_waits() -> None:
     passwords = Passwords(1)
     served = []
 
-    async def wait(name: str, caller: Patience) -> None:
-        async with passwords.turn(caller):
+    async def wait(name: str, client: Patience) -> None:
+        async with passwords.turn(client):
             served.append(name)
 
     async def yes() -> bool:

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
 from chassis.app import JsonBytes, parts
-from chassis.auth import Caller, Principal, principal, requires
+from chassis.auth import Authenticated, Principal, authenticate, requires
 from chassis.db import Database
 from chassis.errors import Malformed, Unavailable
 from chassis.health import Draining
@@ -73,7 +73,7 @@ async def place(request: Request) -> JsonBytes:
     This is the busiest route: it reads token, key and body from the request itself, which halves the framework's share
     of the CPU time.
     """
-    caller = await principal(request)
+    principal = await authenticate(request)
     idempotency_key = request.headers.get("idempotency-key")
     if not idempotency_key or len(idempotency_key) > 255 or not all("!" <= c <= "~" for c in idempotency_key):
         raise Malformed(
@@ -85,8 +85,8 @@ async def place(request: Request) -> JsonBytes:
     content = body.model_dump(mode="json", exclude_none=True)
     placed = await (await given(request)).placement.place(
         PlaceOrder(
-            principal=caller.sub,
-            token=caller.token,
+            principal=principal.sub,
+            token=principal.token,
             idempotency_key=idempotency_key,
             request_hash=hashlib.sha256(sorted_encode(content)).digest(),
             cart_version=body.cart_version,
@@ -103,23 +103,25 @@ async def place(request: Request) -> JsonBytes:
 
 
 @router.get("", responses={200: {"model": OrderPage}})
-async def list_own(request: Request, given: Given, caller: Caller, query: Annotated[OwnQuery, Query()]) -> JsonBytes:
+async def list_own(
+    request: Request, given: Given, principal: Authenticated, query: Annotated[OwnQuery, Query()]
+) -> JsonBytes:
     """Lists the principal's orders, newest first."""
     once(request)
-    return await _page(given.db, caller.sub, None, query)
+    return await _page(given.db, principal.sub, None, query)
 
 
 @router.get("/{order_id}", responses={200: {"model": Order}})
-async def get_own(given: Given, order_id: CanonicalId, caller: Caller) -> JsonBytes:
+async def get_own(given: Given, order_id: CanonicalId, principal: Authenticated) -> JsonBytes:
     """Returns an order of the principal, with its history."""
-    return await _order(given.db, order_id, caller.sub)
+    return await _order(given.db, order_id, principal.sub)
 
 
 @router.post("/{order_id}/cancel", status_code=202, responses={202: {"model": Order}})
-async def cancel(given: Given, order_id: CanonicalId, caller: Caller) -> JsonBytes:
+async def cancel(given: Given, order_id: CanonicalId, principal: Authenticated) -> JsonBytes:
     """Undoes an order: its stock is released, and a captured payment is refunded."""
-    await saga.cancel(given.db, order_id, caller.sub)
-    return await _order(given.db, order_id, caller.sub, 202)
+    await saga.cancel(given.db, order_id, principal.sub)
+    return await _order(given.db, order_id, principal.sub, 202)
 
 
 @router.get(
@@ -132,7 +134,7 @@ async def events(
     given: Given,
     draining: Draining,
     order_id: CanonicalId,
-    caller: Caller,
+    principal: Authenticated,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Streams each step of an order as a server-sent event, until the last; `Last-Event-ID` resumes after that step.
@@ -144,7 +146,7 @@ async def events(
         raise Malformed(
             "invalid-last-event-id", "Last-Event-ID is not an ID of this stream", "Repeat the last ID, or send none."
         )
-    order = await _found(given.db, order_id, caller.sub)
+    order = await _found(given.db, order_id, principal.sub)
     seen = min(int(told), order["seq"])
     if seen == order["seq"] and settled(Status(order["status"])):
         return Response(status_code=204)

@@ -19,7 +19,7 @@ LONGEST_WAIT = 900
 class Window:
     """Limits the calls of each key in this process. It remembers the last 10,000 keys that called."""
 
-    CALLERS = 10_000
+    MAX_KEYS = 10_000
 
     def __init__(self, limit: int, seconds: float = 60.0) -> None:
         self._limit = limit
@@ -30,7 +30,7 @@ class Window:
         """Counts a call. Raises TooManyRequests."""
         now = time.monotonic()
         calls = self._calls[key] = self._calls.pop(key, deque())
-        if len(self._calls) > self.CALLERS:
+        if len(self._calls) > self.MAX_KEYS:
             del self._calls[next(iter(self._calls))]
         while calls and now - calls[0] >= self._seconds:
             calls.popleft()
@@ -46,13 +46,13 @@ class Window:
 
 
 async def register(
-    db: Database, passwords: Passwords, email: str, password: str, name: str, caller: Patience
+    db: Database, passwords: Passwords, email: str, password: str, name: str, client: Patience
 ) -> Account:
     """Creates an account; `email` and `password` are normalized.
 
     Raises Conflict if the address has an account, and Unavailable if there is no turn to hash.
     """
-    async with passwords.turn(caller):
+    async with passwords.turn(client):
         hash = await passwords.hash(password)
     account = Account(uuid7(), email, name, hash, frozenset())
     async with db.transaction() as tx:
@@ -62,7 +62,7 @@ async def register(
     return account
 
 
-async def sign_in(db: Database, passwords: Passwords, email: str, password: str, caller: Patience) -> Account:
+async def sign_in(db: Database, passwords: Passwords, email: str, password: str, client: Patience) -> Account:
     """Returns the account with this address and password.
 
     Raises Malformed (`invalid_grant`), TooManyRequests after some failures for this address, and Unavailable.
@@ -75,7 +75,7 @@ async def sign_in(db: Database, passwords: Passwords, email: str, password: str,
     address, forms = address_of(email), spellings(password)
     if not (email.isascii() and address.isprintable() and len(address) <= MAX_EMAIL and forms):
         raise invalid_grant("The email address or the password is wrong")
-    async with passwords.turn(caller) as limit:
+    async with passwords.turn(client) as limit:
         async with db.connection() as connection:
             account = await repository.account_by_email(connection, address)
             limit.reschedule(None)

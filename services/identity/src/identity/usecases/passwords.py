@@ -50,18 +50,18 @@ class Passwords:
         self._decoy = self._timed(self._hasher.hash, str(uuid7()))
 
     @contextlib.asynccontextmanager
-    async def turn(self, caller: Patience) -> AsyncIterator[asyncio.Timeout]:
+    async def turn(self, client: Patience) -> AsyncIterator[asyncio.Timeout]:
         """Waits for a turn to hash. The turn ends at the request's deadline, and after at most `TURN_SECONDS`.
 
         Work that must not be interrupted lifts this limit with `reschedule(None)`. Raises Unavailable when the time is
         up, and at once if too many are waiting.
         """
-        until = min(caller.until, time.monotonic() + TURN_SECONDS)
+        until = min(client.until, time.monotonic() + TURN_SECONDS)
         try:
             async with asyncio.timeout(until - time.monotonic()) as limit:
                 await self._take()
                 try:
-                    if self._in_vain(until) or await caller.gone():
+                    if self._in_vain(until) or await client.gone():
                         raise _busy()
                     yield limit
                 finally:
