@@ -22,10 +22,10 @@ def test_an_unknown_sku_is_named_before_a_shortage() -> None:
 
 
 @pytest.mark.parametrize("state", [State.HELD, State.SOLD])
-def test_stock_is_put_back_from_held_or_sold(state: State) -> None:
+def test_stock_is_released_from_held_or_sold(state: State) -> None:
     shelf = Shelf({"A": Level(0, 3, 3)})
 
-    shelf.put_back({"A": 2}, state)
+    shelf.release({"A": 2}, state)
 
     assert shelf.changed["A"] == (Level(2, 1, 3) if state is State.HELD else Level(2, 3, 1))
 

@@ -29,7 +29,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class ReserveStock(Message):
-    """Asks to hold stock for all lines or none. The answer is StockReserved or StockRejected."""
+    """Asks to hold stock for all lines or none. The reply is StockReserved or StockRejected."""
 
     type: ClassVar[str] = "catalog.reserve-stock.v1"
     order_id: UUID
@@ -37,7 +37,7 @@ class ReserveStock(Message):
 
 
 class ReleaseStock(Message):
-    """Asks to put back everything that is held or sold for this order. There is no answer."""
+    """Asks to release all stock that is held or sold for this order. There is no reply."""
 
     type: ClassVar[str] = "catalog.release-stock.v1"
     order_id: UUID
@@ -59,7 +59,7 @@ class StockReserved(Message):
 
 
 class StockRejected(Message):
-    """Nothing is held. `skus` are those that are unknown or sold out; none if the order was already released."""
+    """Nothing is held. `skus` are unknown or sold out; `skus` is empty if the order was already released."""
 
     type: ClassVar[str] = "catalog.stock-rejected.v1"
     consumers = ("order",)

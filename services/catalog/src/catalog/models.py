@@ -146,7 +146,7 @@ class Reservation:
 
 @dataclass(slots=True)
 class Level:
-    """The stock of one SKU, in pieces. Only a restock changes the sum."""
+    """The stock of one SKU: three quantities. Only a restock changes their sum."""
 
     available: int
     held: int
@@ -179,8 +179,8 @@ class Shelf:
             level.held -= quantity
             level.sold += quantity
 
-    def put_back(self, lines: Mapping[str, int], state: State) -> None:
-        """Moves stock that is held or sold, as `state` says, back to available."""
+    def release(self, lines: Mapping[str, int], state: State) -> None:
+        """Moves held stock, or sold stock if `state` is SOLD, back to available."""
         for sku, quantity in lines.items():
             level = self._touch(sku)
             level.available += quantity
@@ -195,7 +195,7 @@ class Shelf:
 
 
 def totals(lines: Iterable[Line]) -> dict[str, int]:
-    """Returns the pieces of each SKU, sorted by SKU. Several lines may name the same SKU."""
+    """Returns the total quantity of each SKU, sorted by SKU. Several lines may have the same SKU."""
     result: dict[str, int] = {}
     for line in lines:
         result[line.sku] = result.get(line.sku, 0) + line.quantity
@@ -210,7 +210,7 @@ class Price(msgspec.Struct, frozen=True):
 
 
 class Product(msgspec.Struct, frozen=True):
-    """A product as the back office writes it.
+    """A product as `POST` and `PATCH` write it.
 
     Each field is stored in the column of its name; `price` is stored in `amount` and `currency`. The queries are made
     from these fields. docs/how-to/new-field.md tells how to add one.

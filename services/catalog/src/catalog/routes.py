@@ -52,7 +52,7 @@ class Parts:
     currency: str
 
 
-given = parts(Parts)  # the reads of products call it themselves: a dependency would add to their CPU time
+given = parts(Parts)  # the routes that read products call it themselves, which saves CPU time
 Given = Annotated[Parts, Depends(given)]
 
 
@@ -65,7 +65,7 @@ def _cacheable(request: Request, body: bytes, etag: str) -> Response:
 
 
 def _digest(body: bytes) -> int:
-    """A number, because the previous release accepts only digits in the ETag of an If-Match."""
+    """Returns a number, because the previous release accepts only digits in the ETag of an If-Match."""
     return int.from_bytes(hashlib.blake2b(body, digest_size=12).digest())
 
 
@@ -120,14 +120,14 @@ async def change_product(sku: SkuPath, body: ProductChanges, given: Given, if_ma
 
 @router.delete("/products/{sku}", status_code=204, response_class=Response, dependencies=[WRITE])
 async def hide_product(sku: SkuPath, given: Given, if_match: IfMatch = None) -> Response:
-    """Removes the product from every list; its stock and the orders for it stay. `restore` undoes it."""
+    """Hides the product; its stock and the orders for it stay. `restore` undoes it."""
     await usecases.hide_product(given.db, sku, _versions(if_match))
     return Response(status_code=204)
 
 
 @router.post("/products/{sku}/restore", responses={200: {"model": ProductOut}}, dependencies=[WRITE])
 async def restore_product(sku: SkuPath, given: Given) -> Response:
-    """Shows a deleted product again, as it was. It takes no If-Match, because a deleted product has no ETag."""
+    """Shows a hidden product again, as it was. It takes no If-Match, because a hidden product has no ETag."""
     await usecases.restore_product(given.db, sku)
     return await _answer(given, sku, 200)
 
@@ -135,13 +135,13 @@ async def restore_product(sku: SkuPath, given: Given) -> Response:
 @router.put(
     "/products/{sku}/restocks/{id}",
     status_code=201,
-    responses={201: {"model": RestockOut}, 200: {"model": RestockOut, "description": "Already counted"}},
+    responses={201: {"model": RestockOut}, 200: {"model": RestockOut, "description": "Already added"}},
     dependencies=[WRITE],
 )
 async def restock(sku: SkuPath, id: RestockId, body: Restock, given: Given) -> Response:
-    counted = await usecases.restock(given.db, id, sku, body.quantity)
+    added = await usecases.restock(given.db, id, sku, body.quantity)
     answer = msgspec.json.encode({"id": id, "sku": sku, "quantity": body.quantity})
-    return JsonBytes(answer, 201 if counted else 200)
+    return JsonBytes(answer, 201 if added else 200)
 
 
 async def _shown(given: Parts, sku: str) -> tuple[bytes, str]:

@@ -30,7 +30,7 @@ MAX_AMOUNT = 10**9
 
 Sku = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9-]{1,31}$")]
 SkuPath = Annotated[Sku, Path(description="Stock-keeping unit")]
-RestockId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Chosen by the client; counts once")]
+RestockId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Chosen by the client; added once")]
 Slug = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Amount = Annotated[int, Field(ge=0, le=MAX_AMOUNT, description="Minor units")]
 AmountDigits = Annotated[queries.Digits, Field(ge=0, le=MAX_AMOUNT, description="Minor units")]

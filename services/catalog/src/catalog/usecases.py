@@ -33,9 +33,9 @@ M = TypeVar("M", OrderConfirmed, ReleaseStock)
 
 
 async def reserve(db: Database, events: Sequence[Event[ReserveStock]]) -> None:
-    """Holds stock for the orders, in order of arrival, and answers each. An order gets all its lines or none.
+    """Holds stock for the orders, in order of arrival, and replies to each. An order gets all its lines or none.
 
-    An order that was decided earlier gets the same answer again.
+    An order that was decided earlier gets the same reply again.
     """
     async with db.transaction() as tx:
         fresh = await inbox.first_time(tx, CONSUMER, events)
@@ -78,7 +78,7 @@ async def confirm(db: Database, events: Sequence[Event[OrderConfirmed]]) -> None
 
 
 async def release(db: Database, events: Sequence[Event[ReleaseStock]]) -> None:
-    """Puts back the stock that the orders hold or have bought.
+    """Releases the stock that is held or sold for the orders.
 
     An order without a reservation gets a tombstone, which refuses a reserve that comes later.
     """
@@ -90,7 +90,7 @@ async def release(db: Database, events: Sequence[Event[ReleaseStock]]) -> None:
         lines = await stock.lines_of(tx, back)
         shelf = Shelf(await stock.lock_levels(tx, {sku for each in lines.values() for sku in each}))
         for order, state in back.items():
-            shelf.put_back(lines[order], state)
+            shelf.release(lines[order], state)
         await stock.set_states(tx, dict.fromkeys(back, Reservation(State.RELEASED)))
         await stock.write_levels(tx, shelf.changed)
 
@@ -100,9 +100,9 @@ async def _orders(tx: Connection, events: Sequence[Event[M]]) -> set[UUID]:
 
 
 async def restock(db: Database, id: str, sku: str, quantity: int) -> bool:
-    """Adds a delivery to the available stock, once for each ID. Returns whether it was added now.
+    """Adds a restock to the available stock, once for each ID. Returns whether it was added now.
 
-    Raises NotFound, or Conflict (`restock-differs`) if the ID belongs to another delivery.
+    Raises NotFound, or Conflict (`restock-differs`) if the ID belongs to another restock.
     """
     async with db.transaction() as tx:
         levels = await stock.lock_levels(tx, [sku])
@@ -116,7 +116,7 @@ async def restock(db: Database, id: str, sku: str, quantity: int) -> bool:
             raise Conflict(
                 "restock-differs",
                 "This restock was recorded with another SKU or quantity",
-                "Use a new ID for another delivery.",
+                "Use a new ID for another restock.",
             )
         return earlier is None
 
@@ -129,7 +129,7 @@ async def create_product(db: Database, product: Product) -> None:
         hidden = await products.is_hidden(tx, product.sku)
     if hidden:
         back = f"Restore it with POST /api/catalog/products/{product.sku}/restore, or choose another SKU."
-        raise Conflict("sku-taken", f"The SKU {product.sku} belongs to a deleted product", back)
+        raise Conflict("sku-taken", f"The SKU {product.sku} belongs to a hidden product", back)
     raise Conflict("sku-taken", f"The SKU {product.sku} belongs to another product", "Choose another SKU.")
 
 
@@ -151,7 +151,7 @@ async def hide_product(db: Database, sku: str, versions: Sequence[int] | None) -
 
 
 async def restore_product(db: Database, sku: str) -> None:
-    """Shows a hidden product in the lists again; one that is shown does not change. Raises NotFound."""
+    """Shows a hidden product in the lists again; a product that is shown does not change. Raises NotFound."""
     async with db.transaction() as tx:
         if not await products.restore(tx, sku):
             raise _unknown(sku)

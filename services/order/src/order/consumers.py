@@ -1,4 +1,4 @@
-"""Message → use case."""
+"""Maps messages to use cases."""
 
 from functools import partial
 

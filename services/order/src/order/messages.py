@@ -36,7 +36,7 @@ class ReserveStock(Message):
 
 
 class ReleaseStock(Message):
-    """Undo of ReserveStock: no stock stays held or sold for this order."""
+    """Undoes ReserveStock: afterwards no stock is held or sold for this order."""
 
     type: ClassVar[str] = "catalog.release-stock.v1"
     consumers = ("catalog",)
@@ -53,7 +53,7 @@ class Charge(Message):
 
 
 class CancelPayment(Message):
-    """Undo of Charge: no money stays captured for this order."""
+    """Undoes Charge: afterwards no money is captured for this order."""
 
     type: ClassVar[str] = "payment.cancel.v1"
     consumers = ("payment",)

@@ -44,7 +44,7 @@ class Status(StrEnum):
 
 
 OPEN = frozenset({Status.PENDING, Status.RESERVED})
-"""The saga is under way; an order that stays here too long expires."""
+"""The saga runs; an order that stays in these states too long expires."""
 UNDOING = frozenset({Status.CANCELLING, Status.EXPIRING, Status.REFUNDING})
 """The undo commands have been sent, and are sent again until they are answered."""
 FAILED = frozenset({Status.REJECTED, Status.PAYMENT_FAILED, Status.CANCELLED, Status.EXPIRED})
@@ -52,7 +52,7 @@ FAILED = frozenset({Status.REJECTED, Status.PAYMENT_FAILED, Status.CANCELLED, St
 
 
 def settled(status: Status) -> bool:
-    """Returns whether the order stays as it is unless a cancel or a refund is requested."""
+    """Returns whether the saga has ended. Only a cancel or a refund of a confirmed order starts it again."""
     return status not in OPEN | UNDOING
 
 
@@ -95,7 +95,7 @@ TRANSITIONS: dict[tuple[Status, Input], Transition] = {
 
 
 def transition(status: Status, input: Input) -> Transition | None:
-    """Returns what follows; None if the input comes late, twice, or after an undo, and changes nothing."""
+    """Returns the transition, or None if the input has no effect: it is late, repeated, or comes after an undo."""
     return TRANSITIONS.get((status, input))
 
 
@@ -109,7 +109,7 @@ def results(input: Input) -> set[Status]:
 
 @dataclass(frozen=True, slots=True)
 class OrderLine:
-    """A line with its price at the time of the order; `unit_price` in minor units."""
+    """A line with its price at the time of the order. `unit_price` is in minor units."""
 
     sku: str
     name: str
@@ -119,7 +119,7 @@ class OrderLine:
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """An order that is not stored yet. `total` in minor units; `shipping_address` is JSON.
+    """An order that is not stored yet. `total` is in minor units; `shipping_address` is JSON.
 
     `traceparent` is the trace of the request; the order's first message continues it.
     """

@@ -25,11 +25,11 @@ __all__ = [
 
 Record = asyncpg.Record
 
-ORDER = "id, status, total, currency, lines, shipping_address, created_at, expires_at"  # what the HTTP view shows
+ORDER = "id, status, total, currency, lines, shipping_address, created_at, expires_at"  # the columns of an order in a response
 
 
 def sql(statuses: Iterable[Status]) -> str:
-    """Returns statuses as literals: with parameters, the planner could not use the partial indexes on them."""
+    """Returns statuses as literals, because the planner does not use a partial index for parameters."""
     literals = ", ".join(f"'{status}'" for status in sorted(statuses))
     return f"({literals})"
 
@@ -103,7 +103,7 @@ async def cart_was_ordered(connection: Connection, principal: str, cart_version:
 
 
 async def lock(tx: Connection, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
-    """Locks these orders, in the order of their IDs; returns the columns that a transition and its commands need."""
+    """Locks these orders, sorted by ID, and returns the columns that a transition and its commands need."""
     rows = await tx.fetch(
         "SELECT id, status, principal, cart_version, total, currency, payment_method, lines FROM orders"
         " WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE",
@@ -130,7 +130,7 @@ async def move(tx: Connection, moves: Sequence[tuple[UUID, Status, str | None]])
 
 
 async def due_for_expiry(tx: Connection, limit: int) -> list[UUID]:
-    """Locks open orders that are past their time; skips those that another transaction has locked."""
+    """Locks open orders whose time is over; skips those that another transaction has locked."""
     rows = await tx.fetch(
         f"SELECT id FROM orders WHERE status IN {sql(OPEN)} AND expires_at <= now()"  # noqa: S608
         " ORDER BY expires_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED",
@@ -140,7 +140,7 @@ async def due_for_expiry(tx: Connection, limit: int) -> list[UUID]:
 
 
 async def due_for_undo(tx: Connection, seconds: float, limit: int) -> list[UUID]:
-    """Locks orders whose undo has been unanswered for `seconds`; skips those that another transaction has locked."""
+    """Locks orders whose undo has had no reply for `seconds`; skips those that another transaction has locked."""
     rows = await tx.fetch(
         f"SELECT id FROM orders WHERE status IN {sql(UNDOING)}"  # noqa: S608
         " AND undo_sent_at <= now() - make_interval(secs => $1)"
@@ -156,7 +156,7 @@ async def undo_sent(tx: Connection, ids: Sequence[UUID]) -> None:
 
 
 async def get(connection: Connection, id: UUID, principal: str | None) -> Record | None:
-    """Returns an order, its history as JSON. With `principal`, only an order of theirs."""
+    """Returns an order, with its history as JSON; if `principal` is given, only an order of that principal."""
     return await connection.fetchrow(
         f"SELECT {ORDER}, principal, seq, (SELECT json_agg(json_strip_nulls("  # noqa: S608
         "  json_build_object('seq', seq, 'status', status, 'at', at, 'reason', reason)) ORDER BY seq)"
@@ -184,7 +184,7 @@ async def latest(
 
 
 async def history_after(connection: Connection, seen: Mapping[UUID, int]) -> list[Record]:
-    """Returns the steps of these orders' histories with a higher `seq` than the one seen."""
+    """Returns the steps of these orders whose `seq` is higher than the last one seen."""
     return await connection.fetch(
         "SELECT order_id, h.seq, status, reason, at FROM order_history h"
         " JOIN unnest($1::uuid[], $2::int[]) AS t (order_id, seen) USING (order_id)"

@@ -1,4 +1,4 @@
-"""HTTP request → use case → response."""
+"""The HTTP routes of order."""
 
 import asyncio
 import hashlib
@@ -70,7 +70,7 @@ KEY = {
 async def place(request: Request) -> JsonBytes:
     """Orders the principal's cart. Repeating the request with the same key and body returns the same response.
 
-    This is the busiest route: it reads token, key and body from the request itself, which halves the framework's share
+    This is the busiest route. It reads token, key and body from the request itself, which halves the framework's share
     of the CPU time.
     """
     principal = await authenticate(request)
@@ -128,7 +128,7 @@ async def cancel(given: Given, order_id: CanonicalId, principal: Authenticated) 
     "/{order_id}/events",
     status_code=200,
     response_class=EventStream,
-    responses={200: {"content": {"text/event-stream": {}}}, 204: {"description": "There is nothing more to come"}},
+    responses={200: {"content": {"text/event-stream": {}}}, 204: {"description": "No step can follow"}},
 )
 async def events(
     given: Given,
@@ -139,7 +139,7 @@ async def events(
 ) -> Response:
     """Streams each step of an order as a server-sent event, until the last; `Last-Event-ID` resumes after that step.
 
-    The response is 204 when there is nothing more to come: an EventSource then does not reconnect (HTML, 9.2.3).
+    The response is 204 if no step can follow; an EventSource then does not reconnect (HTML, 9.2.3).
     """
     told = last_event_id or "0"
     if not (told.isascii() and told.isdigit() and len(told) < 6):
@@ -192,7 +192,7 @@ async def get_any(given: Given, order_id: CanonicalId, _: Manager) -> JsonBytes:
 
 @admin.post("/{order_id}/refund", status_code=202, responses={202: {"model": Order}})
 async def refund(given: Given, order_id: CanonicalId, _: Manager) -> JsonBytes:
-    """Refunds a confirmed order in full and returns its stock."""
+    """Refunds a confirmed order in full and releases its stock."""
     await saga.refund(given.db, order_id)
     return await _order(given.db, order_id, None, 202)
 

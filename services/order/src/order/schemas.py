@@ -44,7 +44,7 @@ class AllQuery(OwnQuery):
 
 
 class Accepted(BaseModel):
-    """Depends on the order ID alone, so that a repeated request gets the same bytes."""
+    """Contains only the order ID and PENDING, so that a repeated request gets the same bytes."""
 
     id: UUID
     status: Status

@@ -32,7 +32,8 @@ def indexed(folded: str) -> str:
 def websearch(folded: str) -> list[str]:
     """Returns queries for `websearch_to_tsquery`, one of which must match: the words, and the pairs.
 
-    For a query with an exclusion it returns the pairs only, because one query would find what the other excludes.
+    For a query with an exclusion it returns the pairs only. Two alternatives would be wrong there: one could find a
+    product that the other excludes.
     """
     text = unicodedata.normalize("NFC", folded)
     if not _RUN.search(text):
@@ -43,7 +44,7 @@ def websearch(folded: str) -> list[str]:
 
 
 def excludes(folded: str) -> bool:
-    """Tells whether a query, in any script, excludes something."""
+    """Returns whether a query, in any script, excludes something."""
     return any("-" in lead for lead, _ in _TERM.findall(folded))
 
 

@@ -116,7 +116,7 @@ async def _ensure_category(tx: Connection, slug: str) -> None:
 
 
 def _values(product: Product) -> list[object]:
-    """The values of $1, $2 …"""
+    """Returns the values of $1, $2 …"""
     values: list[object] = [
         fold(product.name)[:200],  # folding can make a name longer than an index entry can hold
         indexed(fold(product.name)),
@@ -129,5 +129,5 @@ def _values(product: Product) -> list[object]:
 
 
 def _fields(row: asyncpg.Record) -> tuple[Any, ...]:
-    """The fields of a Product, from a row that begins with COLUMNS."""
+    """Returns the fields of a Product, from a row that begins with COLUMNS."""
     return (*row[:_PRICE], Price(*row[_PRICE : _PRICE + 2]), *row[_PRICE + 2 : _WIDTH])

@@ -18,7 +18,10 @@ __all__ = ["Page", "Search", "Sort", "by_skus", "find"]
 Sort = Literal["relevance", "name", "price", "-price", "newest"]
 
 SIMILARITY = 0.35
-"""The share of a query's trigrams that a name must contain in sequence; the default, 0.6, misses swapped letters."""
+"""The share of a query's trigrams that a name must contain in sequence.
+
+PostgreSQL's default, 0.6, does not find words with swapped letters.
+"""
 
 
 class Search(NamedTuple):
@@ -74,8 +77,8 @@ _cursors = msgspec.json.Decoder(_Cursor)
 async def find(connection: Connection, search: Search, cursor: str | None, limit: int) -> Page:
     """Returns one page.
 
-    A query that finds nothing as spelled is tried by similarity, and its cursor says so; a query with an exclusion is
-    not, because similarity cannot exclude anything. Raises Invalid (`invalid-cursor`).
+    If no product matches the query as spelled, similar names are searched, and the cursor records this. A query with an
+    exclusion has no such second search, because similarity cannot exclude anything. Raises Invalid (`invalid-cursor`).
     """
     search = search._replace(q=fold(search.q))
     if not search.q and search.sort == "relevance":
@@ -91,7 +94,7 @@ async def find(connection: Connection, search: Search, cursor: str | None, limit
 
 
 async def by_skus(connection: Connection, skus: Sequence[str]) -> Page:
-    """Returns those of the products that exist and are not hidden, by SKU, all on one page."""
+    """Returns the products that exist and are not hidden, sorted by SKU, all on one page."""
     rows = await connection.fetch(
         f"SELECT {SHOWN} {FROM} AND p.sku = ANY ($1::text[]) ORDER BY p.sku",
         skus,
@@ -111,7 +114,7 @@ async def _page(connection: Connection, search: Search, after: _Cursor | None, l
 def statement(
     search: Search, after: _Cursor | None, limit: int, *, similar: bool
 ) -> tuple[str, list[str | int | float | datetime]]:
-    """Returns the SQL of one page and its arguments. A combination of filters has one text, which stays prepared."""
+    """Returns the SQL of one page and its arguments. Each combination of filters has one text, which stays prepared."""
     arguments: list[Any] = []
 
     def bind(value: object) -> str:

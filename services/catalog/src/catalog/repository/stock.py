@@ -1,7 +1,7 @@
 """Queries for stock, restocks and reservations.
 
-All transactions take locks in the same order: inbox, reservations, stock, and within each by key. So no two processes
-wait for each other.
+All transactions take locks in the same order: inbox, reservations, stock, and within each by key. So they cannot
+deadlock.
 """
 
 from collections.abc import Collection, Mapping
@@ -29,7 +29,7 @@ _skus = msgspec.json.Decoder(tuple[str, ...])
 async def claim(tx: Connection, orders: Collection[UUID], state: State) -> set[UUID]:
     """Inserts reservations for the orders that have none, and returns these orders.
 
-    Waits for a transaction that is inserting the same one. The keys are sorted, so two do not wait for each other.
+    Waits for another transaction that inserts the same one. The keys are sorted, so two transactions cannot deadlock.
     """
     rows = await tx.fetch(
         "INSERT INTO reservations (order_id, state) SELECT unnest($1::uuid[]), $2"
@@ -41,7 +41,7 @@ async def claim(tx: Connection, orders: Collection[UUID], state: State) -> set[U
 
 
 async def lock_reservations(tx: Connection, orders: Collection[UUID]) -> dict[UUID, Reservation]:
-    """Locks and returns the reservations of those orders that have one."""
+    """Locks and returns the reservations of these orders, as far as they have one."""
     if not orders:
         return {}
     rows = await tx.fetch(
@@ -67,7 +67,7 @@ async def set_states(tx: Connection, reservations: Mapping[UUID, Reservation]) -
 
 
 async def add_lines(tx: Connection, lines: Mapping[UUID, Mapping[str, int]]) -> None:
-    """Records the pieces of each SKU that each order holds."""
+    """Records the quantity of each SKU that each order holds."""
     rows = [(order, sku, quantity) for order, each in lines.items() for sku, quantity in each.items()]
     if rows:
         await tx.execute(
@@ -79,7 +79,7 @@ async def add_lines(tx: Connection, lines: Mapping[UUID, Mapping[str, int]]) -> 
 
 
 async def lines_of(tx: Connection, orders: Collection[UUID]) -> dict[UUID, dict[str, int]]:
-    """Returns the pieces of each SKU that each order holds."""
+    """Returns the quantity of each SKU that each order holds."""
     result: dict[UUID, dict[str, int]] = {order: {} for order in orders}
     rows = await tx.fetch(
         "SELECT order_id, sku, quantity FROM reservation_lines WHERE order_id = ANY ($1::uuid[])",
@@ -91,7 +91,7 @@ async def lines_of(tx: Connection, orders: Collection[UUID]) -> dict[UUID, dict[
 
 
 async def lock_levels(tx: Connection, skus: Collection[str]) -> dict[str, Level]:
-    """Locks and returns the stock of those SKUs that exist."""
+    """Locks and returns the stock of these SKUs, as far as they exist."""
     rows = await tx.fetch(
         "SELECT sku, available, held, sold FROM stock WHERE sku = ANY ($1::text[]) ORDER BY sku FOR UPDATE",
         list(skus),
@@ -115,7 +115,7 @@ async def write_levels(tx: Connection, levels: Mapping[str, Level]) -> None:
 
 
 async def add_restock(tx: Connection, id: str, sku: str, quantity: int) -> tuple[str, int] | None:
-    """Records a delivery and returns None, or returns (sku, quantity) of an earlier delivery with this ID."""
+    """Records a restock and returns None, or returns (sku, quantity) of an earlier restock with this ID."""
     added = await tx.fetchval(
         "INSERT INTO restocks (id, sku, quantity) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING id",
         *(id, sku, quantity),

@@ -1,4 +1,4 @@
-"""One order for each idempotency key, however many requests carry it, one after another or at once."""
+"""One order for each idempotency key, even if several requests with the key come one after another or at once."""
 
 import asyncio
 import time
@@ -29,7 +29,10 @@ class Placed:
 
 
 class Deduplication:
-    """Requests of this process with one key take turns; the database keeps those of several processes apart."""
+    """Handles the requests of this process with the same key one after another.
+
+    For requests in several processes, a unique index permits only one order.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -39,7 +42,7 @@ class Deduplication:
     async def once(self, key: Key, request_hash: bytes, place: Callable[[], Awaitable[UUID]]) -> Placed:
         """Returns the order with this key; `place` stores it if there is none.
 
-        Raises Invalid when the key came with another body, Conflict when an earlier request with it takes too long,
+        Raises Invalid if an earlier request with the key had another body, Conflict if an earlier one takes too long,
         and what `place` raises.
         """
         left = seconds_left()

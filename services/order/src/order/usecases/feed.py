@@ -1,4 +1,4 @@
-"""The feed of the open event streams of this process: one query for all of them, and none while there are none."""
+"""The feed of this process's event streams. One query serves all open streams; without any, no query is sent."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Watcher:
-    """A stream that has sent an order's steps up to `seen`. Its queue is short: an order passes few states."""
+    """A stream that got an order's steps up to `seen`. Its queue needs no limit, because an order has few states."""
 
     def __init__(self, order_id: UUID, seen: int) -> None:
         self.order_id = order_id
@@ -57,7 +57,7 @@ class Feed:
 
     @property
     def full(self) -> bool:
-        """Whether there are as many watchers as one query can serve."""
+        """Returns whether there are as many watchers as one query can serve."""
         return len(self._watchers) >= MAX_WATCHERS
 
     @contextlib.contextmanager

@@ -36,7 +36,7 @@ class Carts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
-    """A validated request. `request_hash` is the SHA-256 of its body with sorted keys; amounts in minor units."""
+    """A validated request. `request_hash` is the SHA-256 of its body with sorted keys. Amounts are in minor units."""
 
     principal: str
     token: str
@@ -54,7 +54,7 @@ class PlaceOrder:
 
 
 class Placement:
-    """`place` may be called concurrently. `backlog` returns the age of the oldest outbox row, in seconds."""
+    """Places orders, also concurrently. `backlog` returns the age of the oldest outbox row, in seconds."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Placement:
         self._commits = Batcher(self._commit)
 
     async def place(self, request: PlaceOrder) -> Placed:
-        """Raises Conflict, Invalid or Unavailable; then nothing is stored."""
+        """Places an order. If it raises Conflict, Invalid or Unavailable, nothing is stored."""
         return await self._deduplication.once(request.key, request.request_hash, partial(self._place, request))
 
     async def _place(self, request: PlaceOrder) -> UUID:

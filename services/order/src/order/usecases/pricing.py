@@ -1,4 +1,4 @@
-"""Pricing a cart by the catalog: concurrent requests share the catalog's answers."""
+"""Pricing a cart by the catalog. Concurrent requests share the catalog's responses."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -11,7 +11,7 @@ from order.models import OrderLine
 
 __all__ = ["Pricing", "Product", "Products", "Quote"]
 
-MAX_SKUS = 100  # the most that one call to the catalog takes
+MAX_SKUS = 100  # the limit of one call to the catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class Product:
 
 class Products(Protocol):
     async def find(self, skus: Collection[str]) -> Mapping[str, Product]:
-        """Returns those of at most 100 SKUs that are on sale. Raises Unavailable."""
+        """Returns the products on sale among these SKUs, at most 100. Raises Unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a cart costs now; `total` in minor units."""
+    """The price of a cart now. `total` is in minor units."""
 
     lines: tuple[OrderLine, ...]
     total: int
@@ -51,7 +51,7 @@ class Pricing:
         return Quote(lines, sum(line.quantity * line.unit_price for line in lines), self._currency)
 
     async def _find(self, wanted: list[frozenset[str]]) -> list[Mapping[str, Product] | Exception]:
-        """Calls the catalog once for all carts of a batch; a call that fails fails only the carts with its SKUs."""
+        """Asks the catalog once for all carts of a batch. A failed call affects only the carts with its SKUs."""
         skus = sorted(frozenset().union(*wanted))
         parts = [skus[i : i + MAX_SKUS] for i in range(0, len(skus), MAX_SKUS)]
         answers = await asyncio.gather(*(self._products.find(part) for part in parts), return_exceptions=True)

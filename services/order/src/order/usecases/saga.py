@@ -68,17 +68,17 @@ async def payment_cancelled(db: Database, events: list[Event[PaymentCancelled]])
 
 
 async def cancel(db: Database, order_id: UUID, principal: str) -> None:
-    """Starts to undo an order of this principal; does nothing if that has been done. Raises NotFound or Conflict."""
+    """Starts the undo of an order of this principal, unless it has started. Raises NotFound or Conflict."""
     await _asked(db, order_id, principal, Input.CANCEL, "not-cancellable")
 
 
 async def refund(db: Database, order_id: UUID) -> None:
-    """Starts to return the money and the stock; does nothing if that has been done. Raises NotFound or Conflict."""
+    """Starts to refund an order and release its stock, unless it has started. Raises NotFound or Conflict."""
     await _asked(db, order_id, None, Input.REFUND, "not-refundable")
 
 
 async def expire(db: Database) -> int:
-    """Starts to undo open orders that are past their time. Returns how many it found."""
+    """Starts the undo of open orders whose time is over. Returns their number."""
     async with db.transaction() as tx:
         ids = await repository.due_for_expiry(tx, BATCH)
         await _advance(tx, ids, Input.EXPIRE, {})
@@ -86,7 +86,7 @@ async def expire(db: Database) -> int:
 
 
 async def resend_undo(db: Database) -> int:
-    """Sends undo commands again that have been unanswered for a minute. Returns for how many orders."""
+    """Sends undo commands again that have had no reply for a minute. Returns the number of orders."""
     async with db.transaction() as tx:
         ids = await repository.due_for_undo(tx, UNDO_PATIENCE_SECONDS, BATCH)
         orders = await repository.lock(tx, ids)
@@ -160,4 +160,4 @@ COMMANDS: dict[Command, Callable[[Order], Message]] = {
     ReleaseStock: lambda order: ReleaseStock(order_id=order["id"]),
     CancelPayment: lambda order: CancelPayment(order_id=order["id"]),
 }
-"""How each command of a transition is made from an order, as `repository.lock` returns it."""
+"""Functions that make the commands of a transition from an order, as `repository.lock` returns it."""

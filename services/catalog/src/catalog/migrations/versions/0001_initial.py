@@ -38,7 +38,7 @@ CREATE INDEX products_by_category_created_at ON products (category, created_at, 
 CREATE INDEX products_search ON products USING gin (search);
 CREATE INDEX products_similar ON products USING gin (folded_name gin_trgm_ops);
 
--- Hot rows: room on the page keeps each new version of a row beside the last (HOT), with no index entry.
+-- These rows change often. Free space in the page permits HOT updates, which write no index entry.
 CREATE TABLE stock (
     sku text COLLATE "C" PRIMARY KEY REFERENCES products,
     available bigint NOT NULL CHECK (available >= 0),
