@@ -1,7 +1,7 @@
-"""Verifies bearer tokens with identity's keys: without a call per request, and without trusting a gateway.
+"""Verifies bearer tokens in each service, with identity's cached keys: no call per request, and no trust in the edge.
 
-A library's `decode` alone accepts expired tokens, and one that takes the algorithm from the token accepts `none`. Here
-claims are validated and the algorithm is fixed. `test_auth.py` forges both kinds of token.
+`decode` does not check the expiry, and a verifier that reads the algorithm from the token accepts `none`. Here claims
+are validated and the algorithm is fixed. `test_auth.py` forges both kinds of token.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ EXPIRY_LEEWAY = 5
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The authenticated account or guest: `sub` owns carts and orders; calls on its behalf may pass `token` on."""
+    """The authenticated account or guest. `sub` owns carts and orders; `token` may be sent in calls on its behalf."""
 
     sub: str
     scopes: frozenset[str]
@@ -66,10 +66,10 @@ class Claims:
         }
 
     def check(self, token: str, key: Any, now: float | None = None) -> tuple[Principal, float]:
-        """Returns the principal of a token, and until when it is valid, in seconds since 1970.
+        """Returns the token's principal and the time at which the token expires, in seconds since 1970.
 
-        `key` is what joserfc takes; `now`, in seconds since 1970, defaults to this process's clock. Raises
-        Unauthenticated, and whatever else a `key` that is a function raises.
+        `key` is a key, a key set or a function, as joserfc takes them; `now`, in seconds since 1970, defaults to this
+        process's clock. Raises Unauthenticated. If `key` is a function, its exceptions pass through.
         """
         try:
             claims = jwt.decode(token, key, algorithms=[ALGORITHM]).claims
@@ -89,8 +89,9 @@ class Claims:
 class TokenVerifier:
     """Verifies tokens with the keys at `url`, which it fetches in the background, and again for an unknown key.
 
-    A fetch belongs to no request: each request that needs it waits until its own deadline, and tokens with known keys
-    never wait. A verified token is cached for up to a minute, since the calls of one principal come in a row.
+    A fetch belongs to no request. Each request that needs it waits until its own deadline; one whose token has a known
+    key never waits. A verified token is cached for up to a minute, because a principal often sends several requests in
+    a row.
     """
 
     def __init__(self, url: str, *, issuer: str, audience: str) -> None:
@@ -120,7 +121,7 @@ class TokenVerifier:
         await self._client.__aexit__()
 
     async def verify(self, token: str) -> Principal:
-        """Raises Unauthenticated (bad token) or Unavailable (no keys yet, or none by the client's deadline)."""
+        """Raises Unauthenticated, or Unavailable if the keys are not fetched yet or before the client's deadline."""
         now = time.time()
         if (known := self._cache.get(token)) and known[0] > now:
             return known[1]
@@ -156,7 +157,7 @@ class TokenVerifier:
         raise UnknownKey(f"no key {kid!r}")
 
     async def _fetch(self) -> None:
-        """Waits for a fetch. There is one at a time, and once there are keys, at most one in ten seconds."""
+        """Waits for a fetch. Only one runs at a time and, once there are keys, at most one in ten seconds."""
         if self._fetching is None or self._fetching.done():
             if time.monotonic() - self._fetched < (REFETCH_SECONDS if self._keys else 0.1):
                 return
@@ -195,7 +196,7 @@ def _invalid(error: Exception) -> Unauthenticated:
 
 
 async def authenticate(request: Request) -> Principal:
-    """Returns the principal of `Authorization: Bearer …`, by the application's `verifier`."""
+    """Returns the principal of `Authorization: Bearer …`, which the application's `verifier` checks."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated(
@@ -209,7 +210,7 @@ Authenticated = Annotated[Principal, Depends(authenticate)]
 
 
 def requires(scope: str) -> Callable[[Authenticated], Awaitable[Principal]]:
-    """Makes a dependency that returns the principal, which must have this scope."""
+    """Returns a dependency that returns the principal, and raises Forbidden if it does not have this scope."""
 
     async def check(principal: Authenticated) -> Principal:
         if scope not in principal.scopes:

@@ -17,7 +17,7 @@ TIMEOUT = 0.3
 KNOWN_SECONDS = 60
 KNOWN_SKUS = 8192
 REST_SECONDS = 2
-"""How long catalog is not asked after it failed to answer, so that carts stay fast without it."""
+"""How long catalog is not called after a failed call, so that carts stay fast during its outage."""
 
 
 class CatalogClient:
@@ -30,7 +30,7 @@ class CatalogClient:
         self._outage = Outage(log, "catalog, which knows the products")
 
     async def has(self, sku: str) -> bool:
-        """Tells whether this product can be bought; True also if catalog does not answer in time.
+        """Returns whether this product can be bought; also True if catalog does not respond in time.
 
         Raises Unavailable at the deadline of the request, which is no sign of a failure of catalog.
         """

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 ANY = "any"
 EXISTING = "*"
 ABSENT = ""
-"""What a change may expect apart from a version: any cart, one that is not empty, an empty one."""
+"""What a change may expect instead of a version: any cart, a cart that is not empty, or an empty cart."""
 
 CHANGE = """\
 local cart, expected, version, ttl, max = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -145,7 +145,7 @@ class Carts:
             raise _changed()
 
     async def empty_if(self, versions: Sequence[tuple[str, str]]) -> int:
-        """Empties the carts that still have their version, of pairs (sub, version). Returns how many they were."""
+        """Empties the carts that still have their version, given as pairs (sub, version). Returns their number."""
         keys = [_key(sub) for sub, _ in versions]
         return int(await self._run(EMPTY_IF, keys, [version for _, version in versions]))
 

@@ -30,7 +30,7 @@ class Verifier(Protocol):
 
 class Products(Protocol):
     async def has(self, sku: str) -> bool:
-        """Tells whether this product can be bought, as far as is known."""
+        """Returns whether this product can be bought, as far as is known."""
 
 
 async def put(

@@ -116,8 +116,8 @@ def password_of(text: str) -> str | None:
     """Returns the normal form of a password; None if it is empty, too long, or has control characters.
 
     This is the part of OpaqueString (RFC 8265, 4.2) that does not depend on Python's version of Unicode: all spaces are
-    U+0020, NFC, no control characters. A character decomposes into at most four. The text is limited to that length
-    first, since NFC of a much longer one would take seconds.
+    U+0020, NFC, no control characters. A character decomposes into at most four, so the text is first limited to
+    four times the longest password, because NFC of a much longer text would take seconds.
     """
     if len(text) > 4 * MAX_PASSWORD or any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
         return None
@@ -126,7 +126,7 @@ def password_of(text: str) -> str | None:
 
 
 def spellings(text: str) -> list[str]:
-    """Returns what may have been hashed for a typed password: its normal form, or, by an earlier release, itself."""
+    """Returns the texts that may have been hashed for a password: its normal form or, by an earlier release, itself."""
     typed = text if 0 < len(text) <= MAX_PASSWORD and not re.search("[\ud800-\udfff]", text) else None
     return list(dict.fromkeys(password for password in (password_of(text), typed) if password))
 
@@ -137,6 +137,6 @@ def signer(keys: Sequence[SigningKey], now: datetime) -> SigningKey:
 
 
 def retired(keys: Sequence[SigningKey], now: datetime, longest_token: timedelta) -> list[SigningKey]:
-    """Returns the keys of which no token is valid: their successor has signed for longer than a token lives."""
+    """Returns the keys without valid tokens: their successor has signed for longer than a token is valid."""
     pairs = itertools.pairwise(keys)
     return [key for key, successor in pairs if successor.signs_at + longest_token <= now]

@@ -1,4 +1,4 @@
-"""HTTP request → use case → response."""
+"""The HTTP routes of identity."""
 
 import math
 from dataclasses import asdict, dataclass

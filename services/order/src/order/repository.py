@@ -25,11 +25,11 @@ __all__ = [
 
 Record = asyncpg.Record
 
-ORDER = "id, status, total, currency, lines, shipping_address, created_at, expires_at"  # the columns of an order in a response
+ORDER = "id, status, total, currency, lines, shipping_address, created_at, expires_at"  # the columns in a response
 
 
 def sql(statuses: Iterable[Status]) -> str:
-    """Returns statuses as literals, because the planner does not use a partial index for parameters."""
+    """Returns statuses as literals: the planner uses a partial index only for literals, not for parameters."""
     literals = ", ".join(f"'{status}'" for status in sorted(statuses))
     return f"({literals})"
 

@@ -1,4 +1,4 @@
-"""Commands from the order service → use cases. Each wakes the driver, which may have something to ask."""
+"""Maps messages to use cases. Each then wakes the driver, because a payment may be due."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ __all__ = ["consumer"]
 
 
 def consumer(db: Database, provider: str, wake: Callable[[], None], url: SecretStr | str) -> Consumer:
-    """The consumer of the queue `payment`; new payments are for `provider` to make."""
+    """Returns the consumer of the queue `payment`. New payments go to `provider`."""
 
     async def charge(events: list[Event[Charge]]) -> None:
         await usecases.charge(db, events, provider)

@@ -21,14 +21,14 @@ BATCH = 128
 STOP_WITHIN = 5.0
 """Seconds for the current lease and the calls in flight together, at the end. Then calls have one more second."""
 WRITE_AGAIN_AFTER = (0.2, 1.0, 5.0)
-"""Pauses in seconds, together less than a lease. After them the payment is simply due again."""
+"""Pauses in seconds, in total less than a lease. After the last one the payment becomes due again."""
 
 
 class Driver:
     """Runs in a worker.
 
-    It leases only what it can ask at once, so that no lease ends while its payment waits. It goes on leasing during
-    calls, so that a slow one delays no other.
+    It leases only as many payments as it can ask about at once, so that no lease ends while its payment waits. During
+    calls it leases further payments, so that a slow call delays no other.
     """
 
     def __init__(self, db: Database, providers: Mapping[str, Provider], *, concurrency: int) -> None:
@@ -47,7 +47,7 @@ class Driver:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Waits a little for calls in flight. A payment whose call is cut off is due again when its lease ends."""
+        """Waits a few seconds for calls in flight. A payment whose call is cut off is due again when its lease ends."""
         self._stopping = True
         end = time.monotonic() + STOP_WITHIN
         await self._leasing.__aexit__()
@@ -62,7 +62,7 @@ class Driver:
         self._leasing.wake()
 
     def trouble(self) -> str | None:
-        """Returns why the driver is of no use, once it could not lease for a minute; otherwise None."""
+        """Returns what is wrong once the driver could not lease for a minute; otherwise None."""
         return self._leasing.trouble()
 
     async def _start_due(self) -> None:

@@ -1,4 +1,4 @@
-"""Composition root: `uvicorn --factory payment.main:create`."""
+"""The composition root: `uvicorn --factory payment.main:create`."""
 
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ def create(settings: Settings | None = None) -> FastAPI:
 
 
 def providers_of(settings: Settings) -> "dict[str, SandboxProvider | StripeProvider]":
-    """Creates the providers, by the names that payments record. Stripe is one only where its keys are given."""
+    """Returns the providers, by the names that payments record. Stripe is among them only if its keys are given."""
     timeout, connections = settings.provider_timeout, settings.provider_concurrency
     psp = SandboxProvider(settings.psp_url, settings.psp_webhook_secret, timeout=timeout, connections=connections)
     if settings.stripe_api_key is None or settings.stripe_webhook_secret is None:

@@ -9,7 +9,7 @@ from chassis.messages import Message
 
 
 class Charge(Message):
-    """Do: take the money once. Answered by Captured or Failed."""
+    """Asks to take the money once. The reply is Captured or Failed."""
 
     type: ClassVar[str] = "payment.charge.v1"
     order_id: UUID
@@ -19,7 +19,7 @@ class Charge(Message):
 
 
 class Cancel(Message):
-    """Undo: end with no money taken, in whatever state the payment is. Answered by Cancelled once that is certain."""
+    """Undoes the charge, in any state of the payment. The reply is Cancelled, once no money is taken for certain."""
 
     type: ClassVar[str] = "payment.cancel.v1"
     order_id: UUID
@@ -34,7 +34,7 @@ class Captured(Message):
 
 
 class Failed(Message):
-    """The provider refused: it took no money, and never will."""
+    """The provider refused the charge. It took no money, and never will."""
 
     type: ClassVar[str] = "payment.failed.v1"
     consumers = ("order",)
@@ -43,7 +43,7 @@ class Failed(Message):
 
 
 class Cancelled(Message):
-    """No money is taken. `refunded` tells whether it was taken and given back."""
+    """No money is taken. `refunded` says whether money was taken and refunded."""
 
     type: ClassVar[str] = "payment.cancelled.v1"
     consumers = ("order",)

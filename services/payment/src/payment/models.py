@@ -18,10 +18,10 @@ from chassis import outbox
 from payment.messages import Cancelled, Captured, Failed
 
 KEY_LIFETIME = timedelta(hours=23)
-"""Providers forget a key after a day; then the same request would charge again."""
+"""Providers forget a key after a day. After that, the same request would charge again."""
 MAX_BACKOFF = timedelta(minutes=5)
 REQUIRES_ACTION = "requires-action"
-"""The reason of a refusal where the customer would have to act, such as to authenticate with the bank."""
+"""The reason of a refused charge that would need an action of the customer, such as to authenticate with the bank."""
 
 Reply = Captured | Failed | Cancelled
 
@@ -37,7 +37,7 @@ class State(StrEnum):
 
 
 class Operation(StrEnum):
-    """What the provider can be asked to do."""
+    """The requests that a provider can get."""
 
     CHARGE = "charge"
     REFUND = "refund"
@@ -48,7 +48,7 @@ OPERATIONS = {
     State.UNKNOWN: Operation.CHARGE,
     State.REFUNDING: Operation.REFUND,
 }
-"""What the provider is asked in these states. In the others there is nothing to ask."""
+"""The request that the provider gets in each of these states. In the other states it gets none."""
 
 
 class Outcome(StrEnum):
@@ -61,8 +61,8 @@ class Outcome(StrEnum):
 class Answer:
     """The provider's answer.
 
-    `reference` is the provider's own ID of the charge, once it is known. `stuck` means that asking again will hardly
-    help, and that an operator should look.
+    `reference` is the provider's own ID of the charge, once it is known. `stuck` means that another
+    attempt will hardly help, and that an operator should look.
     """
 
     outcome: Outcome
@@ -73,16 +73,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """One row.
+    """A payment, as its row is stored.
 
     The tombstone of an order that was never charged has no amount, currency, payment method or provider. `amount` is in
-    minor units. `provider` is the name of the one that was asked first, and `provider_reference` its own ID of the
+    minor units. `provider` is the name of the provider that was asked first, and `provider_reference` its own ID of the
     charge.
 
-    `attempts` and `first_attempt_at` count those of the present operation. `next_attempt_at` is when the driver asks
-    next or, while a call is in flight, when its lease ends; None when there is nothing to ask. `as_of` is when the row
-    was read. All times are the database's: the clocks of processes differ, and one that is off by minutes would ask at
-    once what should wait, or delay a refund.
+    `attempts` and `first_attempt_at` are those of the current operation. `next_attempt_at` is the time of the next
+    attempt or, during a call, the end of its lease; it is None if there is nothing to ask. `as_of` is the time at which
+    the row was read. All times are the database's, because the clocks of processes differ: with a clock that is wrong
+    by minutes, a process would retry too early, or delay a refund.
     """
 
     order_id: UUID
@@ -102,17 +102,17 @@ class Payment:
 
     @property
     def operation(self) -> Operation | None:
-        """What the provider is to be asked in this state."""
+        """The request that the provider gets in this state, if any."""
         return OPERATIONS.get(self.state)
 
     @property
     def key(self) -> str:
-        """The idempotency key for the provider: the same for ever, so that money moves once."""
+        """The idempotency key for the provider. It never changes, so that money moves only once."""
         return f"{self.order_id}:{self.operation}"
 
     @property
     def key_forgotten(self) -> bool:
-        """Whether the provider may have forgotten the key."""
+        """True if the provider may have forgotten the key."""
         return self.first_attempt_at is not None and self.as_of - self.first_attempt_at > KEY_LIFETIME
 
 
@@ -137,11 +137,11 @@ payments = sa.Table(
     sa.Column("next_attempt_at", sa.TIMESTAMP(timezone=True)),
     sa.Column("created_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("updated_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.Column("provider", sa.Text, server_default="psp"),  # the default is for the release that knows no other one
+    sa.Column("provider", sa.Text, server_default="psp"),  # the default is for the release that knows only this one
     sa.Column("provider_reference", sa.Text),
     sa.CheckConstraint(f"state IN ({_listed(State)})"),
     sa.CheckConstraint("amount >= 0"),
-    # Only a tombstone was never charged, and a payment that is not decided yet is always due at some time.
+    # Only a tombstone has no charge, and an undecided payment always has a time of its next attempt.
     sa.CheckConstraint(
         f"state = '{State.CANCELLED}' OR (amount IS NOT NULL AND currency IS NOT NULL AND payment_method IS NOT NULL)"
     ),
@@ -153,7 +153,7 @@ outbox.tables(metadata)
 
 
 def cancel(payment: Payment) -> tuple[Payment, Reply | None]:
-    """Undoes the payment, in whatever state it is. The reply comes as soon as it is certain that no money is taken."""
+    """Undoes the payment in any state. The reply is sent as soon as it is certain that no money is taken."""
     match payment.state:
         case State.REQUESTED if payment.attempts == 0:
             return _cancelled(payment)
@@ -180,7 +180,7 @@ def doubt_refund(payment: Payment) -> Payment:
 
 
 def settle(payment: Payment, operation: Operation, answer: Answer, jitter: float) -> tuple[Payment, Reply | None]:
-    """Applies the provider's answer to `operation`. An answer that comes after the payment was decided changes nothing.
+    """Applies the provider's answer to `operation`. An answer after the decision has no effect.
 
     `jitter` from 0 to 1 spreads the next attempts of payments that failed together.
     """
@@ -215,7 +215,7 @@ def _resting(payment: Payment, state: State, reason: str | None = None) -> Payme
 
 
 def _refunding(payment: Payment) -> Payment:
-    """Begins a new operation, under its own key, which is due at once."""
+    """Starts a new operation, with its own key, which is due at once."""
     return replace(
         payment,
         state=State.REFUNDING,

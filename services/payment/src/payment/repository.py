@@ -1,4 +1,4 @@
-"""Every query. Statements that lock several payments do so in the order of their keys."""
+"""All queries of payment. Statements that lock several payments lock them in the order of their keys."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ LEASE = f"""
 
 
 async def insert_requested(tx: Connection, charges: Iterable[Charge], provider: str) -> None:
-    """Inserts payments that are due at once. An order that already has a payment, or a tombstone, keeps it."""
+    """Inserts payments that are due at once, except for orders that already have a payment or a tombstone."""
     rows = sorted((c.order_id, c.amount, c.currency, c.payment_method) for c in charges)
     if rows:
         await tx.execute(
@@ -59,7 +59,7 @@ async def lock(tx: Connection, order_ids: Iterable[UUID]) -> dict[UUID, Payment]
 
 
 async def save(tx: Connection, payments: Iterable[Payment]) -> None:
-    """Writes the columns that may change, of payments that this transaction has locked."""
+    """Writes the columns that can change, for payments that this transaction has locked."""
     rows = [
         (p.order_id, p.state, p.provider_reference, p.cancel_requested, p.reason, p.stuck, p.attempts,
          p.first_attempt_at, p.next_attempt_at)
@@ -84,7 +84,7 @@ async def lease(connection: Connection, limit: int, duration: timedelta) -> list
 
 
 async def hasten(connection: Connection, order_id: UUID) -> bool:
-    """Makes a payment due now if the provider has yet to answer it. Returns whether it was so."""
+    """Makes a payment due now if it waits for an answer of the provider. Returns whether it does."""
     result = await connection.execute(
         "UPDATE payments SET next_attempt_at = now(), updated_at = now()"
         " WHERE order_id = $1 AND next_attempt_at > now() AND attempts > 0",
@@ -94,7 +94,7 @@ async def hasten(connection: Connection, order_id: UUID) -> bool:
 
 
 async def now(connection: Connection) -> datetime:
-    """Returns the database's time, by which everything here is scheduled and compared."""
+    """Returns the database's time, which all times of payments come from."""
     time: datetime = await connection.fetchval("SELECT now()")
     return time
 

@@ -1,4 +1,4 @@
-"""Webhooks: HTTP → use case."""
+"""The HTTP routes of payment: webhooks."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/api/payments", tags=["payments"])
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the routes use. `wake` makes the driver look for due payments."""
+    """The objects that the routes need. `wake` makes the driver look for due payments."""
 
     db: Database
     providers: Mapping[str, Provider]
@@ -37,7 +37,7 @@ EVENT = {
 
 @router.post("/webhooks/{provider}", status_code=204, openapi_extra=EVENT)
 async def receive(provider: str, request: Request, given: Given) -> Response:
-    """Takes a signed hint: the provider is asked about the order now, rather than when its time comes."""
+    """Accepts a signed hint: the provider is asked about the order now, and not at the next scheduled time."""
     known = given.providers.get(provider)
     if known is None:
         raise NotFound("unknown-provider", "No such provider", "See the service's settings.")

@@ -1,4 +1,4 @@
-"""HTTP bodies of the providers, as far as we write and read them."""
+"""HTTP bodies of the providers, with the fields that we write and read."""
 
 from typing import Annotated, Literal
 from uuid import UUID

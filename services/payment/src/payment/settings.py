@@ -1,4 +1,4 @@
-"""The payment service's environment variables."""
+"""Settings, from the environment."""
 
 from typing import Annotated, Literal
 
@@ -8,28 +8,28 @@ from chassis.settings import BrokerUrl, DatabaseUrl, HttpUrl, ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """One field per environment variable."""
+    """The settings of this service, besides those of `ServiceSettings`."""
 
     database_url: DatabaseUrl
     broker_url: BrokerUrl
     psp_url: HttpUrl
-    """The sandbox provider, such as `http://127.0.0.1:8007`."""
+    """The URL of the sandbox provider, such as `http://127.0.0.1:8007`."""
     psp_webhook_secret: Annotated[SecretStr, Field(min_length=16)]
-    """The sandbox provider signs its webhooks with it."""
+    """The secret with which the sandbox provider signs its webhooks."""
 
     stripe_api_key: SecretStr | None = None
-    """With it and the webhook secret, Stripe is a provider too."""
+    """Stripe's secret key. With it and the webhook secret, Stripe is a provider too."""
     stripe_webhook_secret: Annotated[SecretStr | None, Field(validate_default=True)] = None
-    """Stripe signs its webhooks with it."""
+    """The secret with which Stripe signs its webhooks."""
     stripe_api_base: HttpUrl = "https://api.stripe.com"
-    """Where Stripe's API is; another address only to test."""
+    """The URL of Stripe's API. Only tests use another one."""
 
     payment_provider: Literal["psp", "stripe"] = "psp"
     """The provider of new payments. An open payment stays with the provider that began it."""
     provider_timeout: Annotated[float, Field(gt=0, le=30)] = 10.0
-    """Seconds until a call counts as unanswered; well under a lease."""
+    """Seconds until a call counts as unanswered. They must be far fewer than those of a lease."""
     provider_concurrency: Annotated[int, Field(ge=1, le=1024)] = 128
-    """Calls in flight from this process. Slow calls hold their place, so it is generous."""
+    """The limit of calls in flight from this process. It is high, because slow calls count too."""
 
     @field_validator("stripe_webhook_secret")
     @classmethod

@@ -1,4 +1,4 @@
-"""Payment's use cases: accept a charge or a cancel, ask the provider, record its answer."""
+"""The use cases of payment: accept a charge or a cancellation, ask the provider, record its answer."""
 
 import random
 import re
@@ -18,10 +18,10 @@ from payment.models import Answer, Operation, Outcome, Payment, Reply
 
 CONSUMER = "payment"
 LEASE = timedelta(seconds=60)
-"""Longer than any call and the write after it. When it ends, the payment of a process that died is due again."""
+"""Longer than any call and the write after it. When it ends, the payment of a killed process is due again."""
 REASON = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 TOLERANCE = 300
-"""Seconds by which a webhook's timestamp may be off; an older one may be a replay."""
+"""Seconds by which a webhook's timestamp may be wrong. An older webhook may be a replay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +44,23 @@ class Provider(Protocol):
     """
 
     async def charge(self, payment: Payment) -> Answer:
-        """Takes the amount, once for ever for the payment's key.
+        """Takes the amount, only once for the payment's key.
 
-        There is no customer who could act. A charge that needs one to act is closed at the provider, and REFUSED with
-        the reason REQUIRES_ACTION.
+        No customer is present. A charge that needs an action of the customer is closed at the provider, and is REFUSED
+        with the reason REQUIRES_ACTION.
         """
 
     async def refund(self, payment: Payment) -> Answer:
-        """Gives the whole amount back, once for ever for the payment's key."""
+        """Refunds the whole amount, only once for the payment's key."""
 
     async def find(self, payment: Payment) -> Answer:
-        """Looks the payment's operation up in the provider's records, and moves no money.
+        """Looks up the payment's operation in the provider's records. It moves no money.
 
-        The answer is UNKNOWN and `stuck` when nothing is on record: the request may still be on its way.
+        The answer is UNKNOWN and `stuck` if there is no record, because the request may still be on its way.
         """
 
     def hinted(self, headers: Mapping[str, str], body: bytes) -> Hint | None:
-        """Verifies and reads a webhook. Returns None when it is about none of our orders.
+        """Verifies and reads a webhook. Returns None if it concerns none of our orders.
 
         Raises Malformed when the provider did not sign it, and Invalid when it cannot be read.
         """
@@ -76,14 +76,14 @@ class Result:
 
 
 async def charge(db: Database, events: Sequence[Event[Charge]], provider: str) -> None:
-    """Inserts the payments, for this provider to make. The driver does the rest."""
+    """Inserts the payments, for this provider. The driver then asks the provider to charge them."""
     async with db.transaction() as tx:
         fresh = await inbox.first_time(tx, CONSUMER, events)
         await repository.insert_requested(tx, (event.data for event in fresh), provider)
 
 
 async def cancel(db: Database, events: Sequence[Event[Cancel]]) -> None:
-    """Undoes payments. Those that the provider must be asked about are answered later."""
+    """Undoes payments. If the provider must be asked about one, its reply is sent later."""
     async with db.transaction() as tx:
         fresh = await inbox.first_time(tx, CONSUMER, events)
         order_ids = [event.data.order_id for event in fresh]
@@ -104,7 +104,7 @@ async def lease(db: Database, limit: int) -> list[Payment]:
 
 
 async def ask(providers: Mapping[str, Provider], payment: Payment) -> Answer:
-    """Asks the payment's own provider, outside any transaction: the same request under the same key, every time."""
+    """Asks the payment's own provider, outside any transaction; each attempt is the same request with the same key."""
     provider = providers.get(payment.provider or "")
     if provider is None:
         return Answer(Outcome.UNKNOWN, "provider-not-configured", stuck=True)
@@ -138,7 +138,7 @@ async def settle(db: Database, results: Sequence[Result]) -> list[None]:
 
 
 async def hint(db: Database, hint: Hint) -> bool:
-    """Makes the order's payment due now, if the provider has yet to answer it or reports that its refund failed.
+    """Makes the order's payment due now. Returns whether it waits for an answer of the provider.
 
     Returns whether a payment may be due. Raises Malformed when the webhook was signed too long ago, or too far ahead.
     """
@@ -157,7 +157,7 @@ async def hint(db: Database, hint: Hint) -> bool:
 
 
 def _readable(answer: Answer) -> Answer:
-    """The answer with the provider's reason if that is one word, since it goes into our database and into messages."""
+    """Returns the answer. A reason that is not one word is replaced, since it goes into our database and messages."""
     if answer.reason is None or REASON.fullmatch(answer.reason):
         return answer
     return replace(answer, reason="unreadable-reason")

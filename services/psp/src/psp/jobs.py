@@ -1,4 +1,4 @@
-"""The periodic work: delivering webhooks."""
+"""Work on a schedule: webhooks are delivered."""
 
 import asyncio
 import sqlite3
@@ -14,7 +14,7 @@ log = getLogger(__name__)
 
 
 async def deliver_webhooks(store: Store, sender: WebhookSender) -> None:
-    """Delivers webhooks as they fall due, until it is cancelled."""
+    """Delivers webhooks when they are due, until it is cancelled."""
     while True:
         try:
             more = await usecases.deliver_webhooks(store, sender)

@@ -1,4 +1,4 @@
-"""Composition root: `uvicorn --factory psp.main:create`."""
+"""The composition root: `uvicorn --factory psp.main:create`."""
 
 import asyncio
 import sqlite3

@@ -18,7 +18,7 @@ class Status(StrEnum):
 
 
 class Trouble(StrEnum):
-    """What goes wrong with the answer to one request; its result is decided separately."""
+    """The ways in which the response to one request can fail. Its result is decided separately."""
 
     NONE = "none"
     SLOW = "slow"
@@ -67,7 +67,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The answer to a request, and the trouble that it meets on its way back."""
+    """The result of a request, and the trouble of its response."""
 
     entry: Entry
     replayed: bool
@@ -96,7 +96,7 @@ class FaultMode(StrEnum):
 
 
 class Faults:
-    """Trouble that a test sets for the whole provider. A restart clears it."""
+    """Trouble that a test sets for the whole provider. A restart ends it."""
 
     def __init__(self, slow_seconds: float) -> None:
         self._default_seconds = slow_seconds

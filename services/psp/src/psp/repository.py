@@ -1,4 +1,4 @@
-"""Every query, and the one SQLite connection that all requests share by group commit."""
+"""All queries of psp, and the only SQLite connection, which all requests share by group commit."""
 
 import asyncio
 import sqlite3
@@ -48,7 +48,7 @@ CREATE INDEX IF NOT EXISTS webhooks_due ON webhooks (next_attempt_at);
 
 
 class Store:
-    """The one connection. Requests that arrive while a commit waits for the disk share the next commit.
+    """The only connection. Requests that arrive while a commit waits for the disk share the next commit.
 
     Statements only touch memory and run on the event loop. The commit waits for the disk and runs in a thread.
     """
@@ -64,7 +64,7 @@ class Store:
         """Runs the job in a transaction, and returns its result once it is on disk.
 
         A job may raise `Refusal` before it has written. Any other error rolls the whole batch back, and every caller in
-        the batch gets that error: nothing is stored, and asking again is safe.
+        the batch gets that error. Nothing is stored then, so the caller may try again.
         """
         result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((job, result))

@@ -1,4 +1,4 @@
-"""The provider's environment variables."""
+"""Settings, from the environment."""
 
 import os
 from pathlib import Path
@@ -18,13 +18,13 @@ class Settings(BaseSettings):
     """SQLite file of the ledger; created when missing."""
 
     webhook_url: AnyHttpUrl
-    """Where results are announced, such as `http://127.0.0.1:8004/api/payments/webhooks/psp`."""
+    """The URL to which webhooks are sent, such as `http://127.0.0.1:8004/api/payments/webhooks/psp`."""
 
     psp_webhook_secret: Annotated[SecretStr, Field(min_length=16)]
-    """Signs webhooks; the receiver has the same secret."""
+    """The secret that signs webhooks. The receiver has the same one."""
 
     slow_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
-    """How long the answer to `tok_slow` takes, and every answer under the fault `slow`."""
+    """How long the response to `tok_slow` takes, and every response during the fault `slow`."""
 
     @classmethod
     def load(cls) -> Self:
@@ -64,7 +64,7 @@ def _problem(found: ErrorDetails) -> str:
     match found["type"]:
         case "missing":
             return f"{name} is not set"
-        case "value_error":  # one of ours, and a whole sentence
+        case "value_error":  # raised here, with a whole sentence
             return str(found["ctx"]["error"])
         case "too_short":
             return f"{name} must have at least {found['ctx']['min_length']} characters"

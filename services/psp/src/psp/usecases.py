@@ -1,4 +1,4 @@
-"""The provider's use cases: charge, refund, look up, and announce results by webhook."""
+"""The use cases of psp: charge, refund, look up, and send results by webhook."""
 
 import asyncio
 import random
@@ -44,7 +44,7 @@ async def charge(
     payment_method: str,
     trouble: Trouble = Trouble.NONE,
 ) -> Settled:
-    """Captures `amount` minor units, or fails with a reason, once and for ever for this key.
+    """Captures `amount` minor units, or fails with a reason, only once for this key.
 
     Raises `Refusal`: `key-reused`.
     """
@@ -85,7 +85,7 @@ async def refund(
     amount: int,
     trouble: Trouble = Trouble.NONE,
 ) -> Settled:
-    """Refunds `amount` of a captured charge, named by its ID or its order, once and for ever for this key.
+    """Refunds `amount` of a captured charge, named by its ID or its order, only once for this key.
 
     Raises `Refusal`: `key-reused`, `charge-not-found`, `refund-exceeds-capture`.
     """
@@ -125,7 +125,7 @@ async def ledger(store: Store, after: int, limit: int) -> list[tuple[int, Entry]
 
 
 async def announce(store: Store, entry: Entry) -> None:
-    """Queues a webhook for a result whose answer came late or met a closed connection."""
+    """Queues a webhook for a result whose response was late or met a closed connection."""
     await store.run(lambda tx: repository.queue_webhook(tx, entry.key, _schedule()))
 
 
@@ -144,9 +144,9 @@ async def announce_order(store: Store, order_id: str) -> int:
 
 
 async def announce_last(store: Store) -> None:
-    """Queues webhooks, at start-up, for the last results before it: whether their answers arrived is not known.
+    """Queues webhooks, at start-up, for the last results before it, because their responses may not have arrived.
 
-    A webhook that waits for longer than any back-off was scheduled by a clock that has been set back since. It is due.
+    A webhook that waits longer than any back-off was scheduled before the clock was set back. It is due now.
     """
 
     def queue(tx: Tx) -> None:
@@ -225,5 +225,5 @@ def _now() -> datetime:
 
 
 def _schedule() -> datetime:
-    """Returns the time by which webhooks are scheduled, which setting the machine's clock does not affect."""
+    """Returns the time for scheduling webhooks. It does not change when the machine's clock is set."""
     return _BEGINNING + timedelta(seconds=monotonic())

@@ -67,10 +67,10 @@ async def sign_in(db: Database, passwords: Passwords, email: str, password: str,
 
     Raises Malformed (`invalid_grant`), TooManyRequests after some failures for this address, and Unavailable.
 
-    An attempt is counted before it is checked; otherwise many concurrent ones would all be free. Once counted it is
-    checked to the end, even past the deadline: no guess is free, and the right password with a short deadline is not a
-    failure. An address or a password that only an earlier release accepted is accepted here too; such a password then
-    gets a new hash.
+    An attempt is counted before it is checked; otherwise many concurrent ones would all be free. Once counted, it is
+    checked to the end, even after the deadline. So no guess is free, and the right password with a short deadline does
+    not count as a failure. An address or a password that only an earlier release accepted is accepted here too; such a
+    password then gets a new hash.
     """
     address, forms = address_of(email), spellings(password)
     if not (email.isascii() and address.isprintable() and len(address) <= MAX_EMAIL and forms):

@@ -75,7 +75,7 @@ class Passwords:
         return await self._in_thread(self._hasher.hash, password)
 
     async def matches(self, password: str, hash: str | None) -> bool:
-        """Verifies a password. Without a hash it takes as long, so the time does not reveal which accounts exist."""
+        """Verifies a password. It takes as long without a hash, so the time does not reveal which accounts exist."""
         found = await self._in_thread(self._hasher.verify, password, hash or self._decoy)
         return found and hash is not None
 

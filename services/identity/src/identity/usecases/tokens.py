@@ -1,10 +1,11 @@
 """Access tokens of guests and accounts, and refresh tokens, which can be used once.
 
-A refresh token that is used a second time may have been stolen, and it is unknown who the thief is: its whole family is
-revoked (RFC 9700, 4.14.2). But the first response may also have been lost, and its owner retries. So for `RETRY` the
-family's latest token is answered again with the same successor, unless the successor has been used. The price: a thief
-within that time gets the successor too, and is detected once both have exchanged it, `RETRY` apart. The successor is
-derived from the old token, which the client has, and a seed, which the database has: neither is enough alone.
+A refresh token that is used a second time may have been stolen, and it is unknown who the thief is. So its whole family
+is revoked (RFC 9700, 4.14.2). But the first response may also have been lost, so that the owner retries. Therefore,
+during `RETRY`, the family's latest token is exchanged again for the same successor, unless the successor has been used.
+The price: a thief within that time gets the successor too, and is detected once both have exchanged it, `RETRY` apart.
+The successor is derived from the old token, which the client has, and a seed, which the database has. Neither is enough
+alone.
 """
 
 import hashlib
@@ -86,8 +87,8 @@ async def start(db: Database, issuer: Issuer, account: Account) -> Tokens:
 async def refresh(db: Database, issuer: Issuer, token: str) -> Tokens:
     """Exchanges a refresh token for new tokens. Raises Malformed (`invalid_grant`).
 
-    A revocation is committed before that is raised. The exchange is retried after a deadlock, which only a process of
-    the previous release can cause: it locks the token before the family.
+    A revocation is committed before Malformed is raised. The exchange is retried after a deadlock, which only a process
+    of the previous release can cause: it locks the token before the family.
     """
     for again in reversed(range(TRIES)):
         try:

@@ -52,7 +52,7 @@ class SandboxProvider:
         return await self._post("/charges", payment.key, body, refusals={"invalid-request"})
 
     async def refund(self, payment: Payment) -> Answer:
-        """Names the order and not the charge, as older releases do: a key's body must stay the same."""
+        """Names the order and not the charge, as older releases do, because the body for a key must not change."""
         assert payment.amount is not None
         body = RefundRequest(payment.order_id, payment.amount)
         refusals = {"invalid-request", "charge-not-found", "refund-exceeds-capture"}
@@ -101,7 +101,7 @@ class SandboxProvider:
 
 
 def _refused(response: Response, refusals: set[str]) -> Answer:
-    """Only a refusal that is known to leave no trace is definite. Any other status tells nothing about the money."""
+    """Only a refusal that is known to leave no trace is definite. Any other status says nothing about the money."""
     slug = response.json(ProviderProblem).type.rpartition("/")[2]
     return Answer(Outcome.REFUSED if slug in refusals else Outcome.UNKNOWN, slug, stuck=True)
 

@@ -1,4 +1,4 @@
-"""HTTP → use case → schema."""
+"""The HTTP routes of psp."""
 
 from fastapi import FastAPI
 

@@ -1,4 +1,4 @@
-"""Charges, refunds and the ledger: HTTP → use case → schema."""
+"""The HTTP routes for charges, refunds and the ledger."""
 
 import asyncio
 from time import monotonic

@@ -1,4 +1,4 @@
-"""What the routes use."""
+"""The objects that the routes need."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,7 +11,7 @@ from psp.repository import Store
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The ledger, and the faults that the sandbox was told to have."""
+    """The ledger, and the current fault."""
 
     store: Store
     faults: Faults

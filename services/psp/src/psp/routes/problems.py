@@ -48,7 +48,7 @@ def problem(
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Returns, for OpenAPI, the errors that a route answers in addition to the common ones."""
+    """Returns, for OpenAPI, the errors of a route in addition to the common ones."""
     content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
     return {status: {"description": "Problem", "content": content} for status in (*statuses, 413, 415, 422, 500)}
 

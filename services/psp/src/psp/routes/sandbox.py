@@ -1,4 +1,4 @@
-"""What a real provider does not have: faults on request, and webhooks to repeat. Also the health routes."""
+"""The HTTP routes that a real provider does not have: faults, repeated webhooks, and health."""
 
 from fastapi import APIRouter
 
@@ -24,7 +24,7 @@ async def get_faults(given: Given) -> schemas.Fault:
 
 @router.post("/sandbox/webhooks/replay", status_code=202, responses=problems(400, 404))
 async def replay_webhooks(body: schemas.ReplayRequest, given: Given) -> schemas.Replay:
-    """Announces every result of an order, even if it was announced."""
+    """Sends a webhook for every result of an order, even if one was sent before."""
     return schemas.Replay(queued=await usecases.announce_order(given.store, body.order_id))
 
 

@@ -1,7 +1,7 @@
 """Accounts, refresh tokens and signing keys, and the first accounts.
 
-Like every migration it imports no tables and no models, since those change. What it takes from the service is the
-settings of the first accounts, which belong to this migration alone.
+Like every migration it imports no tables and no models, because those change. It imports only the settings of the first
+accounts, which no other code uses.
 """
 
 import sqlalchemy as sa
