@@ -68,7 +68,7 @@ async def _publish(
 async def prune(outboxes: Sequence[str], inboxes: Sequence[str], before: datetime) -> tuple[int, int]:
     """Remove older archived events and inbox rows from these databases; returns the number of each.
 
-    Archives come first, in all databases: while an event can be published again, its consumers must know it.
+    Archives come first, in all databases: while an event can be published again, its consumers must know its ID.
     """
     archived = [await _delete(url, "DELETE FROM outbox_archive WHERE published_at < $1", before) for url in outboxes]
     received = [await _delete(url, "DELETE FROM inbox WHERE received_at < $1", before) for url in inboxes]

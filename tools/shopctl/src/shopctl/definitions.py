@@ -89,7 +89,7 @@ def _topic_permissions(each: Declaration, services: Services) -> Iterator[dict[s
 
 
 def _sent(each: Declaration, services: Services) -> dict[str, list[str]]:
-    """Consumer → the message types that this service sends to it."""
+    """The message types that this service sends, by consumer."""
     sent: dict[str, list[str]] = {}
     for type in each.publishes:
         for taker in services.consumers_of(type):
@@ -109,7 +109,7 @@ def _exchange(name: str) -> dict[str, Any]:
 
 
 def _queues(service: str) -> Iterator[dict[str, Any]]:
-    """The queue of a service, its retry queues, which give messages back to it, and its dead letters."""
+    """The queue of a service, its retry queues, which return messages to it, and its dead letters."""
     yield _queue(service, {"x-dead-letter-exchange": f"{service}.failed", "x-dead-letter-routing-key": "dead"})
     for step in STEPS:
         yield _queue(f"{service}.{step}", {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": service})

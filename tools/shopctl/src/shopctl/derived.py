@@ -1,4 +1,4 @@
-"""The files that follow from the services' declarations. `make format` writes them, `make lint` compares them."""
+"""The files that are derived from the services' declarations. `make format` writes them, `make lint` checks them."""
 
 import json
 from pathlib import Path

@@ -11,11 +11,11 @@ from shopctl.services import Declaration
 __all__ = ["http", "wait_for"]
 
 http = build_opener(ProxyHandler({}))
-"""Ignores the proxy that the environment may name: it cannot reach our 127.0.0.1."""
+"""Ignores a proxy from the environment, because it cannot reach our 127.0.0.1."""
 
 
 def wait_for(address: tuple[str, int], services: Iterable[Declaration], seconds: float = 30) -> None:
-    """Wait until the edge at `address` reaches these services. Raises StartError that names the one it does not.
+    """Wait until the edge at `address` reaches these services. Raises StartError if it does not.
 
     It asks for each service's OpenAPI document, a path that no other service answers.
     """

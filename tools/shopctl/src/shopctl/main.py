@@ -62,7 +62,7 @@ class Commands(TyperGroup):
         return super().main(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        """Report what any command may run into, such as an invalid port offset or a full disk, in one line."""
+        """Report errors that any command can have, such as an invalid port offset or a full disk, in one line."""
         try:
             return super().invoke(ctx)
         except StartError as error:

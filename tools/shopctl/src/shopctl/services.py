@@ -49,14 +49,14 @@ RESERVED = frozenset(
 
 
 class Messages(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The types of the messages that a service sends and takes."""
+    """The types of the messages that a service publishes and consumes."""
 
     publishes: tuple[str, ...] = ()
     consumes: tuple[str, ...] = ()
 
 
 class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What one service says of itself."""
+    """The declaration of one service."""
 
     name: Annotated[str, Meta(pattern="^[a-z][a-z0-9]*$")]
     port: Annotated[int, Meta(ge=1024, le=65_535)]
@@ -75,7 +75,7 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
 
     @property
     def specification(self) -> str:
-        """Where the edge serves its OpenAPI document: under its first route."""
+        """The path of its OpenAPI document at the edge, under its first route."""
         return f"{self.routes[0].rstrip('/')}/openapi.json"
 
 

@@ -55,7 +55,7 @@ def body(category: str, product: demo.Product) -> dict[str, object]:
 async def _put(session: aiohttp.ClientSession, category: str, product: demo.Product) -> bool:
     made = await _answer(session, "POST", "/api/catalog/products", json=body(category, product), known=409)
     if product.stock:
-        # An ID counts only once, so that seeding again adds no stock.
+        # Each restock ID is applied only once, so seeding again adds no stock.
         restock = uuid.uuid5(uuid.NAMESPACE_URL, f"seed:{product.sku}")
         path = f"/api/catalog/products/{product.sku}/restocks/{restock}"
         await _answer(session, "PUT", path, json={"quantity": product.stock})

@@ -10,12 +10,12 @@ from shopctl.place import Place
 __all__ = ["Report", "Row", "Shop"]
 
 Report = Callable[[str, float], None]
-"""Called with the name of what is ready, and the seconds that it took."""
+"""A function that is called with the name of a process that is ready, and the seconds that it took."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One process or container; `memory` in bytes (proportional set size with children), None if we may not read it."""
+    """One process or container; `memory` in bytes (proportional set size with children), None if it is not readable."""
 
     name: str
     state: str

@@ -1,6 +1,6 @@
 """The statuses of an order, as shopctl knows them. It imports no service; tests/contracts compares them with the model.
 
-So the audit is a second opinion: it finds an illegal step even if the order service allows it by mistake.
+So the audit is independent: it finds an illegal step even if the order service allows it by mistake.
 """
 
 __all__ = ["LEGAL", "OPEN", "UNDOING", "UNDONE"]

@@ -1,4 +1,4 @@
-"""RabbitMQ's queues: which there are, and which message goes to which."""
+"""The names of RabbitMQ's queues, and the queues of each message."""
 
 from chassis.messaging.ladder import STEPS
 from shopctl.services import Services

@@ -1,4 +1,4 @@
-"""Shifts the clock of this process, while the stores keep theirs."""
+"""Shifts the clock of this process, but not those of the stores."""
 
 import contextlib
 import sys

@@ -47,7 +47,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def rabbitmq_definitions() -> str:
-    """JSON text of RabbitMQ's definitions; a project with a topology overrides this in its conftest."""
+    """JSON text of RabbitMQ's definitions; a project with queues overrides this in its conftest."""
     return '{"vhosts": [{"name": "/"}]}'
 
 

@@ -1,4 +1,4 @@
-"""Waits until another transaction is held up by a lock, so that a test can order two of them."""
+"""Waits until another transaction waits for a lock, so that a test can put two transactions in order."""
 
 import asyncio
 

@@ -106,7 +106,7 @@ def with_administrator(definitions: dict[str, Any]) -> dict[str, Any]:
 
 @functools.cache
 def containers() -> bool:
-    """Whether stores run in containers: a Docker Engine answers, and TEST_STORES does not say otherwise."""
+    """Returns whether stores run in containers: a Docker Engine answers, and TEST_STORES does not say otherwise."""
     wanted = os.environ.get("TEST_STORES", "")
     if wanted in ("native", "containers"):
         return wanted == "containers"

@@ -1,4 +1,4 @@
-"""A3 and A9: the money taken is the money owed, once, in whole minor units."""
+"""A3 and A9: the captured money is the money owed, taken once, in whole minor units."""
 
 from collections import Counter, defaultdict
 

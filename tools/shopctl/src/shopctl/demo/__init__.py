@@ -9,7 +9,7 @@ __all__ = ["Category", "Product", "load"]
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One product as `products.json` has it: `price` in euro cents with tax, `stock` in pieces (0: sold out)."""
+    """One product as `products.json` has it: `price` in euro cents with tax, `stock` as a quantity (0: sold out)."""
 
     sku: str
     name: str

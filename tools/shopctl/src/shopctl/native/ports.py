@@ -10,7 +10,7 @@ LISTEN = "0A"
 
 @dataclass(frozen=True)
 class Holder:
-    """The owner of a listening socket; `pid` is None if it belongs to another user and we may not look."""
+    """The owner of a listening socket; `pid` is None if it belongs to another user and we have no permission."""
 
     user: str
     pid: int | None
@@ -49,7 +49,7 @@ def _pid_with(target: str) -> int | None:
             if any(os.readlink(descriptor) == target for descriptor in (process / "fd").iterdir()):
                 return int(process.name)
         except OSError:
-            continue  # it has gone, or we may not look
+            continue  # it has ended, or we have no permission
     return None
 
 

@@ -17,7 +17,7 @@ from shopctl.services import Declaration
 INTERPRETER = ("HOME", "LD_LIBRARY_PATH")
 PASSED_ON = ("LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "ORDER_TTL_SECONDS", "PUBLIC_URL", "SWEEP_SECONDS")
 PROVIDER = ("PAYMENT_PROVIDER", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET")
-"""These are for the payment service alone."""
+"""Variables for the payment service only."""
 DEVELOPMENT = {"ENVIRONMENT": "development", "ADMIN_EMAIL": ADMIN_EMAIL, "ADMIN_PASSWORD": ADMIN_PASSWORD}
 
 _READY = b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -92,5 +92,5 @@ def _url(place: Place, name: str) -> str:
 
 
 def _ours(names: tuple[str, ...]) -> dict[str, str]:
-    """Those of these variables that our own environment sets."""
+    """The variables among these that our own environment sets."""
     return {name: value for name in names if (value := os.environ.get(name))}
