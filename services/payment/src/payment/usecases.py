@@ -138,7 +138,7 @@ async def settle(db: Database, results: Sequence[Result]) -> list[None]:
 
 
 async def hint(db: Database, hint: Hint) -> bool:
-    """Makes the order's payment due now. Returns whether it waits for an answer of the provider.
+    """Makes the order's payment due now if it waits for an answer of the provider, or if the refund failed.
 
     Returns whether a payment may be due. Raises Malformed when the webhook was signed too long ago, or too far ahead.
     """
