@@ -17,7 +17,7 @@ REMIND_AFTER = 60.0
 
 
 class Outage:
-    """Receives each failure of an operation that is retried until it succeeds. Logs only if the reason is new."""
+    """Receives each failure of an operation that is retried until it succeeds, and logs the first for each reason."""
 
     def __init__(self, log: logging.Logger, what: str) -> None:
         self._log = log

@@ -133,7 +133,7 @@ class Relay:
             telemetry.sent.add(len(ids))
 
     async def _publish_again(self, key: str) -> None:
-        """Publishes again, if a lost queue is back, what was published to it shortly before the loss and since."""
+        """Publishes the messages of a lost queue again, if it is back: those from shortly before the loss and since."""
         count = 0
         while True:
             async with self._db.connection() as connection:

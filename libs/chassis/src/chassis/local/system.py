@@ -68,7 +68,7 @@ def own(directory: Path, user: str | None) -> None:
 
 
 def write(path: Path, text: str, user: str | None, mode: int = 0o600) -> None:
-    """Replaces a file, which only `user` can read, at every moment."""
+    """Replaces a file that only `user` may read. Nobody else can read it at any moment."""
     path.unlink(missing_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
         file.write(text)

@@ -48,7 +48,7 @@ class Arrival(NamedTuple):
 def read(message: AbstractIncomingMessage) -> Arrival:
     """Returns a message with its events.
 
-    An event whose type differs from the routing key is refused, because the sender's rights depend on that key.
+    A message cannot be read if an event's type differs from the routing key, on which the sender's rights depend.
     """
     if len(message.body) > MAX_BYTES:
         return Arrival(message, [], f"it has {len(message.body)} bytes, more than the limit of {MAX_BYTES}")
