@@ -242,7 +242,7 @@ def test_a_store_is_deleted(shop: Release, traffic, store: str) -> None:
         ("order.replica=2", "replica"),
         ("infra.valkey.storage.size=9Gi", 'valkey: its volume has storage.size=1Gi and storage.className=""'),
         ("order.existingSecret=nowhere", "there is no Secret nowhere with the key broker-url"),
-        ("infra.enabled=false", "there is no Secret catalog-stores with the key"),
+        ("infra.enabled=false", "there is no Secret cart-stores with the key"),
     ],
 )
 def test_an_invalid_value_is_named_before_anything_changes(shop: Release, values: str, said: str) -> None:
