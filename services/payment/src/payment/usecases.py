@@ -145,15 +145,16 @@ async def hint(db: Database, hint: Hint) -> bool:
     async with db.transaction() as tx:
         now = await repository.now(tx)
         if abs(now.timestamp() - hint.at) > TOLERANCE:
-            raise Malformed(
-                "bad-signature",
-                "The webhook's signature is not valid",
-                f"The timestamp is more than {TOLERANCE} s off; sign the webhook again.",
-            )
+            raise bad_signature(f"The timestamp is more than {TOLERANCE} s off; sign the webhook again.")
         if hint.refund_failed:
             payments = await repository.lock(tx, [hint.order_id])
             await repository.save(tx, [models.doubt_refund(payment) for payment in payments.values()])
         return await repository.hasten(tx, hint.order_id) or hint.refund_failed
+
+
+def bad_signature(detail: str) -> Malformed:
+    """Returns the error of a webhook that its provider did not sign, or signed at another time."""
+    return Malformed("bad-signature", "The webhook's signature is not valid", detail)
 
 
 def _readable(answer: Answer) -> Answer:

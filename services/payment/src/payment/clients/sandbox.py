@@ -9,7 +9,7 @@ from typing import Self
 import msgspec
 from pydantic import SecretStr
 
-from chassis.errors import Invalid, Malformed, Unavailable
+from chassis.errors import Invalid, Unavailable
 from chassis.http import HttpClient, Response
 from payment.models import Answer, Operation, Outcome, Payment
 from payment.schemas import (
@@ -21,7 +21,7 @@ from payment.schemas import (
     RefundRequest,
     Webhook,
 )
-from payment.usecases import Hint
+from payment.usecases import Hint, bad_signature
 
 __all__ = ["SandboxProvider"]
 
@@ -73,11 +73,11 @@ class SandboxProvider:
         """Checks `Psp-Signature: t=<unix time>,v1=<hex HMAC-SHA-256 of "<t>.<raw body>">`, then reads the body."""
         match = _SIGNATURE.fullmatch(headers.get("psp-signature", ""))
         if match is None:
-            raise _unsigned("Send Psp-Signature: t=<unix time>,v1=<hex HMAC-SHA-256>.")
+            raise bad_signature("Send Psp-Signature: t=<unix time>,v1=<hex HMAC-SHA-256>.")
         at, given = match.groups()
         expected = hmac.new(self._secret, at.encode() + b"." + body, hashlib.sha256).hexdigest()
         if not hmac.compare_digest(expected, given):
-            raise _unsigned("The signature does not belong to this body.")
+            raise bad_signature("The signature does not belong to this body.")
         try:
             return Hint(msgspec.json.decode(body, type=Webhook).order_id, int(at))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -113,7 +113,3 @@ def _recorded(payment: Payment, charge: ProviderCharge) -> Answer:
     if payment.amount is not None and charge.refunded >= payment.amount:
         return Answer(Outcome.SUCCEEDED)
     return Answer(Outcome.UNKNOWN, "not-on-record", stuck=True)
-
-
-def _unsigned(detail: str) -> Malformed:
-    return Malformed("bad-signature", "The webhook's signature is not valid", detail)

@@ -20,10 +20,10 @@ import msgspec
 import stripe
 from pydantic import SecretStr
 
-from chassis.errors import Invalid, Malformed
+from chassis.errors import Invalid
 from payment.models import REQUIRES_ACTION, Answer, Operation, Outcome, Payment
 from payment.schemas import StripeEvent
-from payment.usecases import Hint
+from payment.usecases import Hint, bad_signature
 
 __all__ = ["StripeProvider"]
 
@@ -85,11 +85,11 @@ class StripeProvider:
         header = headers.get("stripe-signature", "")
         signed_at = _SIGNED_AT.fullmatch(header)
         if signed_at is None:
-            raise _unsigned("Send Stripe-Signature: t=<unix time>,v1=<hex HMAC-SHA-256>.")
+            raise bad_signature("Send Stripe-Signature: t=<unix time>,v1=<hex HMAC-SHA-256>.")
         try:
             stripe.WebhookSignature.verify_header(body, header, self._secret)
         except (stripe.SignatureVerificationError, UnicodeDecodeError) as error:
-            raise _unsigned("The signature does not belong to this body.") from error
+            raise bad_signature("The signature does not belong to this body.") from error
         try:
             subject = msgspec.json.decode(body, type=StripeEvent).data.object
         except msgspec.ValidationError:  # it is about another application, which shares the account
@@ -237,7 +237,3 @@ def _refunded(refund: stripe.Refund) -> Answer:
             return Answer(Outcome.REFUSED, getattr(refund, "failure_reason", None) or refund.status, stuck=True)
         case status:  # pending, requires_action
             return Answer(Outcome.UNKNOWN, status)
-
-
-def _unsigned(detail: str) -> Malformed:
-    return Malformed("bad-signature", "The webhook's signature is not valid", detail)
