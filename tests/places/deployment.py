@@ -12,9 +12,10 @@ from shopctl.services import RESERVED, Declaration
 URLS = {"postgres": "database-url", "valkey": "valkey-url", "rabbitmq": "broker-url"}
 
 
-def secrets(service: Declaration) -> list[str]:
-    """The names of the secrets that a service's stores need."""
-    return [f"{service.name}-{URLS[store]}" for store in service.stores]
+def secrets(service: Declaration) -> dict[str, str]:
+    """The secrets that a service's stores need, by the variable that names the file."""
+    urls = [URLS[store] for store in service.stores]
+    return {f"{url.upper().replace('-', '_')}_FILE": f"{service.name}-{url}" for url in urls}
 
 
 def compose(shop: Shop, service: Declaration) -> Iterator[str]:
@@ -26,7 +27,7 @@ def compose(shop: Shop, service: Declaration) -> Iterator[str]:
         yield from compose_environment(found["services"][name], service)
     if "postgres" in service.stores and f"{name}-migrate" not in found["services"]:
         yield add(file, f"no service '{name}-migrate'", compose_migration(name), to="services")
-    for secret in secrets(service):
+    for secret in secrets(service).values():
         if secret not in found["secrets"]:
             line = f'{secret}: {{file: "${{SHOP_SECRETS:-.run/compose}}/{secret}"}}'
             yield add(file, f"no secret {secret!r}", line, to="secrets")
@@ -38,8 +39,7 @@ def compose(shop: Shop, service: Declaration) -> Iterator[str]:
 
 def compose_environment(found: dict[str, Any], service: Declaration) -> Iterator[str]:
     file, name, environment = "compose.yaml", service.name, found.get("environment", {})
-    for secret in secrets(service):
-        variable = f"{secret.removeprefix(f'{name}-').upper().replace('-', '_')}_FILE"
+    for variable, secret in secrets(service).items():
         if environment.get(variable) != f"/run/secrets/{secret}":
             line = f"{variable}: /run/secrets/{secret}"
             yield add(file, f"{name} has no {variable}", line, to=f"services.{name}.environment")
@@ -52,16 +52,13 @@ def compose_environment(found: dict[str, Any], service: Declaration) -> Iterator
 
 
 def compose_service(service: Declaration) -> str:
-    name, lines = service.name, []
-    files = [
-        f"      {each.split('-', 1)[1].upper().replace('-', '_')}_FILE: /run/secrets/{each}"
-        for each in secrets(service)
-    ]
-    calls = [f"      {each.upper()}_URL: http://{each}:8000" for each in service.calls if each != "identity"]
-    lines += [f"{name}:", "  <<: *service", f'  image: &{name} "${{IMAGES:-quayside}}/{name}:${{TAG:-dev}}"']
+    name, needed = service.name, secrets(service)
+    files = [f"    {variable}: /run/secrets/{secret}" for variable, secret in needed.items()]
+    calls = [f"    {each.upper()}_URL: http://{each}:8000" for each in service.calls if each != "identity"]
+    lines = [f"{name}:", "  <<: *service", f'  image: &{name} "${{IMAGES:-quayside}}/{name}:${{TAG:-dev}}"']
     lines += [f"  build: {{context: ., dockerfile: services/{name}/Dockerfile}}"]
-    lines += ["  environment:", "    <<: *environment", *(line[2:] for line in [*files, *calls])]
-    lines += [f"  secrets: [{', '.join(secrets(service))}]"] if secrets(service) else []
+    lines += ["  environment:", "    <<: *environment", *files, *calls]
+    lines += [f"  secrets: [{', '.join(needed.values())}]"] if needed else []
     if "postgres" in service.stores:
         lines += ["  depends_on:", f"    {name}-migrate: {{condition: service_completed_successfully}}"]
     lines += ["  develop:", "    watch:", f"      - {{action: rebuild, path: services/{name}/src}}"]
