@@ -113,6 +113,13 @@ def test_down_leaves_no_process_and_keeps_the_data(lab: Lab) -> None:
     assert lab.products() == products
 
 
+def test_up_waits_until_every_queue_is_consumed(lab: Lab) -> None:
+    """A service is ready before it consumes, and RabbitMQ takes longest to start."""
+    lab.shopctl("down")
+    lab.up()
+    assert json.loads(lab.shopctl("status", "--json").stdout)["backlog"]["unconsumed"] == []
+
+
 def test_a_taken_port_is_reported_with_its_process_and_nothing_starts(lab: Lab) -> None:
     lab.shopctl("down")
     with socket.socket() as other:

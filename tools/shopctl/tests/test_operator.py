@@ -10,14 +10,16 @@ from uuid import UUID
 import aio_pika
 import asyncpg
 import pytest
+from aio_pika.abc import AbstractIncomingMessage
 from msgspec import Raw
 from typer import BadParameter
 from typer.testing import CliRunner
 
 from chassis.ids import uuid7
+from chassis.local.processes import StartError
 from chassis.messaging.envelope import Envelope, pack, unpack
 from chassis.testing.fixtures import Broker
-from shopctl import archive, broker, services
+from shopctl import archive, broker, consumers, services
 from shopctl.main import app
 from shopctl.options import moment
 from shopctl.topology import queues
@@ -91,6 +93,16 @@ def cli(rabbitmq: Broker, tmp_path: Path) -> CliRunner:
     """Lists this broker's dead letters in a narrow terminal, or without one."""
     ours = {"SHOP_RUN": str(tmp_path), "SHOP_PORT_OFFSET": "30000", "RUNTIME": "native", "COLUMNS": "20"}
     return CliRunner(env=ours | {"SHOP_BROKER_URL": rabbitmq.url("operator")})
+
+
+async def test_a_queue_without_a_consumer_is_named(rabbitmq: Broker) -> None:
+    async def ignore(_: AbstractIncomingMessage) -> None: ...
+
+    async with await aio_pika.connect(rabbitmq.url("order")) as connection:
+        await (await (await connection.channel()).get_queue("order")).consume(ignore)
+        with pytest.raises(StartError, match=r"No process consumes these queues: catalog\."):
+            await asyncio.to_thread(consumers.wait_for, rabbitmq.url("operator"), ["order", "catalog"], 0)
+        await asyncio.to_thread(consumers.wait_for, rabbitmq.url("operator"), ["order"])
 
 
 def test_ids_are_not_truncated_in_a_narrow_terminal(rabbitmq: Broker, cli: CliRunner) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from chassis.local.processes import Process, StartError
 from chassis.local.system import write
-from shopctl import derived, edge
+from shopctl import consumers, derived, edge
 from shopctl.definitions import render, template
 from shopctl.place import ADMIN_PASSWORD, Place
 from shopctl.services import STORES, Declaration
@@ -80,6 +80,7 @@ class ComposeShop:
         if done.returncode:
             raise StartError(self._why(done.stderr))
         edge.wait_for(self.address("edge"), self._behind_the_edge)
+        consumers.wait_for(self.place.broker_url("operator"), self.place.services.consumers)
         report("containers", time.monotonic() - began)
         return [_name(each) for each in self._running() if each["ID"] not in before]
 

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from chassis.local.processes import Process, Server, StartError, spawn, stop_all, wait_ready
 from chassis.local.servers import Epmd, Postgres, RabbitMQ, Valkey
+from shopctl import consumers
 from shopctl.definitions import render, template
 from shopctl.native import databases, ports
 from shopctl.native.edge import Edge
@@ -99,6 +100,7 @@ class NativeShop:
         starter = Starter(self, report)
         try:
             starter.run()
+            consumers.wait_for(self.place.broker_url("operator"), self.place.services.consumers)
         except BaseException:
             self.stop(*starter.started)
             raise
