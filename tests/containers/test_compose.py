@@ -1,5 +1,6 @@
 """Tests of the shop in Compose: replicas behind the edge, secrets, data that outlive containers, restarts."""
 
+import asyncio
 import json
 import subprocess
 import time
@@ -13,6 +14,7 @@ from counts import answered, read_catalog
 from chassis.local.processes import StartError
 from shopctl.compose import ComposeShop
 from shopctl.edge import http
+from shopctl.status import look_into
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -70,6 +72,7 @@ def test_data_outlive_the_containers(shop, shopper, admin, audit) -> None:
     shop.down()
     assert shop.processes() == {}
     shop.up()
+    assert asyncio.run(look_into(shop.place)).unconsumed == []
     assert shopper.status(id) == "CONFIRMED"
     assert shopper.http.get("/api/cart").json()["items"][0]["sku"] == sku
     assert admin.available(sku) == 3

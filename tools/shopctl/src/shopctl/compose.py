@@ -80,7 +80,7 @@ class ComposeShop:
         if done.returncode:
             raise StartError(self._why(done.stderr))
         edge.wait_for(self.address("edge"), self._behind_the_edge)
-        consumers.wait_for(self.place.broker_url("operator"), self.place.services.consumers)
+        consumers.wait_for(self.place.own_broker_url("operator"), self.place.services.consumers)
         report("containers", time.monotonic() - began)
         return [_name(each) for each in self._running() if each["ID"] not in before]
 

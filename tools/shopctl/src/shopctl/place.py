@@ -146,10 +146,15 @@ class Place:
         return f"postgresql://{role}:{password}@127.0.0.1:{self.port('postgres')}/{database or role}"
 
     def broker_url(self, user: str) -> str:
+        """RabbitMQ as `user`; as the operator, SHOP_BROKER_URL may name another machine's."""
         if user == "operator" and (
             elsewhere := given.address("SHOP_BROKER_URL", like="amqp://user:password@host/vhost")
         ):
             return elsewhere
+        return self.own_broker_url(user)
+
+    def own_broker_url(self, user: str) -> str:
+        """This machine's RabbitMQ as `user`."""
         return f"amqp://{user}:{self.passwords[f'broker.{user}']}@127.0.0.1:{self.port('rabbitmq')}/quayside"
 
     @property

@@ -100,7 +100,7 @@ class NativeShop:
         starter = Starter(self, report)
         try:
             starter.run()
-            consumers.wait_for(self.place.broker_url("operator"), self.place.services.consumers)
+            consumers.wait_for(self.place.own_broker_url("operator"), self.place.services.consumers)
         except BaseException:
             self.stop(*starter.started)
             raise
