@@ -15,6 +15,23 @@ import pytest
 from chassis.local.processes import Command, Process, StartError, spawn, start
 from chassis.local.system import make_reachable, reachable
 
+FORKS_WHEN_STOPPED = """
+import os, signal, time
+from pathlib import Path
+
+def fork(number, frame):
+    if os.fork():
+        {parent}
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path("child").write_text(str(os.getpid()))
+    time.sleep(60)
+
+signal.signal(signal.SIGTERM, fork)
+Path("ready").touch()
+time.sleep(60)
+"""
+"""As nginx does if the signal comes between its start and that of its worker."""
+
 DEAF = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork(); time.sleep(60)"
 
 
@@ -64,6 +81,17 @@ def test_stop_kills_a_process_that_ignores_sigterm_and_its_children(tmp_path: Pa
     assert len(family) == 2
     process.stop(signal.SIGTERM, timeout=0.3)
     assert [pid for pid in family if Process.of(pid)] == []
+
+
+@pytest.mark.parametrize("parent", ["os._exit(0)", "time.sleep(60)"])
+def test_stop_kills_a_child_that_was_forked_after_the_signal(tmp_path: Path, parent: str) -> None:
+    process = spawn(python(FORKS_WHEN_STOPPED.format(parent=parent), tmp_path), tmp_path / "log")
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "ready").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.stop(signal.SIGTERM, timeout=1)
+    assert Process.of(int((tmp_path / "child").read_text())) is None
+    assert not process.alive()
 
 
 def test_a_server_that_exits_while_starting_reports_the_reason(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,29 +96,40 @@ class Process:
         return sum(map(_cpu, self.family()))
 
     def family(self) -> list[int]:
-        """Returns the pids of the process and its descendants, parents first."""
+        """Returns the pids of the process, of its descendants, parents first, and of the others in its session."""
         children: dict[int, list[int]] = {}
+        session = []
         for entry in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
-                parent = int(entry.read_text().rpartition(")")[2].split()[1])
-                children.setdefault(parent, []).append(int(entry.parent.name))
+                pid, fields = int(entry.parent.name), entry.read_text().rpartition(")")[2].split()
+                children.setdefault(int(fields[1]), []).append(pid)
+                if int(fields[3]) == self.pid:
+                    session.append(pid)
         family = [self.pid]
         for pid in family:
             family.extend(children.get(pid, ()))
-        return family
+        return list(dict.fromkeys([*family, *session]))
 
     def stop(self, number: signal.Signals, timeout: float = 8.0) -> None:
-        """Sends signal `number`; after `timeout` seconds, sends SIGKILL to the process and all its descendants."""
-        family = [found for pid in self.family() if (found := Process.of(pid))] if self.alive() else []
+        """Sends signal `number`; after `timeout` seconds, sends SIGKILL to the process and its family.
+
+        A child may be forked after the signal, and may outlive its parent; its session shows that it belongs here.
+        """
+        if not self.alive():
+            return
+        family = set(self._family())
         self.send(number)
-        if not _wait_gone([self], timeout):
-            for process in family:
-                process.send(signal.SIGKILL)
+        gone = _wait_gone([self], timeout)
+        family |= set(self._family())
         # Helper processes notice that their parent is gone, but not at once.
-        if not _wait_gone(family, 2.0):
+        if not (gone and _wait_gone(family, 2.0)):
             for process in family:
                 process.send(signal.SIGKILL)
             _wait_gone(family, 2.0)
+
+    def _family(self) -> Iterator["Process"]:
+        if Process.of(self.pid) in (self, None):  # the pid is not given again while the session has members
+            yield from filter(None, map(Process.of, self.family()))
 
 
 def spawn(command: Command, log: Path, *, die_with_parent: bool = False) -> Process:
@@ -211,7 +222,7 @@ def tail(log: Path, lines: int = 15) -> str:
     return "\n".join(f"    {line}" for line in text) or f"    ({log} is empty)"
 
 
-def _wait_gone(processes: list[Process], timeout: float) -> bool:
+def _wait_gone(processes: Collection[Process], timeout: float) -> bool:
     deadline = time.monotonic() + timeout
     while any(process.alive() for process in processes):
         if time.monotonic() > deadline:
