@@ -10,7 +10,7 @@ from pathlib import Path
 
 from shopctl.services import Declaration, Services
 
-__all__ = ["Place", "Shop", "add", "indented"]
+__all__ = ["Place", "Shop", "add"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,3 @@ def add(file: str, what: str, *lines: str, to: str = "") -> str:
     """A message about one gap."""
     where = f" to {to}" if to else ""
     return f"{file}: {what}; add{where}:\n" + "\n".join(f"    {line}" for each in lines for line in each.splitlines())
-
-
-def indented(text: str, by: int) -> str:
-    return "\n".join(" " * by + line if line else line for line in text.splitlines())
