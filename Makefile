@@ -82,11 +82,12 @@ cluster-down:  ## Uninstall the shop; keep its volumes and passwords
 ##@ Tests
 test: $(INSTALLED)  ## Run every test against real stores
 	@$(SHOPCTL) packages
-	@tools/test.sh
+	@RUNTIME=native TEST_STORES=native \
+	  tools/test.sh libs services tools -- tests/native tests/edge tests/contracts tests/e2e tests/faults
 
 test-containers: $(INSTALLED)  ## Run tests in containers: newest versions of the stores, and the shop in Compose
 	@RUNTIME=compose TEST_STORES=containers TESTCONTAINERS_RYUK_DISABLED=true \
-	  $(BIN)/pytest libs services tests/containers tests/e2e/test_orders.py tests/faults
+	  tools/test.sh libs services -- tests/containers tests/e2e/test_orders.py tests/faults
 
 cluster-test: $(INSTALLED)  ## Install the shop on the cluster, in separate namespaces, and test faults
 	@tools/charts.sh build
