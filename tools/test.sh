@@ -3,15 +3,15 @@
 # `make test-containers` call this script: tools/test.sh PACKAGES… -- SHOP…
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
-packages=()
-while [ "$1" != -- ]; do packages+=("$1") && shift; done
+first=()
+while [ "$1" != -- ]; do first+=("$1") && shift; done
 shift
 report=$(mktemp)
 trap 'kill $(jobs -p) 2>/dev/null; wait; rm -f "$report"' EXIT
 
 .venv/bin/pytest "$@" >"$report" 2>&1 &
 shop=$!
-.venv/bin/pytest "${packages[@]}"
+.venv/bin/pytest "${first[@]}"
 packages=$?
 echo "The tests of the shop run in parallel; their report follows."
 wait "$shop"
