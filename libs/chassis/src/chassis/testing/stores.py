@@ -23,6 +23,8 @@ POSTGRES_IMAGE = "postgres:17-trixie"
 VALKEY_IMAGE = "valkey/valkey:8-trixie"
 RABBITMQ_IMAGE = "rabbitmq:4-management"
 PASSWORD = "tester"
+MEMORY = Path("/dev/shm")
+ROOM = 2 * 2**30
 ADMINISTRATOR = "tester"
 
 _GREETINGS = {
@@ -42,7 +44,7 @@ def postgres() -> Iterator[str]:
         environment = {"POSTGRES_PASSWORD": PASSWORD}
         arguments = "postgres -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
         # The image first starts a server for its scripts, which does not listen on TCP.
-        with _container(POSTGRES_IMAGE, 5432, environment, arguments) as address:
+        with _container(POSTGRES_IMAGE, 5432, "/var/lib/postgresql/data", environment, arguments) as address:
             yield f"postgresql://postgres:{PASSWORD}@{address}/postgres"
     else:
         with _home() as home:
@@ -58,7 +60,7 @@ def valkey() -> Iterator[str]:
         yield given
     elif containers():
         arguments = f"valkey-server --appendonly yes --requirepass {PASSWORD}"
-        with _container(VALKEY_IMAGE, 6379, {}, arguments) as address:
+        with _container(VALKEY_IMAGE, 6379, "/data", {}, arguments) as address:
             yield f"redis://:{PASSWORD}@{address}/0"
     else:
         with _home() as home:
@@ -81,7 +83,7 @@ def rabbitmq(definitions: dict[str, Any]) -> Iterator[str]:
             "/etc/rabbitmq/definitions.json": text,
             "/etc/rabbitmq/conf.d/90-definitions.conf": "load_definitions = /etc/rabbitmq/definitions.json\n",
         }
-        with _container(RABBITMQ_IMAGE, 5672, {}, files=files) as address:
+        with _container(RABBITMQ_IMAGE, 5672, "/var/lib/rabbitmq", {}, files=files) as address:
             yield f"amqp://{ADMINISTRATOR}:{PASSWORD}@{address}"
     else:
         with _home() as home:
@@ -123,18 +125,22 @@ def containers() -> bool:
 def _container(
     image: str,
     port: int,
+    data: str,
     environment: dict[str, str],
     arguments: str | None = None,
     *,
     files: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
-    """Yields host and port of a server that answers; `files` are texts by path in the container. Raises StartError."""
+    """Yields host and port of a server that answers. Raises StartError.
+
+    `data` is the folder of its data, which are kept in memory; `files` are texts by path in the container.
+    """
     import docker
     from testcontainers.core.container import DockerContainer
 
     with contextlib.ExitStack() as stack:
         try:
-            container = DockerContainer(image, env=environment).with_exposed_ports(port)
+            container = DockerContainer(image, env=environment).with_exposed_ports(port).with_tmpfs_mount(data)
         except docker.errors.DockerException:
             raise StartError("No Docker Engine answers: start it, or set TEST_STORES=native") from None
         if arguments:
@@ -160,7 +166,9 @@ def _container(
 
 @contextlib.contextmanager
 def _home() -> Iterator[Path]:
-    home = Path(tempfile.mkdtemp(prefix="stores-"))
+    """Yields a folder for a server's data: in memory if there is room, because a new database is some 300 files."""
+    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM
+    home = Path(tempfile.mkdtemp(prefix="stores-", dir=MEMORY if in_memory else None))
     home.chmod(0o711)  # the servers run as other users if root runs the tests
     try:
         yield home
