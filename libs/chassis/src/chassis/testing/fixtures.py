@@ -98,6 +98,7 @@ def database(postgres_server: str, database_templates: Callable[[str], str]) -> 
     def fresh(package: str | None = None) -> str:
         template = "template0" if package is None else database_templates(package)
         name = f"test_{uuid.uuid4().hex}"
+        # Copying the files takes two thirds of the time that the default takes, which logs each page.
         execute(postgres_server, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
         made.append(name)
         return at(postgres_server, name)

@@ -23,9 +23,12 @@ POSTGRES_IMAGE = "postgres:17-trixie"
 VALKEY_IMAGE = "valkey/valkey:8-trixie"
 RABBITMQ_IMAGE = "rabbitmq:4-management"
 PASSWORD = "tester"
-MEMORY = Path("/dev/shm")
-ROOM = 2 * 2**30
 ADMINISTRATOR = "tester"
+
+MEMORY = Path("/dev/shm")
+"""Linux's file system in memory."""
+ROOM = 2 * 2**30
+"""The bytes that must be free there."""
 
 _GREETINGS = {
     # StartupMessage: a request for a password; while it starts, an error.
