@@ -11,10 +11,12 @@ from cart.messages import OrderConfirmed
 from cart.repository import Carts
 from chassis.messaging import Envelope, Publisher, pack
 from chassis.testing.fixtures import Broker
+from chassis.valkey import Valkey
 
 
 async def test_the_event_comes_over_the_broker(valkey: str, rabbitmq: Broker) -> None:
-    async with Carts(valkey) as carts:
+    async with Valkey(valkey, "carts", service="cart") as store:
+        carts = Carts(store)
         cart = await carts.change("shopper", {"MUG-1": 1})
         data = {"order_id": str(uuid.uuid4()), "sub": "shopper", "cart_version": cart.version, "lines": []}
         envelope = Envelope(

@@ -155,9 +155,9 @@ async def test_a_cart_holds_a_hundred_lines(client: httpx2.AsyncClient, carts: C
 
 async def test_a_change_renews_the_time_to_live(client: httpx2.AsyncClient, carts: Carts) -> None:
     await put(client, "MUG-1", 1)
-    await carts._redis.expire("cart:shopper", 5)
+    await carts._valkey.redis.expire("cart:shopper", 5)
     await put(client, "MUG-1", 1)
-    assert 30 * 86_400 - 5 <= await carts._redis.ttl("cart:shopper") <= 30 * 86_400
+    assert 30 * 86_400 - 5 <= await carts._valkey.redis.ttl("cart:shopper") <= 30 * 86_400
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ async def test_only_another_guests_cart_is_merged(
 
 
 async def test_a_restarted_valkey_gets_the_script_again(client: httpx2.AsyncClient, carts: Carts) -> None:
-    await carts._redis.script_flush()
+    await carts._valkey.redis.script_flush()
     assert (await put(client, "MUG-1", 1)).status_code == 200
 
 
@@ -259,7 +259,7 @@ async def test_without_valkey_every_call_is_a_503(settings: Settings) -> None:
 
 
 async def test_a_valkey_that_hangs_is_a_503_within_the_timeout(client: httpx2.AsyncClient, carts: Carts) -> None:
-    await carts._redis.client_pause(2200, all=True)
+    await carts._valkey.redis.client_pause(2200, all=True)
     started = time.monotonic()
     assert (await client.get("/api/cart")).status_code == 503
     assert time.monotonic() - started < 2

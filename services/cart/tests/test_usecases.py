@@ -6,6 +6,7 @@ from cart import usecases
 from cart.messages import OrderConfirmed
 from cart.repository import Carts
 from chassis.messages import Event
+from chassis.valkey import Valkey
 
 
 def confirmed(sub: str, version: str | None) -> Event[OrderConfirmed]:
@@ -13,7 +14,8 @@ def confirmed(sub: str, version: str | None) -> Event[OrderConfirmed]:
 
 
 async def test_only_carts_that_are_still_as_ordered_are_emptied(valkey: str) -> None:
-    async with Carts(valkey) as carts:
+    async with Valkey(valkey, "carts", service="cart") as store:
+        carts = Carts(store)
         ordered = await carts.change("ordered", {"MUG-1": 1})
         old = await carts.change("changed", {"MUG-1": 1})
         new = await carts.change("changed", {"MUG-1": 2})

@@ -10,18 +10,21 @@ from cart.settings import Settings
 from chassis.app import create_app
 from chassis.auth import TokenVerifier
 from chassis.http import HttpClient
+from chassis.valkey import Valkey
 
 __all__ = ["create"]
 
 
 def create(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings.load("cart")
-    carts = Carts(
+    valkey = Valkey(
         settings.valkey_url.get_secret_value(),
-        days=settings.cart_days,
+        "carts",
+        service="cart",
         connections=settings.valkey_connections,
         timeout=settings.valkey_timeout,
     )
+    carts = Carts(valkey, days=settings.cart_days)
     catalog = HttpClient(settings.catalog_url, name="catalog", timeout=TIMEOUT)
     verifier = TokenVerifier(settings.jwks_url, issuer=settings.issuer, audience=settings.audience)
     return create_app(
@@ -29,9 +32,9 @@ def create(settings: Settings | None = None) -> FastAPI:
         "cart",
         title="Cart",
         routers=[routes.router],
-        resources=[carts, catalog, verifier],
+        resources=[valkey, catalog, verifier],
         workers=[consumer(carts, settings.broker_url)],
         verifier=verifier,
         parts=routes.Parts(carts, CatalogClient(catalog), verifier),
-        started=carts.ping,
+        started=valkey.ping,
     )

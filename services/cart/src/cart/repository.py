@@ -4,33 +4,21 @@ Without the script, comparing the version and changing the cart would be two ste
 between them would be lost.
 """
 
-import contextlib
-import logging
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from hashlib import sha1
-from typing import Any, Self
-
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
-from redis.maint_notifications import MaintNotificationsConfig
+from collections.abc import Collection, Mapping, Sequence
 
 from cart.models import EMPTY, MAX_LINES, Cart, Line
-from chassis.errors import Invalid, PreconditionFailed, Unavailable
-from chassis.outage import address, reason
+from chassis.errors import Invalid, PreconditionFailed
+from chassis.valkey import Script, Valkey
 
 __all__ = ["ABSENT", "ANY", "EXISTING", "Carts"]
-
-log = logging.getLogger(__name__)
 
 ANY = "any"
 EXISTING = "*"
 ABSENT = ""
 """What a change may expect instead of a version: any cart, a cart that is not empty, or an empty cart."""
 
-CHANGE = """\
+CHANGE = Script("""\
 local cart, expected, version, ttl, max = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local current = redis.call('HGET', cart, 'version') or ''
 local function may(version) return string.find(expected, ',' .. version .. ',', 1, true) end
@@ -57,15 +45,15 @@ if #deletes > 0 then redis.call('HDEL', cart, unpack(deletes)) end
 if redis.call('HLEN', cart) == 1 then redis.call('DEL', cart) end
 redis.call('EXPIRE', cart, ttl)
 return redis.call('HGETALL', cart)
-"""
+""")
 
-EMPTY_IF = """\
+EMPTY_IF = Script("""\
 local emptied = 0
 for i, cart in ipairs(KEYS) do
   if redis.call('HGET', cart, 'version') == ARGV[i] then emptied = emptied + redis.call('DEL', cart) end
 end
 return emptied
-"""
+""")
 
 
 class Carts:
@@ -75,47 +63,12 @@ class Carts:
     the same expected version would fail.
     """
 
-    def __init__(self, url: str, *, days: int = 30, connections: int = 16, timeout: float = 1.5) -> None:
+    def __init__(self, valkey: Valkey, *, days: int = 30) -> None:
+        self._valkey = valkey
         self._ttl = days * 86_400
-        self._address = address(url, 6379)
-        self._redis = Redis(
-            connection_pool=Pool.from_url(
-                url,
-                max_connections=connections,
-                timeout=timeout,
-                socket_timeout=timeout,
-                socket_connect_timeout=timeout,
-                retry=Retry(NoBackoff(), 0),
-                # With these, redis-py 8.1 hands out connections that the server has closed (redis-py issue 4252).
-                maint_notifications_config=MaintNotificationsConfig(enabled=False),
-            )
-        )
-        self._execute: Callable[..., Awaitable[Any]] = self._redis.execute_command
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._redis.aclose(close_connection_pool=True)
-
-    async def ping(self) -> None:
-        """Raises ConnectionError, with the address and the reason, if Valkey cannot be used.
-
-        It logs nothing, because it is called until it succeeds.
-        """
-        try:
-            await self._redis.ping()
-        except RedisError as error:
-            # redis-py raises its own error while it handles the system's, which is clearer.
-            system = error.__context__ if isinstance(error.__context__, OSError) else None
-            why = reason(system or error).removesuffix(".")
-            raise ConnectionError(
-                f"cart: Valkey at {self._address} cannot be used: {why}; is VALKEY_URL right?"
-            ) from error
 
     async def get(self, sub: str) -> Cart:
-        with _unavailable():
-            return _cart(await self._execute("HGETALL", _key(sub)))
+        return _cart(await self._valkey.execute("HGETALL", _key(sub)))
 
     async def change(self, sub: str, quantities: Mapping[str, int], expected: Collection[str] = (ANY,)) -> Cart:
         """Sets absolute quantities (0 removes a line), renews the time to live, and returns the cart.
@@ -127,7 +80,7 @@ class Carts:
         arguments: list[str | int] = [may_be, str(uuid.uuid4()), self._ttl, MAX_LINES]
         for line in quantities.items():
             arguments += line
-        reply = await self._run(CHANGE, [_key(sub)], arguments)
+        reply = await self._valkey.run(CHANGE, [_key(sub)], arguments)
         if reply == b"changed":
             raise _changed()
         if reply == b"full":
@@ -137,8 +90,7 @@ class Carts:
     async def clear(self, sub: str, expected: Collection[str] = (ANY,)) -> None:
         """Empties a cart. Raises PreconditionFailed if it has none of the versions `expected`, as in `change`."""
         if ANY in expected or EXISTING in expected:
-            with _unavailable():
-                emptied = await self._redis.delete(_key(sub))
+            emptied = await self._valkey.execute("DEL", _key(sub))
         else:
             emptied = await self.empty_if([(sub, version) for version in expected])
         if not emptied and ANY not in expected:
@@ -147,29 +99,7 @@ class Carts:
     async def empty_if(self, versions: Sequence[tuple[str, str]]) -> int:
         """Empties the carts that still have their version, given as pairs (sub, version). Returns their number."""
         keys = [_key(sub) for sub, _ in versions]
-        return int(await self._run(EMPTY_IF, keys, [version for _, version in versions]))
-
-    async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
-        with _unavailable():
-            try:
-                return await self._execute("EVALSHA", DIGESTS[script], len(keys), *keys, *arguments)
-            except NoScriptError:  # Valkey has restarted; EVAL stores the script too
-                return await self._execute("EVAL", script, len(keys), *keys, *arguments)
-
-
-class Pool(BlockingConnectionPool):
-    """A pool that replaces connections that were reset.
-
-    redis-py hands them out, and uvloop raises a RuntimeError when one is used.
-    """
-
-    async def ensure_connection(self, connection: Any) -> None:
-        if connection.is_connected and connection._writer.is_closing():
-            await connection.disconnect()
-        await super().ensure_connection(connection)
-
-
-DIGESTS = {script: sha1(script.encode(), usedforsecurity=False).hexdigest() for script in (CHANGE, EMPTY_IF)}
+        return int(await self._valkey.run(EMPTY_IF, keys, [version for _, version in versions]))
 
 
 def _key(sub: str) -> str:
@@ -189,16 +119,3 @@ def _changed() -> PreconditionFailed:
     return PreconditionFailed(
         "cart-changed", "The cart has another version, or is empty", "Read it again and repeat with its version."
     )
-
-
-@contextlib.contextmanager
-def _unavailable() -> Iterator[None]:
-    try:
-        yield
-    except RedisError as error:
-        log.warning("valkey: %s: %s", type(error).__name__, error)
-        raise _down() from error
-
-
-def _down() -> Unavailable:
-    return Unavailable("cart-unavailable", "Carts cannot be reached", "Try again in a second.")
