@@ -23,6 +23,20 @@ class Remote:
         self.seconds = 0.0
         self.at_once = 0
         self.most_at_once = 0
+        self.left = False
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """Sends two chunks and then is silent, until the client leaves."""
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        try:
+            for chunk in (b"one", b"two"):
+                await answer.write(chunk)
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(30)
+        finally:
+            self.left = True
+        return answer
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append(request)
@@ -42,8 +56,9 @@ class Remote:
 async def remote() -> AsyncIterator[Remote]:
     remote = Remote()
     app = web.Application()
+    app.router.add_get("/stream", remote.stream)
     app.router.add_route("*", "/{path:.*}", remote.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -53,11 +68,12 @@ async def remote() -> AsyncIterator[Remote]:
     await runner.cleanup()
 
 
-async def test_an_answer_has_a_status_and_a_body(remote: Remote):
+async def test_an_answer_has_a_status_headers_and_a_body(remote: Remote):
     async with HttpClient(remote.url, name="lamps") as client:
         response = await client.get("/lamps/1")
 
     assert (response.status, response.json()) == (200, {"lamp": "desk"})
+    assert response.headers["content-type"] == response.headers["Content-Type"] == "application/json; charset=utf-8"
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 429])
@@ -168,3 +184,25 @@ async def test_a_connection_that_was_idle_too_long_is_not_used_again(
         await client.request("POST", "/", body=b"{}")
 
     assert len(set(remote.ports)) == connections
+
+
+async def test_a_stream_is_read_as_it_arrives_and_ends_with_its_reader(remote: Remote, eventually):
+    async with HttpClient(remote.url, name="lamps", timeout=1) as client:
+        async with client.stream("/stream") as stream:
+            assert stream.status == 200
+            assert [await anext(stream.chunks), await anext(stream.chunks)] == [b"one", b"two"]
+        assert await eventually(lambda: remote.left)
+
+
+async def test_a_stream_that_is_silent_for_too_long_is_unavailable(remote: Remote):
+    async with HttpClient(remote.url, name="lamps") as client, client.stream("/stream", silence=0.2) as stream:
+        with pytest.raises(Unavailable, match="lamps-unavailable"):
+            assert [chunk async for chunk in stream.chunks] == []
+
+
+async def test_a_stream_must_begin_in_time(remote: Remote):
+    remote.seconds = 5
+    async with HttpClient(remote.url, name="lamps", timeout=0.1) as client:
+        with pytest.raises(Unavailable, match="lamps-unavailable"):
+            async with client.stream("/"):
+                pass

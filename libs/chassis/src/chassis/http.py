@@ -6,8 +6,9 @@ turn an overload into an outage. `test_http.py` shows both.
 
 import asyncio
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import aiohttp
@@ -17,7 +18,7 @@ from chassis import telemetry
 from chassis.errors import Unavailable
 from chassis.waiting import DEADLINE_HEADER, deadline_passed, seconds_left
 
-__all__ = ["IDLE_SECONDS", "HttpClient", "Response"]
+__all__ = ["IDLE_SECONDS", "HttpClient", "Response", "Stream"]
 
 IDLE_SECONDS = 4.0
 """How long a connection is kept for the next call. Servers must keep it longer (uvicorn's default is 5 s, our services
@@ -26,12 +27,23 @@ use 30 s): if the server closes it first, a POST may be sent on a closing connec
 
 @dataclass(frozen=True, slots=True)
 class Response:
+    """`headers` are found in upper or lower case."""
+
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self, type: Any = Any) -> Any:
         """Raises msgspec.DecodeError."""
         return msgspec.json.decode(self.body, type=type)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A response whose body is still arriving. Reading raises Unavailable after `silence` seconds without a byte."""
+
+    status: int
+    chunks: AsyncIterator[bytes]
 
 
 class HttpClient:
@@ -89,25 +101,58 @@ class HttpClient:
 
     async def _once(self, method: str, path: str, headers: Mapping[str, str] | None, body: bytes | None) -> Response:
         assert self._session is not None, "the client is used before it is started"
-        limit = self._timeout
-        if (left := seconds_left()) is not None:
-            limit = min(limit, left)
-        if limit <= 0:
-            raise deadline_passed()
-        sent = {DEADLINE_HEADER: str(int(limit * 1000)), **(headers or {})}
-        if traceparent := telemetry.traceparent():
-            sent["traceparent"] = traceparent
+        limit = self._limit()
+        sent = _sent(limit, headers)
         try:
             async with asyncio.timeout(limit):
                 async with self._session.request(
                     method, self._base + path, headers=sent, data=body, allow_redirects=False
                 ) as answer:
-                    response = Response(answer.status, await answer.read())
+                    response = Response(answer.status, await answer.read(), answer.headers)
         except (aiohttp.ClientError, OSError) as error:
             raise self._unavailable(str(error) or type(error).__name__) from error
         if response.status >= 500:
             raise self._unavailable(f"it answered {response.status}")
         return response
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, headers: Mapping[str, str] | None = None, silence: float = 60.0
+    ) -> AsyncIterator[Stream]:
+        """Sends a GET whose response may last: only its headers must arrive within `timeout` and the deadline."""
+        assert self._session is not None, "the client is used before it is started"
+        limit = self._limit()
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(limit):
+                    answer = await stack.enter_async_context(
+                        self._session.get(
+                            self._base + path,
+                            headers=_sent(limit, headers),
+                            allow_redirects=False,
+                            timeout=aiohttp.ClientTimeout(total=None, sock_read=silence),
+                        )
+                    )
+            except (aiohttp.ClientError, OSError) as error:
+                raise self._unavailable(str(error) or type(error).__name__) from error
+            if answer.status >= 500:
+                raise self._unavailable(f"it answered {answer.status}")
+            yield Stream(answer.status, self._chunks(answer))
+
+    async def _chunks(self, answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in answer.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._unavailable(str(error) or type(error).__name__) from error
+
+    def _limit(self) -> float:
+        """Returns the seconds until a call must have its response. Raises Unavailable after the deadline."""
+        left = seconds_left()
+        limit = self._timeout if left is None else min(self._timeout, left)
+        if limit <= 0:
+            raise deadline_passed()
+        return limit
 
     def _unavailable(self, reason: str) -> Unavailable:
         return Unavailable(
@@ -115,3 +160,10 @@ class HttpClient:
             f"The {self._name} service does not answer",
             f"{reason}; try again later.",
         )
+
+
+def _sent(limit: float, headers: Mapping[str, str] | None) -> dict[str, str]:
+    sent = {DEADLINE_HEADER: str(int(limit * 1000)), **(headers or {})}
+    if traceparent := telemetry.traceparent():
+        sent["traceparent"] = traceparent
+    return sent
