@@ -8,7 +8,7 @@ variable "REVISION" { default = "" }
 variable "SOURCE_DATE_EPOCH" { default = "" }
 variable "PLATFORMS" { default = "linux/amd64,linux/arm64" }
 
-services = ["catalog", "cart", "identity", "order", "payment", "psp"]
+services = ["catalog", "cart", "identity", "order", "payment", "psp", "storefront"]
 
 group "default" { targets = ["service", "shopctl"] }
 

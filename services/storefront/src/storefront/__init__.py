@@ -1,0 +1,1 @@
+"""Pages for shoppers and for the back office."""

@@ -1,0 +1,44 @@
+"""The composition root: `uvicorn --factory storefront.main:create`."""
+
+from fastapi import FastAPI
+
+from chassis.app import create_app
+from chassis.http import HttpClient
+from chassis.valkey import Valkey
+from storefront import routes
+from storefront.clients import CartClient, CatalogClient, IdentityClient
+from storefront.repository import Sessions
+from storefront.settings import Settings
+
+__all__ = ["create"]
+
+
+def create(settings: Settings | None = None) -> FastAPI:
+    settings = settings or Settings.load("storefront")
+    valkey = Valkey(
+        settings.valkey_url.get_secret_value(),
+        "sessions",
+        service="storefront",
+        connections=settings.valkey_connections,
+        timeout=settings.valkey_timeout,
+    )
+    catalog = HttpClient(settings.catalog_url, name="catalog")
+    cart = HttpClient(settings.cart_url, name="cart")
+    identity = HttpClient(settings.identity_url, name="identity", timeout=3.5)  # it hashes passwords in turns
+    app = create_app(
+        settings,
+        "storefront",
+        title="Storefront",
+        routers=routes.routers,
+        resources=[valkey, catalog, cart, identity],
+        parts=routes.Parts(
+            sessions=Sessions(valkey, days=settings.session_days),
+            pages=routes.Pages(),
+            catalog=CatalogClient(catalog),
+            carts=CartClient(cart),
+            identity=IdentityClient(identity),
+        ),
+        openapi_url="/openapi.json",
+    )
+    routes.add_middleware(app)
+    return app

@@ -1,0 +1,65 @@
+"""Sessions in Valkey. The browser holds only a random ID, and Valkey only its digest: neither alone opens a session."""
+
+import hashlib
+import secrets
+
+import msgspec
+
+from chassis.valkey import Script, Valkey
+from storefront.models import Session
+
+__all__ = ["Sessions"]
+
+LOCK_MS = 5_000
+"""The longest time for which one process may refresh a session's tokens."""
+
+RELEASE = Script("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0")
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Session).decode
+
+
+class Sessions:
+    """Every method raises Unavailable if Valkey does not answer in time."""
+
+    def __init__(self, valkey: Valkey, *, days: int = 30) -> None:
+        self._valkey = valkey
+        self._ttl = days * 86_400
+
+    async def get(self, id: str) -> Session | None:
+        """Returns the session, and renews its time to live. Returns None for one that ended, and for a forged ID."""
+        stored = await self._valkey.execute("GETEX", _key(id), "EX", self._ttl)
+        try:
+            return _decode(stored) if stored else None
+        except msgspec.DecodeError:  # of another release
+            return None
+
+    async def start(self, session: Session) -> str:
+        """Stores a new session and returns its ID."""
+        id = secrets.token_urlsafe(32)
+        await self._valkey.execute("SET", _key(id), _encode(session), "EX", self._ttl)
+        return id
+
+    async def change(self, id: str, session: Session) -> None:
+        """Replaces a session. One that has ended in the meantime stays ended."""
+        await self._valkey.execute("SET", _key(id), _encode(session), "EX", self._ttl, "XX")
+
+    async def end(self, id: str) -> None:
+        await self._valkey.execute("DEL", _key(id))
+
+    async def lock(self, id: str) -> str | None:
+        """Returns a proof for `unlock`, or None while another request has the lock. It opens by itself after 5 s."""
+        proof = secrets.token_hex(8)
+        taken = await self._valkey.execute("SET", _lock(id), proof, "NX", "PX", LOCK_MS)
+        return proof if taken else None
+
+    async def unlock(self, id: str, proof: str) -> None:
+        await self._valkey.run(RELEASE, [_lock(id)], [proof])
+
+
+def _key(id: str) -> str:
+    return f"session:{hashlib.sha256(id.encode()).hexdigest()}"
+
+
+def _lock(id: str) -> str:
+    return f"{_key(id)}:lock"

@@ -1,0 +1,19 @@
+"""The pages, and what all of them share."""
+
+from fastapi import FastAPI
+
+from storefront.routes import assets, home
+from storefront.routes.pages import Pages, ProblemPages
+from storefront.routes.security import Headers, SameOrigin
+from storefront.routes.visits import Parts
+
+__all__ = ["Pages", "Parts", "add_middleware", "routers"]
+
+routers = [assets.router, home.router]
+
+
+def add_middleware(app: FastAPI) -> None:
+    """Adds what every response passes: the last one added is the outermost."""
+    app.add_middleware(SameOrigin)
+    app.add_middleware(ProblemPages)
+    app.add_middleware(Headers)

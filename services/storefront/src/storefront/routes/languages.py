@@ -1,0 +1,113 @@
+"""The languages of the interface: which one a request gets, its texts, and its way to write money, numbers and dates.
+
+A message's English text is its ID. `locales/<locale>/LC_MESSAGES/messages.po` has the other languages;
+`test_languages.py` fails for a missing one.
+"""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+
+from babel import Locale
+from babel.dates import format_datetime
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_currency, format_decimal
+from babel.support import NullTranslations, Translations
+
+from storefront.usecases.remote import Money
+
+__all__ = ["COOKIE", "LANGUAGES", "Language", "language_of"]
+
+COOKIE = "language"
+LOCALES = Path(__file__).parents[1] / "locales"
+
+
+@dataclass(frozen=True, eq=False)
+class Language:
+    """`code` is for HTML's `lang` (BCP 47), `name` is how its speakers call it."""
+
+    code: str
+    name: str
+    locale: Locale
+    texts: NullTranslations
+
+    def money(self, money: Money) -> str:
+        return _money(money.amount, money.currency, self.locale)
+
+    def number(self, number: int) -> str:
+        return str(format_decimal(number, locale=self.locale))
+
+    def moment(self, at: datetime) -> str:
+        return str(format_datetime(at, "medium", locale=self.locale))
+
+    def countries(self) -> list[tuple[str, str]]:
+        """Returns (ISO 3166-1 alpha-2 code, name) of all countries, sorted by name."""
+        return _countries(self.locale)
+
+
+@lru_cache(4096)
+def _money(amount: int, currency: str, locale: Locale) -> str:
+    digits = fraction_digits(currency)
+    return str(format_currency(amount / 10**digits, currency, locale=locale))
+
+
+@lru_cache
+def fraction_digits(currency: str) -> int:
+    """Returns how many digits an amount of this currency has after the point (ISO 4217)."""
+    from babel.numbers import get_currency_precision
+
+    return get_currency_precision(currency)
+
+
+NO_COUNTRY = frozenset({"EU", "EZ", "UN", "XA", "XB", "XK", "ZZ", "QO", "AC", "CP", "CQ", "DG", "EA", "IC", "TA"})
+"""Codes of the CLDR that ISO 3166-1 has not assigned to a country."""
+
+
+@lru_cache
+def _countries(locale: Locale) -> list[tuple[str, str]]:
+    names = [(code, name) for code, name in locale.territories.items() if len(code) == 2 and code.isalpha()]
+    return sorted((each for each in names if each[0] not in NO_COUNTRY), key=lambda each: each[1])
+
+
+def _load(locale: Locale) -> NullTranslations:
+    file = LOCALES / str(locale) / "LC_MESSAGES" / "messages.po"
+    compiled = io.BytesIO()
+    with file.open("rb") as source:
+        write_mo(compiled, read_po(source, locale=locale))
+    compiled.seek(0)
+    return Translations(compiled)
+
+
+def _languages() -> Mapping[str, Language]:
+    english, chinese = Locale("en", "US"), Locale("zh", script="Hans")
+    return {
+        "en": Language("en", "English", english, NullTranslations()),
+        "zh-Hans": Language("zh-Hans", "简体中文", chinese, _load(chinese)),
+    }
+
+
+LANGUAGES = _languages()
+DEFAULT = LANGUAGES["en"]
+
+
+def language_of(chosen: str | None, accepted: str) -> Language:
+    """Returns the chosen language, else the first that the browser accepts (RFC 9110, 12.5.4), else English."""
+    if chosen is not None and chosen in LANGUAGES:
+        return LANGUAGES[chosen]
+    weighed = []
+    for position, part in enumerate(accepted[:500].split(",")):
+        tag, _, weight = part.strip().partition(";")
+        try:
+            quality = float(weight.strip().removeprefix("q=") or 1)
+        except ValueError:
+            continue
+        weighed.append((-quality, position, tag.strip().lower()))
+    for negative, _, tag in sorted(weighed):
+        found = next((each for each in LANGUAGES.values() if tag.partition("-")[0] == each.locale.language), None)
+        if found and negative < 0:
+            return found
+    return DEFAULT

@@ -1,0 +1,129 @@
+"""Renders templates, each in the visitor's language, and the pages for problems."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from storefront.routes import assets, languages
+from storefront.routes.languages import Language, language_of
+
+__all__ = ["Pages", "ProblemPages", "wants_html"]
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+
+
+class Pages:
+    """The templates, compiled once for each language."""
+
+    def __init__(self) -> None:
+        self._environments = {code: _environment(language) for code, language in languages.LANGUAGES.items()}
+
+    async def render(
+        self,
+        request: Request,
+        template: str,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **values: Any,
+    ) -> HTMLResponse:
+        """Renders a page for the visit that `request` belongs to."""
+        language = language_for(request)
+        visit = getattr(request.state, "visit", None)
+        count: asyncio.Future[int | None] | None = getattr(request.state, "count", None)
+        page = (
+            self._environments[language.code]
+            .get_template(template)
+            .render(
+                language=language,
+                session=visit.session if visit else None,
+                count=await count if count else None,
+                here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+                **values,
+            )
+        )
+        return HTMLResponse(page, status, {**_caching(request), **(headers or {})})
+
+
+def language_for(request: Request) -> Language:
+    return language_of(request.cookies.get(languages.COOKIE), request.headers.get("accept-language", ""))
+
+
+def _caching(request: Request) -> dict[str, str]:
+    """A browser asks again each time. The edge may keep a page for a moment if it is the same for everyone."""
+    return {"Cache-Control": "private, no-cache", "Vary": "Accept-Language, Cookie"}
+
+
+def _environment(language: Language) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.install_gettext_translations(language.texts, newstyle=True)  # type: ignore[attr-defined]
+    environment.filters.update(money=language.money, number=language.number, moment=language.moment)
+    environment.globals.update(asset=assets.url, languages=list(languages.LANGUAGES.values()), json_ld=_json_ld)
+    return environment
+
+
+def _json_ld(document: Mapping[str, Any]) -> Markup:
+    """Returns JSON for a `<script type="application/ld+json">`, which must not contain `</script>` or `<!--`."""
+    return Markup(json.dumps(document, ensure_ascii=False).replace("<", "\\u003c"))  # noqa: S704
+
+
+def wants_html(headers: Headers) -> bool:
+    """Returns whether a browser asks for a page. A program that accepts anything gets problem+json."""
+    return "text/html" in headers.get("accept", "")
+
+
+class ProblemPages:
+    """Pure ASGI middleware: shows a problem as a page if the client asks for HTML."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not wants_html(Headers(scope=scope)):
+            await self.app(scope, receive, send)
+            return
+        start: Message | None = None
+        body: list[bytes] = []
+
+        async def replaced(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start" and _is_problem(message):
+                start = message
+                return
+            if start is None:
+                await send(message)
+                return
+            body.append(message.get("body", b""))
+            if not message.get("more_body"):
+                page = await self._page(Request(scope), start, b"".join(body))
+                await page(scope, receive, send)
+
+        await self.app(scope, receive, replaced)
+
+    async def _page(self, request: Request, start: Message, body: bytes) -> Response:
+        pages: Pages = request.app.state.parts.pages
+        problem = json.loads(body)
+        slug = str(problem["type"]).rpartition("/")[2]
+        kept = {
+            name: value for name, value in Headers(raw=start["headers"]).items() if name in ("retry-after", "allow")
+        }
+        return await pages.render(request, "problem.html", start["status"], kept, problem=problem, slug=slug)
+
+
+def _is_problem(start: Message) -> bool:
+    return Headers(raw=start["headers"]).get("content-type") == "application/problem+json"

@@ -1,0 +1,72 @@
+"""Who makes a request: the dependency that reads the session cookie, and the parts that routes get from `main`."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.responses import Response
+
+from chassis.app import parts
+from chassis.errors import Problem
+from storefront.models import Session
+from storefront.repository import Sessions
+from storefront.routes.pages import Pages
+from storefront.usecases.remote import Carts, Catalog, Identity
+from storefront.usecases.sessions import SessionEnded, Visit
+
+__all__ = ["COOKIE", "Given", "Parts", "Visiting", "remember"]
+
+COOKIE = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The objects that the routes need."""
+
+    sessions: Sessions
+    pages: Pages
+    catalog: Catalog
+    carts: Carts
+    identity: Identity
+
+
+Given = Annotated[Parts, Depends(parts(Parts))]
+
+
+async def visiting(request: Request, given: Given) -> Visit:
+    """Reads the session, and begins to count the cart for the header of the page."""
+    visit = Visit(given.sessions, given.identity, request.cookies.get(COOKIE))
+    await visit.load()
+    request.state.visit = visit
+    if visit.session is not None and request.method == "GET":
+        request.state.count = asyncio.ensure_future(_count(given.carts, visit))
+    return visit
+
+
+Visiting = Annotated[Visit, Depends(visiting)]
+
+
+async def _count(carts: Carts, visit: Visit) -> int | None:
+    """Returns how many articles the cart holds; None if that cannot be found out now."""
+    try:
+        return (await carts.get(await visit.token())).count
+    except (Problem, SessionEnded):
+        return None
+
+
+def remember(request: Request, response: Response, visit: Visit, days: int = 30) -> Response:
+    """Makes the browser keep the session's ID, or forget it, if the visit has another one than the cookie."""
+    if visit.id == request.cookies.get(COOKIE):
+        return response
+    secure = request.url.scheme == "https"
+    if visit.id is None:
+        response.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=secure)
+    else:
+        response.set_cookie(COOKIE, visit.id, max_age=days * 86_400, httponly=True, samesite="lax", secure=secure)
+    return response
+
+
+def session_of(request: Request) -> Session | None:
+    visit: Visit | None = getattr(request.state, "visit", None)
+    return visit.session if visit else None

@@ -1,0 +1,32 @@
+"""Settings, from the environment."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from chassis.settings import HttpUrl, ServiceSettings, ValkeyUrl
+
+__all__ = ["Settings"]
+
+
+class Settings(ServiceSettings):
+    """The settings of this service, besides those of `ServiceSettings`."""
+
+    valkey_url: ValkeyUrl
+    """`redis://user:password@host:port/0`; it holds the sessions"""
+
+    catalog_url: HttpUrl
+    cart_url: HttpUrl
+    order_url: HttpUrl
+    payment_url: HttpUrl
+    identity_url: HttpUrl
+    """The addresses of the services: `http://host:port`"""
+
+    session_days: Annotated[int, Field(ge=1, le=90)] = 30
+    """Days that a session is kept after its last use."""
+
+    valkey_connections: Annotated[int, Field(ge=1, le=200)] = 16
+    """The most connections that a process holds."""
+
+    valkey_timeout: Annotated[float, Field(gt=0, le=5)] = 1.5
+    """Seconds to wait for a connection, and for an answer. More than 1, because TCP resends a lost SYN after 1 s."""

@@ -1,0 +1,1 @@
+"""Use cases: what the pages need of the other services, and sessions."""
