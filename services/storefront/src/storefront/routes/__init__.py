@@ -2,14 +2,14 @@
 
 from fastapi import FastAPI
 
-from storefront.routes import assets, home
+from storefront.routes import assets, home, pictures
 from storefront.routes.pages import Pages, ProblemPages
 from storefront.routes.security import Headers, SameOrigin
 from storefront.routes.visits import Parts
 
 __all__ = ["Pages", "Parts", "add_middleware", "routers"]
 
-routers = [assets.router, home.router]
+routers = [assets.router, home.router, pictures.router]
 
 
 def add_middleware(app: FastAPI) -> None:

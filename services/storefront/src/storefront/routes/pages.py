@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from storefront.models.pictures import picture_of
 from storefront.routes import assets, languages
 from storefront.routes.languages import Language, language_of
 
@@ -73,7 +74,9 @@ def _environment(language: Language) -> Environment:
     )
     environment.install_gettext_translations(language.texts, newstyle=True)  # type: ignore[attr-defined]
     environment.filters.update(money=language.money, number=language.number, moment=language.moment)
-    environment.globals.update(asset=assets.url, languages=list(languages.LANGUAGES.values()), json_ld=_json_ld)
+    environment.globals.update(
+        asset=assets.url, languages=list(languages.LANGUAGES.values()), json_ld=_json_ld, picture_of=picture_of
+    )
     return environment
 
 

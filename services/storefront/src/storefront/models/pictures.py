@@ -1,0 +1,109 @@
+"""The picture of a product that has no photograph: a motif in front of a backdrop, in one of 24 palettes.
+
+Motifs and backdrops are symbols of one file, `static/motifs.svg`, which a page shows with
+`<use href="…/motifs.svg#mug"/>`. Page selectors do not match inside such a `use`, but custom properties are inherited
+into it, so every shape says `fill="var(--a, …)"`, and the class of the palette on the page's `<svg>` sets `--a` to
+`--e` and `--t`. A presentation attribute is parsed like the CSS property, so it may contain `var()`, and
+`style-src 'self'` does not apply to it. Chromium 156 draws it right with that policy on the page and the file. (It
+also applied a `<style>` and `style` attributes inside of the file, but these are for the policy to decide.)
+"""
+
+import math
+import re
+from typing import NamedTuple
+from zlib import crc32
+
+from storefront.models.motifs import BY_CATEGORY, FALLBACK, PHRASES, words_of
+
+__all__ = ["BACKDROPS", "PALETTES", "Palette", "Picture", "colors", "picture_of"]
+
+BACKDROPS = 6
+
+
+class Palette(NamedTuple):
+    """Hues of OKLCH in degrees: of the main tones, and of the accent. `lightness` is the main tone's, in percent."""
+
+    hue: int
+    accent: int
+    lightness: int = 60
+
+
+ACCENTS = (195, 85, 200, 215, 195, 30, 205, 35, 70, 60, 90, 45, 80, 40, 75, 50, 90, 60, 80, 35, 90, 185, 80, 205)
+PALETTES = tuple(
+    Palette(15 * number, accent, 71 if 60 <= 15 * number <= 105 else 60) for number, accent in enumerate(ACCENTS)
+)
+"""Yellows are lighter than other hues, because a dark yellow is brown. `static/pictures.css` has the same values."""
+
+STEP = 7
+"""From a product's palette to that of the next number, 105 degrees on: prime to 24, so that all of them take turns."""
+
+QUALIFIERS = re.compile(r",| (?:for|in|with) ")
+"""What ends the noun of a name, as in "Peppermill with Ceramic Grinder"."""
+
+
+class Picture(NamedTuple):
+    """A symbol's ID, an index into PALETTES, and the number of a backdrop."""
+
+    motif: str
+    palette: int
+    backdrop: int
+
+
+def picture_of(sku: str, name: str, category: str) -> Picture:
+    """Returns the same picture for the same product each time. `category` is a slug.
+
+    The motif comes from the noun of the name, else from the rest of it, else from the category. A SKU that ends in a
+    number gets another palette and backdrop than the numbers before and after it.
+    """
+    if numbered := re.fullmatch(r"(.*?)([0-9]{1,9})", sku, re.ASCII | re.DOTALL):
+        start, number = crc32(numbered[1].encode()), int(numbered[2])
+    else:
+        start, number = crc32(sku.encode()), 0
+    motif = _motif(QUALIFIERS.split(name)[0]) or _motif(name) or BY_CATEGORY.get(category, FALLBACK)
+    return Picture(motif, (start + STEP * number) % len(PALETTES), (start // 24 + number) % BACKDROPS)
+
+
+def _motif(text: str) -> str | None:
+    """Returns the motif of the longest group of words; of several, that of the last one, which tends to be the noun."""
+    words = words_of(text)
+    found = (
+        (length, end, PHRASES[words[end - length : end]])
+        for end in range(1, len(words) + 1)
+        for length in range(1, end + 1)
+        if words[end - length : end] in PHRASES
+    )
+    return max(found, default=(0, 0, None))[2]
+
+
+def colors(palette: Palette) -> dict[str, str]:
+    """Returns the values of the custom properties in the light mode, as sRGB hex colors."""
+    hue, accent, lightness = palette
+    return {
+        "--a": _hex(lightness, 0.115, hue),
+        "--b": _hex(lightness - 11, 0.105, hue),
+        "--c": _hex(78, 0.13, accent),
+        "--d": _hex(29, 0.05, hue),
+        "--e": _hex(98, 0.012, hue),
+        "--t": _hex(90, 0.04, hue),
+        "--g": _hex(95, 0.02, hue),
+    }
+
+
+def _hex(lightness: float, chroma: float, hue: float) -> str:
+    """Converts a color from OKLCH (CSS Color 4, 9.4) to sRGB. What sRGB lacks is clipped."""
+
+    a, b = chroma * math.cos(math.radians(hue)), chroma * math.sin(math.radians(hue))
+    long, middle, short = (
+        (lightness / 100 + x * a + y * b) ** 3
+        for x, y in ((0.3963377774, 0.2158037573), (-0.1055613458, -0.0638541728), (-0.0894841775, -1.291485548))
+    )
+    linear = (
+        4.0767416621 * long - 3.3077115913 * middle + 0.2309699292 * short,
+        -1.2684380046 * long + 2.6097574011 * middle - 0.3413193965 * short,
+        -0.0041960863 * long - 0.7034186147 * middle + 1.707614701 * short,
+    )
+    clipped = (min(max(each, 0.0), 1.0) for each in linear)
+    return "#" + "".join(
+        f"{round(255 * (12.92 * each if each <= 0.0031308 else 1.055 * each ** (1 / 2.4) - 0.055)):02x}"
+        for each in clipped
+    )
