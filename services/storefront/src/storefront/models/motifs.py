@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 
-__all__ = ["BY_CATEGORY", "FALLBACK", "PHRASES", "words_of"]
+__all__ = ["BY_CATEGORY", "FALLBACK", "LONGEST", "PHRASES", "words_of"]
 
 FALLBACK = "parcel"
 
@@ -25,7 +25,7 @@ BY_CATEGORY: Mapping[str, str] = {
 
 TABLE = """
 soap: soap, soap dish, shampoo bar
-jar: scrub, bath salts, crème, cream jar
+jar: jar, preserving jars, scrub, bath salts, crème, cream jar
 towel: towel, bath sheet
 shaving-brush: shaving brush
 bottle: aftershave, shampoo, beard oil, oil, bottle, feed
@@ -104,7 +104,6 @@ scale: scale
 rolling-pin: rolling pin
 bread: bread, proving basket
 mill: peppermill, mill, salt pig
-preserve: jar, preserving jars
 
 jumper: jumper, guernsey, crew neck, pullover
 jumper-stripes: breton jumper, child's jumper, seagull jumper
@@ -135,13 +134,12 @@ picture-light: picture light, strip
 
 tent: tent, windbreak
 stove: stove, burner, firesteel
-bucket: bucket
+bucket: bucket, sand moulds
 binoculars: binoculars, periscope
 hammock: hammock
 compass: compass
 sleeping-bag: sleeping bag
 poles: poles
-starfish: sand moulds
 souwester: sou'wester
 ring: swim float
 dry-bag: dry bag
@@ -209,3 +207,6 @@ def _rows() -> Iterator[tuple[tuple[str, ...], str]]:
 
 PHRASES: Mapping[tuple[str, ...], str] = dict(_rows())
 """Motifs by the words that stand for them."""
+
+LONGEST = max(map(len, PHRASES))
+"""Words of the longest group."""

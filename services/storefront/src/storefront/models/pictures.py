@@ -13,9 +13,9 @@ import re
 from typing import NamedTuple
 from zlib import crc32
 
-from storefront.models.motifs import BY_CATEGORY, FALLBACK, PHRASES, words_of
+from storefront.models.motifs import BY_CATEGORY, FALLBACK, LONGEST, PHRASES, words_of
 
-__all__ = ["BACKDROPS", "PALETTES", "Palette", "Picture", "colors", "picture_of"]
+__all__ = ["BACKDROPS", "PALETTES", "Palette", "Picture", "colors", "picture_of", "srgb"]
 
 BACKDROPS = 6
 
@@ -30,7 +30,7 @@ class Palette(NamedTuple):
 
 ACCENTS = (195, 85, 200, 215, 195, 30, 205, 35, 70, 60, 90, 45, 80, 40, 75, 50, 90, 60, 80, 35, 90, 185, 80, 205)
 PALETTES = tuple(
-    Palette(15 * number, accent, 71 if 60 <= 15 * number <= 105 else 60) for number, accent in enumerate(ACCENTS)
+    Palette(15 * number, accent, 68 if 60 <= 15 * number <= 105 else 60) for number, accent in enumerate(ACCENTS)
 )
 """Yellows are lighter than other hues, because a dark yellow is brown. `static/pictures.css` has the same values."""
 
@@ -69,7 +69,7 @@ def _motif(text: str) -> str | None:
     found = (
         (length, end, PHRASES[words[end - length : end]])
         for end in range(1, len(words) + 1)
-        for length in range(1, end + 1)
+        for length in range(1, min(end, LONGEST) + 1)
         if words[end - length : end] in PHRASES
     )
     return max(found, default=(0, 0, None))[2]
@@ -79,17 +79,17 @@ def colors(palette: Palette) -> dict[str, str]:
     """Returns the values of the custom properties in the light mode, as sRGB hex colors."""
     hue, accent, lightness = palette
     return {
-        "--a": _hex(lightness, 0.115, hue),
-        "--b": _hex(lightness - 11, 0.105, hue),
-        "--c": _hex(78, 0.13, accent),
-        "--d": _hex(29, 0.05, hue),
-        "--e": _hex(98, 0.012, hue),
-        "--t": _hex(90, 0.04, hue),
-        "--g": _hex(95, 0.02, hue),
+        "--a": srgb(lightness, 0.115, hue),
+        "--b": srgb(lightness - 11, 0.105, hue),
+        "--c": srgb(79, 0.12, accent),
+        "--d": srgb(29, 0.05, hue),
+        "--e": srgb(98, 0.012, hue),
+        "--t": srgb(90, 0.04, hue),
+        "--g": srgb(95, 0.02, hue),
     }
 
 
-def _hex(lightness: float, chroma: float, hue: float) -> str:
+def srgb(lightness: float, chroma: float, hue: float) -> str:
     """Converts a color from OKLCH (CSS Color 4, 9.4) to sRGB. What sRGB lacks is clipped."""
 
     a, b = chroma * math.cos(math.radians(hue)), chroma * math.sin(math.radians(hue))
