@@ -116,8 +116,9 @@ def test_neighbors_in_a_list_do_not_look_alike(category: dict[str, object], orde
     assert [pair for pair in itertools.pairwise(shown) if alike(*pair)] == []
 
 
-def test_the_demo_catalog_shows_most_motifs() -> None:
+def test_each_motif_is_of_a_product_of_the_demo_catalog_or_a_fallback() -> None:
     shown = {picture_of(*product).motif for product in demo()}
+    assert shown | {*BY_CATEGORY.values(), FALLBACK} == set(SYMBOLS) - BACKS
     assert len(shown) >= 140
 
 

@@ -25,7 +25,7 @@ BY_CATEGORY: Mapping[str, str] = {
 
 TABLE = """
 soap: soap, soap dish, shampoo bar
-jar: jar, preserving jars, scrub, bath salts, crème, cream jar
+jar: jar, salt pig, preserving jars, scrub, bath salts, crème, cream jar
 towel: towel, bath sheet
 shaving-brush: shaving brush
 bottle: aftershave, shampoo, beard oil, oil, bottle, feed
@@ -63,7 +63,7 @@ calendar: calendar
 tray: tray, tidy
 stamp: stamp
 magnifier: magnifier, viewer
-knife: knife, mandoline, whetstone
+knife: knife, whetstone
 
 fork: fork
 can: watering can
@@ -81,7 +81,7 @@ thermometer: thermometer
 trellis: climbing frame, trellis, netting
 boot: boot, boot scraper
 
-speaker: speaker, speakers, subwoofer, acoustic panel
+speaker: speaker, speakers, subwoofer
 portable: portable speaker
 turntable: turntable
 radio: radio
@@ -93,17 +93,18 @@ record: record, record crate, record box
 clock: clock
 earphones: earphones
 cassette: cassette
+panel: acoustic panel
 
 pan: skillet, pan, frying pan
 bowl: bowl, plate, dish, dishes
-board: board, chopping board
+board: board, chopping board, mandoline
 pot: pot, casserole, fish kettle, jam pan
 brush: brush
 blender: blender
 scale: scale
 rolling-pin: rolling pin
 bread: bread, proving basket
-mill: peppermill, mill, salt pig
+mill: peppermill, mill
 
 jumper: jumper, guernsey, crew neck, pullover
 jumper-stripes: breton jumper, child's jumper, seagull jumper
@@ -175,12 +176,12 @@ cards: card game
 blocks: blocks, building planks
 
 duffel: duffel, kitbag
-holdall: weekender, holdall, packing cubes, shoe bags
+holdall: weekender, holdall, packing cubes
 rucksack: rucksack, pack, backpack
 passport: wallet, passport
 washbag: washbag, etui, pouch
 trolley: trolley, suitcase
-tote: tote
+tote: tote, shoe bags
 pannier: pannier
 net-bag: net, mussel bag
 tag: luggage tags, tag

@@ -2,10 +2,10 @@
 
 Motifs and backdrops are symbols of one file, `static/motifs.svg`, which a page shows with
 `<use href="…/motifs.svg#mug"/>`. Page selectors do not match inside such a `use`, but custom properties are inherited
-into it, so every shape says `fill="var(--a, …)"`, and the class of the palette on the page's `<svg>` sets `--a` to
-`--e` and `--t`. A presentation attribute is parsed like the CSS property, so it may contain `var()`, and
-`style-src 'self'` does not apply to it. Chromium 156 draws it right with that policy on the page and the file. (It
-also applied a `<style>` and `style` attributes inside of the file, but these are for the policy to decide.)
+into it, so every shape says `fill="var(--a, …)"`, and the class of the palette on the page's `<svg>` sets these
+properties. A presentation attribute is parsed like the CSS property, so it may contain `var()`, and a Content Security
+Policy of `style-src 'self'` does not restrict it. Chromium 156 draws it right with this policy on both the page and the
+file. It also applies the file's own `<style>` element and `style` attributes, but not every browser does.
 """
 
 import math
@@ -28,7 +28,7 @@ class Palette(NamedTuple):
     lightness: int = 60
 
 
-ACCENTS = (195, 85, 200, 215, 195, 30, 205, 35, 70, 60, 90, 45, 80, 40, 75, 50, 90, 60, 80, 35, 90, 185, 80, 205)
+ACCENTS = (95, 200, 85, 215, 200, 20, 225, 25, 70, 60, 90, 45, 80, 40, 75, 50, 90, 60, 80, 35, 90, 85, 190, 75)
 PALETTES = tuple(
     Palette(15 * number, accent, 68 if 60 <= 15 * number <= 105 else 60) for number, accent in enumerate(ACCENTS)
 )
