@@ -5,7 +5,8 @@ Motifs and backdrops are symbols of one file, `static/motifs.svg`, which a page 
 into it, so every shape says `fill="var(--a, …)"`, and the class of the palette on the page's `<svg>` sets these
 properties. A presentation attribute is parsed like the CSS property, so it may contain `var()`, and a Content Security
 Policy of `style-src 'self'` does not restrict it. Chromium 156 draws it right with this policy on both the page and the
-file. It also applies the file's own `<style>` element and `style` attributes, but not every browser does.
+file; by the standards, Firefox and Safari must too. Chromium also applies the file's own `<style>` element and `style`
+attributes, but these are under the policy's control, so the sprite has none.
 """
 
 import math
