@@ -118,7 +118,7 @@ def test_a_container_holds_only_its_own_secrets(config: dict[str, Any]) -> None:
         allowed = {
             "postgres": {"postgres-password"},
             "databases": {"database-passwords"},
-            "valkey": {"valkey-password"},
+            "valkey": {"valkey-users"},
             "rabbitmq": {"rabbitmq-definitions"},
             "payment": {
                 *("payment-database-url", "payment-broker-url", "psp-webhook-secret"),

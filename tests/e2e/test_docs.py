@@ -215,13 +215,15 @@ def alone(place: Place, folder: Path, name: str) -> Iterator[str]:
 def with_addresses(text: str, place: Place, service: str) -> str:
     """Returns the block with its addresses and passwords replaced by those of this shop."""
     addresses = {
-        "VALKEY_URL": place.valkey_url,
         "JWKS_URL": f"http://127.0.0.1:{place.port('identity')}/.well-known/jwks.json",
         "CART_URL": f"http://127.0.0.1:{place.port('cart')}",
         "CATALOG_URL": f"http://127.0.0.1:{place.port('catalog')}",
+        **{f"{name.upper()}_URL": f"http://127.0.0.1:{place.port(name)}" for name in ("order", "payment", "identity")},
         "PSP_URL": place.psp_url,
         "WEBHOOK_URL": f"http://127.0.0.1:{place.port('payment')}/api/payments/webhooks/psp",
     }
+    if service in place.services.valkey_users:
+        addresses["VALKEY_URL"] = place.valkey_url(service)
     if service in place.services.databases:
         addresses["DATABASE_URL"] = place.database_url(service)
     if service in place.services.broker_users:

@@ -58,7 +58,7 @@ class Sessions:
 
 
 def _key(id: str) -> str:
-    return f"session:{hashlib.sha256(id.encode()).hexdigest()}"
+    return f"storefront:session:{hashlib.sha256(id.encode()).hexdigest()}"  # Valkey lets us use no other prefix
 
 
 def _lock(id: str) -> str:

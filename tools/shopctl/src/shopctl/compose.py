@@ -147,7 +147,7 @@ class ComposeShop:
             "postgres-password": passwords["postgres"],
             "database-passwords": f"PGPASSWORD={passwords['postgres']}\n"
             + "".join(f"{role.upper()}_PASSWORD={passwords[f'database.{role}']}\n" for role in roles),
-            "valkey-password": f"requirepass {passwords['valkey']}\n",
+            "valkey-users": f"requirepass {passwords['valkey']}\n{self.place.valkey_users}",
             "psp-webhook-secret": passwords["psp-webhook"],
             # Empty files count as not set.
             "stripe-api-key": os.environ.get("STRIPE_API_KEY", ""),
@@ -159,7 +159,7 @@ class ComposeShop:
                 password = passwords[f"database.{name}"]
                 files[f"{name}-database-url"] = f"postgresql://{name}:{password}@postgres:5432/{name}"
             if "valkey" in stores:
-                files[f"{name}-valkey-url"] = f"redis://:{passwords['valkey']}@valkey:6379/0"
+                files[f"{name}-valkey-url"] = f"redis://{name}:{passwords[f'valkey.{name}']}@valkey:6379/0"
             if "rabbitmq" in stores:
                 password = passwords[f"broker.{name}"]
                 files[f"{name}-broker-url"] = f"amqp://{name}:{password}@rabbitmq:5672/quayside"

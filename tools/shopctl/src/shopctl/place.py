@@ -13,7 +13,7 @@ from pathlib import Path
 
 from chassis.local.processes import StartError
 from chassis.local.system import make_passable, make_reachable, reachable, write
-from shopctl import given, services
+from shopctl import acl, given, services
 from shopctl.services import Services
 
 # Ports of what is not a service; a service declares its own.
@@ -130,6 +130,7 @@ class Place:
         wanted = ["postgres", "valkey", "psp-webhook", "database.auditor"]
         wanted += [f"database.{name}" for name in self.services.databases]
         wanted += [f"broker.{name}" for name in self.services.broker_users]
+        wanted += [f"valkey.{name}" for name in self.services.valkey_users]
         if missing := [name for name in wanted if name not in known]:
             make_passable(self.run)
             known |= {name: secrets.token_urlsafe(24) for name in missing}
@@ -157,9 +158,13 @@ class Place:
         """This machine's RabbitMQ as `user`."""
         return f"amqp://{user}:{self.passwords[f'broker.{user}']}@127.0.0.1:{self.port('rabbitmq')}/quayside"
 
+    def valkey_url(self, user: str) -> str:
+        return f"redis://{user}:{self.passwords[f'valkey.{user}']}@127.0.0.1:{self.port('valkey')}/0"
+
     @property
-    def valkey_url(self) -> str:
-        return f"redis://:{self.passwords['valkey']}@127.0.0.1:{self.port('valkey')}/0"
+    def valkey_users(self) -> str:
+        """The users of Valkey, as lines of its configuration."""
+        return acl.lines(self.services, {name: self.passwords[f"valkey.{name}"] for name in self.services.valkey_users})
 
     @property
     def psp_url(self) -> str:

@@ -106,6 +106,11 @@ class Services:
         return (*self._with_store("rabbitmq"), "operator")
 
     @cached_property
+    def valkey_users(self) -> tuple[str, ...]:
+        """Valkey's users: the services that connect to it."""
+        return self._with_store("valkey")
+
+    @cached_property
     def consumers(self) -> tuple[str, ...]:
         """Services with a queue."""
         return tuple(each.name for each in self if each.consumes)

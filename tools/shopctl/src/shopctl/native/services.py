@@ -63,7 +63,7 @@ def _service(place: Place, declared: Declaration) -> Service:
     if "postgres" in declared.stores:
         env["DATABASE_URL"] = place.database_url(name)
     if "valkey" in declared.stores:
-        env["VALKEY_URL"] = place.valkey_url
+        env["VALKEY_URL"] = place.valkey_url(name)
     if "rabbitmq" in declared.stores:
         env["BROKER_URL"] = place.broker_url(name)
     for called in declared.calls:

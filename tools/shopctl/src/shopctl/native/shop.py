@@ -46,7 +46,7 @@ class NativeShop:
         settings = {path.stem: path.read_text() for path in deploy.glob("*/*.conf")}
         stores: list[Server] = [
             Postgres(data / "postgres", port("postgres"), passwords["postgres"], settings["postgresql"]),
-            Valkey(data / "valkey", port("valkey"), passwords["valkey"], settings["valkey"]),
+            Valkey(data / "valkey", port("valkey"), passwords["valkey"], settings["valkey"] + place.valkey_users),
             Epmd(data / "rabbitmq", port("epmd")),
             RabbitMQ(
                 data / "rabbitmq",
