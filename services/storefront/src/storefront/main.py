@@ -6,7 +6,7 @@ from chassis.app import create_app
 from chassis.http import HttpClient
 from chassis.valkey import Valkey
 from storefront import routes
-from storefront.clients import CartClient, CatalogClient, IdentityClient
+from storefront.clients import CartClient, CatalogClient, IdentityClient, OrderClient
 from storefront.repository import Sessions
 from storefront.settings import Settings
 
@@ -24,19 +24,21 @@ def create(settings: Settings | None = None) -> FastAPI:
     )
     catalog = HttpClient(settings.catalog_url, name="catalog")
     cart = HttpClient(settings.cart_url, name="cart")
+    order = HttpClient(settings.order_url, name="order")
     identity = HttpClient(settings.identity_url, name="identity", timeout=3.5)  # it hashes passwords in turns
     app = create_app(
         settings,
         "storefront",
         title="Storefront",
         routers=routes.routers,
-        resources=[valkey, catalog, cart, identity],
+        resources=[valkey, catalog, cart, order, identity],
         parts=routes.Parts(
             sessions=Sessions(valkey, days=settings.session_days),
             pages=routes.Pages(),
             catalog=CatalogClient(catalog),
             carts=CartClient(cart),
             identity=IdentityClient(identity),
+            orders=OrderClient(order),
         ),
         openapi_url="/openapi.json",
     )

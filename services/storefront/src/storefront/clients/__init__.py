@@ -3,5 +3,6 @@
 from storefront.clients.carts import CartClient
 from storefront.clients.catalog import CatalogClient
 from storefront.clients.identity import IdentityClient
+from storefront.clients.orders import OrderClient
 
-__all__ = ["CartClient", "CatalogClient", "IdentityClient"]
+__all__ = ["CartClient", "CatalogClient", "IdentityClient", "OrderClient"]

@@ -12,7 +12,7 @@ from chassis.errors import Problem
 from storefront.models import Session
 from storefront.repository import Sessions
 from storefront.routes.pages import Pages
-from storefront.usecases.remote import Carts, Catalog, Identity
+from storefront.usecases.remote import Carts, Catalog, Identity, Ordering
 from storefront.usecases.sessions import SessionEnded, Visit
 
 __all__ = ["COOKIE", "Given", "Parts", "Visiting", "remember"]
@@ -29,6 +29,7 @@ class Parts:
     catalog: Catalog
     carts: Carts
     identity: Identity
+    orders: Ordering
 
 
 Given = Annotated[Parts, Depends(parts(Parts))]

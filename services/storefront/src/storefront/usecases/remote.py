@@ -1,6 +1,7 @@
 """The other services as the pages see them: their data, with only the fields that a page shows, and their refusals."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -8,7 +9,28 @@ import msgspec
 
 from chassis.errors import Problem
 
-__all__ = ["Cart", "Carts", "Catalog", "Category", "Identity", "Line", "Money", "Product", "Products", "Refused"]
+__all__ = [
+    "Account",
+    "Address",
+    "Cart",
+    "Carts",
+    "Catalog",
+    "Category",
+    "Events",
+    "Granted",
+    "Identity",
+    "Line",
+    "Money",
+    "Order",
+    "OrderLine",
+    "Ordering",
+    "Orders",
+    "Placed",
+    "Product",
+    "Products",
+    "Refused",
+    "Step",
+]
 
 
 class Refused(Problem):
@@ -117,9 +139,74 @@ class Identity(Protocol):
     async def me(self, token: str) -> Account: ...
 
 
+class Address(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`country` is an ISO 3166-1 alpha-2 code."""
+
+    name: str
+    line1: str
+    city: str
+    postal_code: str
+    country: str
+    line2: str | None = None
+
+
+class OrderLine(msgspec.Struct, frozen=True):
+    sku: str
+    name: str
+    quantity: int
+    unit_price: Money
+
+
+class Step(msgspec.Struct, frozen=True):
+    """`seq` counts an order's steps from 1; `reason` tells why a step undoes the order."""
+
+    seq: int
+    status: str
+    at: datetime
+    reason: str | None = None
+
+
 class Order(msgspec.Struct, frozen=True):
-    """TODO: fields of the order page."""
+    """`history` is empty in a list of orders."""
 
     id: str
     status: str
+    total: Money
+    lines: list[OrderLine]
+    shipping_address: Address
     created_at: datetime
+    expires_at: datetime
+    history: list[Step] = []
+
+
+class Orders(msgspec.Struct, frozen=True):
+    items: list[Order]
+    next_cursor: str | None = None
+
+
+class Placed(msgspec.Struct, frozen=True):
+    id: str
+    status: str
+
+
+class Events(Protocol):
+    """Server-sent events as bytes, as they arrive. The status is 204 if no further step can come."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+
+class Ordering(Protocol):
+    """The orders of the principal of a token. Each method raises Unavailable or Refused."""
+
+    async def place(
+        self, token: str, key: str, *, cart_version: str, payment_method: str, address: Address, total: Money
+    ) -> Placed:
+        """Repeating the call with the same key and arguments returns the same order."""
+
+    async def list(self, token: str, cursor: str | None = None, limit: int = 20) -> Orders: ...
+    async def get(self, token: str, id: str) -> Order: ...
+    async def cancel(self, token: str, id: str) -> Order: ...
+    def events(self, token: str, id: str, last_event_id: str | None) -> AbstractAsyncContextManager[Events]: ...
