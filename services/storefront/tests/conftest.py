@@ -1,4 +1,4 @@
-"""Fixtures: a migrated database, the whole application in this process, and its clients."""
+"""Fixtures: the application with a real Valkey, the other services in one server, and browsers without a screen."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -6,35 +6,32 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from chassis.db import Database
 from chassis.testing.apps import client_of, started
-from chassis.testing.tokens import token
 from storefront.main import create
 from storefront.settings import Settings
 
-Client = Callable[[str], httpx2.AsyncClient]
+from .others import Others
+
+Browser = Callable[..., httpx2.AsyncClient]
 
 
 @pytest.fixture
-def url(database: Callable[[str | None], str]) -> str:
-    return database("storefront")
+async def others() -> AsyncIterator[Others]:
+    async with Others() as others:
+        others.sell("MUG-1", name="A mug")
+        yield others
 
 
 @pytest.fixture
-async def db(url: str) -> AsyncIterator[Database]:
-    async with Database(url, name="test") as db:
-        yield db
-
-
-@pytest.fixture
-def settings(url: str, jwks_url: str) -> Settings:
-    """Settings of a process that serves HTTP only."""
+def settings(valkey: str, others: Others) -> Settings:
     return Settings(
         environment="development",
-        role="api",
-        database_url=url,
-        broker_url="amqp://nobody@127.0.0.1:1/none",
-        jwks_url=jwks_url,
+        valkey_url=valkey,
+        catalog_url=others.url,
+        cart_url=others.url,
+        order_url=others.url,
+        payment_url=others.url,
+        identity_url=others.url,
     )
 
 
@@ -45,6 +42,7 @@ async def app(settings: Settings) -> AsyncIterator[FastAPI]:
 
 
 @pytest.fixture
-def client(app: FastAPI) -> Client:
-    """`async with client("ann") as ann:` gives an HTTP client with the token of a principal."""
-    return lambda principal: client_of(app, headers={"Authorization": f"Bearer {token(sub=principal)}"})
+def browser(app: FastAPI) -> Browser:
+    """`async with browser() as ann:` gives a client that keeps cookies, and asks for pages as browsers do."""
+    headers = {"Accept": "text/html,*/*;q=0.8", "Accept-Language": "en", "Sec-Fetch-Site": "same-origin"}
+    return lambda **more: client_of(app, headers=headers | more)

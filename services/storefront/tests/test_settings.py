@@ -11,5 +11,5 @@ def test_without_settings_the_process_exits_with_a_line_for_each() -> None:
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.splitlines() == [
         f"storefront: {variable} is not set; set it, or {variable}_FILE"
-        for variable in ("DATABASE_URL", "BROKER_URL", "JWKS_URL")
+        for variable in ("VALKEY_URL", "CATALOG_URL", "CART_URL", "ORDER_URL", "PAYMENT_URL", "IDENTITY_URL")
     ]

@@ -1,0 +1,222 @@
+"""The other services as storefront sees them, in one server. `tests/contracts` checks that they answer like this."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Self
+from uuid import UUID
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+PASSWORD = "correct horse"
+
+
+class Others:
+    """`down` names the services that answer 503; `asked` lists the requests as `METHOD path`.
+
+    Products, carts, orders and accounts are plain dictionaries, which a test fills and reads. A guest's access token is
+    `guest-1`, `guest-2` and so on; an account's is `account-<email>-1`, and its refresh token `refresh-<email>-1`.
+    """
+
+    def __init__(self) -> None:
+        self.down: set[str] = set()
+        self.asked: list[str] = []
+        self.products: dict[str, dict[str, Any]] = {}
+        self.carts: dict[str, dict[str, int]] = defaultdict(dict)
+        self.orders: dict[str, dict[str, Any]] = {}
+        self.scopes: dict[str, str] = {}
+        self.accounts: dict[str, str] = {}
+        self.revoked: list[str] = []
+        self.expires_in = 900
+        self._guests = itertools.count(1)
+        self._grants: dict[str, int] = defaultdict(int)
+
+    def sell(self, sku: str, **members: Any) -> None:
+        """Adds a product."""
+        self.products[sku] = {
+            "sku": sku,
+            "name": f"Product {sku}",
+            "description": "",
+            "category": "home",
+            "price": {"amount": 1250, "currency": "EUR"},
+            "available": 10,
+            "image_url": None,
+        } | members
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(middlewares=[self._watch])
+        app.router.add_routes(
+            [
+                web.get("/api/catalog/categories", self._categories),
+                web.get("/api/catalog/products", self._list),
+                web.get("/api/catalog/products/{sku}", self._product),
+                web.get("/api/cart", self._cart),
+                web.put("/api/cart/items/{sku}", self._put),
+                web.delete("/api/cart/items/{sku}", self._remove),
+                web.post("/api/cart/merge", self._merge),
+                web.post("/api/identity/guests", self._guest),
+                web.post("/api/identity/token", self._token),
+                web.post("/api/identity/revoke", self._revoke),
+                web.post("/api/identity/accounts", self._register),
+                web.get("/api/identity/me", self._me),
+                web.post("/api/orders", self._place),
+                web.get("/api/orders", self._own_orders),
+                web.get("/api/orders/{id}", self._order),
+            ]
+        )
+        self._server = TestServer(app)
+        await self._server.start_server()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._server.close()
+
+    @property
+    def url(self) -> str:
+        return str(self._server.make_url(""))
+
+    @web.middleware
+    async def _watch(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self.asked.append(f"{request.method} {request.path}")
+        service = {"orders": "order"}.get(request.path.split("/")[2], request.path.split("/")[2])
+        if service in self.down:
+            return problem(503, f"{service}-unavailable")
+        return await handler(request)
+
+    async def _categories(self, _: web.Request) -> web.Response:
+        slugs = [product["category"] for product in self.products.values()]
+        items = [{"slug": slug, "name": slug.title(), "products": slugs.count(slug)} for slug in sorted(set(slugs))]
+        return web.json_response({"items": items})
+
+    async def _list(self, request: web.Request) -> web.Response:
+        query = request.query
+        found = [
+            product
+            for product in self.products.values()
+            if product["sku"] in query.getall("sku", [product["sku"]])
+            and product["category"] == query.get("category", product["category"])
+            and query.get("q", "").lower() in product["name"].lower()
+        ]
+        start, limit = int(query.get("cursor", 0)), int(query.get("limit", 20))
+        after = str(start + limit) if len(found) > start + limit else None
+        return web.json_response({"items": found[start : start + limit], "next_cursor": after})
+
+    async def _product(self, request: web.Request) -> web.Response:
+        product = self.products.get(request.match_info["sku"])
+        return web.json_response(product, headers={"ETag": '"1"'}) if product else problem(404, "unknown-sku")
+
+    async def _cart(self, request: web.Request) -> web.Response:
+        lines = self.carts[bearer(request)]
+        version = str(UUID(int=hash(tuple(sorted(lines.items()))) & (2**128 - 1))) if lines else None
+        return web.json_response(
+            {"version": version, "items": [{"sku": sku, "quantity": n} for sku, n in lines.items()]}
+        )
+
+    async def _put(self, request: web.Request) -> web.Response:
+        sku = request.match_info["sku"]
+        if sku not in self.products:
+            return problem(404, "unknown-sku")
+        self.carts[bearer(request)][sku] = (await request.json())["quantity"]
+        return await self._cart(request)
+
+    async def _remove(self, request: web.Request) -> web.Response:
+        self.carts[bearer(request)].pop(request.match_info["sku"], None)
+        return await self._cart(request)
+
+    async def _merge(self, request: web.Request) -> web.Response:
+        guest = self.carts.pop((await request.json())["guest_token"], {})
+        own = self.carts[bearer(request)]
+        own |= {sku: max(n, own.get(sku, 0)) for sku, n in guest.items()}
+        return await self._cart(request)
+
+    async def _guest(self, _: web.Request) -> web.Response:
+        return web.json_response(self._granted(f"guest-{next(self._guests)}"), status=201)
+
+    async def _token(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        if form["grant_type"] == "password":
+            email = str(form["username"])
+            if email not in self.accounts or form["password"] != PASSWORD:
+                return problem(400, "invalid-grant", error="invalid_grant")
+        else:
+            email = str(form["refresh_token"]).split("-")[1]
+            if (
+                form["refresh_token"] != f"refresh-{email}-{self._grants[email]}"
+                or form["refresh_token"] in self.revoked
+            ):
+                return problem(400, "invalid-grant", error="invalid_grant")
+        self._grants[email] += 1
+        count = self._grants[email]
+        refresh = f"refresh-{email}-{count}"
+        return web.json_response(
+            self._granted(f"account-{email}-{count}", scope=self.scopes.get(email, ""), refresh_token=refresh)
+        )
+
+    def _granted(self, token: str, **members: Any) -> Mapping[str, Any]:
+        return {"access_token": token, "token_type": "Bearer", "expires_in": self.expires_in, "scope": ""} | members
+
+    async def _revoke(self, request: web.Request) -> web.Response:
+        self.revoked.append(str((await request.post())["token"]))
+        return web.Response()
+
+    async def _register(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if body["email"] in self.accounts:
+            return problem(409, "email-taken")
+        self.accounts[body["email"]] = body["name"]
+        return web.json_response({"id": "1", "email": body["email"], "name": body["name"]}, status=201)
+
+    async def _me(self, request: web.Request) -> web.Response:
+        email = bearer(request).split("-")[1]
+        return web.json_response({"id": "1", "email": email, "name": self.accounts[email]})
+
+    async def _place(self, request: web.Request) -> web.Response:
+        key = request.headers["Idempotency-Key"]
+        body = await request.json()
+        lines = self.carts[bearer(request)]
+        id = str(UUID(int=len(self.orders) + 1))
+        self.orders.setdefault(
+            key,
+            {
+                "id": id,
+                "owner": bearer(request),
+                "status": "PENDING",
+                "total": body["expected_total"],
+                "lines": [
+                    {"sku": sku, "name": f"Product {sku}", "quantity": n, "unit_price": self.products[sku]["price"]}
+                    for sku, n in lines.items()
+                ],
+                "shipping_address": body["shipping_address"],
+                "created_at": "2026-01-01T00:00:00Z",
+                "expires_at": "2026-01-01T00:15:00Z",
+                "history": [{"seq": 1, "status": "PENDING", "at": "2026-01-01T00:00:00Z"}],
+            },
+        )
+        return web.json_response({"id": self.orders[key]["id"], "status": "PENDING"}, status=202)
+
+    async def _own_orders(self, request: web.Request) -> web.Response:
+        own = [order for order in self.orders.values() if order["owner"] == bearer(request)]
+        return web.json_response({"items": own, "next_cursor": None})
+
+    async def _order(self, request: web.Request) -> web.Response:
+        for order in self.orders.values():
+            if order["id"] == request.match_info["id"] and order["owner"] == bearer(request):
+                return web.json_response(order)
+        return problem(404, "unknown-order")
+
+
+def bearer(request: web.Request) -> str:
+    return request.headers["Authorization"].removeprefix("Bearer ")
+
+
+def problem(status: int, slug: str, **members: Any) -> web.Response:
+    document = {
+        "type": f"https://quayside.example/problems/{slug}",
+        "title": slug,
+        "status": status,
+        "detail": "Do something else.",
+    }
+    return web.json_response(document | members, status=status, content_type="application/problem+json")
