@@ -27,7 +27,7 @@ def up() -> None:
         shop, why = runtime.starting(place)
         out.print(f"The shop runs {KINDS[shop.runtime]}: {why}.")
         if shop.runtime == "native":
-            packages()
+            _install()
         with out.status("Starting PostgreSQL, Valkey, RabbitMQ, the services and nginx …"):
             started = shop.up(_report)
         try:
@@ -88,10 +88,14 @@ def logs(
 
 def packages() -> None:
     """Install the system packages that the shop and its tests need, or print which are missing."""
-    if missing := system.missing():
+    _install(tests=True)
+
+
+def _install(tests: bool = False) -> None:
+    if missing := system.missing(tests):
         try:
             with out.status(f"Installing {', '.join(missing)} …"):
-                system.ensure()
+                system.ensure(tests)
         except system.PackagesMissing as error:
             fail(error)
 

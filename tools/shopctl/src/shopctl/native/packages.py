@@ -1,9 +1,9 @@
-"""The system packages that a shop without Docker needs."""
+"""The system packages that a shop without Docker needs, and those that its tests need besides."""
 
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from chassis.local.system import MissingProgram, postgres_program, program, rabbitmq_program
@@ -15,23 +15,37 @@ class PackagesMissing(Exception):
     """Some packages are missing and we may not install them; the message has the command to run."""
 
 
-def missing() -> list[str]:
+def missing(tests: bool = False) -> list[str]:
     """The Debian packages that are missing."""
-    lookups = {
+    lookups: dict[str, Callable[[], object]] = {
         "postgresql": lambda: postgres_program("initdb"),
         "redis-server": lambda: program("valkey-server", "redis-server"),
         "rabbitmq-server": lambda: (rabbitmq_program("rabbitmq-server"), program("epmd")),
         "nginx": lambda: program("nginx"),
     }
+    if tests:
+        lookups |= {"chromium": browser, "fonts-noto-cjk": _chinese_font}
     return [package for package, look in lookups.items() if _fails(look)]
 
 
-def ensure() -> list[str]:
+def browser() -> str:
+    """Returns the path of Chromium or Chrome. Raises MissingProgram."""
+    return program("chromium", "chromium-browser", "google-chrome")
+
+
+def _chinese_font() -> None:
+    """Raises MissingProgram if this system cannot show Chinese."""
+    known = subprocess.run([program("fc-list"), ":lang=zh-cn"], capture_output=True, check=False)
+    if not known.stdout:
+        raise MissingProgram("fonts-noto-cjk")
+
+
+def ensure(tests: bool = False) -> list[str]:
     """Install missing packages if we are root on Debian; returns what was installed.
 
     Raises PackagesMissing with the command to run, or with the end of apt-get's output.
     """
-    packages = missing()
+    packages = missing(tests)
     if not packages:
         return []
     if os.geteuid() != 0:
@@ -41,7 +55,7 @@ def ensure() -> list[str]:
     with _no_system_services():
         _apt_get("update")
         _apt_get("install", "-y", "--no-install-recommends", *packages)
-    if left := missing():
+    if left := missing(tests):
         raise PackagesMissing(f"apt-get succeeded, but these are still missing: {' '.join(left)}")
     return packages
 
@@ -76,9 +90,9 @@ def _apt_get(*arguments: str) -> None:
         raise PackagesMissing(f"apt-get {' '.join(arguments)} failed:\n{end}")
 
 
-def _fails(look: object) -> bool:
+def _fails(look: Callable[[], object]) -> bool:
     try:
-        look()  # type: ignore[operator]
+        look()
     except MissingProgram:
         return True
     return False
