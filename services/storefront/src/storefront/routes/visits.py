@@ -3,19 +3,20 @@
 import asyncio
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import Depends, Request
 from starlette.responses import Response
 
 from chassis.app import parts
 from chassis.errors import Problem
-from storefront.models import Session
 from storefront.repository import Sessions
+from storefront.routes.forms import see_other
 from storefront.routes.pages import Pages
 from storefront.usecases.remote import Carts, Catalog, Identity, Ordering
 from storefront.usecases.sessions import SessionEnded, Visit
 
-__all__ = ["COOKIE", "Given", "Parts", "Visiting", "remember"]
+__all__ = ["COOKIE", "Given", "Parts", "Visiting", "on_session_ended", "remember"]
 
 COOKIE = "session"
 
@@ -68,6 +69,9 @@ def remember(request: Request, response: Response, visit: Visit, days: int = 30)
     return response
 
 
-def session_of(request: Request) -> Session | None:
-    visit: Visit | None = getattr(request.state, "visit", None)
-    return visit.session if visit else None
+async def on_session_ended(request: Request, _: Exception) -> Response:
+    """Asks for a new login, and returns afterwards; after a POST, to the first page."""
+    here = request.url.path if request.method == "GET" else "/"
+    answer = see_other(f"/login?{urlencode({'to': here, 'ended': 1})}")
+    answer.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=request.url.scheme == "https")
+    return answer
