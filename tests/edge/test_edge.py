@@ -45,6 +45,7 @@ async def raw(edge: Edge, request: bytes) -> httpx2.Response:
         ("/api/orders", "order"),
         ("/api/orders/1/cancel", "order"),
         ("/api/admin/orders?limit=2", "order"),
+        ("/api/admin/accounts?email=a@example.org", "identity"),
         ("/api/payments/webhooks/psp", "payment"),
         ("/api/identity/token", "identity"),
         ("/.well-known/jwks.json", "identity"),

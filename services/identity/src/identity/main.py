@@ -41,7 +41,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         settings,
         "identity",
         title="Identity",
-        routers=[routes.router],
+        routers=[routes.router, routes.admin],
         resources=[db],
         workers=[jobs.housekeeping(db, settings)],
         verifier=OwnVerifier(keyring, issuer=settings.issuer, audience=settings.audience),

@@ -47,7 +47,7 @@ sa.Table(
     "refresh_families",
     metadata,
     sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("account_id", sa.Uuid, sa.ForeignKey("accounts.id"), nullable=False),
+    sa.Column("account_id", sa.Uuid, sa.ForeignKey("accounts.id"), nullable=False, index=True),
     sa.Column("expires_at", _Time, nullable=False),
     sa.Column("retry_of", sa.LargeBinary),
     sa.Column("retry_seed", sa.LargeBinary),

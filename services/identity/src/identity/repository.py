@@ -45,11 +45,19 @@ async def account_by_id(connection: Connection, id: UUID) -> Account | None:
     return _account(row) if row else None
 
 
-async def replace_hash(connection: Connection, account: Account, hash: str) -> None:
-    """Stores a new hash, unless the password has changed since the account was read."""
-    await connection.execute(
-        "UPDATE accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
-        *(account.id, account.password_hash, hash),
+async def accounts_by_id(connection: Connection, ids: Sequence[UUID]) -> list[Account]:
+    rows = await connection.fetch(f"SELECT {ACCOUNT} FROM accounts WHERE id = ANY($1)", list(ids))  # noqa: S608
+    return [_account(row) for row in rows]
+
+
+async def replace_hash(connection: Connection, account: Account, hash: str) -> bool:
+    """Stores a new hash; returns False if the password has changed since the account was read."""
+    return (
+        await connection.fetchval(
+            "UPDATE accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2 RETURNING true",
+            *(account.id, account.password_hash, hash),
+        )
+        is True
     )
 
 
@@ -79,10 +87,19 @@ async def forget_tries(connection: Connection, email: str) -> None:
     await connection.execute("DELETE FROM sign_ins WHERE email = $1", email)
 
 
-async def add_family(tx: Connection, id: UUID, account_id: UUID, life: timedelta) -> None:
-    await tx.execute(
-        "INSERT INTO refresh_families (id, account_id, expires_at) VALUES ($1, $2, now() + $3::interval)",
-        *(id, account_id, life),
+async def add_family(tx: Connection, id: UUID, account: Account, life: timedelta) -> bool:
+    """Stores a family; returns False if the password has changed since the account was read.
+
+    It locks the account, so that a change of the password either comes first or drops this family too.
+    """
+    return (
+        await tx.fetchval(
+            "WITH a AS (SELECT id FROM accounts WHERE id = $2 AND password_hash = $3 FOR SHARE)"
+            " INSERT INTO refresh_families (id, account_id, expires_at)"
+            " SELECT $1, a.id, now() + $4::interval FROM a RETURNING true",
+            *(id, account.id, account.password_hash, life),
+        )
+        is True
     )
 
 
@@ -128,6 +145,18 @@ async def is_used(tx: Connection, hash: bytes) -> bool:
 async def drop_family(tx: Connection, id: UUID) -> None:
     """Deletes a family and its tokens."""
     await tx.execute("DELETE FROM refresh_families WHERE id = $1", id)
+
+
+async def drop_family_of(tx: Connection, hash: bytes) -> None:
+    """Deletes the family of a refresh token, if there is one."""
+    await tx.execute(
+        "DELETE FROM refresh_families WHERE id = (SELECT family_id FROM refresh_tokens WHERE hash = $1)", hash
+    )
+
+
+async def drop_families_of(tx: Connection, account_id: UUID) -> None:
+    """Deletes all families of an account."""
+    await tx.execute("DELETE FROM refresh_families WHERE account_id = $1", account_id)
 
 
 async def prune(tx: Connection) -> None:

@@ -6,23 +6,39 @@ from ipaddress import ip_address
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from chassis.app import parts
-from chassis.auth import Authenticated
+from chassis.auth import Authenticated, Principal, requires
 from chassis.db import Database
 from chassis.errors import Malformed, NotFound
+from chassis.queries import once
 from chassis.waiting import deadline
 from identity import repository
-from identity.models import Account
-from identity.schemas import FORM, AccountBody, RegisterBody, TokenBody, TokenForm, invalid_request, token_form
+from identity.models import Account, address_of
+from identity.schemas import (
+    FORM,
+    AccountBody,
+    AccountsBody,
+    AccountsQuery,
+    PasswordBody,
+    RegisterBody,
+    RevocationForm,
+    TokenBody,
+    TokenForm,
+    form_of,
+    invalid_request,
+)
 from identity.usecases import accounts, tokens
 from identity.usecases.keys import ALGORITHM
 from identity.usecases.passwords import Passwords, Patience
 
-__all__ = ["Parts", "router"]
+__all__ = ["Parts", "admin", "router"]
 
 router = APIRouter(tags=["identity"])
+admin = APIRouter(tags=["admin"])
+
+Manager = Annotated[Principal, Depends(requires("orders:manage"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +76,21 @@ async def register(body: RegisterBody, given: Given, request: Request, client: W
     return account_body(account)
 
 
-async def form(request: Request) -> TokenForm:
-    return token_form(request.headers.get("content-type", ""), await request.body())
+async def token_form(request: Request) -> TokenForm:
+    return form_of(TokenForm, request.headers.get("content-type", ""), await request.body())
 
 
-TOKEN_FORM = {"requestBody": {"required": True, "content": {FORM: {"schema": TokenForm.model_json_schema()}}}}
+async def revocation_form(request: Request) -> RevocationForm:
+    return form_of(RevocationForm, request.headers.get("content-type", ""), await request.body())
 
 
-@router.post("/api/identity/token", response_model_exclude_none=True, openapi_extra=TOKEN_FORM)
+def documented(form: type[TokenForm | RevocationForm]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {FORM: {"schema": form.model_json_schema()}}}}
+
+
+@router.post("/api/identity/token", response_model_exclude_none=True, openapi_extra=documented(TokenForm))
 async def token(
-    form: Annotated[TokenForm, Depends(form)], given: Given, client: Waiting, response: Response
+    form: Annotated[TokenForm, Depends(token_form)], given: Given, client: Waiting, response: Response
 ) -> TokenBody:
     """Issues tokens by OAuth 2 (RFC 6749).
 
@@ -90,14 +111,58 @@ async def token(
     )
 
 
+@router.post("/api/identity/revoke", openapi_extra=documented(RevocationForm))
+async def revoke(form: Annotated[RevocationForm, Depends(revocation_form)], given: Given) -> None:
+    """Revokes a refresh token, and all tokens from the same sign-in (RFC 7009). An unknown token is a success too.
+
+    Access tokens are not stored, so they remain valid until they expire.
+    """
+    if not form.token:
+        raise invalid_request("The token is missing", "Send the refresh token as the parameter token.")
+    await tokens.revoke(given.db, form.token)
+
+
+@router.post("/api/identity/password", response_model_exclude_none=True)
+async def change_password(
+    body: PasswordBody, principal: Authenticated, given: Given, client: Waiting, response: Response
+) -> TokenBody:
+    """Changes the password of the principal's account, revokes all its refresh tokens, and issues new tokens."""
+    if principal.guest:
+        raise no_account()
+    account = await accounts.change_password(
+        given.db,
+        given.passwords,
+        UUID(principal.sub),
+        body.current_password.get_secret_value(),
+        body.new_password.get_secret_value(),
+        client,
+    )
+    if account is None:
+        raise no_account()
+    return token_body(await tokens.start(given.db, given.issuer, account), response)
+
+
 @router.get("/api/identity/me")
 async def me(principal: Authenticated, given: Given) -> AccountBody:
     """Returns the principal's account."""
     async with given.db.connection() as connection:
         account = None if principal.guest else await repository.account_by_id(connection, UUID(principal.sub))
     if account is None:
-        raise NotFound("no-account", "The principal has no account", "Register one by POST /api/identity/accounts.")
+        raise no_account()
     return account_body(account)
+
+
+@admin.get("/api/admin/accounts")
+async def find(request: Request, given: Given, _: Manager, query: Annotated[AccountsQuery, Query()]) -> AccountsBody:
+    """Finds the accounts with these IDs, or the one with this address; the list is empty if there is none."""
+    once(request, "id")
+    async with given.db.connection() as connection:
+        if query.email is None:
+            found = await repository.accounts_by_id(connection, query.id)
+        else:
+            one = await repository.account_by_email(connection, address_of(query.email))
+            found = [one] if one else []
+    return AccountsBody(items=[account_body(account) for account in found])
 
 
 @router.get("/.well-known/jwks.json")
@@ -114,13 +179,19 @@ async def openid_configuration(given: Given) -> dict[str, Any]:
     return {
         "issuer": given.issuer.issuer,
         "token_endpoint": f"{url}/api/identity/token",
+        "revocation_endpoint": f"{url}/api/identity/revoke",
         "userinfo_endpoint": f"{url}/api/identity/me",
         "jwks_uri": f"{url}/.well-known/jwks.json",
         "grant_types_supported": ["password", "refresh_token"],
         "token_endpoint_auth_methods_supported": ["none"],
+        "revocation_endpoint_auth_methods_supported": ["none"],
         "id_token_signing_alg_values_supported": [ALGORITHM],
         "scopes_supported": ["catalog:write", "orders:manage"],
     }
+
+
+def no_account() -> NotFound:
+    return NotFound("no-account", "The principal has no account", "Register one by POST /api/identity/accounts.")
 
 
 def origin(request: Request) -> str:

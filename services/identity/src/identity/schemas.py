@@ -1,16 +1,29 @@
 """HTTP bodies."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from chassis.errors import Malformed
+from chassis.queries import CanonicalId, Query
 from chassis.schemas import Body, TextLine
 from identity.models import MAX_EMAIL, MAX_PASSWORD, email_of, password_of
 
-__all__ = ["FORM", "AccountBody", "RegisterBody", "TokenBody", "TokenForm", "invalid_request", "token_form"]
+__all__ = [
+    "FORM",
+    "AccountBody",
+    "AccountsBody",
+    "AccountsQuery",
+    "PasswordBody",
+    "RegisterBody",
+    "RevocationForm",
+    "TokenBody",
+    "TokenForm",
+    "form_of",
+    "invalid_request",
+]
 
 FORM = "application/x-www-form-urlencoded"
 MIN_PASSWORD = 8
@@ -43,6 +56,11 @@ class RegisterBody(Body):
     name: Annotated[TextLine, Field(min_length=1, max_length=100)]
 
 
+class PasswordBody(Body):
+    current_password: Annotated[SecretStr, Field(max_length=MAX_PASSWORD * 4)]
+    new_password: Password
+
+
 class TokenForm(BaseModel):
     """A token request (RFC 6749, 4.3.2 and 6). A parameter that is left out is empty."""
 
@@ -54,7 +72,18 @@ class TokenForm(BaseModel):
     refresh_token: str = ""
 
 
-def token_form(content_type: str, raw: bytes) -> TokenForm:
+class RevocationForm(BaseModel):
+    """A revocation request (RFC 7009, 2.1). `token_type_hint` is ignored."""
+
+    model_config = ConfigDict(json_schema_extra={"required": ["token"]})
+
+    token: str = ""
+
+
+F = TypeVar("F", TokenForm, RevocationForm)
+
+
+def form_of(kind: type[F], content_type: str, raw: bytes) -> F:
     """Parses a form. Raises Malformed for another content type or encoding, and for a repeated parameter (3.2)."""
     if content_type.partition(";")[0].strip().lower() != FORM:
         raise invalid_request("The content type is not supported", f"Send the form as {FORM}.")
@@ -65,7 +94,7 @@ def token_form(content_type: str, raw: bytes) -> TokenForm:
     form = dict(pairs)
     if len(form) < len(pairs):
         raise invalid_request("A parameter is repeated", "Send each parameter once.")
-    return TokenForm.model_validate(form)
+    return kind.model_validate(form)
 
 
 def invalid_request(title: str, detail: str) -> Malformed:
@@ -77,6 +106,23 @@ class AccountBody(BaseModel):
     id: UUID
     email: str
     name: str
+
+
+class AccountsQuery(Query):
+    """Finds one account by its address, or those with these IDs."""
+
+    email: Annotated[TextLine, Field(max_length=MAX_EMAIL)] | None = None
+    id: list[CanonicalId] = Field(default_factory=list, max_length=100)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "AccountsQuery":
+        if (self.email is None) == (not self.id):
+            raise ValueError("send either email or id")
+        return self
+
+
+class AccountsBody(BaseModel):
+    items: list[AccountBody]
 
 
 class TokenBody(BaseModel):

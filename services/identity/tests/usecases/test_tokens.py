@@ -188,3 +188,38 @@ async def waiting(db: Database, tasks: int) -> None:
     async with asyncio.timeout(10), db.connection() as connection:
         while await connection.fetchval(count) < tasks:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def revoke(client: httpx2.AsyncClient, token: str) -> httpx2.Response:
+    return await client.post("/api/identity/revoke", data={"token": token, "token_type_hint": "refresh_token"})
+
+
+async def test_a_revoked_token_ends_its_family_and_no_other(client: httpx2.AsyncClient, first: str) -> None:
+    other = await sign_in(client)
+    assert (await revoke(client, first)).status_code == 200
+    await assert_revoked(client, first)
+    await exchanged(client, other)
+
+
+async def test_a_used_token_revokes_its_successor(client: httpx2.AsyncClient, first: str) -> None:
+    second = await exchanged(client, first)
+    assert (await revoke(client, first)).status_code == 200
+    await assert_revoked(client, second, first)
+
+
+async def test_revoking_an_unknown_token_is_a_success(client: httpx2.AsyncClient, first: str) -> None:
+    assert (await revoke(client, first)).status_code == 200
+    for token in (first, "made\0up", "x" * 60_000):
+        assert (await revoke(client, token)).status_code == 200
+
+
+async def test_a_revocation_without_a_token_is_refused(client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/api/identity/revoke", data={"token_type_hint": "refresh_token"})
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+async def test_a_token_that_is_refreshed_while_it_is_revoked_has_no_successor(
+    client: httpx2.AsyncClient, first: str
+) -> None:
+    refreshed, *_ = await asyncio.gather(refresh(client, first), revoke(client, first), revoke(client, first))
+    await assert_revoked(client, first, *([refreshed.json()["refresh_token"]] if refreshed.status_code == 200 else []))

@@ -2,15 +2,17 @@
 
 import time
 from collections import deque
+from dataclasses import replace
+from uuid import UUID
 
 from chassis.db import Database
-from chassis.errors import Conflict, Malformed, TooManyRequests
+from chassis.errors import Conflict, Forbidden, Malformed, TooManyRequests
 from chassis.ids import uuid7
 from identity import repository
 from identity.models import MAX_EMAIL, Account, address_of, spellings
 from identity.usecases.passwords import Passwords, Patience
 
-__all__ = ["Window", "invalid_grant", "register", "sign_in"]
+__all__ = ["Window", "change_password", "invalid_grant", "register", "sign_in"]
 
 FREE_TRIES = 5
 LONGEST_WAIT = 900
@@ -94,9 +96,35 @@ async def sign_in(db: Database, passwords: Passwords, email: str, password: str,
         raise invalid_grant("The email address or the password is wrong")
     async with db.connection() as connection:
         await repository.forget_tries(connection, address)
-        if renewed:
-            await repository.replace_hash(connection, account, renewed)
+        if renewed and await repository.replace_hash(connection, account, renewed):
+            account = replace(account, password_hash=renewed)
     return account
+
+
+async def change_password(
+    db: Database, passwords: Passwords, id: UUID, current: str, new: str, client: Patience
+) -> Account | None:
+    """Changes the password, and ends all sign-ins of the account; `new` is normalized. Returns None without an account.
+
+    Raises Forbidden if the current password is wrong; such attempts count as failed sign-ins. Raises Conflict if the
+    password was changed in the meantime, and otherwise what `sign_in` raises.
+    """
+    async with db.connection() as connection:
+        found = await repository.account_by_id(connection, id)
+    if found is None:
+        return None
+    try:
+        account = await sign_in(db, passwords, found.email, current, client)
+    except Malformed:
+        raise Forbidden("wrong-password", "The current password is wrong", "Enter it again.") from None
+    async with passwords.turn(client) as limit:
+        limit.reschedule(None)
+        hash = await passwords.hash(new)
+    async with db.transaction() as tx:
+        if not await repository.replace_hash(tx, account, hash):
+            raise Conflict("password-changed", "The password was changed in the meantime", "Sign in again.")
+        await repository.drop_families_of(tx, id)
+    return replace(account, password_hash=hash)
 
 
 def invalid_grant(title: str) -> Malformed:

@@ -24,7 +24,7 @@ from identity.models import Account
 from identity.usecases.accounts import invalid_grant
 from identity.usecases.keys import Keyring
 
-__all__ = ["Issuer", "Tokens", "refresh", "start"]
+__all__ = ["Issuer", "Tokens", "refresh", "revoke", "start"]
 
 RETRY = timedelta(seconds=10)
 TRIES = 3
@@ -76,10 +76,14 @@ class Issuer:
 
 
 async def start(db: Database, issuer: Issuer, account: Account) -> Tokens:
-    """Issues the first tokens after a sign-in, which start a new family."""
+    """Issues the first tokens after a sign-in, which start a new family.
+
+    Raises Malformed (`invalid_grant`) if the password has been changed since the account was read.
+    """
     family, token = uuid7(), secrets.token_urlsafe(32)
     async with db.transaction() as tx:
-        await repository.add_family(tx, family, account.id, issuer.refresh)
+        if not await repository.add_family(tx, family, account, issuer.refresh):
+            raise invalid_grant("The password has been changed")
         await repository.add_refresh_token(tx, _hash(token), family)
     return await issuer.for_account(account, token)
 
@@ -121,6 +125,12 @@ async def _exchange(tx: Connection, token: str) -> tuple[Account, str] | None:
             return found.account, successor
     await repository.drop_family(tx, found.family_id)
     return None
+
+
+async def revoke(db: Database, token: str) -> None:
+    """Revokes all tokens from the sign-in of this refresh token, which may be used already; ignores an unknown one."""
+    async with db.transaction() as tx:
+        await repository.drop_family_of(tx, _hash(token))
 
 
 def _successor(token: str, seed: bytes) -> str:
