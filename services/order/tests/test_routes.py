@@ -137,6 +137,24 @@ async def test_the_back_office_needs_its_scope(client) -> None:
     assert (refused.status_code, refused.json()["type"].rsplit("/")[-1]) == (409, "not-refundable")
 
 
+async def test_a_manager_sees_whose_orders_they_are_and_filters_them(client) -> None:
+    own = (await order(client)).json()["id"]
+
+    async def found(query: str) -> list[tuple[str, str]]:
+        page = await client.get(f"/api/admin/orders?{query}", headers=as_("admin"))
+        assert page.status_code == 200, page.text
+        return [(item["id"], item["principal"]) for item in page.json()["items"]]
+
+    assert await found("principal=ann") == [(own, "ann")]
+    assert await found("principal=bob") == []
+    assert await found("waiting_seconds=0&status=PENDING") == [(own, "ann")]
+    assert await found("waiting_seconds=60") == []
+    await client.post(f"/api/orders/{own}/cancel", headers=as_("ann"))
+    assert await found("waiting_seconds=0") == [(own, "ann")]  # it is being undone
+    assert (await client.get(f"/api/admin/orders/{own}", headers=as_("admin"))).json()["principal"] == "ann"
+    assert "principal" not in (await client.get(f"/api/orders/{own}", headers=as_("ann"))).json()
+
+
 async def test_pages_hold_each_order_once_newest_first(client, shop) -> None:
     ids = []
     for n in range(5):

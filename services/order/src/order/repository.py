@@ -25,7 +25,8 @@ __all__ = [
 
 Record = asyncpg.Record
 
-ORDER = "id, status, total, currency, lines, shipping_address, created_at, expires_at"  # the columns in a response
+ORDER = "id, principal, status, total, currency, lines, shipping_address, created_at, expires_at"
+"""The columns in a response. Only a manager sees the principal."""
 
 
 def sql(statuses: Iterable[Status]) -> str:
@@ -158,7 +159,7 @@ async def undo_sent(tx: Connection, ids: Sequence[UUID]) -> None:
 async def get(connection: Connection, id: UUID, principal: str | None) -> Record | None:
     """Returns an order, with its history as JSON; if `principal` is given, only an order of that principal."""
     return await connection.fetchrow(
-        f"SELECT {ORDER}, principal, seq, (SELECT json_agg(json_strip_nulls("  # noqa: S608
+        f"SELECT {ORDER}, seq, (SELECT json_agg(json_strip_nulls("  # noqa: S608
         "  json_build_object('seq', seq, 'status', status, 'at', at, 'reason', reason)) ORDER BY seq)"
         "  FROM order_history WHERE order_id = id)::text AS history"
         " FROM orders WHERE id = $1 AND ($2::text IS NULL OR principal = $2)",
@@ -168,10 +169,22 @@ async def get(connection: Connection, id: UUID, principal: str | None) -> Record
 
 
 async def latest(
-    connection: Connection, principal: str | None, status: Status | None, before: UUID | None, limit: int
+    connection: Connection,
+    limit: int,
+    *,
+    principal: str | None = None,
+    status: Status | None = None,
+    before: UUID | None = None,
+    waiting_seconds: int | None = None,
 ) -> list[Record]:
-    """Returns orders that are older than `before`, newest first."""
+    """Returns orders that are older than `before`, newest first.
+
+    With `waiting_seconds`, only orders that were placed at least so long ago and are not settled.
+    """
     conditions, arguments = ["TRUE"], []
+    if waiting_seconds is not None:
+        conditions.append(f"(status IN {sql(OPEN)} OR status IN {sql(UNDOING)})")  # each has a partial index
+        conditions.append(f"created_at <= now() - make_interval(secs => {int(waiting_seconds)})")
     for column, value in (("principal =", principal), ("status =", status), ("id <", before)):
         if value is not None:
             arguments.append(value)

@@ -23,7 +23,7 @@ from chassis.schemas import parsed
 from chassis.streams import EventStream
 from order import repository
 from order.models import Status, settled
-from order.schemas import Accepted, AllQuery, Order, OrderPage, OwnQuery, PlaceOrderBody
+from order.schemas import Accepted, AllQuery, AnyOrder, AnyOrderPage, Order, OrderPage, OwnQuery, PlaceOrderBody
 from order.usecases import saga
 from order.usecases.feed import Feed
 from order.usecases.placing import Placement, PlaceOrder
@@ -108,7 +108,7 @@ async def list_own(
 ) -> JsonBytes:
     """Lists the principal's orders, newest first."""
     once(request)
-    return await _page(given.db, principal.sub, None, query)
+    return await _page(given.db, query, False, principal=principal.sub)
 
 
 @router.get("/{order_id}", responses={200: {"model": Order}})
@@ -177,20 +177,21 @@ async def _stream(feed: Feed, draining: asyncio.Event, order_id: UUID, seen: int
             drained.cancel()
 
 
-@admin.get("", responses={200: {"model": OrderPage}})
+@admin.get("", responses={200: {"model": AnyOrderPage}})
 async def list_all(request: Request, given: Given, _: Manager, query: Annotated[AllQuery, Query()]) -> JsonBytes:
-    """Lists the orders of all principals, newest first."""
+    """Lists the orders of all principals, or of one, newest first."""
     once(request)
-    return await _page(given.db, None, query.status, query)
+    filters = query.model_dump(exclude={"cursor", "limit"})
+    return await _page(given.db, query, True, **filters)
 
 
-@admin.get("/{order_id}", responses={200: {"model": Order}})
+@admin.get("/{order_id}", responses={200: {"model": AnyOrder}})
 async def get_any(given: Given, order_id: CanonicalId, _: Manager) -> JsonBytes:
     """Returns an order of any principal, with its history."""
     return await _order(given.db, order_id, None)
 
 
-@admin.post("/{order_id}/refund", status_code=202, responses={202: {"model": Order}})
+@admin.post("/{order_id}/refund", status_code=202, responses={202: {"model": AnyOrder}})
 async def refund(given: Given, order_id: CanonicalId, _: Manager) -> JsonBytes:
     """Refunds a confirmed order in full and releases its stock."""
     await saga.refund(given.db, order_id)
@@ -198,8 +199,10 @@ async def refund(given: Given, order_id: CanonicalId, _: Manager) -> JsonBytes:
 
 
 async def _order(db: Database, order_id: UUID, principal: str | None, status: int = 200) -> JsonBytes:
+    """Returns an order of this principal, or of any for a manager, who also sees whose it is."""
     row = await _found(db, order_id, principal)
-    return JsonBytes(encode({**_summary(row), "history": msgspec.Raw(row["history"].encode())}), status)
+    summary = _summary(row, principal is None)
+    return JsonBytes(encode({**summary, "history": msgspec.Raw(row["history"].encode())}), status)
 
 
 async def _found(db: Database, order_id: UUID, principal: str | None) -> asyncpg.Record:
@@ -210,24 +213,25 @@ async def _found(db: Database, order_id: UUID, principal: str | None) -> asyncpg
     return row
 
 
-async def _page(db: Database, principal: str | None, status: Status | None, query: OwnQuery) -> JsonBytes:
+async def _page(db: Database, query: OwnQuery, managed: bool, **filters: Any) -> JsonBytes:
     limit = query.limit
     async with db.connection() as connection:
-        rows = await repository.latest(connection, principal, status, query.cursor, limit + 1)
+        rows = await repository.latest(connection, limit + 1, before=query.cursor, **filters)
     more = len(rows) > limit
     return JsonBytes(
         encode(
             {
-                "items": [_summary(row) for row in rows[:limit]],
+                "items": [_summary(row, managed) for row in rows[:limit]],
                 "next_cursor": rows[limit - 1]["id"] if more else None,
             }
         )
     )
 
 
-def _summary(row: asyncpg.Record) -> dict[str, Any]:
+def _summary(row: asyncpg.Record, managed: bool) -> dict[str, Any]:
     return {
         "id": row["id"],
+        **({"principal": row["principal"]} if managed else {}),
         "status": row["status"],
         "total": {"amount": row["total"], "currency": row["currency"]},
         "lines": msgspec.Raw(row["lines"].encode()),

@@ -10,7 +10,18 @@ from chassis.queries import CanonicalId, Digits, Query
 from chassis.schemas import Body, TextLine
 from order.models import Status
 
-__all__ = ["Accepted", "Address", "AllQuery", "Money", "Order", "OrderPage", "OwnQuery", "PlaceOrderBody"]
+__all__ = [
+    "Accepted",
+    "Address",
+    "AllQuery",
+    "AnyOrder",
+    "AnyOrderPage",
+    "Money",
+    "Order",
+    "OrderPage",
+    "OwnQuery",
+    "PlaceOrderBody",
+]
 
 
 class Money(Body):
@@ -41,6 +52,10 @@ class OwnQuery(Query):
 
 class AllQuery(OwnQuery):
     status: Status | None = None
+    principal: Annotated[TextLine, Field(max_length=100)] | None = None
+    waiting_seconds: (
+        Annotated[Digits, Field(ge=0, le=10**9, description="Only unsettled orders that are at least so old")] | None
+    ) = None
 
 
 class Accepted(BaseModel):
@@ -80,4 +95,19 @@ class Order(OrderSummary):
 
 class OrderPage(BaseModel):
     items: list[OrderSummary]
+    next_cursor: str | None
+
+
+class AnyOrder(Order):
+    """An order, and whose it is."""
+
+    principal: str
+
+
+class AnyOrderSummary(OrderSummary):
+    principal: str
+
+
+class AnyOrderPage(BaseModel):
+    items: list[AnyOrderSummary]
     next_cursor: str | None
