@@ -46,6 +46,7 @@ async def raw(edge: Edge, request: bytes) -> httpx2.Response:
         ("/api/orders/1/cancel", "order"),
         ("/api/admin/orders?limit=2", "order"),
         ("/api/admin/accounts?email=a@example.org", "identity"),
+        ("/api/admin/products/MUG-1/stock-history", "catalog"),
         ("/api/payments/webhooks/psp", "payment"),
         ("/api/identity/token", "identity"),
         ("/.well-known/jwks.json", "identity"),

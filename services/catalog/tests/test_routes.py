@@ -7,6 +7,7 @@ import pytest
 
 from catalog import usecases
 from catalog.models import metadata
+from chassis.ids import uuid7
 from chassis.testing.fixtures import execute
 from chassis.testing.tokens import token
 
@@ -511,3 +512,69 @@ async def test_openapi_shows_what_reads_return(http) -> None:
 
     answer = document["paths"][PRODUCTS]["get"]["responses"]["200"]["content"]["application/json"]
     assert answer["schema"]["$ref"].endswith("/ProductList")
+
+
+ADMIN = "/api/admin/products"
+
+
+async def managed(http, **parameters) -> list[str]:
+    response = await http.get(ADMIN, params=parameters)
+    assert response.status_code == 200, response.text
+    return [item["sku"] for item in response.json()["items"]]
+
+
+async def test_only_products_in_stock_are_listed_if_wanted(http, add) -> None:
+    await add("TEA-1", stock=1)
+    await add("TEA-2")
+    assert await skus(http, in_stock="true") == ["TEA-1"]
+    assert await skus(http, in_stock="false") == ["TEA-1", "TEA-2"]
+    assert await skus(http, in_stock="true", q="tea", category="tea", sort="price") == ["TEA-1"]
+    assert (await http.get(PRODUCTS, params={"in_stock": "1"})).status_code == 422
+
+
+async def test_a_manager_finds_hidden_products_and_those_with_little_stock(http, add) -> None:
+    await add("TEA-1", stock=1, name="Grüner Tee 100%")
+    await add("TEA-2", stock=20)
+    await add("MUG-1")
+    product = await http.get(f"{PRODUCTS}/TEA-2")
+    await http.delete(f"{PRODUCTS}/TEA-2", headers={"If-Match": product.headers["ETag"]})
+
+    assert await managed(http) == ["MUG-1", "TEA-1", "TEA-2"]
+    assert await managed(http, hidden="true") == ["TEA-2"]
+    assert await managed(http, hidden="false", below="2") == ["MUG-1", "TEA-1"]
+    assert await managed(http, q="tea-") == ["TEA-1", "TEA-2"]
+    assert await managed(http, q="GRUNER") == ["TEA-1"]
+    assert await managed(http, q="%") == ["TEA-1"]
+    assert await managed(http, q="_EA") == []
+    first = (await http.get(ADMIN, params={"limit": 2})).json()
+    assert await managed(http, limit="2", cursor=first["next_cursor"]) == ["TEA-2"]
+    hidden = (await http.get(f"{ADMIN}/TEA-2")).json()
+    assert (hidden["hidden"], hidden["available"], hidden["held"], hidden["sold"]) == (True, 20, 0, 0)
+
+
+async def test_the_etag_of_a_manager_is_good_for_an_edit(http, add) -> None:
+    await add("TEA-1")
+    read = await http.get(f"{ADMIN}/TEA-1")
+    changed = await http.patch(f"{PRODUCTS}/TEA-1", json={"name": "X"}, headers={"If-Match": read.headers["ETag"]})
+    assert changed.status_code == 200
+
+
+async def test_the_history_of_a_stock_has_restocks_and_reservations(http, db, add, events) -> None:
+    order = uuid7()
+    await add("TEA-1", stock=5)
+    await add("TEA-2", stock=5)
+    await usecases.reserve(db, [events.reserve(order, {"TEA-1": 2})])
+    history = (await http.get(f"{ADMIN}/TEA-1/stock-history")).json()["items"]
+
+    assert [(each["kind"], each["id"], each["quantity"], each["state"]) for each in history] == [
+        ("reservation", str(order), 2, "HELD"),
+        ("restock", "first-TEA-1", 5, None),
+    ]
+    assert slug(await http.get(f"{ADMIN}/NONE/stock-history")) == "unknown-sku"
+
+
+@pytest.mark.parametrize("path", ["", "/TEA-1", "/TEA-1/stock-history"])
+async def test_the_back_office_needs_the_scope(http, add, path: str) -> None:
+    await add("TEA-1")
+    http.headers["authorization"] = f"Bearer {token(scope='orders:manage')}"
+    assert (await http.get(f"{ADMIN}{path}")).status_code == 403

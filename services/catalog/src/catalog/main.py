@@ -24,7 +24,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         settings,
         "catalog",
         title="Quayside catalog",
-        routers=[routes.router],
+        routers=[routes.router, routes.admin],
         resources=[db, verifier, Relay(db, settings.broker_url, "catalog", PUBLISHED)],
         workers=[consumer(db, settings.broker_url)],
         verifier=verifier,

@@ -16,6 +16,7 @@ from chassis import outbox
 __all__ = [
     "LEGAL",
     "Level",
+    "ManagedProduct",
     "Price",
     "Product",
     "Reservation",
@@ -96,6 +97,7 @@ sa.Table(
     sa.Column("sku", _Bytewise, sa.ForeignKey("stock.sku"), nullable=False),
     sa.Column("quantity", sa.BigInteger, sa.CheckConstraint("quantity > 0"), nullable=False),
     sa.Column("created_at", _Time, nullable=False, server_default=sa.func.now()),
+    sa.Index("restocks_of", "sku", "created_at"),
 )
 sa.Table(
     "reservations",
@@ -229,6 +231,14 @@ class ShownProduct(Product, frozen=True, kw_only=True):
 
     updated_at: datetime
     available: int
+
+
+class ManagedProduct(ShownProduct, frozen=True, kw_only=True):
+    """A product as the back office sees it: also whether it is hidden, and how much of it is held and sold."""
+
+    hidden: bool
+    held: int
+    sold: int
 
 
 def fold(text: str) -> str:

@@ -10,10 +10,13 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 
 from catalog import usecases
 from catalog.models import Price, Product
-from catalog.repository import products, search
+from catalog.repository import managed, products, search
 from catalog.schemas import (
     CategoryList,
     ListParameters,
+    ManagedList,
+    ManagedParameters,
+    ManagedProduct,
     NewProduct,
     ProductChanges,
     ProductList,
@@ -22,6 +25,7 @@ from catalog.schemas import (
     RestockId,
     RestockOut,
     SkuPath,
+    StockHistory,
 )
 from chassis import etags
 from chassis.app import JsonBytes, parts
@@ -30,13 +34,15 @@ from chassis.db import Database
 from chassis.errors import Invalid, NotFound, Problem
 from chassis.queries import once
 
-__all__ = ["Parts", "router"]
+__all__ = ["Parts", "admin", "router"]
+
+WRITE = Depends(requires("catalog:write"))
 
 router = APIRouter(prefix="/api/catalog", tags=["catalog"])
+admin = APIRouter(prefix="/api/admin/products", tags=["admin"], dependencies=[WRITE])
 
 CACHE_CONTROL = "public, max-age=1, stale-while-revalidate=10"
 ETAG = re.compile(r"([0-9]{1,9})-[0-9]+")
-WRITE = Depends(requires("catalog:write"))
 IfMatch = Annotated[list[str] | None, Header(description="The ETag that the product had when it was read")]
 
 
@@ -77,7 +83,9 @@ async def list_products(request: Request, query: ListParameters) -> Response:
         if query.sku:
             page = await search.by_skus(connection, query.sku)
         else:
-            asked = search.Search(query.q, query.category, query.min_price, query.max_price, query.sort)
+            asked = search.Search(
+                query.q, query.category, query.min_price, query.max_price, query.sort, query.in_stock == "true"
+            )
             page = await search.find(connection, asked, query.cursor, query.limit)
     body = msgspec.json.encode(page)
     return _cacheable(request, body, f'"{_digest(body)}"')
@@ -144,12 +152,50 @@ async def restock(sku: SkuPath, id: RestockId, body: Restock, given: Given) -> R
     return JsonBytes(answer, 201 if added else 200)
 
 
+@admin.get("", responses={200: {"model": ManagedList}})
+async def find_managed(request: Request, given: Given, query: ManagedParameters) -> Response:
+    """Lists products by SKU, hidden ones too."""
+    once(request)
+    hidden = None if query.hidden is None else query.hidden == "true"
+    async with given.db.connection() as connection:
+        found = await managed.find(connection, query.q, hidden, query.below, query.cursor, query.limit + 1)
+    items = found[: query.limit]
+    return JsonBytes(
+        msgspec.json.encode({"items": items, "next_cursor": items[-1].sku if len(found) > len(items) else None})
+    )
+
+
+@admin.get("/{sku}", responses={200: {"model": ManagedProduct}})
+async def read_managed(sku: SkuPath, given: Given) -> Response:
+    """Returns a product, hidden or not. The ETag is good for an If-Match."""
+    async with given.db.connection() as connection:
+        found = await managed.get(connection, sku)
+    if found is None:
+        raise _unknown()
+    body = msgspec.json.encode(found[0])
+    return JsonBytes(body, headers={"ETag": f'"{found[1]}-{_digest(body)}"'})
+
+
+@admin.get("/{sku}/stock-history", responses={200: {"model": StockHistory}})
+async def stock_history(sku: SkuPath, given: Given) -> Response:
+    """Returns the last 100 restocks and recent reservations, newest first."""
+    async with given.db.connection() as connection:
+        if await managed.get(connection, sku) is None:
+            raise _unknown()
+        entries = await managed.history(connection, sku, 100)
+    return JsonBytes(msgspec.json.encode({"items": entries}))
+
+
+def _unknown() -> NotFound:
+    return NotFound("unknown-sku", "There is no such product", "See GET /api/catalog/products.")
+
+
 async def _shown(given: Parts, sku: str) -> tuple[bytes, str]:
     """Returns a product's JSON and its ETag. Raises NotFound."""
     async with given.db.connection() as connection:
         found = await products.get(connection, sku)
     if found is None:
-        raise NotFound("unknown-sku", "There is no such product", "See GET /api/catalog/products.")
+        raise _unknown()
     product, version = found
     body = msgspec.json.encode(product)
     # The digest changes with the stock and with the form of the JSON, so a cache sees both.

@@ -1,7 +1,7 @@
 """HTTP bodies and parameters of catalog."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import unquote
 
 from fastapi import Path, Query
@@ -15,6 +15,10 @@ __all__ = [
     "CategoryList",
     "ListParameters",
     "ListQuery",
+    "ManagedList",
+    "ManagedParameters",
+    "ManagedProduct",
+    "ManagedQuery",
     "NewProduct",
     "ProductChanges",
     "ProductList",
@@ -24,6 +28,7 @@ __all__ = [
     "RestockOut",
     "Sku",
     "SkuPath",
+    "StockHistory",
 ]
 
 MAX_AMOUNT = 10**9
@@ -102,6 +107,9 @@ class ListQuery(queries.Query):
     category: Slug | None = None
     min_price: AmountDigits | None = None
     max_price: AmountDigits | None = None
+    in_stock: Annotated[Literal["true", "false"], Field(description="Only products of which some are available")] = (
+        "false"
+    )
     sort: Annotated[Sort, Field(description="Without q, relevance means name")] = "relevance"
     limit: Annotated[queries.Digits, Field(ge=1, le=100)] = 20
     cursor: Annotated[str, Field(max_length=4000, description="The next_cursor of a page")] | None = None
@@ -112,6 +120,19 @@ class ListQuery(queries.Query):
         if self.sku and not self.model_fields_set <= {"sku", "limit"}:
             raise ValueError("sku cannot be combined with a search")
         return self
+
+
+class ManagedQuery(queries.Query):
+    """A search in SKUs and names, without tolerance for typos; hidden products are found too."""
+
+    q: Annotated[Text, Field(max_length=200, description="Part of a SKU or of a name")] = ""
+    hidden: Literal["true", "false"] | None = None
+    below: (
+        Annotated[queries.Digits, Field(ge=0, le=10**9, description="Only products of which fewer are available")]
+        | None
+    ) = None
+    limit: Annotated[queries.Digits, Field(ge=1, le=100)] = 20
+    cursor: Annotated[Sku, Field(description="The next_cursor of a page")] | None = None
 
 
 class PriceOut(BaseModel):
@@ -135,6 +156,19 @@ class ProductList(BaseModel):
     next_cursor: str | None
 
 
+class ManagedProduct(ProductOut):
+    """A product as the back office sees it. `held` is for orders that are not confirmed yet."""
+
+    hidden: bool
+    held: int
+    sold: int
+
+
+class ManagedList(BaseModel):
+    items: list[ManagedProduct]
+    next_cursor: str | None
+
+
 class CategoryOut(BaseModel):
     slug: str
     name: str
@@ -151,4 +185,19 @@ class RestockOut(BaseModel):
     quantity: int
 
 
+class StockEntry(BaseModel):
+    """A restock, or the reservation of an order (`id`), whose `state` is HELD, SOLD or RELEASED."""
+
+    kind: Literal["restock", "reservation"]
+    id: str
+    quantity: int
+    state: str | None
+    at: datetime
+
+
+class StockHistory(BaseModel):
+    items: list[StockEntry]
+
+
 ListParameters = Annotated[ListQuery, Query()]
+ManagedParameters = Annotated[ManagedQuery, Query()]

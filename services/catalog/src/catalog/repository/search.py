@@ -25,13 +25,14 @@ PostgreSQL's default, 0.6, does not find words with swapped letters.
 
 
 class Search(NamedTuple):
-    """A search. Prices are inclusive, in minor units."""
+    """A search. Prices are inclusive, in minor units. With `in_stock`, only products of which some are available."""
 
     q: str = ""
     category: str | None = None
     min_price: int | None = None
     max_price: int | None = None
     sort: Sort = "name"
+    in_stock: bool = False
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -135,6 +136,8 @@ def statement(
         where += f" AND p.amount >= {bind(search.min_price)}"
     if search.max_price is not None:
         where += f" AND p.amount <= {bind(search.max_price)}"
+    if search.in_stock:
+        where += " AND s.available > 0"
     order = _order(search, similar, query)
     if after is not None:
         sign = "<" if order.descending else ">"
