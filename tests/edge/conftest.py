@@ -18,6 +18,7 @@ import pytest
 from aiohttp import web
 
 from shopctl import services
+from shopctl.native.edge import LIMITS
 
 ROOT = Path(__file__).parents[2]
 NGINX = ROOT / "deploy" / "nginx"
@@ -30,12 +31,17 @@ class Upstream:
 
     `?status=`, `?wait=` and `?headers=` control the answer.
 
-    `delay` is the time in seconds before an answer without `?wait=`.
+    `delay` is the time in seconds before an answer without `?wait=`. `status`, `headers` and `page` (HTML) change all
+    answers, and `answered` counts them.
     """
 
     name: str
     port: int = 0
     delay: float = 0
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    page: str = ""
+    answered: int = 0
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -51,8 +57,11 @@ class Upstream:
             "connection": peer,
             "body": len(await request.read()),
         }
-        headers = json.loads(request.query.get("headers", "{}"))
-        return web.json_response(seen, status=int(request.query.get("status", 200)), headers=headers)
+        self.answered += 1
+        headers = json.loads(request.query.get("headers", "{}")) | self.headers
+        if self.page:
+            return web.Response(text=self.page, content_type="text/html", status=self.status, headers=headers)
+        return web.json_response(seen, status=int(request.query.get("status", self.status)), headers=headers)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -87,9 +96,8 @@ def run_folder() -> Iterator[Path]:
     """A folder that nginx may use even if root runs the tests."""
     folder = Path(tempfile.mkdtemp(prefix="edge-"))
     (folder / "tmp").mkdir()
-    for part in ("pages", "balancing"):
-        shutil.copytree(NGINX / part, folder / part, copy_function=shutil.copyfile)
-        (folder / part).chmod(0o755)
+    shutil.copytree(NGINX / "balancing", folder / "balancing", copy_function=shutil.copyfile)
+    (folder / "balancing").chmod(0o755)
     if os.geteuid() == 0:
         for path in (folder, folder / "tmp"):
             os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
@@ -126,7 +134,8 @@ async def nginx(folder: Path, upstreams: dict[str, Upstream], settings: Mapping[
     values = {
         "EDGE_LISTEN": f"127.0.0.1:{port}",
         "EDGE_RUN": str(folder),
-        "EDGE_PAGES": str(folder / "pages"),
+        "EDGE_CACHE": str(folder / "tmp" / "cache"),
+        **LIMITS | {"RATE_LIMIT": "off"},
         "EDGE_TRUSTED_PROXIES": "",
         "LB_POLICY": "round-robin",
         "NGINX_LOCAL_RESOLVERS": "127.0.0.1",

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -29,7 +30,8 @@ def settings(policy: str, replicas: dict[str, Upstream], trusted: str = "") -> d
 
 async def ask(client: httpx2.AsyncClient, headers: dict[str, str] | None = None) -> str:
     """Sends a request, and returns the name of the replica that answered."""
-    return str((await client.get("/api/catalog/products", headers=headers)).json()["service"])
+    path = f"/api/catalog/products?q={uuid4()}"  # the edge keeps answers to the same request
+    return str((await client.get(path, headers=headers)).json()["service"])
 
 
 def from_address(edge: Edge, address: str) -> httpx2.AsyncClient:

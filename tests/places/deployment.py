@@ -161,7 +161,7 @@ def edge_names(shop: Shop) -> set[str]:
     }
 
 
-DOCS = "deploy/nginx/pages/docs.html"
+DOCS = "services/storefront/src/storefront/templates/docs.html"
 
 
 def docs_page(shop: Shop, service: Declaration) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from storefront.routes import assets, home, pictures, preferences
+from storefront.routes import assets, docs, home, pictures, preferences
 from storefront.routes.pages import Pages, ProblemPages
 from storefront.routes.security import Headers, SameOrigin
 from storefront.routes.visits import Parts, on_session_ended
@@ -10,7 +10,7 @@ from storefront.usecases.sessions import SessionEnded
 
 __all__ = ["Pages", "Parts", "add_middleware", "routers"]
 
-routers = [assets.router, home.router, pictures.router, preferences.router]
+routers = [assets.router, docs.router, home.router, pictures.router, preferences.router]
 
 
 def add_middleware(app: FastAPI) -> None:

@@ -10,12 +10,19 @@ from chassis.local.processes import Command, StartError, answers
 from chassis.local.system import environment, own, program, run_as, write
 from shopctl.place import Place
 
+LIMITS = {
+    "RATE_LIMIT": "on",
+    "RATE_LIMIT_PER_SECOND": "100",
+    "RATE_LIMIT_BURST": "200",
+    "RATE_LIMIT_PER_ADDRESS": "2000",
+}
+
 
 @dataclass(frozen=True)
 class Edge:
     """nginx as one foreground process. If we are root, it and its workers run as www-data.
 
-    deploy/nginx/README.md describes EDGE_LISTEN, LB_POLICY and EDGE_TRUSTED_PROXIES in the environment.
+    deploy/nginx/README.md describes the variables of the environment.
     """
 
     place: Place
@@ -36,14 +43,14 @@ class Edge:
         policy = _policy(source / "balancing")
         own(self.home, user)
         own(self.home / "tmp", user)
-        for folder in ("pages", "balancing"):
-            own(self.home / folder, user)
-            for file in (source / folder).iterdir():
-                write(self.home / folder / file.name, file.read_text(), user)
+        own(self.home / "balancing", user)
+        for file in (source / "balancing").iterdir():
+            write(self.home / "balancing" / file.name, file.read_text(), user)
         values = {
             "EDGE_LISTEN": os.environ.get("EDGE_LISTEN") or f"127.0.0.1:{self.port}",
-            "EDGE_PAGES": "pages",  # under -p, as everything that nginx reads and writes, so that no path needs quoting
-            "EDGE_RUN": ".",
+            "EDGE_RUN": ".",  # -p, below which nginx reads and writes everything, so that no path needs quoting
+            "EDGE_CACHE": "cache",
+            **{name: os.environ.get(name) or default for name, default in LIMITS.items()},
             "EDGE_TRUSTED_PROXIES": os.environ.get("EDGE_TRUSTED_PROXIES", ""),
             "LB_POLICY": policy,
             "NGINX_LOCAL_RESOLVERS": "127.0.0.1",  # not used: our servers have addresses, not names
@@ -59,7 +66,7 @@ class Edge:
         return Command(argv, self.home, environment(), run_as("www-data"))
 
     def ready(self) -> bool:
-        return answers(self.port, b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 200")
+        return answers(self.port, b"GET /health/edge HTTP/1.0\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 200")
 
 
 def _policy(known: Path) -> str:

@@ -1,0 +1,92 @@
+"""How many requests the edge lets through, and its own errors for browsers."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from .conftest import Edge, Upstream, free_port, nginx
+
+FEW = {"RATE_LIMIT": "on", "RATE_LIMIT_PER_SECOND": "1", "RATE_LIMIT_BURST": "4", "RATE_LIMIT_PER_ADDRESS": "1000"}
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+async def counts(edge: Edge, requests: int, **headers: str) -> Counter[int]:
+    answers = await asyncio.gather(*(edge.client.get("/api/cart", headers=headers) for _ in range(requests)))
+    return Counter(each.status_code for each in answers)
+
+
+@pytest.mark.parametrize("key", ["Authorization", "Cookie"])
+async def test_each_client_has_its_own_limit(run_folder: Path, upstreams: dict[str, Upstream], key: str) -> None:
+    def named(name: str) -> dict[str, str]:
+        return {key: f"Bearer {name * 40}" if key == "Authorization" else f"session={name * 40}"}
+
+    async with nginx(run_folder, upstreams, FEW) as edge:
+        assert (await counts(edge, 12, **named("a")))[200] in (5, 6)
+        assert (await counts(edge, 3, **named("b"))) == {200: 3}
+        assert (await counts(edge, 3)) == {200: 3}
+        assert (await counts(edge, 12))[200] < 5
+
+
+async def test_invented_names_do_not_escape_the_limit_of_an_address(
+    run_folder: Path, upstreams: dict[str, Upstream]
+) -> None:
+    async with nginx(run_folder, upstreams, FEW | {"RATE_LIMIT_PER_ADDRESS": "5"}) as edge:
+        tries = [counts(edge, 1, Authorization=f"Bearer {n:040}") for n in range(40)]
+        found = sum(await asyncio.gather(*tries), Counter[int]())
+    assert found[429] > 20
+
+
+async def test_a_refused_client_is_told_when_to_come_back(run_folder: Path, upstreams: dict[str, Upstream]) -> None:
+    async with nginx(run_folder, upstreams, FEW) as edge:
+        await counts(edge, 12)
+        refused = await edge.client.get("/api/cart")
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+        assert refused.json()["type"].endswith("/too-many-requests")
+        assert (await edge.client.get("/health/edge")).status_code == 200
+
+
+async def test_without_limits_everything_passes(run_folder: Path, upstreams: dict[str, Upstream]) -> None:
+    async with nginx(run_folder, upstreams, FEW | {"RATE_LIMIT": "off"}) as edge:
+        assert await counts(edge, 100) == {200: 100}
+
+
+ENGLISH, CHINESE = {"Accept-Language": "en-GB,en"}, {"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "language", "text"),
+    [
+        (ENGLISH, "en", "Your cart and your orders are safe"),
+        (CHINESE, "zh-Hans", "您的购物车和订单不会丢失"),
+        (CHINESE | {"Cookie": "language=en"}, "en", "Your cart and your orders are safe"),
+        (ENGLISH | {"Cookie": "language=zh-Hans"}, "zh-Hans", "您的购物车和订单不会丢失"),
+        ({}, "en", "Your cart and your orders are safe"),
+    ],
+)
+async def test_a_browser_gets_a_page_in_its_language(
+    run_folder: Path, upstreams: dict[str, Upstream], headers: Mapping[str, str], language: str, text: str
+) -> None:
+    dead = {"STOREFRONT_SERVERS": f"server 127.0.0.1:{free_port()};"}
+    async with nginx(run_folder, upstreams, dead) as edge:
+        page = await edge.client.get("/", headers=BROWSER | headers)
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "1")
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert f'<html lang="{language}">' in page.text
+    assert text in page.text
+
+
+@pytest.mark.parametrize(("path", "status"), [("/api", 404), ("/metrics", 404)])
+async def test_a_browser_gets_a_page_for_each_error(edge: Edge, path: str, status: int) -> None:
+    page: httpx2.Response = await edge.client.get(path, headers=BROWSER)
+    assert (page.status_code, page.headers["Content-Type"]) == (status, "text/html; charset=utf-8")
+    assert "There is no such page" in page.text
+
+
+async def test_a_body_that_is_too_long_is_explained_to_a_browser(edge: Edge) -> None:
+    page = await edge.client.post("/checkout", content=b"a" * 10_000_000, headers=BROWSER)
+    assert page.status_code == 413
+    assert "Shorten what you typed" in page.text
