@@ -14,7 +14,7 @@ from shopctl.place import Place
 from shopctl.runtime import RUNTIMES
 from shopctl.shop import Shop
 
-OFFSET = 10_000
+OFFSET = int(os.environ.get("TEST_PORT_OFFSET") or 10_000)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
 import httpx2
 
@@ -9,10 +10,14 @@ SERVED = re.compile(r'^http_server_request_duration_seconds_count\{.*http_route=
 
 
 def read_catalog(address: str, *, requests: int, clients: int) -> None:
-    """Sends `requests` requests through the edge at `address` from `clients` parallel clients; each must succeed."""
+    """Sends `requests` requests through the edge at `address` from `clients` parallel clients; each must succeed.
+
+    Each client has a token, so that the edge asks catalog for each answer, and limits each client by itself.
+    """
 
     def read(count: int) -> None:
-        with httpx2.Client(base_url=address, timeout=30, trust_env=False) as http:
+        headers = {"Authorization": f"Bearer {uuid4()}"}
+        with httpx2.Client(base_url=address, headers=headers, timeout=30, trust_env=False) as http:
             for _ in range(count):
                 http.get("/api/catalog/products?limit=1").raise_for_status()
 

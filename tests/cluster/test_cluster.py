@@ -3,6 +3,7 @@
 import json
 import time
 from collections import Counter
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -368,7 +369,7 @@ def logs_of_order(shop: Release, name: str, image: str, *arguments: str, secret:
 def refusal(shop: Release, node: str) -> tuple[int, str]:
     """Returns the status and media type of catalog's answer at a node, or status 0 if there is none."""
     try:
-        answer = httpx2.get(f"{shop.address(node)}/api/catalog/products", timeout=15)
+        answer = httpx2.get(f"{shop.address(node)}/api/catalog/products?q={uuid4()}", timeout=15)
     except httpx2.TransportError:
         return 0, ""
     return answer.status_code, answer.headers["content-type"]

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import jsonschema_rs
+import msgspec
 import pytest
 import yaml
 from aiohttp import web
@@ -19,6 +20,7 @@ from pydantic import SecretStr, TypeAdapter
 import cart.clients
 import cart.models
 import catalog.schemas
+import storefront.clients
 from chassis.auth import TokenVerifier
 from chassis.http import HttpClient
 from order.clients import CartClient, CatalogClient
@@ -114,6 +116,32 @@ async def fetches_keys(url: str, example: Any) -> None:
             await verifier.verify(token)
 
 
+async def shows_products(url: str, example: Any) -> None:
+    async with HttpClient(url, name="catalog") as http:
+        found = await storefront.clients.CatalogClient(http).products(sort="newest", limit=12)
+    assert msgspec.to_builtins(found.items) == [{**product, "version": None} for product in example["items"]]
+    assert found.next_cursor == example["next_cursor"]
+
+
+async def shows_a_cart(url: str, example: Any) -> None:
+    async with HttpClient(url, name="cart") as http:
+        assert msgspec.to_builtins(await storefront.clients.CartClient(http).get("a.b.c")) == example
+
+
+async def shows_an_order(url: str, example: Any) -> None:
+    async with HttpClient(url, name="order") as http:
+        found = await storefront.clients.OrderClient(http).get("a.b.c", example["id"])
+    assert (found.id, found.status, found.total.amount) == (example["id"], "CONFIRMED", 500)
+    assert [step.status for step in found.history] == [step["status"] for step in example["history"]]
+    assert found.shipping_address.city == example["shipping_address"]["city"]
+
+
+async def becomes_a_guest(url: str, example: Any) -> None:
+    async with HttpClient(url, name="identity") as http:
+        found = await storefront.clients.IdentityClient(http).guest()
+    assert (found.access_token, found.expires_in) == (example["access_token"], example["expires_in"])
+
+
 CALLERS: dict[str, Callable[[str, Any], Awaitable[None]]] = {
     "cart": reads_cart,
     "products": finds_products,
@@ -122,6 +150,10 @@ CALLERS: dict[str, Callable[[str, Any], Awaitable[None]]] = {
     "refund": refunds,
     "charges": looks_up_charges,
     "keys": fetches_keys,
+    "shown-products": shows_products,
+    "shown-cart": shows_a_cart,
+    "shown-order": shows_an_order,
+    "guest": becomes_a_guest,
 }
 EXAMPLES = [(name, example) for name in CALLERS for example in CONTRACTS[name]["examples"]]
 
@@ -170,6 +202,10 @@ def test_the_answers_of_the_shop_fit_the_contracts(shopper, admin) -> None:
     assert b"/unknown-sku" in shopper.http.get("/api/catalog/products/NO-SUCH-THING").content
     fits("products", shopper.http.get("/api/catalog/products", params={"sku": sku}).json())
     fits("keys", shopper.http.get("/.well-known/jwks.json").json())
+    fits("shown-products", shopper.http.get("/api/catalog/products", params={"sort": "newest", "limit": 12}).json())
+    fits("guest", shopper.http.post("/api/identity/guests").json())
+    order = shopper.buy(sku)
+    fits("shown-order", shopper.http.get(f"/api/orders/{order}").json())
 
 
 def test_catalog_and_cart_accept_the_same_skus() -> None:

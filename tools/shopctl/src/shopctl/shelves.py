@@ -16,6 +16,7 @@ from shopctl.console import out
 
 CONCURRENCY = 8
 CURRENCY = "EUR"
+TRIES = 10
 
 
 class Refused(Exception):
@@ -65,15 +66,23 @@ async def _put(session: aiohttp.ClientSession, category: str, product: demo.Prod
 async def _answer(
     session: aiohttp.ClientSession, method: str, path: str, *, known: int | None = None, **content: object
 ) -> dict[str, str]:
-    """Returns the answer's JSON; empty without content or with the status `known`."""
-    async with session.request(method, path, **content) as response:  # type: ignore[arg-type]
-        text = await response.text(errors="replace")
-        if response.status == known:
-            return {}
-        try:
-            answer = json.loads(text or "{}")
-        except ValueError:
-            answer = None
-        if not response.ok or not isinstance(answer, dict):
-            raise Refused(f"{method} {path}: {response.status} {text}")
-        return answer
+    """Returns the answer's JSON; empty without content or with the status `known`.
+
+    If the shop limits the rate, it waits as told and asks again, at most `TRIES` times.
+    """
+    for left in reversed(range(TRIES)):
+        async with session.request(method, path, **content) as response:  # type: ignore[arg-type]
+            text = await response.text(errors="replace")
+        if response.status != 429 or not left:
+            break
+        wait = response.headers.get("Retry-After", "")
+        await asyncio.sleep(min(int(wait) if wait.isdigit() else 1, 10))
+    if response.status == known:
+        return {}
+    try:
+        answer = json.loads(text or "{}")
+    except ValueError:
+        answer = None
+    if not response.ok or not isinstance(answer, dict):
+        raise Refused(f"{method} {path}: {response.status} {text}")
+    return answer

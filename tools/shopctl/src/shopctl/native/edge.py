@@ -13,7 +13,7 @@ from shopctl.place import Place
 LIMITS = {
     "RATE_LIMIT": "on",
     "RATE_LIMIT_PER_SECOND": "100",
-    "RATE_LIMIT_BURST": "200",
+    "RATE_LIMIT_BURST": "500",
     "RATE_LIMIT_PER_ADDRESS": "2000",
 }
 
