@@ -46,6 +46,7 @@ async def raw(edge: Edge, request: bytes) -> httpx2.Response:
         ("/api/admin/accounts?email=a@example.org", "identity"),
         ("/api/admin/products/MUG-1/stock-history", "catalog"),
         ("/api/payments/webhooks/psp", "payment"),
+        ("/api/admin/payments?state=UNKNOWN", "payment"),
         ("/api/identity/token", "identity"),
         ("/.well-known/jwks.json", "identity"),
         ("/", "storefront"),

@@ -26,6 +26,7 @@ async def test_commands_in_and_replies_out(database: Callable[[str], str], rabbi
         environment="development",
         database_url=database("payment"),
         broker_url=rabbitmq.url("payment"),
+        jwks_url="http://127.0.0.1:9/.well-known/jwks.json",
         psp_url=psp_url,
         psp_webhook_secret=SECRET,
     )
@@ -57,6 +58,7 @@ async def test_the_same_through_stripe(database: Callable[[str], str], rabbitmq:
         environment="development",
         database_url=url,
         broker_url=rabbitmq.url("payment"),
+        jwks_url="http://127.0.0.1:9/.well-known/jwks.json",
         psp_url=psp_url,
         psp_webhook_secret=SECRET,
         stripe_api_key="sk_test_123",

@@ -16,6 +16,7 @@ from chassis.db import Database
 from chassis.ids import uuid7
 from chassis.testing.apps import client_of, started
 from chassis.testing.clock import clock_off
+from chassis.testing.tokens import token
 from payment import usecases
 from payment.main import create
 from payment.settings import Settings
@@ -62,7 +63,7 @@ def stripe_event(order_id: object, type: str = "payment_intent.succeeded", statu
 
 
 @pytest.fixture
-async def api(database: Callable[[str], str]) -> AsyncIterator[Api]:
+async def api(database: Callable[[str], str], jwks_url: str) -> AsyncIterator[Api]:
     """The service's routes alone, and its database."""
     url = database("payment")
     settings = Settings(
@@ -70,6 +71,7 @@ async def api(database: Callable[[str], str]) -> AsyncIterator[Api]:
         role="api",
         database_url=url,
         broker_url="amqp://127.0.0.1:9/",
+        jwks_url=jwks_url,
         psp_url="http://127.0.0.1:9",
         psp_webhook_secret=SECRET,
         stripe_api_key="sk_test_123",
@@ -255,3 +257,43 @@ async def test_a_body_signed_by_stripe_that_is_not_json_is_invalid(api: Api, bod
 async def test_bytes_that_are_no_text_cannot_be_signed_by_stripe(api: Api) -> None:
     headers = signed_by_stripe(b"{}")
     assert slug(await api[0].post(STRIPE_HOOK, content=b"\xff\xfe", headers=headers)) == (400, "bad-signature")
+
+
+@pytest.fixture
+async def manager(api: Api) -> httpx2.AsyncClient:
+    client, _ = api
+    client.headers["Authorization"] = f"Bearer {token(scope='orders:manage')}"
+    return client
+
+
+async def test_a_manager_sees_payments_by_state(api: Api, manager: httpx2.AsyncClient) -> None:
+    _, db = api
+    ids = [await unanswered(db) for _ in range(3)]
+
+    async def found(query: str) -> tuple[list[str], str | None]:
+        answer = await manager.get(f"/api/admin/payments?{query}")
+        assert answer.status_code == 200, answer.text
+        return [item["order_id"] for item in answer.json()["items"]], answer.json()["next_cursor"]
+
+    newest = sorted(map(str, ids), reverse=True)
+    assert await found("") == (newest, None)
+    assert await found("state=REQUESTED") == (newest, None)
+    assert await found("state=CAPTURED") == ([], None)
+    assert await found("limit=2") == (newest[:2], newest[1])
+    assert await found(f"state=REQUESTED&limit=2&cursor={newest[1]}") == (newest[2:], None)
+    payment = (await manager.get(f"/api/admin/payments/{ids[0]}")).json()
+    assert (payment["state"], payment["amount"], payment["provider"]) == ("REQUESTED", 4200, "psp")
+    missing = await manager.get(f"/api/admin/payments/{uuid7()}")
+    assert (missing.status_code, missing.json()["type"].rpartition("/")[2]) == (404, "unknown-payment")
+
+
+@pytest.mark.parametrize("query", ["state=OPEN", "limit=0", "cursor=x", "state=UNKNOWN&state=FAILED", "x=1"])
+async def test_a_wrong_query_is_refused(manager: httpx2.AsyncClient, query: str) -> None:
+    assert (await manager.get(f"/api/admin/payments?{query}")).status_code == 422
+
+
+async def test_others_see_no_payments(api: Api) -> None:
+    client, _ = api
+    for headers, status in (({}, 401), ({"Authorization": f"Bearer {token(scope='catalog:write')}"}, 403)):
+        for path in ("", f"/{uuid7()}"):
+            assert (await client.get(f"/api/admin/payments{path}", headers=headers)).status_code == status

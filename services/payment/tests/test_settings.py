@@ -12,6 +12,7 @@ GOOD = {
     "ENVIRONMENT": "development",
     "DATABASE_URL": "postgresql://payment@127.0.0.1:9/payment",
     "BROKER_URL": "amqp://127.0.0.1:9/",
+    "JWKS_URL": "http://127.0.0.1:9/.well-known/jwks.json",
     "PSP_URL": "http://127.0.0.1:9",
     "PSP_WEBHOOK_SECRET": "a-secret-of-the-tests",
 }
@@ -25,7 +26,7 @@ def test_without_settings_the_process_ends_with_a_line_for_each() -> None:
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.splitlines() == [
         f"payment: {variable} is not set; set it, or {variable}_FILE"
-        for variable in ("DATABASE_URL", "BROKER_URL", "PSP_URL", "PSP_WEBHOOK_SECRET")
+        for variable in ("DATABASE_URL", "BROKER_URL", "JWKS_URL", "PSP_URL", "PSP_WEBHOOK_SECRET")
     ]
 
 

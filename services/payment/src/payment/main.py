@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from chassis.app import create_app
+from chassis.auth import TokenVerifier
 from chassis.db import Database, migrations
 from chassis.relay import Relay
 from payment import routes
@@ -22,14 +23,16 @@ def create(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings.load("payment")
     db = Database(settings.database_url, name="payment", size=4)
     providers = providers_of(settings)
+    verifier = TokenVerifier(settings.jwks_url, issuer=settings.issuer, audience=settings.audience)
     driver = Driver(db, providers, concurrency=settings.provider_concurrency)
     return create_app(
         settings,
         "payment",
         title="Payments",
-        routers=[routes.router],
-        resources=[db, *providers.values(), Relay(db, settings.broker_url, "payment", PUBLISHED)],
+        routers=[routes.router, routes.admin],
+        resources=[db, verifier, *providers.values(), Relay(db, settings.broker_url, "payment", PUBLISHED)],
         workers=[driver, consumer(db, settings.payment_provider, driver.wake, settings.broker_url)],
+        verifier=verifier,
         parts=routes.Parts(db, providers, driver.wake),
         started=lambda: migrations.check(db, "payment"),
         openapi_url="/api/payments/openapi.json",

@@ -2,17 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from chassis.db import Connection
 from payment.messages import Charge
-from payment.models import Payment, State
+from payment.models import OPERATIONS, Payment, State
 
 COLUMNS = (
     "order_id, state, amount, currency, payment_method, provider, provider_reference, cancel_requested, reason, stuck,"
     " attempts, first_attempt_at, next_attempt_at, now()"
+)
+SHOWN = (
+    "order_id, state, amount, currency, provider, provider_reference, reason, stuck, attempts, next_attempt_at,"
+    " created_at, updated_at"
 )
 LEASE = f"""
     WITH due AS MATERIALIZED (
@@ -91,6 +96,30 @@ async def hasten(connection: Connection, order_id: UUID) -> bool:
         order_id,
     )
     return result == "UPDATE 1"
+
+
+async def latest(connection: Connection, state: State | None, before: UUID | None, limit: int) -> list[dict[str, Any]]:
+    """Returns payments of orders that are older than `before`, newest first."""
+    conditions, arguments = ["TRUE"], list[Any]()
+    if state is not None:
+        arguments.append(state)
+        conditions.append(f"state = ${len(arguments)}")
+    if state in OPERATIONS:
+        conditions.append("next_attempt_at IS NOT NULL")  # few payments are undecided, and these have an index
+    if before is not None:
+        arguments.append(before)
+        conditions.append(f"order_id < ${len(arguments)}")
+    rows = await connection.fetch(
+        f"SELECT {SHOWN} FROM payments WHERE {' AND '.join(conditions)}"  # noqa: S608
+        f" ORDER BY order_id DESC LIMIT {int(limit)}",
+        *arguments,
+    )
+    return [dict(row) for row in rows]
+
+
+async def get(connection: Connection, order_id: UUID) -> dict[str, Any] | None:
+    row = await connection.fetchrow(f"SELECT {SHOWN} FROM payments WHERE order_id = $1", order_id)  # noqa: S608
+    return None if row is None else dict(row)
 
 
 async def now(connection: Connection) -> datetime:

@@ -1,18 +1,23 @@
-"""The HTTP routes of payment: webhooks."""
+"""The HTTP routes of payment: webhooks, and the back office's view of payments."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from chassis.app import parts
+from chassis.app import JsonBytes, parts
+from chassis.auth import requires
 from chassis.db import Database
 from chassis.errors import NotFound
-from payment import usecases
+from chassis.queries import CanonicalId, once
+from payment import repository, usecases
+from payment.schemas import PaymentList, PaymentOut, PaymentQuery
 from payment.usecases import Provider
 
 router = APIRouter(prefix="/api/payments", tags=["payments"])
+admin = APIRouter(prefix="/api/admin/payments", tags=["admin"], dependencies=[Depends(requires("orders:manage"))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +50,24 @@ async def receive(provider: str, request: Request, given: Given) -> Response:
     if hint is not None and await usecases.hint(given.db, hint):
         given.wake()
     return Response(status_code=204)
+
+
+@admin.get("", responses={200: {"model": PaymentList}})
+async def find(request: Request, given: Given, query: Annotated[PaymentQuery, Query()]) -> JsonBytes:
+    """Lists payments, newest first."""
+    once(request)
+    async with given.db.connection() as connection:
+        found = await repository.latest(connection, query.state, query.cursor, query.limit + 1)
+    items = found[: query.limit]
+    after = items[-1]["order_id"] if len(found) > len(items) else None
+    return JsonBytes(msgspec.json.encode({"items": items, "next_cursor": after}))
+
+
+@admin.get("/{order_id}", responses={200: {"model": PaymentOut}})
+async def read(order_id: CanonicalId, given: Given) -> JsonBytes:
+    """Returns the payment of an order."""
+    async with given.db.connection() as connection:
+        found = await repository.get(connection, order_id)
+    if found is None:
+        raise NotFound("unknown-payment", "The order has no payment", "See GET /api/admin/payments.")
+    return JsonBytes(msgspec.json.encode(found))

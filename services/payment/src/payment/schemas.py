@@ -1,9 +1,14 @@
-"""HTTP bodies of the providers, with the fields that we write and read."""
+"""HTTP bodies: of the providers, with the fields that we write and read, and of the back office."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+from pydantic import BaseModel, Field
+
+from chassis.queries import CanonicalId, Digits, Query
+from payment.models import State
 
 Reference = Annotated[str, msgspec.Meta(pattern=r"\A[!-~]{1,255}\Z")]
 
@@ -69,3 +74,34 @@ class StripeData(msgspec.Struct, frozen=True):
 
 class StripeEvent(msgspec.Struct, frozen=True):
     data: StripeData
+
+
+class PaymentQuery(Query):
+    state: State | None = None
+    limit: Annotated[Digits, Field(ge=1, le=100)] = 20
+    cursor: Annotated[CanonicalId, Field(description="the `next_cursor` of the previous page")] | None = None
+
+
+class PaymentOut(BaseModel):
+    """A payment as the back office sees it. One that was cancelled before its charge has no amount.
+
+    `attempts` counts the calls in this state, and `stuck` means that a person must decide.
+    """
+
+    order_id: UUID
+    state: State
+    amount: int | None
+    currency: str | None
+    provider: str | None
+    provider_reference: str | None
+    reason: str | None
+    stuck: bool
+    attempts: int
+    next_attempt_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class PaymentList(BaseModel):
+    items: list[PaymentOut]
+    next_cursor: UUID | None

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from chassis.settings import BrokerUrl, DatabaseUrl, HttpUrl, ServiceSettings
+from chassis.settings import BrokerUrl, DatabaseUrl, HttpUrl, JwksUrl, ServiceSettings
 
 
 class Settings(ServiceSettings):
@@ -12,6 +12,7 @@ class Settings(ServiceSettings):
 
     database_url: DatabaseUrl
     broker_url: BrokerUrl
+    jwks_url: JwksUrl
     psp_url: HttpUrl
     """The URL of the sandbox provider, such as `http://127.0.0.1:8007`."""
     psp_webhook_secret: Annotated[SecretStr, Field(min_length=16)]
