@@ -83,12 +83,11 @@ cluster-down:  ## Uninstall the shop; keep its volumes and passwords
 test: $(INSTALLED)  ## Run every test against real stores
 	@$(SHOPCTL) packages
 	@RUNTIME=native TEST_STORES=native \
-	  tools/test.sh libs services tools tests/edge -- tests/native tests/contracts tests/e2e tests/faults
+	  tools/test.sh libs services tools tests/edge tests/browser -- tests/native tests/contracts tests/e2e tests/faults
 
 test-containers: $(INSTALLED)  ## Run tests in containers: newest versions of the stores, and the shop in Compose
 	@RUNTIME=compose TEST_STORES=containers TESTCONTAINERS_RYUK_DISABLED=true \
-	  tools/test.sh libs services tests/containers --ignore tests/containers/test_compose.py \
-	  -- tests/containers/test_compose.py tests/e2e/test_orders.py tests/faults
+	  tools/test.sh libs services tests/containers -- tests/e2e/test_orders.py tests/faults
 
 cluster-test: $(INSTALLED)  ## Install the shop on the cluster, in separate namespaces, and test faults
 	@tools/charts.sh build

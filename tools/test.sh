@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs two pytests in parallel, for `make test` and `make test-containers`: tools/test.sh FIRST… -- SECOND…
-# Only tests of the second one start the shop, because its ports are fixed.
+# Each may start a shop: they have different ports.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 first_tests=()
@@ -11,7 +11,7 @@ trap 'kill $(jobs -p) 2>/dev/null; wait; rm -f "$report"' EXIT
 
 .venv/bin/pytest "$@" >"$report" 2>&1 &
 second=$!
-.venv/bin/pytest "${first_tests[@]}"
+TEST_PORT_OFFSET=11000 .venv/bin/pytest "${first_tests[@]}"
 first=$?
 echo "The tests of the shop run in parallel; their report follows."
 wait "$second"
