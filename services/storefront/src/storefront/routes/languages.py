@@ -1,7 +1,7 @@
 """The languages of the interface: which one a request gets, its texts, and its way to write money, numbers and dates.
 
 A message's English text is its ID. `locales/<locale>/LC_MESSAGES/messages.po` has the other languages;
-`test_languages.py` fails for a missing one.
+`test_translations.py` fails for a missing one.
 """
 
 import io
