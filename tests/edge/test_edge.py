@@ -43,6 +43,7 @@ async def raw(edge: Edge, request: bytes) -> httpx2.Response:
         ("/api/orders", "order"),
         ("/api/orders/1/cancel", "order"),
         ("/api/admin/orders?limit=2", "order"),
+        ("/api/admin/carts/dead-letters", "cart"),
         ("/api/admin/accounts?email=a@example.org", "identity"),
         ("/api/admin/products/MUG-1/stock-history", "catalog"),
         ("/api/payments/webhooks/psp", "payment"),

@@ -58,6 +58,10 @@ class Topology:
         message = aio_pika.Message(body, headers={name.replace("_", "-"): value for name, value in headers.items()})
         await self.channel.default_exchange.publish(message, self.queue)
 
+    async def send_to(self, place: str, body: bytes) -> None:
+        """Sends a message to a retry step, or to the dead letters."""
+        await self.channel.default_exchange.publish(aio_pika.Message(body), self.observers[place])
+
     async def arrived(self, place: str | None = None) -> list[AbstractIncomingMessage]:
         """Takes all messages from the queue, or from a retry step or the dead letters."""
         queue = await self.channel.get_queue(self.observers[place] if place else self.queue, ensure=False)

@@ -279,6 +279,11 @@ async def test_a_manager_sees_payments_by_state(api: Api, manager: httpx2.AsyncC
     assert await found("") == (newest, None)
     assert await found("state=REQUESTED") == (newest, None)
     assert await found("state=CAPTURED") == ([], None)
+    assert await found("stuck=true") == ([], None)
+    async with db.transaction() as tx:
+        await tx.execute("UPDATE payments SET stuck = true WHERE order_id = $1", ids[1])
+    assert await found("stuck=true") == ([str(ids[1])], None)
+    assert await found("stuck=false") == (newest, None)
     assert await found("limit=2") == (newest[:2], newest[1])
     assert await found(f"state=REQUESTED&limit=2&cursor={newest[1]}") == (newest[2:], None)
     payment = (await manager.get(f"/api/admin/payments/{ids[0]}")).json()
@@ -287,7 +292,9 @@ async def test_a_manager_sees_payments_by_state(api: Api, manager: httpx2.AsyncC
     assert (missing.status_code, missing.json()["type"].rpartition("/")[2]) == (404, "unknown-payment")
 
 
-@pytest.mark.parametrize("query", ["state=OPEN", "limit=0", "cursor=x", "state=UNKNOWN&state=FAILED", "x=1"])
+@pytest.mark.parametrize(
+    "query", ["state=OPEN", "stuck=yes", "limit=0", "cursor=x", "state=UNKNOWN&state=FAILED", "x=1"]
+)
 async def test_a_wrong_query_is_refused(manager: httpx2.AsyncClient, query: str) -> None:
     assert (await manager.get(f"/api/admin/payments?{query}")).status_code == 422
 

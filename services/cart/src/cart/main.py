@@ -7,6 +7,7 @@ from cart.clients import TIMEOUT, CatalogClient
 from cart.consumers import consumer
 from cart.repository import Carts
 from cart.settings import Settings
+from chassis import dead_letters
 from chassis.app import create_app
 from chassis.auth import TokenVerifier
 from chassis.http import HttpClient
@@ -31,7 +32,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         settings,
         "cart",
         title="Cart",
-        routers=[routes.router],
+        routers=[dead_letters.router("/api/admin/carts", "cart", settings.broker_url), routes.router],
         resources=[valkey, catalog, verifier],
         workers=[consumer(carts, settings.broker_url)],
         verifier=verifier,

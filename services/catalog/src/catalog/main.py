@@ -8,6 +8,7 @@ from catalog import routes
 from catalog.consumers import consumer
 from catalog.messages import PUBLISHED
 from catalog.settings import Settings
+from chassis import dead_letters
 from chassis.app import create_app
 from chassis.auth import TokenVerifier
 from chassis.db import Database, migrations
@@ -24,7 +25,11 @@ def create(settings: Settings | None = None) -> FastAPI:
         settings,
         "catalog",
         title="Quayside catalog",
-        routers=[routes.router, routes.admin],
+        routers=[
+            dead_letters.router("/api/admin/products", "catalog", settings.broker_url),
+            routes.router,
+            routes.admin,
+        ],
         resources=[db, verifier, Relay(db, settings.broker_url, "catalog", PUBLISHED)],
         workers=[consumer(db, settings.broker_url)],
         verifier=verifier,

@@ -4,6 +4,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
+from chassis import dead_letters
 from chassis.app import create_app
 from chassis.auth import TokenVerifier
 from chassis.db import Database, migrations
@@ -42,7 +43,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         "order",
         title="Quayside orders",
         openapi_url="/api/orders/openapi.json",
-        routers=[routes.router, routes.admin],
+        routers=[dead_letters.router("/api/admin/orders", "order", settings.broker_url), routes.router, routes.admin],
         resources=[db, verifier, relay, cart, catalog, feed],
         workers=[consumer(db, settings.broker_url), sweeper(db, settings.sweep_seconds)],
         verifier=verifier,

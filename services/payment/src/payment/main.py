@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
+from chassis import dead_letters
 from chassis.app import create_app
 from chassis.auth import TokenVerifier
 from chassis.db import Database, migrations
@@ -29,7 +30,11 @@ def create(settings: Settings | None = None) -> FastAPI:
         settings,
         "payment",
         title="Payments",
-        routers=[routes.router, routes.admin],
+        routers=[
+            dead_letters.router("/api/admin/payments", "payment", settings.broker_url),
+            routes.router,
+            routes.admin,
+        ],
         resources=[db, verifier, *providers.values(), Relay(db, settings.broker_url, "payment", PUBLISHED)],
         workers=[driver, consumer(db, settings.payment_provider, driver.wake, settings.broker_url)],
         verifier=verifier,

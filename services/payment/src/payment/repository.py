@@ -98,7 +98,9 @@ async def hasten(connection: Connection, order_id: UUID) -> bool:
     return result == "UPDATE 1"
 
 
-async def latest(connection: Connection, state: State | None, before: UUID | None, limit: int) -> list[dict[str, Any]]:
+async def latest(
+    connection: Connection, state: State | None, stuck: bool, before: UUID | None, limit: int
+) -> list[dict[str, Any]]:
     """Returns payments of orders that are older than `before`, newest first."""
     conditions, arguments = ["TRUE"], list[Any]()
     if state is not None:
@@ -106,6 +108,8 @@ async def latest(connection: Connection, state: State | None, before: UUID | Non
         conditions.append(f"state = ${len(arguments)}")
     if state in OPERATIONS:
         conditions.append("next_attempt_at IS NOT NULL")  # few payments are undecided, and these have an index
+    if stuck:
+        conditions.append("stuck")
     if before is not None:
         arguments.append(before)
         conditions.append(f"order_id < ${len(arguments)}")

@@ -57,7 +57,7 @@ async def find(request: Request, given: Given, query: Annotated[PaymentQuery, Qu
     """Lists payments, newest first."""
     once(request)
     async with given.db.connection() as connection:
-        found = await repository.latest(connection, query.state, query.cursor, query.limit + 1)
+        found = await repository.latest(connection, query.state, query.stuck == "true", query.cursor, query.limit + 1)
     items = found[: query.limit]
     after = items[-1]["order_id"] if len(found) > len(items) else None
     return JsonBytes(msgspec.json.encode({"items": items, "next_cursor": after}))

@@ -78,6 +78,7 @@ class StripeEvent(msgspec.Struct, frozen=True):
 
 class PaymentQuery(Query):
     state: State | None = None
+    stuck: Annotated[Literal["true", "false"], Field(description="Only payments that a person must decide")] = "false"
     limit: Annotated[Digits, Field(ge=1, le=100)] = 20
     cursor: Annotated[CanonicalId, Field(description="the `next_cursor` of the previous page")] | None = None
 
