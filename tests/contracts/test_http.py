@@ -28,6 +28,7 @@ from payment.clients.sandbox import SandboxProvider
 from payment.models import Outcome, Payment, State
 from psp.clients import HttpWebhookSender, signature
 from psp.models import Entry, Kind, Status
+from storefront.usecases.office import DEAD_LETTERS, Office
 
 CONTRACTS: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "http.yaml").read_text())
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -142,6 +143,53 @@ async def becomes_a_guest(url: str, example: Any) -> None:
     assert (found.access_token, found.expires_in) == (example["access_token"], example["expires_in"])
 
 
+@asynccontextmanager
+async def office_at(url: str) -> AsyncIterator[Office]:
+    async with HttpClient(url, name="anything") as http:
+        yield storefront.clients.office(catalog=http, cart=http, order=http, payment=http, identity=http)
+
+
+async def lists_managed_products(url: str, example: Any) -> None:
+    async with office_at(url) as office:
+        found = await office.catalog.list("a.b.c", hidden="false", below=5)
+    assert msgspec.to_builtins(found.items) == [{**product, "version": None} for product in example["items"]]
+    assert found.next_cursor == example["next_cursor"]
+
+
+async def reads_the_history_of_a_stock(url: str, example: Any) -> None:
+    async with office_at(url) as office:
+        found = await office.catalog.history("a.b.c", "MUG-1")
+    assert msgspec.to_builtins(found) == example["items"]
+
+
+async def lists_orders_that_wait(url: str, example: Any) -> None:
+    async with office_at(url) as office:
+        found = await office.orders.list("a.b.c", waiting_seconds=300)
+    assert [(each.id, each.principal) for each in found.items] == [(o["id"], o["principal"]) for o in example["items"]]
+
+
+async def lists_stuck_payments(url: str, example: Any) -> None:
+    async with office_at(url) as office:
+        found = await office.payments.list("a.b.c", stuck="true")
+    assert msgspec.to_builtins(found.items) == example["items"]
+
+
+async def reads_a_payment(url: str, example: Any) -> None:
+    async with office_at(url) as office:
+        assert msgspec.to_builtins(await office.payments.get("a.b.c", example["order_id"])) == example
+
+
+async def finds_an_account(url: str, example: Any) -> None:
+    async with office_at(url) as office:
+        found = await office.accounts.by_email("a.b.c", "ann@example.org")
+    assert (found and found.name) == (example["items"][0]["name"] if example["items"] else None)
+
+
+async def counts_dead_letters(url: str, example: Any) -> None:
+    async with office_at(url) as office:
+        assert msgspec.to_builtins(await office.messages.dead_letters("a.b.c", "cart")) == example
+
+
 CALLERS: dict[str, Callable[[str, Any], Awaitable[None]]] = {
     "cart": reads_cart,
     "products": finds_products,
@@ -154,6 +202,13 @@ CALLERS: dict[str, Callable[[str, Any], Awaitable[None]]] = {
     "shown-cart": shows_a_cart,
     "shown-order": shows_an_order,
     "guest": becomes_a_guest,
+    "managed-products": lists_managed_products,
+    "stock-history": reads_the_history_of_a_stock,
+    "managed-orders": lists_orders_that_wait,
+    "managed-payments": lists_stuck_payments,
+    "managed-payment": reads_a_payment,
+    "accounts": finds_an_account,
+    "dead-letters": counts_dead_letters,
 }
 EXAMPLES = [(name, example) for name in CALLERS for example in CONTRACTS[name]["examples"]]
 
@@ -206,6 +261,24 @@ def test_the_answers_of_the_shop_fit_the_contracts(shopper, admin) -> None:
     fits("guest", shopper.http.post("/api/identity/guests").json())
     order = shopper.buy(sku)
     fits("shown-order", shopper.http.get(f"/api/orders/{order}").json())
+
+
+def test_the_answers_for_the_back_office_fit_the_contracts(shopper, admin) -> None:
+    sku = admin.product(stock=1, amount=500)
+    order = shopper.buy(sku)
+    shopper.waits_for(order, "CONFIRMED")
+
+    def asked(path: str, **query: str) -> Any:
+        return admin.http.get(f"/api/admin/{path}", params=query).raise_for_status().json()
+
+    fits("managed-products", asked("products", q=sku))
+    fits("stock-history", asked(f"products/{sku}/stock-history"))
+    fits("managed-orders", asked("orders", status="CONFIRMED"))
+    fits("managed-payments", asked("payments", state="CAPTURED"))
+    fits("managed-payment", asked(f"payments/{order}"))
+    fits("accounts", asked("accounts", email="nobody@example.org"))
+    for path in DEAD_LETTERS.values():
+        fits("dead-letters", asked(path.removeprefix("/api/admin/")))
 
 
 def test_catalog_and_cart_accept_the_same_skus() -> None:

@@ -3,6 +3,7 @@
 from storefront.clients.carts import CartClient
 from storefront.clients.catalog import CatalogClient
 from storefront.clients.identity import IdentityClient
+from storefront.clients.office import office
 from storefront.clients.orders import OrderClient
 
-__all__ = ["CartClient", "CatalogClient", "IdentityClient", "OrderClient"]
+__all__ = ["CartClient", "CatalogClient", "IdentityClient", "OrderClient", "office"]
