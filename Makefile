@@ -22,7 +22,7 @@ export TAG
 endif
 
 .PHONY: help setup up down reset status logs seed images push pull charts cluster-up cluster-down test \
-  test-containers cluster-test cluster-bench new-service lint format bench audit lock
+  test-containers cluster-test cluster-bench screenshots new-service lint format bench audit lock
 
 help:  ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -105,6 +105,10 @@ cluster-bench: $(INSTALLED)  ## Compare orders per CPU-second on the cluster wit
 
 ##@ Development
 setup: $(INSTALLED)  ## Create the virtual environment
+
+screenshots: $(INSTALLED)  ## Write pictures of every page of the running shop to .run/screenshots
+	@$(SHOPCTL) packages
+	@PYTHONPATH=tests $(BIN)/python tools/screenshots.py
 
 new-service: $(INSTALLED)  ## Create a service from the template: NAME=reviews
 	@$(BIN)/python tools/new_service.py "$$NAME"

@@ -1,23 +1,32 @@
-"""Fixtures: Chromium without a screen, and its pages; a test fails for an error in a page's console."""
+"""Fixtures: Chromium without a screen, in front of a shop with the demo catalog, and what every page must keep to."""
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, sync_playwright
 
+from shopctl import shelves
 from shopctl.native.packages import browser as chromium_program
 from shopctl.shop import Shop
 
 Open = Callable[..., Page]
 
-EXPECTED = "Failed to load resource: the server responded with a status of 4"
+NOT_LOADED = "Failed to load resource: the server responded with a status of "
 """Chromium logs each page of an error as an error, although a person reads it."""
 
 
+@pytest.fixture(scope="session")
+def stocked(shop: Shop) -> Shop:
+    """The shop, with the demo catalog."""
+    asyncio.run(shelves.fill(shop.place.address, shop.place.admin))
+    return shop
+
+
 @pytest.fixture(scope="module")
-def playwright(shop: Shop) -> Iterator[Playwright]:
+def playwright(stocked: Shop) -> Iterator[Playwright]:
     """Playwright, which runs an event loop in this thread until the module's tests have ended.
 
     So the shop starts before it, and what a test does to the shop must not start another loop here.
@@ -34,25 +43,49 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
     browser.close()
 
 
+class Watch:
+    """Records what no page may do: log an error, violate its Content-Security-Policy, or ask another host.
+
+    Chromium logs a violation as an error.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.faults: list[str] = []
+        self._pages: set[str] = set()
+
+    def over(self, context: BrowserContext) -> None:
+        context.on("request", self._requested)
+        context.on("console", self._logged)
+        context.on("weberror", lambda error: self.faults.append(str(error.error)))
+
+    def _requested(self, request: Request) -> None:
+        if not request.url.startswith(f"{self.address}/"):
+            self.faults.append(f"a request to {request.url}")
+        if request.is_navigation_request():
+            self._pages.add(request.url)
+
+    def _logged(self, message: ConsoleMessage) -> None:
+        url = str(message.location.get("url"))
+        page_of_an_error = message.text.startswith(NOT_LOADED) and url in self._pages
+        if message.type == "error" and not page_of_an_error:
+            self.faults.append(f"{url}: {message.text}")
+
+
 @pytest.fixture
 def visit(chromium: Browser, shop: Shop) -> Iterator[Open]:
     """`page = visit("/cart")` opens a page in a new browser; the options are those of Playwright's `new_context`.
 
-    `page.context` has the cookies of one shopper. The test fails at its end if a page had an error in its console.
+    `page.context` has the cookies of one shopper. The test fails at its end if a page did what `Watch` records.
     """
     contexts: list[BrowserContext] = []
-    errors: list[str] = []
-
-    def heard(message: ConsoleMessage) -> None:
-        if message.type == "error" and not message.text.startswith(EXPECTED):
-            errors.append(f"{message.location.get('url')}: {message.text}")
+    watch = Watch(shop.place.address)
 
     def open_page(path: str = "/", **options: Any) -> Page:
         context = chromium.new_context(base_url=shop.place.address, **({"locale": "en-US"} | options))
         context.set_default_timeout(15_000)
         contexts.append(context)
-        context.on("console", heard)
-        context.on("weberror", lambda error: errors.append(str(error.error)))
+        watch.over(context)
         page = context.new_page()
         page.goto(path)
         return page
@@ -60,4 +93,4 @@ def visit(chromium: Browser, shop: Shop) -> Iterator[Open]:
     yield open_page
     for context in contexts:
         context.close()
-    assert errors == []
+    assert watch.faults == []
