@@ -61,19 +61,16 @@ def test_a_gap_is_closed_by_the_lines_that_the_message_names() -> None:
     assert gap == 'docker-bake.hcl: no image of commands; add to services:\n    "commands"'
 
 
-def test_a_service_at_the_root_replaces_the_edge_s_own_answers() -> None:
-    own = ["location = / { try_files /index.html =404; }", "location / { return 404; }"]
-    (gap,) = deployment.root("\n".join(own), "storefront")
-    first, *lines = gap.splitlines()
-    assert first.endswith(f"; replace `{own[0]}` and `{own[1]}` by:")
-    assert lines[0] == "    location / { proxy_pass http://storefront; }"
+def test_a_service_at_the_root_keeps_its_own_endpoints_from_clients() -> None:
+    text = SHOP.read(deployment.EDGE)
+    assert list(deployment.root(text, "storefront")) == []
 
-    assert list(deployment.root("\n".join(lines), "storefront")) == []
-    for kept in own:
-        assert f"replace `{kept}` by" in next(deployment.root("\n".join([*lines, kept]), "storefront"))
-    (gap,) = deployment.root(lines[0], "storefront")
-    assert "location /metrics" in gap
-    assert "proxy_pass" not in gap
+    open_metrics = "\n".join(line for line in text.splitlines() if "/metrics" not in line)
+    (gap,) = deployment.root(open_metrics, "storefront")
+    assert gap.splitlines()[1:] == ["    location /metrics { return 404; }"]
+
+    (gap,) = deployment.root("", "storefront")
+    assert gap.splitlines()[1] == "    location / { proxy_pass http://storefront; }"
 
 
 def test_a_publisher_must_name_a_new_consumer() -> None:

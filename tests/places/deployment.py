@@ -115,7 +115,6 @@ def skaffold_names(shop: Shop) -> set[str]:
 
 EDGE = "deploy/nginx/quayside.conf.template"
 LOCATION = re.compile(r"location (?:= )?(/[\w./-]*)\s*\{\s*proxy_pass http://(\w+);")
-OWN_ROOT = re.compile(r"location (?:= )?/ \{ (?:try_files|return) ")
 NOT_FOR_CLIENTS = ("/api", "/health", "/metrics")
 
 
@@ -134,16 +133,12 @@ def edge(shop: Shop, service: Declaration) -> Iterator[str]:
 
 
 def root(text: str, name: str) -> Iterator[str]:
-    """The edge's own answers at `/` make way for the service; what they kept from clients stays closed."""
+    """A service at `/` gets every path that no other one has, except for what it keeps from clients itself."""
     lines = [f"location / {{ proxy_pass http://{name}; }}"]
     lines += [f"location {path} {{ return 404; }}" for path in NOT_FOR_CLIENTS]
-    there = [" ".join(line.split()) for line in text.splitlines()]
-    what = f"/ does not lead to {name}"
-    if own := [line for line in there if OWN_ROOT.match(line)]:
-        replaced = " and ".join(f"`{line}`" for line in own)
-        yield add(EDGE, what, *lines).replace("; add:", f"; replace {replaced} by:")
-    elif absent := [line for line in lines if line not in there]:
-        yield add(EDGE, what, *absent, to="server")
+    there = {" ".join(line.split()) for line in text.splitlines()}
+    if absent := [line for line in lines if line not in there]:
+        yield add(EDGE, f"/ does not lead to {name}", *absent, to="server")
 
 
 def upstream(name: str) -> str:
@@ -165,7 +160,8 @@ DOCS = "services/storefront/src/storefront/templates/docs.html"
 
 
 def docs_page(shop: Shop, service: Declaration) -> Iterator[str]:
-    if service.routes and f'data-spec="{service.specification}"' not in shop.read(DOCS):
+    """A service at `/` serves pages, which no OpenAPI document describes."""
+    if service.routes and "/" not in service.routes and f'data-spec="{service.specification}"' not in shop.read(DOCS):
         link = f'<a href="{service.specification}">openapi.json</a>'
         line = f'<section data-spec="{service.specification}"><h2>{service.name.capitalize()} {link}</h2></section>'
         yield add(DOCS, f"no OpenAPI document of {service.name}", line, to="the sections")

@@ -42,7 +42,7 @@ RESERVED = frozenset(
         *("auditor", "none", "public", "template0", "template1"),  # PostgreSQL's roles and databases
         *("operator", "guest", "amq"),  # RabbitMQ's users, and the prefix of its own exchanges
         *("broker", "database", "jwks"),  # BROKER_URL, DATABASE_URL and JWKS_URL are not addresses of services
-        "docs",  # /api/docs is a page of the edge
+        "docs",  # /api/docs is a page of storefront
     }
 )
 """Names that a service cannot have, because something else has them."""

@@ -52,7 +52,7 @@ async def history(connection: Connection, sku: str, limit: int) -> list[dict[str
         "  ORDER BY created_at DESC LIMIT $2)"
         " UNION ALL"
         " (SELECT 'reservation', r.order_id::text, l.quantity, r.state, r.created_at FROM"
-        "  (SELECT * FROM reservation_lines ORDER BY order_id DESC LIMIT $3) AS l"
+        "  (SELECT order_id, sku, quantity FROM reservation_lines ORDER BY order_id DESC LIMIT $3) AS l"
         "  JOIN reservations AS r ON r.order_id = l.order_id WHERE l.sku = $1 ORDER BY r.order_id DESC LIMIT $2)"
         " ORDER BY at DESC, id LIMIT $2",
         sku,
