@@ -34,10 +34,12 @@ BODIES: dict[str, dict[str, Any]] = {
         "expected_total": PRICE,
     },
     "POST /api/identity/accounts": {"email": "a@b.example", "password": "long enough", "name": "Ann"},
+    "POST /api/identity/password": {"current_password": "not this one", "new_password": "long enough"},
     "POST /api/catalog/products": {**PRODUCT, "price": PRICE},
     "PATCH /api/catalog/products/{sku}": {"name": "Mug", "description": "Blue.", "category": "tests", "price": PRICE},
     "PUT /api/catalog/products/{sku}/restocks/{id}": {"quantity": 1},
 }
+FORMS = ("POST /api/identity/token", "POST /api/identity/revoke", "POST /api/payments/webhooks/{provider}")  # no JSON
 OPEN = {
     "GET /api/catalog/products",
     "GET /api/catalog/products/{sku}",
@@ -45,6 +47,7 @@ OPEN = {
     "POST /api/identity/guests",
     "POST /api/identity/accounts",
     "POST /api/identity/token",
+    "POST /api/identity/revoke",
     "POST /api/payments/webhooks/{provider}",
     "GET /.well-known/jwks.json",
     "GET /.well-known/openid-configuration",
@@ -131,13 +134,12 @@ def kept(shopper, admin) -> Iterator[None]:
 
 
 def test_every_route_with_a_body_is_tested(shop) -> None:
-    forms = {"POST /api/identity/token", "POST /api/payments/webhooks/{provider}"}
     bodies = set()
     for service in SERVICES:
         document = httpx2.get(f"{shop.place.address}{service.specification}").json()
         for path, methods in document["paths"].items():
             bodies |= {f"{method.upper()} {path}" for method, o in methods.items() if "requestBody" in o}
-    assert bodies == set(BODIES) | forms
+    assert bodies == {*BODIES, *FORMS}
 
 
 @pytest.mark.parametrize("route", BODIES)
@@ -165,7 +167,7 @@ def test_a_duplicate_member_is_refused(admin, route: str) -> None:
         assert refusal(send_json(admin.http, route, twice)) == (400, "duplicate-member")
 
 
-@pytest.mark.parametrize("route", [*BODIES, "POST /api/identity/token", "POST /api/payments/webhooks/{provider}"])
+@pytest.mark.parametrize("route", [*BODIES, *FORMS])
 def test_a_body_over_64_kib_is_refused(admin, route: str) -> None:
     assert refusal(send_json(admin.http, route, b" " * 65_537)) == (413, "body-too-large")
 

@@ -34,7 +34,7 @@ class Clone:
 
     def __init__(self, parent: Path) -> None:
         self.root, self.run = parent / "the clone", parent / "its state" / "run"
-        offsets = range(40_000, 56_000, 1000)
+        offsets = range(12_000, 24_000, 1000)  # below the ports that the system gives to clients
         self.offset = next(each for each in offsets if not any(ports.holder(port + each) for port in PORTS.values()))
         self.address = f"http://localhost:{PORTS['edge'] + self.offset}"
         self.root.mkdir()
