@@ -1,5 +1,6 @@
 """The other services as storefront sees them, in one server. `tests/contracts` checks that they answer like this."""
 
+import asyncio
 import itertools
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +18,9 @@ PASSWORD = "correct horse"
 class Others:
     """`down` names the services that answer 503; `asked` lists the requests as `METHOD path`.
 
+    `held` has the services that do not answer until its event is set. Of a path in `lost`, the next answer is lost: the
+    request is carried out. `refused` has paths with the problem to answer.
+
     Products, carts, orders and accounts are plain dictionaries, which a test fills and reads. A guest's access token is
     `guest-1`, `guest-2` and so on; an account's is `account-<email>-1`, and its refresh token `refresh-<email>-1`.
     """
@@ -24,11 +28,16 @@ class Others:
     def __init__(self) -> None:
         self.down: set[str] = set()
         self.asked: list[str] = []
+        self.held: dict[str, asyncio.Event] = {}
+        self.lost: set[str] = set()
+        self.refused: dict[str, web.Response] = {}
         self.products: dict[str, dict[str, Any]] = {}
         self.carts: dict[str, dict[str, int]] = defaultdict(dict)
         self.orders: dict[str, dict[str, Any]] = {}
         self.scopes: dict[str, str] = {}
         self.accounts: dict[str, str] = {}
+        self.passwords: dict[str, str] = defaultdict(lambda: PASSWORD)
+        self.clients: list[str | None] = []
         self.revoked: list[str] = []
         self.expires_in = 900
         self._guests = itertools.count(1)
@@ -61,6 +70,7 @@ class Others:
                 web.post("/api/identity/token", self._token),
                 web.post("/api/identity/revoke", self._revoke),
                 web.post("/api/identity/accounts", self._register),
+                web.post("/api/identity/password", self._password),
                 web.get("/api/identity/me", self._me),
                 web.post("/api/orders", self._place),
                 web.get("/api/orders", self._own_orders),
@@ -84,7 +94,15 @@ class Others:
         service = {"orders": "order"}.get(request.path.split("/")[2], request.path.split("/")[2])
         if service in self.down:
             return problem(503, f"{service}-unavailable")
-        return await handler(request)
+        if service in self.held:
+            await self.held[service].wait()
+        if request.path in self.refused:
+            return self.refused.pop(request.path)
+        answer = await handler(request)
+        if request.path in self.lost and request.transport is not None:
+            self.lost.remove(request.path)
+            request.transport.abort()
+        return answer
 
     async def _categories(self, _: web.Request) -> web.Response:
         slugs = [product["category"] for product in self.products.values()]
@@ -139,21 +157,30 @@ class Others:
         form = await request.post()
         if form["grant_type"] == "password":
             email = str(form["username"])
-            if email not in self.accounts or form["password"] != PASSWORD:
+            if email not in self.accounts or form["password"] != self.passwords[email]:
                 return problem(400, "invalid-grant", error="invalid_grant")
         else:
-            email = str(form["refresh_token"]).split("-")[1]
-            if (
-                form["refresh_token"] != f"refresh-{email}-{self._grants[email]}"
-                or form["refresh_token"] in self.revoked
-            ):
+            _, email, number = str(form["refresh_token"]).split("-")
+            if form["refresh_token"] in self.revoked or int(number) not in (count := self._grants[email], count - 1):
                 return problem(400, "invalid-grant", error="invalid_grant")
+            self._grants[email] = int(number)  # the token before the latest one is a retry, with the same answer
+        return web.json_response(self._next(email))
+
+    def _next(self, email: str) -> Mapping[str, Any]:
         self._grants[email] += 1
         count = self._grants[email]
         refresh = f"refresh-{email}-{count}"
-        return web.json_response(
-            self._granted(f"account-{email}-{count}", scope=self.scopes.get(email, ""), refresh_token=refresh)
-        )
+        return self._granted(f"account-{email}-{count}", scope=self.scopes.get(email, ""), refresh_token=refresh)
+
+    async def _password(self, request: web.Request) -> web.Response:
+        email = bearer(request).split("-")[1]
+        body = await request.json()
+        if body["current_password"] != self.passwords[email]:
+            return problem(403, "wrong-password")
+        if len(body["new_password"]) < 8:
+            return problem(422, "invalid-request", errors=[{"field": "body.new_password", "message": "too short"}])
+        self.passwords[email] = body["new_password"]
+        return web.json_response(self._next(email))
 
     def _granted(self, token: str, **members: Any) -> Mapping[str, Any]:
         return {"access_token": token, "token_type": "Bearer", "expires_in": self.expires_in, "scope": ""} | members
@@ -164,9 +191,14 @@ class Others:
 
     async def _register(self, request: web.Request) -> web.Response:
         body = await request.json()
+        self.clients.append(request.headers.get("X-Forwarded-For"))
+        wrong = {"email": "@" not in body["email"], "password": len(body["password"]) < 8, "name": not body["name"]}
+        if any(wrong.values()):
+            fields = [{"field": f"body.{name}", "message": "is wrong"} for name, bad in wrong.items() if bad]
+            return problem(422, "invalid-request", errors=fields)
         if body["email"] in self.accounts:
             return problem(409, "email-taken")
-        self.accounts[body["email"]] = body["name"]
+        self.accounts[body["email"]], self.passwords[body["email"]] = body["name"], body["password"]
         return web.json_response({"id": "1", "email": body["email"], "name": body["name"]}, status=201)
 
     async def _me(self, request: web.Request) -> web.Response:
@@ -212,11 +244,14 @@ def bearer(request: web.Request) -> str:
     return request.headers["Authorization"].removeprefix("Bearer ")
 
 
-def problem(status: int, slug: str, **members: Any) -> web.Response:
+def problem(status: int, slug: str, retry_after: int | None = None, **members: Any) -> web.Response:
     document = {
         "type": f"https://quayside.example/problems/{slug}",
         "title": slug,
         "status": status,
         "detail": "Do something else.",
     }
-    return web.json_response(document | members, status=status, content_type="application/problem+json")
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return web.json_response(
+        document | members, status=status, headers=headers, content_type="application/problem+json"
+    )

@@ -55,13 +55,15 @@ def create_app(
     parts: object = None,
     started: Callable[[], Awaitable[None]] | None = None,
     openapi_url: str | None = None,
+    middleware: Sequence[Middleware] = (),
 ) -> FastAPI:
     """Returns the application of one service.
 
     `resources` are entered in order at start-up and left in reverse order. `workers` (consumers, jobs) start after the
     resources; with ROLE=api they do not start. With ROLE=worker there are no `routers`. `verifier` checks the tokens
     for `chassis.auth`. `parts` is the object that holds what the service's routes need: see `parts` below. `started` is
-    called until it succeeds; until then the process is not ready.
+    called until it succeeds; until then the process is not ready. `middleware`, the outermost first, gets HEAD as GET,
+    and sees the responses to failures too.
     """
     telemetry.setup(settings, name)
     judged = workers if settings.role == "worker" else ()  # with an API in the same process, the API stays ready
@@ -88,6 +90,7 @@ def create_app(
         middleware=[
             Middleware(telemetry.RequestTelemetry, sample_ratio=settings.log_sample_ratio),
             Middleware(Head),
+            *middleware,
             Middleware(Failures),
             Middleware(Deadline),
             Middleware(BodyGuard),

@@ -41,6 +41,8 @@ def create(settings: Settings | None = None) -> FastAPI:
             orders=OrderClient(order),
         ),
         openapi_url="/openapi.json",
+        middleware=routes.middleware,
     )
-    routes.add_middleware(app)
+    for error, handler in routes.handlers.items():
+        app.add_exception_handler(error, handler)
     return app

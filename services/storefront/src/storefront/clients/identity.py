@@ -39,10 +39,16 @@ class IdentityClient:
         if response.status != 200:
             decoded(response, Granted, "identity")
 
-    async def register(self, email: str, password: str, name: str) -> None:
+    async def register(self, email: str, password: str, name: str, client: str) -> None:
         body = msgspec.json.encode({"email": email, "password": password, "name": name})
-        response = await self._http.request("POST", "/api/identity/accounts", headers=JSON, body=body)
+        headers = JSON | {"X-Forwarded-For": client}
+        response = await self._http.request("POST", "/api/identity/accounts", headers=headers, body=body)
         decoded(response, Account, "identity")
+
+    async def change_password(self, token: str, current: str, new: str) -> Granted:
+        body = msgspec.json.encode({"current_password": current, "new_password": new})
+        response = await self._http.request("POST", "/api/identity/password", headers=JSON | bearer(token), body=body)
+        return decoded(response, Granted, "identity")
 
     async def me(self, token: str) -> Account:
         return decoded(await self._http.get("/api/identity/me", headers=bearer(token)), Account, "identity")

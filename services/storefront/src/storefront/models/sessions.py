@@ -4,21 +4,25 @@ import msgspec
 
 __all__ = ["Session", "Tokens"]
 
-EARLY = 60.0
-"""Seconds before its expiry at which an access token is refreshed."""
+MARGIN = 10.0
+"""Seconds before its expiry at which an access token is not used any more: a call takes time, and clocks differ."""
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """Tokens of identity. `expires_at` is in seconds since 1970; a guest has no refresh token."""
+    """Tokens of identity. Times are in seconds since 1970; a guest has no refresh token."""
 
     access: str
+    issued_at: float
     expires_at: float
     scopes: frozenset[str] = frozenset()
     refresh: str | None = None
 
     def due(self, now: float) -> bool:
-        """Returns whether they should be refreshed, or cannot be used any more."""
-        return now > self.expires_at - EARLY
+        """Returns whether they should be renewed: identity may then be down for a third of their life."""
+        return now > self.issued_at + (self.expires_at - self.issued_at) * 2 / 3
+
+    def expired(self, now: float) -> bool:
+        return now > self.expires_at - MARGIN
 
 
 class Session(msgspec.Struct, frozen=True):

@@ -1,21 +1,20 @@
 """The pages, and what all of them share."""
 
-from fastapi import FastAPI
+from starlette.middleware import Middleware
 
 from storefront.routes import assets, docs, home, pictures, preferences
 from storefront.routes.pages import Pages, ProblemPages
 from storefront.routes.security import Headers, SameOrigin
-from storefront.routes.visits import Parts, on_session_ended
+from storefront.routes.visits import Parts, on_refused, on_session_ended
+from storefront.usecases.remote import Refused
 from storefront.usecases.sessions import SessionEnded
 
-__all__ = ["Pages", "Parts", "add_middleware", "routers"]
+__all__ = ["Pages", "Parts", "handlers", "middleware", "routers"]
 
 routers = [assets.router, docs.router, home.router, pictures.router, preferences.router]
 
+middleware = [Middleware(Headers), Middleware(ProblemPages), Middleware(SameOrigin)]
+"""What every request passes, the outermost first."""
 
-def add_middleware(app: FastAPI) -> None:
-    """Adds what every response passes: the last one added is the outermost."""
-    app.add_exception_handler(SessionEnded, on_session_ended)
-    app.add_middleware(SameOrigin)
-    app.add_middleware(ProblemPages)
-    app.add_middleware(Headers)
+handlers = {Refused: on_refused, SessionEnded: on_session_ended}
+"""How exceptions of the routes are answered, besides the usual ones."""

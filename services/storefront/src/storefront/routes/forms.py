@@ -1,13 +1,13 @@
 """Forms: their fields as text, and the answer to a POST."""
 
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from fastapi import Request
 from starlette.responses import RedirectResponse
 
 from chassis.errors import Invalid
 
-__all__ = ["Form", "form_of", "local", "see_other"]
+__all__ = ["Form", "form_of", "here", "local", "see_other"]
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 MAX_FIELDS = 500
@@ -44,6 +44,20 @@ async def form_of(request: Request) -> Form:
 def see_other(path: str) -> RedirectResponse:
     """Returns the answer to a POST that was carried out: the browser then gets `path` (RFC 9110, 15.4.4)."""
     return RedirectResponse(path, 303)
+
+
+def here(request: Request) -> str:
+    """Returns the page that the visitor looks at: the requested one, or after a POST the one with the form."""
+    if request.method == "GET":
+        query = f"?{request.url.query}" if request.url.query else ""
+        return local(quote(request.scope["path"]) + query)
+    try:
+        page = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return "/"
+    if page.netloc != request.headers.get("host"):
+        return "/"
+    return local(page.path + (f"?{page.query}" if page.query else ""))
 
 
 def local(path: str, otherwise: str = "/") -> str:

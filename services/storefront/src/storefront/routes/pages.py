@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storefront.models.pictures import picture_of
 from storefront.routes import assets, languages
+from storefront.routes.forms import here
 from storefront.routes.languages import Language, language_of
 
 __all__ = ["Pages", "ProblemPages", "wants_html"]
@@ -47,7 +48,7 @@ class Pages:
                 language=language,
                 session=visit.session if visit else None,
                 count=await count if count else None,
-                here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+                here=here(request),
                 **values,
             )
         )

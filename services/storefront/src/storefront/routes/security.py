@@ -1,7 +1,6 @@
 """What every response and every unsafe request must have, so that other sites can neither frame nor drive the shop."""
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers as RequestHeaders
 from starlette.datastructures import MutableHeaders
@@ -70,4 +69,4 @@ def _own(headers: RequestHeaders) -> bool:
     if (site := headers.get("sec-fetch-site")) is not None:
         return site in ("same-origin", "none")
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
+    return origin is None or origin in [f"{scheme}://{headers.get('host')}" for scheme in ("http", "https")]

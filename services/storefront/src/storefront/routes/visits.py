@@ -1,6 +1,9 @@
 """Who makes a request: the dependency that reads the session cookie, and the parts that routes get from `main`."""
 
 import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
@@ -10,15 +13,20 @@ from starlette.responses import Response
 
 from chassis.app import parts
 from chassis.errors import Problem
+from chassis.failures import on_problem
 from storefront.repository import Sessions
-from storefront.routes.forms import see_other
-from storefront.routes.pages import Pages
-from storefront.usecases.remote import Carts, Catalog, Identity, Ordering
+from storefront.routes.forms import here, see_other
+from storefront.routes.pages import Pages, wants_html
+from storefront.usecases.remote import Carts, Catalog, Identity, Ordering, Refused
 from storefront.usecases.sessions import SessionEnded, Visit
 
-__all__ = ["COOKIE", "Given", "Parts", "Visiting", "on_session_ended", "remember"]
+__all__ = ["COOKIE", "Given", "Parts", "Visiting", "on_refused", "on_session_ended", "remember"]
+
+log = logging.getLogger(__name__)
 
 COOKIE = "session"
+AGE = 400 * 86_400
+"""The longest time for which browsers keep a cookie. A session itself ends `SESSION_DAYS` after its last use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +44,23 @@ class Parts:
 Given = Annotated[Parts, Depends(parts(Parts))]
 
 
-async def visiting(request: Request, given: Given) -> Visit:
-    """Reads the session, and begins to count the cart for the header of the page."""
+async def visiting(request: Request, given: Given) -> AsyncIterator[Visit]:
+    """Reads the session, and begins to count the cart for the header of a page.
+
+    What runs beside the request ends before it does.
+    """
     visit = Visit(given.sessions, given.identity, request.cookies.get(COOKIE))
     await visit.load()
     request.state.visit = visit
-    if visit.session is not None and request.method == "GET":
-        request.state.count = asyncio.ensure_future(_count(given.carts, visit))
-    return visit
+    count = None
+    if visit.session is not None and request.method == "GET" and wants_html(request.headers):
+        count = request.state.count = asyncio.create_task(_count(given.carts, visit), name="count of the cart")
+    try:
+        yield visit
+    finally:
+        if count is not None:
+            await count
+        await visit.close()
 
 
 Visiting = Annotated[Visit, Depends(visiting)]
@@ -55,9 +72,12 @@ async def _count(carts: Carts, visit: Visit) -> int | None:
         return (await carts.get(await visit.token())).count
     except (Problem, SessionEnded):
         return None
+    except Exception:  # the page has no number then, but it is there
+        log.exception("counting the cart failed")
+        return None
 
 
-def remember(request: Request, response: Response, visit: Visit, days: int = 30) -> Response:
+def remember(request: Request, response: Response, visit: Visit) -> Response:
     """Makes the browser keep the session's ID, or forget it, if the visit has another one than the cookie."""
     if visit.id == request.cookies.get(COOKIE):
         return response
@@ -65,13 +85,31 @@ def remember(request: Request, response: Response, visit: Visit, days: int = 30)
     if visit.id is None:
         response.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=secure)
     else:
-        response.set_cookie(COOKIE, visit.id, max_age=days * 86_400, httponly=True, samesite="lax", secure=secure)
+        response.set_cookie(COOKIE, visit.id, max_age=AGE, httponly=True, samesite="lax", secure=secure)
     return response
 
 
 async def on_session_ended(request: Request, _: Exception) -> Response:
-    """Asks for a new login, and returns afterwards; after a POST, to the first page."""
-    here = request.url.path if request.method == "GET" else "/"
-    answer = see_other(f"/login?{urlencode({'to': here, 'ended': 1})}")
-    answer.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=request.url.scheme == "https")
-    return answer
+    """Asks for a new login, and returns to the page afterwards.
+
+    The cookie stays: deleting it here could delete the new session's, if the login was faster than this answer.
+    """
+    return see_other(f"/login?{urlencode({'to': here(request), 'ended': 1})}")
+
+
+async def on_refused(request: Request, error: Exception) -> Response:
+    """Ends a session whose access token a service refuses, such as one that a lost key has signed.
+
+    An account then has to log in. A guest's page is loaded again, for a stranger; a POST gets the problem, and its next
+    try a new session.
+    """
+    visit: Visit | None = getattr(request.state, "visit", None)
+    if isinstance(error, Refused) and error.status == 401 and visit is not None and visit.session is not None:
+        account = visit.session.signed_in
+        with contextlib.suppress(Problem):  # without Valkey the cookie stays, and this happens again
+            await visit.end()
+        if account:
+            return await on_session_ended(request, error)
+        if request.method == "GET":
+            return see_other(here(request))
+    return await on_problem(request, error)

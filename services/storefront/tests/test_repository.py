@@ -1,0 +1,105 @@
+"""Sessions in a real Valkey."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import redis
+
+from chassis.errors import Unavailable
+from chassis.testing.cable import Cable
+from chassis.valkey import Valkey
+from storefront.models import Session, Tokens
+from storefront.repository import Sessions
+
+ANN = Session(Tokens("access", 1.0, 2.0, frozenset({"orders:manage"}), "refresh"), "Ann", "guest")
+
+
+@pytest.fixture
+async def sessions(valkey: str) -> AsyncIterator[Sessions]:
+    async with Valkey(valkey, "sessions", service="storefront") as pool:
+        yield Sessions(pool, days=1)
+
+
+@pytest.fixture
+def stored(valkey: str):
+    with redis.Redis.from_url(valkey) as client:
+        yield client
+
+
+async def test_a_session_is_found_by_its_id(sessions: Sessions) -> None:
+    first, second = await sessions.start(ANN), await sessions.start(ANN)
+    assert await sessions.get(first) == ANN
+    assert first != second
+    assert len(first) == 43  # 256 bits
+
+
+@pytest.mark.parametrize("id", ["", "x", "a" * 43, "\0\r\n*", "ü😀", "x" * 100_000])
+async def test_no_other_id_opens_a_session(sessions: Sessions, id: str) -> None:
+    await sessions.start(ANN)
+    assert await sessions.get(id) is None
+
+
+async def test_valkey_does_not_have_the_id(sessions: Sessions, stored: redis.Redis) -> None:
+    id = await sessions.start(ANN)
+    (key,) = stored.keys()
+    assert id.encode() not in key + stored.get(key)
+    assert await sessions.get(key.decode().rpartition(":")[2]) is None
+
+
+async def test_use_renews_the_time_to_live(sessions: Sessions, stored: redis.Redis) -> None:
+    id = await sessions.start(ANN)
+    (key,) = stored.keys()
+    assert stored.ttl(key) == 86_400
+    stored.expire(key, 10)
+    await sessions.get(id)
+    assert stored.ttl(key) == 86_400
+
+
+async def test_a_change_does_not_bring_an_ended_session_back(sessions: Sessions) -> None:
+    id = await sessions.start(ANN)
+    await sessions.end(id)
+    await sessions.change(id, ANN)
+    assert await sessions.get(id) is None
+
+
+async def test_a_session_that_cannot_be_read_is_none(sessions: Sessions, stored: redis.Redis) -> None:
+    id = await sessions.start(ANN)
+    (key,) = stored.keys()
+    for damaged in (b"", b"\xff", b"\x80"):
+        stored.set(key, damaged)
+        assert await sessions.get(id) is None
+
+
+async def test_one_request_at_a_time_has_the_lock(sessions: Sessions) -> None:
+    proof = await sessions.lock("a")
+    assert proof is not None
+    assert await sessions.lock("a") is None
+    assert await sessions.lock("b") is not None
+    await sessions.unlock("a", "of another request")
+    assert await sessions.lock("a") is None
+    await sessions.unlock("a", proof)
+    assert await sessions.lock("a") is not None
+
+
+async def test_a_lock_opens_by_itself_before_identity_forgets_the_last_renewal(
+    sessions: Sessions, stored: redis.Redis
+) -> None:
+    await sessions.lock("a")
+    (key,) = stored.keys()
+    assert 0 < stored.pttl(key) <= 5_000  # identity answers a lost renewal again for 10 s
+
+
+async def test_without_valkey_every_call_says_so_soon(valkey: str) -> None:
+    async with Cable(valkey) as cable, Valkey(cable.url, "sessions", service="storefront", timeout=0.5) as pool:
+        sessions = Sessions(pool)
+        id = await sessions.start(ANN)
+        await cable.cut()
+        began = time.monotonic()
+        calls = (sessions.get(id), sessions.start(ANN), sessions.change(id, ANN), sessions.end(id), sessions.lock(id))
+        results = await asyncio.gather(*calls, sessions.unlock(id, "x"), return_exceptions=True)
+        assert [type(result) for result in results] == [Unavailable] * 6
+        assert time.monotonic() - began < 5
+        await cable.mend()
+        assert await sessions.get(id) == ANN
