@@ -16,7 +16,7 @@ PASSWORD = "correct horse"
 
 
 class Others:
-    """`down` names the services that answer 503; `asked` lists the requests as `METHOD path`.
+    """`down` names the services, or the paths, that answer 503; `asked` lists the requests as `METHOD path`.
 
     `held` has the services that do not answer until its event is set. Of a path in `lost`, the next answer is lost: the
     request is carried out. `refused` has paths with the problem to answer.
@@ -92,7 +92,7 @@ class Others:
     async def _watch(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self.asked.append(f"{request.method} {request.path}")
         service = {"orders": "order"}.get(request.path.split("/")[2], request.path.split("/")[2])
-        if service in self.down:
+        if {service, request.path} & self.down:
             return problem(503, f"{service}-unavailable")
         if service in self.held:
             await self.held[service].wait()
@@ -117,7 +117,15 @@ class Others:
             if product["sku"] in query.getall("sku", [product["sku"]])
             and product["category"] == query.get("category", product["category"])
             and query.get("q", "").lower() in product["name"].lower()
+            and int(query.get("min_price", 0)) <= product["price"]["amount"] <= int(query.get("max_price", 10**9))
+            and (query.get("in_stock") != "true" or product["available"])
         ]
+        if not query.get("cursor", "0").isdigit():
+            return problem(422, "invalid-cursor")
+        if "\u3164" in query.get("q", ""):  # invisible
+            return problem(422, "invalid-request")
+        if query.get("sort") == "-price":
+            found.sort(key=lambda product: -product["price"]["amount"])
         start, limit = int(query.get("cursor", 0)), int(query.get("limit", 20))
         after = str(start + limit) if len(found) > start + limit else None
         return web.json_response({"items": found[start : start + limit], "next_cursor": after})

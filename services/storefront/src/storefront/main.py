@@ -39,6 +39,7 @@ def create(settings: Settings | None = None) -> FastAPI:
             carts=CartClient(cart),
             identity=IdentityClient(identity),
             orders=OrderClient(order),
+            currency=settings.currency,
         ),
         openapi_url="/openapi.json",
         middleware=routes.middleware,

@@ -22,6 +22,9 @@ class Settings(ServiceSettings):
     identity_url: HttpUrl
     """The addresses of the services: `http://host:port`"""
 
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
+    """The shop's only currency."""
+
     session_days: Annotated[int, Field(ge=1, le=90)] = 30
     """Days that a session is kept after its last use."""
 

@@ -16,7 +16,7 @@ from zlib import crc32
 
 from storefront.models.motifs import BY_CATEGORY, FALLBACK, LONGEST, PHRASES, words_of
 
-__all__ = ["BACKDROPS", "PALETTES", "Palette", "Picture", "colors", "picture_of", "srgb"]
+__all__ = ["BACKDROPS", "PALETTES", "Palette", "Picture", "category_picture", "colors", "picture_of", "srgb"]
 
 BACKDROPS = 6
 
@@ -62,6 +62,11 @@ def picture_of(sku: str, name: str, category: str) -> Picture:
         start, number = crc32(sku.encode()), 0
     motif = _motif(QUALIFIERS.split(name)[0]) or _motif(name) or BY_CATEGORY.get(category, FALLBACK)
     return Picture(motif, (start + STEP * number) % len(PALETTES), (start // 24 + number) % BACKDROPS)
+
+
+def category_picture(slug: str, position: int) -> Picture:
+    """Returns the picture of a category at a position in a list. Neighbors get different palettes."""
+    return Picture(BY_CATEGORY.get(slug, FALLBACK), STEP * position % len(PALETTES), position % BACKDROPS)
 
 
 def _motif(text: str) -> str | None:

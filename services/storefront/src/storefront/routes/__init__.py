@@ -2,7 +2,7 @@
 
 from starlette.middleware import Middleware
 
-from storefront.routes import assets, docs, home, pictures, preferences
+from storefront.routes import assets, docs, home, lists, pictures, preferences, products
 from storefront.routes.pages import Pages, ProblemPages
 from storefront.routes.security import Headers, SameOrigin
 from storefront.routes.visits import Parts, on_refused, on_session_ended
@@ -11,7 +11,7 @@ from storefront.usecases.sessions import SessionEnded
 
 __all__ = ["Pages", "Parts", "handlers", "middleware", "routers"]
 
-routers = [assets.router, docs.router, home.router, pictures.router, preferences.router]
+routers = [assets.router, docs.router, home.router, lists.router, pictures.router, preferences.router, products.router]
 
 middleware = [Middleware(Headers), Middleware(ProblemPages), Middleware(SameOrigin)]
 """What every request passes, the outermost first."""

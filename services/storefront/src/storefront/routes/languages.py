@@ -15,7 +15,7 @@ from babel import Locale
 from babel.dates import format_datetime
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
-from babel.numbers import format_currency, format_decimal
+from babel.numbers import NumberFormatError, format_currency, format_decimal, get_currency_symbol, parse_decimal
 from babel.support import NullTranslations, Translations
 
 from storefront.usecases.remote import Money
@@ -23,7 +23,34 @@ from storefront.usecases.remote import Money
 __all__ = ["COOKIE", "LANGUAGES", "Language", "language_of"]
 
 COOKIE = "language"
+MAX_AMOUNT = 10**7
+"""Prices in major units are below this number, as catalog's are."""
+
 LOCALES = Path(__file__).parents[1] / "locales"
+
+
+def N_(text: str) -> str:  # noqa: N802
+    """Marks a text for translation where it is not yet needed in a language."""
+    return text
+
+
+CATEGORIES = frozenset(
+    {
+        N_("Bath & Body"),
+        N_("Coffee & Tea"),
+        N_("Desk & Paper"),
+        N_("Garden"),
+        N_("Home Audio"),
+        N_("Kitchen"),
+        N_("Knitwear"),
+        N_("Lighting"),
+        N_("Outdoor"),
+        N_("Tools"),
+        N_("Toys & Games"),
+        N_("Travel Bags"),
+    }
+)
+"""The categories of the demo catalog."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +67,27 @@ class Language:
 
     def number(self, number: int) -> str:
         return str(format_decimal(number, locale=self.locale))
+
+    def amount(self, typed: str, currency: str) -> int | None:
+        """Returns a price that a person typed, such as 12.50, in minor units; None if it cannot be read as one."""
+        digits = fraction_digits(currency)
+        if any(char.isalpha() for char in typed):  # 1e3, NaN
+            return None
+        try:
+            exact = parse_decimal(typed, self.locale, strict=True)
+        except NumberFormatError:
+            return None
+        if not 0 <= exact < MAX_AMOUNT or exact != round(exact, digits):
+            return None
+        return int(exact.scaleb(digits))
+
+    def symbol(self, currency: str) -> str:
+        return str(get_currency_symbol(currency, self.locale))
+
+    def category(self, slug: str, name: str = "") -> str:
+        """Returns the name of a category: translated if the demo catalog has it, else as given, else from its slug."""
+        given = name or " ".join("&" if word == "and" else word.capitalize() for word in slug.split("-"))
+        return self.texts.gettext(given) if given in CATEGORIES else given
 
     def moment(self, at: datetime) -> str:
         return str(format_datetime(at, "medium", locale=self.locale))

@@ -39,6 +39,7 @@ class Parts:
     carts: Carts
     identity: Identity
     orders: Ordering
+    currency: str
 
 
 Given = Annotated[Parts, Depends(parts(Parts))]

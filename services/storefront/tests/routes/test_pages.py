@@ -1,0 +1,74 @@
+"""What pages have in common: how long they may be kept, for whom, and what their header shows."""
+
+import re
+
+import pytest
+
+SAME_FOR_ALL = ["/", "/c/home", "/search?q=mug", "/p/MUG-1", "/p/NONE"]
+
+
+@pytest.mark.parametrize("path", SAME_FOR_ALL)
+async def test_a_stranger_s_page_may_be_kept_by_the_edge(browser, path: str) -> None:
+    async with browser() as ann:
+        page = await ann.get(path)
+    assert page.headers["Cache-Control"] == "public, max-age=0, s-maxage=2"
+    assert page.headers["Vary"] == "Accept-Language, Cookie"
+    assert "Set-Cookie" not in page.headers
+
+
+@pytest.mark.parametrize("cookie", ["session=forged", "language=en", "other=1; session=x"])
+@pytest.mark.parametrize("path", SAME_FOR_ALL)
+async def test_a_page_for_someone_is_not_kept(browser, path: str, cookie: str) -> None:
+    async with browser(Cookie=cookie) as ann:
+        page = await ann.get(path)
+    assert page.headers["Cache-Control"] == "private, no-cache"
+
+
+async def test_a_page_that_reports_an_error_is_not_kept(browser) -> None:
+    async with browser() as ann:
+        page = await ann.get("/search?min=x")
+    assert page.headers["Cache-Control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize("path", SAME_FOR_ALL)
+async def test_a_page_does_not_depend_on_the_host(browser, path: str) -> None:
+    """Else one request with a forged Host would put another address into everyone's pages."""
+    async with browser(Host="elsewhere.example", **{"X-Forwarded-Host": "elsewhere.example"}) as ann:
+        page = await ann.get(path)
+    assert "elsewhere" not in page.text
+    assert "elsewhere" not in str(page.headers)
+
+
+async def test_its_main_part_begins_with_the_notice_that_the_edge_shows_on_an_old_page(browser) -> None:
+    async with browser() as ann:
+        page = await ann.get("/")
+    assert re.search(r'<main id="main">\s*<p class="notice" data-stale hidden>', page.text)
+
+
+async def test_the_header_shows_how_many_articles_the_cart_holds(browser, app, others) -> None:
+    async with browser() as ann:
+        await shop_with(ann, app, others, {"MUG-1": 3, "JAR-1": 1200})
+        page = await ann.get("/")
+    assert '<span id="count">1,203</span>' in page.text
+
+
+@pytest.mark.parametrize("down", ["cart", "identity"])
+async def test_without_the_cart_the_header_shows_no_number(browser, app, others, down: str) -> None:
+    others.expires_in = 0  # so identity is asked for a new token
+    async with browser() as ann:
+        await shop_with(ann, app, others, {"MUG-1": 3})
+        others.down.add(down)
+        page = await ann.get("/")
+    assert page.status_code == 200
+    assert '<span id="count"></span>' in page.text
+
+
+async def shop_with(client, app, others, lines: dict[str, int]) -> None:
+    """Gives a client the session of a guest whose cart has these lines."""
+    from storefront.usecases.sessions import Visit
+
+    given = app.state.parts
+    visit = Visit(given.sessions, given.identity, None)
+    token = await visit.token()
+    others.carts[token] = lines
+    client.cookies.set("session", visit.id)
