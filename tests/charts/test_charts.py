@@ -211,3 +211,50 @@ def test_stripes_keys_are_mounted_only_where_stripe_is_enabled(enabled: bool) ->
         ]
         if enabled
     }
+
+
+@pytest.mark.parametrize(
+    ("client", "server"),
+    [
+        *(("storefront", each) for each in ("catalog", "cart", "order", "payment", "identity", "valkey")),
+        ("edge", "storefront"),
+        ("payment", "identity"),
+    ],
+)
+def test_network_policies_permit_what_a_service_calls(client: str, server: str) -> None:
+    objects = rendered("shop")
+
+    def named(of: str, direction: str, peers: str) -> set[str]:
+        rules = objects["NetworkPolicy", of]["spec"][direction]
+        labels = [peer.get("podSelector", {}).get("matchLabels", {}) for rule in rules for peer in rule.get(peers, [])]
+        return {each.get("app.kubernetes.io/name", "") for each in labels}
+
+    assert server in named(client, "egress", "to")
+    assert client in named(server, "ingress", "from")
+
+
+def test_valkey_keeps_its_password_and_gets_a_user_for_each_service() -> None:
+    """A pod of an older release logs in with the password alone, while pods of this one have users of their own."""
+    objects = rendered("shop")
+    (container,) = objects["StatefulSet", "valkey"]["spec"]["template"]["spec"]["containers"]
+    arguments = " ".join(container["args"])
+    assert "--requirepass $(VALKEY_PASSWORD)" in arguments
+    for name in ("cart", "storefront"):
+        assert f"--user {name} on >$({name.upper()}_PASSWORD) ~{name}:* resetchannels" in arguments
+        url = objects["Secret", f"{name}-stores"]["stringData"]["valkey-url"]
+        assert url.startswith(
+            f"redis://{name}:{objects['Secret', 'stores']['stringData'][f'{name.upper()}_PASSWORD']}@"
+        )
+
+
+def test_the_edge_has_its_limits_from_values_and_a_cache_that_it_can_write() -> None:
+    (edge,) = rendered("edge", "rateLimit.enabled=false", "rateLimit.burst=7")["Deployment", "edge"]["spec"][
+        "template"
+    ]["spec"]["containers"]
+    variables = {each["name"]: each["value"] for each in edge["env"]}
+    assert (variables["RATE_LIMIT"], variables["RATE_LIMIT_BURST"]) == ("off", "7")
+    assert edge["securityContext"]["readOnlyRootFilesystem"] is True
+    assert any(variables["EDGE_CACHE"].startswith(f"{each['mountPath']}/") for each in edge["volumeMounts"])
+    assert {edge[probe]["httpGet"]["path"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")} == {
+        "/health/edge"
+    }

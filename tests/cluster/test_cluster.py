@@ -1,6 +1,7 @@
 """Tests of the shop on a real cluster, from installation to removal. The tests depend on each other, in order."""
 
 import json
+import re
 import time
 from collections import Counter
 from uuid import uuid4
@@ -61,12 +62,18 @@ def test_every_pod_is_restricted_and_others_are_rejected(shop: Release) -> None:
     [
         ("order", "postgres:5432", True),
         ("cart", "valkey:6379", True),
+        ("storefront", "valkey:6379", True),
+        ("storefront", "payment:8000", True),
+        ("storefront", "postgres:5432", False),
+        ("storefront", "rabbitmq:5672", False),
         ("cart", "postgres:5432", False),
         ("cart", "order:8000", False),
         ("order", "valkey:6379", False),
         ("order", "psp:8000", False),
         ("psp", "postgres:5432", False),
         ("payment", "psp:8000", True),
+        ("payment", "identity:8000", True),
+        ("payment", "storefront:8000", False),
     ],
 )
 def test_a_pod_reaches_what_it_needs_and_nothing_else(shop: Release, app: str, address: str, reached: bool) -> None:
@@ -76,6 +83,13 @@ def test_a_pod_reaches_what_it_needs_and_nothing_else(shop: Release, app: str, a
     said = shop.kubectl("exec", pod["metadata"]["name"], "--", "python", "-c", connect, check=False)
     assert said.startswith("<socket") is reached, said
     assert "gaierror" not in said
+
+
+def test_pages_are_served_and_kept_by_the_edge(shop: Release) -> None:
+    with httpx2.Client(base_url=shop.place.address, headers={"Accept": "text/html"}, trust_env=False) as http:
+        page = http.get("/").raise_for_status()
+        (style, *_) = re.findall(r'href="(/static/[^"]+/shop\.css)"', page.text)
+        assert [http.get(style).headers["X-Cache"] for _ in range(2)][1] == "HIT"
 
 
 def test_a_lost_dns_query_costs_one_second(shop: Release) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx2
 import pytest
 from counts import answered, read_catalog
 
@@ -61,6 +63,13 @@ def test_least_connections_spares_a_slow_replica(shop) -> None:
 def test_source_ip_hash_keeps_a_client_with_one_replica(shop) -> None:
     with scaled(shop, catalog=3), policy(shop, "source-ip-hash"):
         assert sorted(counted(shop, requests=60, clients=1)) == [0, 0, 60]
+
+
+def test_the_edge_keeps_pages_and_files_although_its_root_is_read_only(shop) -> None:
+    with httpx2.Client(base_url=shop.place.address, headers={"Accept": "text/html"}, trust_env=False) as http:
+        page = http.get("/").raise_for_status()
+        (style, *_) = re.findall(r'href="(/static/[^"]+/shop\.css)"', page.text)
+        assert [http.get(style).headers["X-Cache"] for _ in range(2)] == ["MISS", "HIT"]
 
 
 def test_data_outlive_the_containers(shop, shopper, admin, audit) -> None:
