@@ -71,6 +71,7 @@ def on_the_cluster(registry: str) -> Iterator[Pods]:
             global_tag="bench",
             edge_service_type="NodePort",
             edge_service_nodePort=str(release.node_port),
+            edge_rateLimit_enabled="false",
         )
         release.helm("test", release.name, "--timeout", "300s")
         release.settled()
@@ -91,6 +92,7 @@ def on_the_cluster(registry: str) -> Iterator[Pods]:
 def by_compose() -> Iterator[ComposeShop]:
     with tempfile.TemporaryDirectory() as folder:
         shop = ComposeShop(Place(ROOT, Path(folder), 11_000))
+        os.environ["RATE_LIMIT"] = "off"
         shop.up()
         try:
             yield shop

@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from chassis.local.processes import Process
+from shopctl.bench.cache import file_server
 from shopctl.bench.client import LoadFailed, request, send
 from shopctl.bench.figures import percentile
 from shopctl.bench.usage import measured
@@ -40,8 +41,17 @@ class Seen:
 async def server() -> AsyncIterator[Seen]:
     seen = Seen()
 
-    async def answer(http: web.Request) -> web.Response:
+    async def answer(http: web.Request) -> web.StreamResponse:
         seen.requests.append((http.method, http.path, await http.text()))
+        if http.path == "/chunked":
+            stream = web.StreamResponse()
+            stream.enable_chunked_encoding()
+            await stream.prepare(http)
+            for part in ("a" * 5000, "b"):
+                await stream.write(part.encode())
+            return stream
+        if http.path == "/limited":
+            return web.Response(status=429)
         if http.path.startswith("/long"):
             return web.Response(text=LONG)
         return web.json_response({"path": http.path}, status=404 if http.path == "/missing" else 200)
@@ -97,6 +107,23 @@ async def test_requests_are_repeated_until_time_is_up(server: Seen) -> None:
 
     assert len(answers) > 4
     assert {answer.request for answer in answers} == {0, 1}
+
+
+async def test_a_body_in_chunks_is_read_to_its_end(server: Seen) -> None:
+    answers = await send(("127.0.0.1", server.port), [request("GET", "/chunked")] * 3, expect=200, connections=1)
+
+    assert [answer.body for answer in answers] == ["a" * 5000 + "b"] * 3
+
+
+async def test_a_shop_that_limits_requests_is_not_measured(server: Seen) -> None:
+    with pytest.raises(LoadFailed, match="RATE_LIMIT=off"):
+        await send(("127.0.0.1", server.port), [request("GET", "/limited")])
+
+
+async def test_a_file_server_serves_the_file_that_it_is_given() -> None:
+    with file_server(b"[1, 2]") as nginx:
+        (answer,) = await send(("127.0.0.1", nginx.port), [request("GET", "/file")], expect=200)
+    assert answer.body == "[1, 2]"
 
 
 async def test_an_unexpected_status_and_a_dead_server_are_reported(server: Seen) -> None:

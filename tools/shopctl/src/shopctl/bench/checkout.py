@@ -18,7 +18,7 @@ from shopctl.bench.usage import NOT_OURS, Usage, measured
 from shopctl.shop import Shop
 from shopctl.statuses import OPEN
 
-__all__ = ["at_rate", "place_one", "prepared", "saturated"]
+__all__ = ["ADDRESS", "at_rate", "place_one", "prepared", "saturated", "settled"]
 
 LINES = 3
 PRODUCTS = 60
@@ -113,9 +113,8 @@ def _by_process(section: str, usage: Usage, orders: int) -> list[Figure]:
     ]
 
 
-async def _confirmed(shop: Shop, accepted: Sequence[Answer]) -> list[tuple[Answer, float]]:
-    """Wait for the orders; returns each POST with the time when its order was CONFIRMED, in seconds since 1970."""
-    ids = {uuid.UUID(json.loads(answer.body)["id"]): answer for answer in accepted}
+async def settled(shop: Shop) -> None:
+    """Wait until no order is open. Raises LoadFailed if one remains."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     connection = await asyncpg.connect(shop.place.database_url("auditor", "order"))
     try:
@@ -123,6 +122,16 @@ async def _confirmed(shop: Shop, accepted: Sequence[Answer]) -> list[tuple[Answe
             if time.monotonic() > deadline:
                 raise LoadFailed(f"orders were still open {PATIENCE_SECONDS} s after the last POST")
             await asyncio.sleep(0.1)
+    finally:
+        await connection.close()
+
+
+async def _confirmed(shop: Shop, accepted: Sequence[Answer]) -> list[tuple[Answer, float]]:
+    """Wait for the orders; returns each POST with the time when its order was CONFIRMED, in seconds since 1970."""
+    ids = {uuid.UUID(json.loads(answer.body)["id"]): answer for answer in accepted}
+    await settled(shop)
+    connection = await asyncpg.connect(shop.place.database_url("auditor", "order"))
+    try:
         rows = await connection.fetch(
             "SELECT order_id, extract(epoch FROM at)::float8 AS at FROM order_history"
             " WHERE status = 'CONFIRMED' AND order_id = ANY ($1::uuid[])",

@@ -39,7 +39,10 @@ async def send(
     seconds: float | None = None,
     keep_bodies: bool = True,
 ) -> list[Answer]:
-    """Send requests; returns the answers, in their order if each is sent once. Raises LoadFailed if not `expect`."""
+    """Send requests; returns the answers, in their order if each is sent once.
+
+    Raises LoadFailed if the status of one is not `expect`, or if the edge limits requests.
+    """
     job = Job(*address, list(requests), connections, rate, seconds, keep_bodies)
     # Not asyncio's subprocess: on a busy machine, its `communicate` sometimes ended before the output did.
     done = await asyncio.to_thread(
@@ -54,6 +57,8 @@ async def send(
     answers = msgspec.json.decode(done.stdout, type=list[Answer])
     if seconds is None:
         answers.sort(key=lambda answer: answer.request)
+    if any(answer.status == 429 for answer in answers):
+        raise LoadFailed("the edge limits requests: start the shop with RATE_LIMIT=off, and measure again")
     for answer in answers:
         if expect is not None and answer.status != expect:
             sent = requests[answer.request].split(" HTTP/", 1)[0]

@@ -13,7 +13,7 @@ from shopctl.bench.figures import Figure, table
 from shopctl.console import err, fail, interruptible, reason, show
 from shopctl.options import finite
 
-SECTIONS = ("checkout", "hot-sku", "reads", "cart", "idle", "memory")
+SECTIONS = ("checkout", "hot-sku", "reads", "cart", "cache", "pages", "idle", "memory")
 
 
 def bench(
@@ -35,7 +35,10 @@ def bench(
     up: Annotated[bool, typer.Option("--up", help="Restart the shop first, and measure that too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Measure throughput, latency, CPU time and memory. The orders and guests stay in the shop."""
+    """Measure throughput, latency, CPU time and memory. The orders and guests stay in the shop.
+
+    The shop must not limit requests: start it with RATE_LIMIT=off, or use `--up` with RATE_LIMIT=off.
+    """
     # Imported here, because these load slowly and other commands do not need them.
     from shopctl.bench.run import FAILURES, Extent, run, starting
 

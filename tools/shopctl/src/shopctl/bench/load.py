@@ -59,7 +59,10 @@ class Connection:
             writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             _, found, rest = head.partition(b"\r\ncontent-length:")
-            body = await reader.readexactly(int(rest.split(b"\r\n", 1)[0])) if found else b""
+            if found:
+                body = await reader.readexactly(int(rest.split(b"\r\n", 1)[0]))
+            else:
+                body = await _chunks(reader) if b"\r\ntransfer-encoding: chunked" in head else b""
             if b"\r\nconnection: close" in head:
                 self.close()
             return int(head.split(b" ", 2)[1]), body
@@ -71,6 +74,15 @@ class Connection:
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
+
+
+async def _chunks(reader: asyncio.StreamReader) -> bytes:
+    """Reads a body in chunks (RFC 9112, 7.1), without trailers."""
+    body = b""
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    await reader.readexactly(2)
+    return body
 
 
 async def run(job: Job) -> list[Answer]:

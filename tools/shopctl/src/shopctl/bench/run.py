@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from shopctl.bench import checkout, hot_sku, reads
+from shopctl.bench import cache, checkout, hot_sku, pages, reads
 from shopctl.bench.client import LoadFailed
 from shopctl.bench.figures import Figure
 from shopctl.bench.usage import measured, memory
@@ -37,6 +37,8 @@ async def run(shop: Shop, only: Collection[str], extent: Extent, report: Callabl
         "hot-sku": lambda: hot_sku.hot_sku(shop, extent.stock),
         "reads": lambda: reads.catalog(shop, extent.seconds),
         "cart": lambda: reads.cart(shop, extent.seconds),
+        "cache": lambda: cache.cached(shop, extent.seconds),
+        "pages": lambda: pages.pages(shop, extent.seconds),
         "idle": lambda: _idle(shop, extent.seconds),
         "memory": lambda: _memory(shop),
     }
