@@ -131,7 +131,7 @@ async def shows_a_cart(url: str, example: Any) -> None:
 
 async def shows_an_order(url: str, example: Any) -> None:
     async with HttpClient(url, name="order") as http:
-        found = await storefront.clients.OrderClient(http).get("a.b.c", example["id"])
+        found = await storefront.clients.OrderClient(http, http).get("a.b.c", example["id"])
     assert (found.id, found.status, found.total.amount) == (example["id"], "CONFIRMED", 500)
     assert [step.status for step in found.history] == [step["status"] for step in example["history"]]
     assert found.shipping_address.city == example["shipping_address"]["city"]

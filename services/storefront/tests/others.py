@@ -23,6 +23,7 @@ class Others:
 
     Products, carts, orders and accounts are plain dictionaries, which a test fills and reads. A guest's access token is
     `guest-1`, `guest-2` and so on; an account's is `account-<email>-1`, and its refresh token `refresh-<email>-1`.
+    `refusals` are the next answers to new orders: status, slug and members. `events` are an order's events by its ID.
     """
 
     def __init__(self) -> None:
@@ -40,6 +41,8 @@ class Others:
         self.clients: list[str | None] = []
         self.revoked: list[str] = []
         self.expires_in = 900
+        self.refusals: list[tuple[int, str, dict[str, Any]]] = []
+        self.events: dict[str, list[bytes]] = {}
         self._guests = itertools.count(1)
         self._grants: dict[str, int] = defaultdict(int)
 
@@ -75,6 +78,8 @@ class Others:
                 web.post("/api/orders", self._place),
                 web.get("/api/orders", self._own_orders),
                 web.get("/api/orders/{id}", self._order),
+                web.post("/api/orders/{id}/cancel", self._cancel),
+                web.get("/api/orders/{id}/events", self._events),
             ]
         )
         self._server = TestServer(app)
@@ -214,6 +219,9 @@ class Others:
         return web.json_response({"id": "1", "email": email, "name": self.accounts[email]})
 
     async def _place(self, request: web.Request) -> web.Response:
+        if self.refusals:
+            status, slug, members = self.refusals.pop(0)
+            return problem(status, slug, **members)
         key = request.headers["Idempotency-Key"]
         body = await request.json()
         lines = self.carts[bearer(request)]
@@ -238,14 +246,48 @@ class Others:
         return web.json_response({"id": self.orders[key]["id"], "status": "PENDING"}, status=202)
 
     async def _own_orders(self, request: web.Request) -> web.Response:
-        own = [order for order in self.orders.values() if order["owner"] == bearer(request)]
-        return web.json_response({"items": own, "next_cursor": None})
+        own = [order for order in reversed(self.orders.values()) if order["owner"] == bearer(request)]
+        before, limit = request.query.get("cursor", "~"), int(request.query.get("limit", 20))
+        own = [order for order in own if order["id"] < before]
+        after = own[limit - 1]["id"] if len(own) > limit else None
+        return web.json_response({"items": own[:limit], "next_cursor": after})
 
     async def _order(self, request: web.Request) -> web.Response:
         for order in self.orders.values():
             if order["id"] == request.match_info["id"] and order["owner"] == bearer(request):
                 return web.json_response(order)
-        return problem(404, "unknown-order")
+        return problem(404, "order-not-found")
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        answer = await self._order(request)
+        if answer.status != 200:
+            return answer
+        order = next(order for order in self.orders.values() if order["id"] == request.match_info["id"])
+        if order["status"] not in ("PENDING", "RESERVED", "CONFIRMED"):
+            return problem(409, "not-cancellable")
+        self.step(order, "CANCELLING")
+        return web.json_response(order, status=202)
+
+    @staticmethod
+    def step(order: dict[str, Any], status: str, reason: str | None = None) -> None:
+        """Adds a step to an order."""
+        seq = len(order["history"]) + 1
+        step = {"seq": seq, "status": status, "at": f"2026-01-01T00:00:0{seq - 1}.250Z"}
+        order["history"].append(step | ({"reason": reason} if reason else {}))
+        order["status"] = status
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        answer = await self._order(request)
+        if answer.status != 200:
+            return answer
+        events = self.events.get(request.match_info["id"], [])[int(request.headers.get("Last-Event-ID", 0)) :]
+        if not events:
+            return web.Response(status=204)
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await stream.prepare(request)
+        for event in events:
+            await stream.write(event)
+        return stream
 
 
 def bearer(request: web.Request) -> str:

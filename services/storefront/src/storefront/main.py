@@ -12,6 +12,9 @@ from storefront.settings import Settings
 
 __all__ = ["create"]
 
+MAX_STREAMS = 1_000
+"""The most order pages of this process that get their order's steps at the same time. The others load again instead."""
+
 
 def create(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings.load("storefront")
@@ -25,20 +28,21 @@ def create(settings: Settings | None = None) -> FastAPI:
     catalog = HttpClient(settings.catalog_url, name="catalog")
     cart = HttpClient(settings.cart_url, name="cart")
     order = HttpClient(settings.order_url, name="order")
+    streams = HttpClient(settings.order_url, name="order", connections=MAX_STREAMS)
     identity = HttpClient(settings.identity_url, name="identity", timeout=3.5)  # it hashes passwords in turns
     app = create_app(
         settings,
         "storefront",
         title="Storefront",
         routers=routes.routers,
-        resources=[valkey, catalog, cart, order, identity],
+        resources=[valkey, catalog, cart, order, streams, identity],
         parts=routes.Parts(
             sessions=Sessions(valkey, days=settings.session_days),
             pages=routes.Pages(),
             catalog=CatalogClient(catalog),
             carts=CartClient(cart),
             identity=IdentityClient(identity),
-            orders=OrderClient(order),
+            orders=OrderClient(order, streams),
             currency=settings.currency,
         ),
         openapi_url="/openapi.json",

@@ -14,8 +14,11 @@ __all__ = ["OrderClient"]
 
 
 class OrderClient:
-    def __init__(self, http: HttpClient) -> None:
+    """`streams` is a client of its own, because each open stream holds a connection."""
+
+    def __init__(self, http: HttpClient, streams: HttpClient) -> None:
         self._http = http
+        self._streams = streams
 
     async def place(
         self, token: str, key: str, *, cart_version: str, payment_method: str, address: Address, total: Money
@@ -47,5 +50,5 @@ class OrderClient:
     async def events(self, token: str, id: str, last_event_id: str | None) -> AsyncIterator[Stream]:
         """Opens the stream of an order's steps, as order sends them."""
         headers = bearer(token) | ({"Last-Event-ID": last_event_id} if last_event_id else {})
-        async with self._http.stream(f"/api/orders/{id}/events", headers=headers) as stream:
+        async with self._streams.stream(f"/api/orders/{id}/events", headers=headers) as stream:
             yield stream

@@ -2,7 +2,7 @@
 
 from starlette.middleware import Middleware
 
-from storefront.routes import assets, docs, home, lists, pictures, preferences, products
+from storefront.routes import assets, cart, checkout, docs, home, lists, orders, pictures, preferences, products
 from storefront.routes.pages import Pages, ProblemPages
 from storefront.routes.security import Headers, SameOrigin
 from storefront.routes.visits import Parts, on_refused, on_session_ended
@@ -11,7 +11,18 @@ from storefront.usecases.sessions import SessionEnded
 
 __all__ = ["Pages", "Parts", "handlers", "middleware", "routers"]
 
-routers = [assets.router, docs.router, home.router, lists.router, pictures.router, preferences.router, products.router]
+routers = [
+    assets.router,
+    cart.router,
+    checkout.router,
+    docs.router,
+    home.router,
+    lists.router,
+    orders.router,
+    pictures.router,
+    preferences.router,
+    products.router,
+]
 
 middleware = [Middleware(Headers), Middleware(ProblemPages), Middleware(SameOrigin)]
 """What every request passes, the outermost first."""

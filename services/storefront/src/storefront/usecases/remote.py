@@ -159,6 +159,10 @@ class OrderLine(msgspec.Struct, frozen=True):
     quantity: int
     unit_price: Money
 
+    @property
+    def total(self) -> Money:
+        return Money(self.unit_price.amount * self.quantity, self.unit_price.currency)
+
 
 class Step(msgspec.Struct, frozen=True):
     """`seq` counts an order's steps from 1; `reason` tells why a step undoes the order."""

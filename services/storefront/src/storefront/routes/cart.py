@@ -1,0 +1,93 @@
+"""The cart."""
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from chassis.errors import Unavailable
+from storefront.routes.forms import form_of, local, see_other
+from storefront.routes.visits import Given, Parts, Visiting, remember
+from storefront.schemas import SKU, writable
+from storefront.usecases.cart import CartView, view
+from storefront.usecases.remote import Refused
+from storefront.usecases.sessions import Visit
+
+__all__ = ["PRIVATE", "read", "router", "unreachable"]
+
+router = APIRouter(include_in_schema=False)
+
+PRIVATE = {"Cache-Control": "private, no-store"}
+EMPTY = CartView(None, [], True, None)
+MAX_QUANTITY = 99
+NOTICES = frozenset({"incomplete"})
+
+
+@router.get("/cart")
+async def cart(request: Request, given: Given, visit: Visiting, notice: str = "") -> Response:
+    return await _page(request, given, visit, notice=notice if notice in NOTICES else "")
+
+
+@router.post("/cart/items")
+async def change(request: Request, given: Given, visit: Visiting) -> Response:
+    """Sets the quantity of a product; 0 removes it. Then returns to the page `to`."""
+    form = await form_of(request)
+    sku, quantity = form.text("sku"), form.number("quantity")
+    if quantity is None or quantity > MAX_QUANTITY:
+        typed = {sku: writable(form.text("quantity"))[:12]}
+        return await _page(request, given, visit, 422, notice="quantity", typed=typed)
+    return await _change(request, given, visit, sku, quantity, local(form.text("to"), "/cart"))
+
+
+@router.post("/cart/items/remove")
+async def remove(request: Request, given: Given, visit: Visiting) -> Response:
+    form = await form_of(request)
+    return await _change(request, given, visit, form.text("sku"), 0, local(form.text("to"), "/cart"))
+
+
+async def _change(request: Request, given: Parts, visit: Visit, sku: str, quantity: int, to: str) -> Response:
+    if not SKU.fullmatch(sku):
+        return await _page(request, given, visit, 422, notice="unknown-sku")
+    try:
+        token = await visit.token()
+        if quantity:
+            await given.carts.put(token, sku, quantity)
+        else:
+            await given.carts.remove(token, sku)
+    except Unavailable:
+        return await unreachable(request, given)
+    except Refused as refusal:
+        notice = refusal.slug if refusal.slug in ("unknown-sku", "cart-full") else "refused"
+        page = await _page(request, given, visit, refusal.status, notice=notice)
+        return remember(request, page, visit)
+    return remember(request, see_other(to), visit)
+
+
+async def _page(
+    request: Request,
+    given: Parts,
+    visit: Visit,
+    status: int = 200,
+    *,
+    notice: str = "",
+    typed: Mapping[str, str] | None = None,
+) -> Response:
+    """Returns the cart; `typed` are quantities that were not accepted, by SKU."""
+    try:
+        shown = await read(given, visit)
+    except Unavailable:
+        return await unreachable(request, given)
+    return await given.pages.render(request, "cart.html", status, PRIVATE, cart=shown, notice=notice, typed=typed or {})
+
+
+async def read(given: Parts, visit: Visit) -> CartView:
+    """Returns the visitor's cart. Raises Unavailable and SessionEnded."""
+    if not visit.known and not visit.down:
+        return EMPTY
+    return await view(given.carts, given.catalog, await visit.token())
+
+
+async def unreachable(request: Request, given: Parts) -> Response:
+    """Returns the page that is shown while cart or the sessions cannot be reached."""
+    headers = PRIVATE | {"Retry-After": "5"}
+    return await given.pages.render(request, "cart.html", 503, headers, cart=None, notice="", typed={})

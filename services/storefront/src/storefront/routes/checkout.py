@@ -1,0 +1,149 @@
+"""The checkout: one form, whose hidden key makes one order of all its repetitions."""
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from chassis.errors import Unavailable
+from storefront import schemas
+from storefront.models.cards import CARDS
+from storefront.routes.cart import PRIVATE, read, unreachable
+from storefront.routes.forms import Form, form_of, see_other
+from storefront.routes.pages import language_for
+from storefront.routes.visits import Given, Parts, Visiting
+from storefront.usecases.cart import CartView
+from storefront.usecases.checkout import Again, Ordered, Reason, Terms, buy, terms_of
+from storefront.usecases.remote import Money
+from storefront.usecases.sessions import Visit
+
+__all__ = ["router"]
+
+router = APIRouter(include_in_schema=False)
+
+FIELDS = (*schemas.ADDRESS, "country")
+BLANK = {**dict.fromkeys(FIELDS, ""), "card": CARDS[0]}
+STATUS = {
+    Reason.PRICE_CHANGED: 409,
+    Reason.CART_CHANGED: 409,
+    Reason.IN_FLIGHT: 409,
+    Reason.UNKNOWN_SKU: 422,
+    Reason.REFUSED: 422,
+    Reason.UNAVAILABLE: 503,
+}
+
+
+@router.get("/checkout")
+async def checkout(request: Request, given: Given, visit: Visiting) -> Response:
+    try:
+        cart = await read(given, visit)
+    except Unavailable:
+        return await unreachable(request, given)
+    terms = terms_of(cart)
+    if terms is None:  # the cart's page tells what to change first
+        return see_other("/cart")
+    return await _page(request, given, 200, BLANK, terms, cart)
+
+
+@router.post("/checkout")
+async def order(request: Request, given: Given, visit: Visiting) -> Response:
+    """Places the order and goes to its page, or shows the form again, with what was typed."""
+    form = await form_of(request)
+    typed = {name: form.text(name) for name in (*FIELDS, "card")}
+    countries = {code for code, _ in language_for(request).countries()}
+    address, wrong = schemas.address(typed, countries)
+    if typed["card"] not in CARDS:
+        wrong["card"] = "missing"
+    terms = _terms(form)
+    if terms is None or wrong or address is None:
+        return await _corrected(request, given, visit, typed, terms, wrong)
+    try:
+        token = await visit.token()
+    except Unavailable:
+        return await _again(request, given, typed, terms, Again(Reason.UNAVAILABLE, terms))
+    result = await buy(given.orders, given.carts, given.catalog, token, terms, address, typed["card"])
+    if isinstance(result, Ordered):
+        return see_other(f"/orders/{result.id}" if result.id else "/orders")
+    if result.reason is Reason.CART_EMPTY:
+        return see_other("/cart")
+    if result.cart is None:
+        result = Again(result.reason, result.terms, await _shown(given, visit), result.skus)
+    return await _again(request, given, typed, terms, result)
+
+
+def _terms(form: Form) -> Terms | None:
+    """Returns the form's hidden fields, or None if they are not those of a checkout form."""
+    amount, currency = form.number("amount"), form.text("currency")
+    key, version = form.text("key"), form.text("cart_version")
+    known = schemas.ID.fullmatch(key) and schemas.ID.fullmatch(version)
+    if not known or amount is None or not schemas.CURRENCY.fullmatch(currency):
+        return None
+    return Terms(key, version, Money(amount, currency))
+
+
+async def _corrected(
+    request: Request, given: Parts, visit: Visit, typed: Mapping[str, str], terms: Terms | None, wrong: dict[str, str]
+) -> Response:
+    """Shows the form with its mistakes. Nothing was sent, so the key stays, unless the hidden fields were damaged."""
+    cart = await _shown(given, visit)
+    terms = terms or (terms_of(cart) if cart else None)
+    if terms is None:
+        return see_other("/cart")
+    reason = None if wrong else Reason.REFUSED
+    return await _page(request, given, 422, typed, terms, cart, wrong=wrong, reason=reason)
+
+
+async def _again(request: Request, given: Parts, typed: Mapping[str, str], before: Terms, result: Again) -> Response:
+    headers = {"Retry-After": "5"} if result.reason is Reason.UNAVAILABLE else {}
+    return await _page(
+        request,
+        given,
+        STATUS[result.reason],
+        typed,
+        result.terms,
+        result.cart,
+        reason=result.reason,
+        before=before.total,
+        skus=result.skus,
+        headers=headers,
+    )
+
+
+async def _shown(given: Parts, visit: Visit) -> CartView | None:
+    """Returns the cart for the summary beside the form, or None if it cannot be read."""
+    try:
+        return await read(given, visit)
+    except Unavailable:
+        return None
+
+
+async def _page(
+    request: Request,
+    given: Parts,
+    status: int,
+    typed: Mapping[str, str],
+    terms: Terms | None,
+    cart: CartView | None,
+    *,
+    wrong: Mapping[str, str] | None = None,
+    reason: Reason | None = None,
+    before: Money | None = None,
+    skus: frozenset[str] = frozenset(),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    return await given.pages.render(
+        request,
+        "checkout.html",
+        status,
+        {**PRIVATE, **(headers or {})},
+        typed={name: schemas.writable(text) for name, text in typed.items()},
+        limits=schemas.ADDRESS,
+        countries=language_for(request).countries(),
+        cards=CARDS,
+        terms=terms,
+        cart=cart,
+        wrong=wrong or {},
+        reason=reason,
+        before=before,
+        skus=skus,
+    )

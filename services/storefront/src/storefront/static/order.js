@@ -1,0 +1,38 @@
+// Shows each step of an order as soon as it happens: asks for the page again, and replaces the parts that change.
+const order = document.getElementById("order");
+let seq = Number(order.dataset.seq);
+let again;
+
+async function refresh() {
+  const answer = await fetch(location.pathname, { cache: "no-store" });
+  if (!answer.ok) throw new Error(`the page answered ${answer.status}`);
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = page.getElementById("order");
+  if (!fresh || Number(fresh.dataset.seq) < seq) return false;
+  seq = Number(fresh.dataset.seq);
+  for (const part of document.querySelectorAll("[data-live]")) {
+    const other = page.getElementById(part.id);
+    part.className = other.className;
+    if (part.innerHTML !== other.innerHTML) part.replaceChildren(...other.childNodes);
+  }
+  document.title = page.title;
+  return fresh.dataset.settled === "yes";
+}
+
+const later = () => {
+  clearTimeout(again);
+  again = setTimeout(() => refresh().then((done) => done || later(), later), 3000);
+};
+
+const events = new EventSource(order.dataset.events);
+events.addEventListener("status", async (event) => {
+  if (Number(event.lastEventId) <= seq) return;
+  try {
+    if (await refresh()) events.close();
+  } catch {
+    later();
+  }
+});
+events.addEventListener("error", () => {
+  if (events.readyState === EventSource.CLOSED) later(); // no stream is to be had: ask now and then
+});

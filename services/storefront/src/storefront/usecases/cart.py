@@ -1,0 +1,80 @@
+"""The cart as pages show it: its lines with what the catalog says of them now."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+
+from chassis.errors import Problem
+from storefront.usecases.remote import Carts, Catalog, Line, Money, Product
+
+__all__ = ["CartLine", "CartView", "Trouble", "view"]
+
+
+class Trouble(StrEnum):
+    """Why a line cannot be ordered."""
+
+    UNKNOWN = "unknown"
+    SOLD_OUT = "sold-out"
+    TOO_FEW = "too-few"
+
+
+class CartLine(msgspec.Struct, frozen=True):
+    """`product` is None if the catalog does not have it, or does not answer."""
+
+    sku: str
+    quantity: int
+    product: Product | None = None
+    trouble: Trouble | None = None
+
+    @property
+    def total(self) -> Money | None:
+        if self.product is None:
+            return None
+        return Money(self.product.price.amount * self.quantity, self.product.price.currency)
+
+
+class CartView(msgspec.Struct, frozen=True):
+    """`priced` tells whether the catalog answered. `total` is that of the lines with a price."""
+
+    version: str | None
+    lines: list[CartLine]
+    priced: bool
+    total: Money | None
+
+    @property
+    def count(self) -> int:
+        return sum(line.quantity for line in self.lines)
+
+    @property
+    def orderable(self) -> bool:
+        return self.total is not None and not any(line.trouble for line in self.lines)
+
+
+async def view(carts: Carts, catalog: Catalog, token: str) -> CartView:
+    """Reads a cart and its products; without catalog, only the lines. Raises Unavailable and Refused if cart does."""
+    cart = await carts.get(token)
+    try:
+        products = await catalog.by_skus([line.sku for line in cart.items])
+    except Problem:
+        return CartView(cart.version, [CartLine(line.sku, line.quantity) for line in cart.items], not cart.items, None)
+    lines = [_line(line, products.get(line.sku)) for line in cart.items]
+    return CartView(cart.version, lines, True, _sum([line.total for line in lines]))
+
+
+def _line(line: Line, product: Product | None) -> CartLine:
+    trouble = None
+    if product is None:
+        trouble = Trouble.UNKNOWN
+    elif product.available <= 0:
+        trouble = Trouble.SOLD_OUT
+    elif product.available < line.quantity:
+        trouble = Trouble.TOO_FEW
+    return CartLine(line.sku, line.quantity, product, trouble)
+
+
+def _sum(prices: Sequence[Money | None]) -> Money | None:
+    """Returns the sum of those that are known, or None if there are none, or in several currencies."""
+    known = [price for price in prices if price is not None]
+    currencies = {price.currency for price in known}
+    return Money(sum(price.amount for price in known), currencies.pop()) if len(currencies) == 1 else None

@@ -1,0 +1,75 @@
+"""A shopper's orders: those of the session, and those from before a login, which only the guest's token opens."""
+
+from collections.abc import Sequence
+
+from chassis.errors import NotFound
+from storefront.usecases.remote import Carts, Order, Ordering, Refused
+from storefront.usecases.sessions import Visit
+
+__all__ = ["cancel", "find", "guest_orders", "not_found", "order_again", "tokens_of"]
+
+
+async def tokens_of(visit: Visit) -> list[str]:
+    """Returns the tokens that open this visitor's orders, the session's first. A stranger has none."""
+    if not visit.known and not visit.down:
+        return []
+    own = await visit.token()
+    guest = visit.session.guest if visit.session else None
+    return [own, guest] if guest else [own]
+
+
+async def find(orders: Ordering, tokens: Sequence[str], id: str) -> Order:
+    """Raises NotFound for another shopper's order too."""
+    for token in tokens:
+        try:
+            return await orders.get(token, id)
+        except Refused as refusal:
+            _unless_missing(refusal, tokens, token)
+    raise not_found()
+
+
+async def cancel(orders: Ordering, tokens: Sequence[str], id: str) -> bool:
+    """Starts to undo an order. Returns False if it is too late. Raises NotFound."""
+    for token in tokens:
+        try:
+            await orders.cancel(token, id)
+        except Refused as refusal:
+            if refusal.slug == "not-cancellable":
+                return False
+            _unless_missing(refusal, tokens, token)
+        else:
+            return True
+    raise not_found()
+
+
+async def guest_orders(orders: Ordering, tokens: Sequence[str]) -> list[Order]:
+    """Returns the newest orders from before the login."""
+    if len(tokens) < 2:
+        return []
+    try:
+        return (await orders.list(tokens[1])).items
+    except Refused:  # the guest's token has expired
+        return []
+
+
+async def order_again(carts: Carts, token: str, order: Order) -> bool:
+    """Puts an order's lines into the cart. Returns False if some are no longer sold, or do not fit in."""
+    complete = True
+    for line in order.lines:
+        try:
+            await carts.put(token, line.sku, line.quantity)
+        except Refused as refusal:
+            if refusal.slug not in ("unknown-sku", "cart-full"):
+                raise
+            complete = False
+    return complete
+
+
+def not_found() -> NotFound:
+    return NotFound("order-not-found", "There is no such order", "Orders of this device or account are at /orders.")
+
+
+def _unless_missing(refusal: Refused, tokens: Sequence[str], token: str) -> None:
+    """Raises the refusal, unless it means that this token does not open the order."""
+    if refusal.status != 404 and not (refusal.status == 401 and token != tokens[0]):
+        raise refusal

@@ -1,0 +1,155 @@
+"""The cart's page and its changes."""
+
+import pytest
+
+NONSENSE = ["", "x", "-1", "1.5", "100", "9" * 400, "١", "\0", "<script>alert(1)</script>", "1\r\nX: y"]
+
+
+async def add(browser, sku: str = "MUG-1", quantity: int | str = 2, **more: str):
+    return await browser.post("/cart/items", data={"sku": sku, "quantity": str(quantity)} | more)
+
+
+async def test_a_stranger_sees_an_empty_cart_and_gets_no_session(browser, others) -> None:
+    async with browser() as ann:
+        page = await ann.get("/cart")
+    assert (page.status_code, "Your cart is empty." in page.text) == (200, True)
+    assert "Set-Cookie" not in page.headers
+    assert others.asked == []
+
+
+async def test_an_added_product_is_shown_with_its_price_and_the_total(browser, others) -> None:
+    others.sell("LAMP-1", name="A lamp", price={"amount": 1999, "currency": "EUR"})
+    async with browser() as ann:
+        added = await add(ann, to="/p/MUG-1")
+        await add(ann, "LAMP-1", 1)
+        page = await ann.get("/cart")
+    assert (added.status_code, added.headers["Location"]) == (303, "/p/MUG-1")
+    assert all(text in page.text for text in ("A mug", "€12.50", "€25.00", "A lamp", "€44.99", 'href="/checkout"'))
+    assert page.headers["Cache-Control"] == "private, no-store"
+
+
+async def test_a_price_is_that_of_the_catalog_now(browser, others) -> None:
+    async with browser() as ann:
+        await add(ann)
+        others.sell("MUG-1", name="A mug", price={"amount": 2000, "currency": "EUR"})
+        page = await ann.get("/cart")
+    assert "€40.00" in page.text
+    assert "€12.50" not in page.text
+
+
+async def test_a_repeated_change_sets_the_same_quantity(browser, others) -> None:
+    async with browser() as ann:
+        await add(ann)
+        await add(ann)
+    assert others.carts["guest-1"] == {"MUG-1": 2}
+
+
+@pytest.mark.parametrize(("path", "quantity"), [("/cart/items", "0"), ("/cart/items/remove", "5")])
+async def test_a_product_can_be_removed(browser, others, path: str, quantity: str) -> None:
+    async with browser() as ann:
+        await add(ann)
+        removed = await ann.post(path, data={"sku": "MUG-1", "quantity": quantity})
+    assert (removed.status_code, removed.headers["Location"]) == (303, "/cart")
+    assert others.carts["guest-1"] == {}
+
+
+@pytest.mark.parametrize("typed", NONSENSE)
+async def test_a_quantity_that_is_none_changes_nothing_and_stays_in_its_field(browser, others, typed: str) -> None:
+    async with browser() as ann:
+        await add(ann)
+        page = await add(ann, quantity=typed)
+    assert (page.status_code, "Choose a quantity from 0 to 99." in page.text) == (422, True)
+    assert 'aria-invalid="true"' in page.text
+    assert "<script>alert" not in page.text
+    assert others.carts["guest-1"] == {"MUG-1": 2}
+
+
+@pytest.mark.parametrize("sku", ["", "..", "../..", "mug-1", "MUG-1/../..", "A" * 33, "MUG\0", "MUG-1\n", "%2e%2e"])
+async def test_what_is_no_sku_reaches_no_service(browser, others, sku: str) -> None:
+    async with browser() as ann:
+        await add(ann)
+        pages = [await add(ann, sku, 1), await ann.post("/cart/items/remove", data={"sku": sku})]
+    expected = 303 if sku.strip() == "MUG-1" else 422
+    assert {page.status_code for page in pages} == {expected}
+    assert "DELETE /api/cart" not in others.asked
+
+
+async def test_a_product_that_does_not_exist_is_refused_in_words(browser) -> None:
+    async with browser() as ann:
+        page = await add(ann, "NONE-1")
+    assert (page.status_code, "no longer sold" in page.text) == (404, True)
+
+
+@pytest.mark.parametrize("to", ["//elsewhere", "https://elsewhere", "/\\elsewhere", ""])
+async def test_a_change_never_leads_to_another_site(browser, to: str) -> None:
+    async with browser() as ann:
+        added = await add(ann, to=to)
+    assert added.headers["Location"] == "/cart"
+
+
+@pytest.mark.parametrize(
+    ("available", "words"), [(0, "Sold out. Remove it"), (1, "Only 1 left. Choose a smaller quantity.")]
+)
+async def test_a_line_without_enough_stock_says_so_and_cannot_be_ordered(browser, others, available, words) -> None:
+    async with browser() as ann:
+        await add(ann)
+        others.products["MUG-1"]["available"] = available
+        page = await ann.get("/cart")
+        checkout = await ann.get("/checkout")
+    assert words in page.text
+    assert 'href="/checkout"' not in page.text
+    assert (checkout.status_code, checkout.headers["Location"]) == (303, "/cart")
+
+
+async def test_a_product_that_is_gone_stays_as_a_marked_line(browser, others) -> None:
+    others.sell("LAMP-1")
+    async with browser() as ann:
+        await add(ann, "LAMP-1", 1)
+        await add(ann)
+        del others.products["LAMP-1"]
+        page = await ann.get("/cart")
+    assert "LAMP-1" in page.text
+    assert "This product is no longer sold." in page.text
+    assert "€25.00" in page.text
+
+
+async def test_without_catalog_the_lines_are_shown_with_a_notice(browser, others) -> None:
+    async with browser() as ann:
+        await add(ann)
+        others.down.add("catalog")
+        page = await ann.get("/cart")
+    assert page.status_code == 200
+    assert "MUG-1" in page.text
+    assert "Names and prices cannot be shown right now" in page.text
+    assert 'href="/checkout"' not in page.text
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/cart"), ("POST", "/cart/items"), ("GET", "/checkout")])
+async def test_without_cart_a_page_says_that_the_cart_is_safe(browser, others, method: str, path: str) -> None:
+    async with browser() as ann:
+        await add(ann)
+        others.down.add("cart")
+        page = await ann.request(method, path, data={"sku": "MUG-1", "quantity": "1"})
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
+    assert "Your cart is safe." in page.text
+
+
+async def test_a_cart_of_100_lines_is_shown_with_one_request_to_catalog(browser, others) -> None:
+    for number in range(100):
+        others.sell(f"P-{number}", name=f"Thing {number}.")
+        others.carts["guest-1"][f"P-{number}"] = 1
+    async with browser() as ann:
+        await add(ann, "P-0", 1)
+        others.asked.clear()
+        page = await ann.get("/cart")
+    assert all(f"Thing {number}." in page.text for number in range(100))
+    assert others.asked.count("GET /api/catalog/products") == 1
+    assert "€1,250.00" in page.text
+
+
+async def test_a_product_name_is_shown_as_text(browser, others) -> None:
+    others.sell("MUG-1", name='"><script>alert(1)</script>')
+    async with browser() as ann:
+        await add(ann)
+        page = await ann.get("/cart")
+    assert "<script>alert" not in page.text
