@@ -2,8 +2,20 @@
 
 from starlette.middleware import Middleware
 
-from storefront.routes import assets, cart, checkout, docs, home, lists, orders, pictures, preferences, products
-from storefront.routes.pages import Pages, ProblemPages
+from storefront.routes import (
+    assets,
+    cart,
+    checkout,
+    docs,
+    home,
+    lists,
+    orders,
+    pictures,
+    preferences,
+    products,
+)
+from storefront.routes.pages import Pages
+from storefront.routes.problems import ProblemPages
 from storefront.routes.security import Headers, SameOrigin
 from storefront.routes.visits import Parts, on_refused, on_session_ended
 from storefront.usecases.remote import Refused

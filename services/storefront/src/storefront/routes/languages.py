@@ -7,12 +7,12 @@ A message's English text is its ID. `locales/<locale>/LC_MESSAGES/messages.po` h
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
 from babel import Locale
-from babel.dates import format_datetime
+from babel.dates import format_datetime, format_timedelta
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import NumberFormatError, format_currency, format_decimal, get_currency_symbol, parse_decimal
@@ -91,6 +91,10 @@ class Language:
 
     def moment(self, at: datetime) -> str:
         return str(format_datetime(at, "medium", locale=self.locale))
+
+    def span(self, seconds: int) -> str:
+        """Returns a duration in words, such as "2 minutes"."""
+        return str(format_timedelta(timedelta(seconds=seconds), threshold=1.5, locale=self.locale))
 
     def countries(self) -> list[tuple[str, str]]:
         """Returns (ISO 3166-1 alpha-2 code, name) of all countries, sorted by name."""

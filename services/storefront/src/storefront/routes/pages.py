@@ -1,4 +1,4 @@
-"""Renders templates, each in the visitor's language, and the pages for problems."""
+"""Renders templates, each in the visitor's language."""
 
 import asyncio
 import json
@@ -10,15 +10,14 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.datastructures import Headers
-from starlette.responses import HTMLResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.responses import HTMLResponse
 
 from storefront.models.pictures import category_picture, picture_of
 from storefront.routes import assets, languages
 from storefront.routes.forms import here
 from storefront.routes.languages import Language, language_of
 
-__all__ = ["Pages", "ProblemPages", "wants_html"]
+__all__ = ["Pages", "language_for", "wants_html"]
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -82,7 +81,11 @@ def _environment(language: Language) -> Environment:
     environment.policies["ext.i18n.trimmed"] = True
     environment.install_gettext_translations(language.texts, newstyle=True)  # type: ignore[attr-defined]
     environment.filters.update(
-        money=language.money, number=language.number, moment=language.moment, category=language.category
+        category=language.category,
+        moment=language.moment,
+        money=language.money,
+        number=language.number,
+        span=language.span,
     )
     environment.globals.update(
         asset=assets.url,
@@ -103,45 +106,3 @@ def _json_ld(document: Mapping[str, Any]) -> Markup:
 def wants_html(headers: Headers) -> bool:
     """Returns whether a browser asks for a page. A program that accepts anything gets problem+json."""
     return "text/html" in headers.get("accept", "")
-
-
-class ProblemPages:
-    """Pure ASGI middleware: shows a problem as a page if the client asks for HTML."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not wants_html(Headers(scope=scope)):
-            await self.app(scope, receive, send)
-            return
-        start: Message | None = None
-        body: list[bytes] = []
-
-        async def replaced(message: Message) -> None:
-            nonlocal start
-            if message["type"] == "http.response.start" and _is_problem(message):
-                start = message
-                return
-            if start is None:
-                await send(message)
-                return
-            body.append(message.get("body", b""))
-            if not message.get("more_body"):
-                page = await self._page(Request(scope), start, b"".join(body))
-                await page(scope, receive, send)
-
-        await self.app(scope, receive, replaced)
-
-    async def _page(self, request: Request, start: Message, body: bytes) -> Response:
-        pages: Pages = request.app.state.parts.pages
-        problem = json.loads(body)
-        slug = str(problem["type"]).rpartition("/")[2]
-        kept = {
-            name: value for name, value in Headers(raw=start["headers"]).items() if name in ("retry-after", "allow")
-        }
-        return await pages.render(request, "problem.html", start["status"], kept, problem=problem, slug=slug)
-
-
-def _is_problem(start: Message) -> bool:
-    return Headers(raw=start["headers"]).get("content-type") == "application/problem+json"
