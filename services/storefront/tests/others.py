@@ -10,8 +10,11 @@ from uuid import UUID
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from .managed import Managed
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+SERVICES = {"orders": "order", "carts": "cart", "products": "catalog", "payments": "payment", "accounts": "identity"}
 PASSWORD = "correct horse"
 
 
@@ -43,6 +46,7 @@ class Others:
         self.expires_in = 900
         self.refusals: list[tuple[int, str, dict[str, Any]]] = []
         self.events: dict[str, list[bytes]] = {}
+        self.managed = Managed(self.products, problem)
         self._guests = itertools.count(1)
         self._grants: dict[str, int] = defaultdict(int)
 
@@ -80,6 +84,7 @@ class Others:
                 web.get("/api/orders/{id}", self._order),
                 web.post("/api/orders/{id}/cancel", self._cancel),
                 web.get("/api/orders/{id}/events", self._events),
+                *self.managed.routes(),
             ]
         )
         self._server = TestServer(app)
@@ -96,7 +101,8 @@ class Others:
     @web.middleware
     async def _watch(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self.asked.append(f"{request.method} {request.path}")
-        service = {"orders": "order"}.get(request.path.split("/")[2], request.path.split("/")[2])
+        place = request.path.removeprefix("/api/admin").removeprefix("/api").split("/")[1]
+        service = SERVICES.get(place, place)
         if {service, request.path} & self.down:
             return problem(503, f"{service}-unavailable")
         if service in self.held:

@@ -6,7 +6,7 @@ from chassis.app import create_app
 from chassis.http import HttpClient
 from chassis.valkey import Valkey
 from storefront import routes
-from storefront.clients import CartClient, CatalogClient, IdentityClient, OrderClient
+from storefront.clients import CartClient, CatalogClient, IdentityClient, OrderClient, office
 from storefront.repository import Sessions
 from storefront.settings import Settings
 
@@ -29,13 +29,14 @@ def create(settings: Settings | None = None) -> FastAPI:
     cart = HttpClient(settings.cart_url, name="cart")
     order = HttpClient(settings.order_url, name="order")
     streams = HttpClient(settings.order_url, name="order", connections=MAX_STREAMS)
+    payment = HttpClient(settings.payment_url, name="payment")
     identity = HttpClient(settings.identity_url, name="identity", timeout=3.5)  # it hashes passwords in turns
     app = create_app(
         settings,
         "storefront",
         title="Storefront",
         routers=routes.routers,
-        resources=[valkey, catalog, cart, order, streams, identity],
+        resources=[valkey, catalog, cart, order, streams, payment, identity],
         parts=routes.Parts(
             sessions=Sessions(valkey, days=settings.session_days),
             pages=routes.Pages(),
@@ -43,6 +44,7 @@ def create(settings: Settings | None = None) -> FastAPI:
             carts=CartClient(cart),
             identity=IdentityClient(identity),
             orders=OrderClient(order, streams),
+            office=office(catalog=catalog, cart=cart, order=order, payment=payment, identity=identity),
             currency=settings.currency,
         ),
         openapi_url="/openapi.json",

@@ -9,6 +9,7 @@ from storefront.routes import (
     docs,
     home,
     lists,
+    office,
     orders,
     pictures,
     preferences,
@@ -34,10 +35,15 @@ routers = [
     pictures.router,
     preferences.router,
     products.router,
+    *office.routers,
 ]
 
 middleware = [Middleware(Headers), Middleware(ProblemPages), Middleware(SameOrigin)]
 """What every request passes, the outermost first."""
 
-handlers = {Refused: on_refused, SessionEnded: on_session_ended}
+handlers = {
+    office.LoginRequired: office.on_login_required,
+    Refused: on_refused,
+    SessionEnded: on_session_ended,
+}
 """How exceptions of the routes are answered, besides the usual ones."""

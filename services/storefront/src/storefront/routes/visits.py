@@ -17,6 +17,7 @@ from chassis.failures import on_problem
 from storefront.repository import Sessions
 from storefront.routes.forms import here, see_other
 from storefront.routes.pages import Pages, wants_html
+from storefront.usecases.office import Office
 from storefront.usecases.remote import Carts, Catalog, Identity, Ordering, Refused
 from storefront.usecases.sessions import SessionEnded, Visit
 
@@ -39,6 +40,7 @@ class Parts:
     carts: Carts
     identity: Identity
     orders: Ordering
+    office: Office
     currency: str
 
 

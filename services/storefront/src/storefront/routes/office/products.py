@@ -1,0 +1,181 @@
+"""Products in the back office: the list, a new one, changes, and hiding."""
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from storefront.routes.forms import Form, form_of, see_other
+from storefront.routes.office.desk import CATALOG, Desk, Sku, address, desk, found
+from storefront.routes.office.prices import price_of, typed
+from storefront.usecases.office import ManagedProduct, ManagedProducts, NewProduct
+from storefront.usecases.remote import Refused
+
+__all__ = ["router"]
+
+router = APIRouter(include_in_schema=False)
+
+Manager = Annotated[Desk, Depends(desk(CATALOG))]
+
+FIELDS = ("sku", "name", "description", "category", "price", "image_url")
+ETAG = re.compile(r'"[0-9]{1,9}-[0-9]{1,40}"')
+NO_VERSION = '"0-0"'
+"""An ETag that no product has: a form without a version gets the answer to a concurrent change."""
+
+
+@router.get("/admin/products")
+async def list_products(desk: Manager) -> Response:
+    """Lists products by SKU; `q` is a part of a SKU or name, and `below` a level of stock."""
+    asked = Form(desk.request.query_params)
+    query = {
+        "q": asked.text("q")[:200],
+        "hidden": asked.text("hidden") if asked.text("hidden") in ("true", "false") else None,
+        "below": asked.number("below"),
+    }
+    cursor = asked.text("cursor") or None
+    try:
+        products = await desk.office.catalog.list(desk.token, **query, cursor=cursor, limit=50)
+    except Refused as refused:
+        if refused.status != 422:  # such as for a control character
+            raise
+        products = ManagedProducts([])
+    more = address("/admin/products", {**query, "cursor": products.next_cursor}) if products.next_cursor else None
+    return await desk.page("office_products.html", products=products.items, query=query, cursor=cursor, more=more)
+
+
+@router.get("/admin/products/new")
+async def new_product(desk: Manager) -> Response:
+    return await _form(desk, "office_new.html", Form(), {})
+
+
+@router.post("/admin/products")
+async def create_product(desk: Manager) -> Response:
+    form = await form_of(desk.request)
+    price = price_of(form.text("price"), desk.given.currency, desk.language)
+    errors = {} if price else {"price": "invalid"}
+    if price:
+        product = NewProduct(
+            sku=form.text("sku").upper(),
+            name=form.text("name"),
+            description=_description(form),
+            category=form.text("category"),
+            price=price,
+            image_url=form.text("image_url") or None,
+        )
+        try:
+            await desk.office.catalog.create(desk.token, product)
+        except Refused as refused:
+            errors = _errors(refused)
+        else:
+            return see_other(f"/admin/products/{product.sku}?done=created")
+    return await _form(desk, "office_new.html", form, errors, 422)
+
+
+@router.get("/admin/products/{sku}")
+async def edit_product(desk: Manager, sku: Sku) -> Response:
+    product = await desk.office.catalog.get(desk.token, sku)
+    return await _edit(desk, product, _filled(desk, product))
+
+
+@router.post("/admin/products/{sku}")
+async def change_product(desk: Manager, sku: Sku) -> Response:
+    """Saves the form, if the product has not changed since it was rendered; otherwise shows both versions."""
+    form = await form_of(desk.request)
+    product = await desk.office.catalog.get(desk.token, sku)
+    price = price_of(form.text("price"), product.price.currency, desk.language)
+    if price is None:
+        return await _edit(desk, product, form, errors={"price": "invalid"}, status=422)
+    changes = {
+        "name": form.text("name"),
+        "description": _description(form),
+        "category": form.text("category"),
+        "price": price,
+        "image_url": form.text("image_url") or None,
+    }
+    try:
+        await desk.office.catalog.change(desk.token, sku, _version(form), changes)
+    except Refused as refused:
+        if refused.slug not in ("product-changed", "unknown-sku"):
+            return await _edit(desk, product, form, errors=_errors(refused), status=422)
+        now = await desk.office.catalog.get(desk.token, sku)
+        form["version"] = now.version or NO_VERSION
+        return await _edit(desk, now, form, conflict=refused.slug == "product-changed", status=409)
+    return see_other(f"/admin/products/{sku}?done=saved")
+
+
+@router.post("/admin/products/{sku}/hide")
+async def hide_product(desk: Manager, sku: Sku) -> Response:
+    form = await form_of(desk.request)
+    try:
+        await desk.office.catalog.hide(desk.token, sku, _version(form))
+    except Refused as refused:
+        if refused.slug not in ("product-changed", "unknown-sku"):
+            raise
+        now = await desk.office.catalog.get(desk.token, sku)
+        return await _edit(desk, now, _filled(desk, now), changed=not now.hidden, status=409)
+    return see_other(f"/admin/products/{sku}?done=hidden")
+
+
+@router.post("/admin/products/{sku}/restore")
+async def restore_product(desk: Manager, sku: Sku) -> Response:
+    await desk.office.catalog.restore(desk.token, sku)
+    return see_other(f"/admin/products/{sku}?done=restored")
+
+
+def _filled(desk: Desk, product: ManagedProduct) -> Form:
+    """Returns a product's fields as text."""
+    return Form(
+        name=product.name,
+        description=product.description,
+        category=product.category,
+        price=typed(product.price, desk.language.locale),
+        image_url=product.image_url or "",
+        version=product.version or NO_VERSION,
+    )
+
+
+async def _edit(
+    desk: Desk,
+    product: ManagedProduct,
+    form: Form,
+    *,
+    errors: dict[str, str] | None = None,
+    conflict: bool = False,
+    changed: bool = False,
+    status: int = 200,
+) -> Response:
+    """Shows the form. After a `conflict` it has both versions; after `changed` it has the current one."""
+    now = _filled(desk, product)
+    differing = [name for name in FIELDS if name in now and now.text(name) != form.text(name)] if conflict else []
+    more = {"product": product, "now": now, "differing": differing, "conflict": conflict, "changed": changed}
+    return await _form(desk, "office_product.html", form, errors or {}, status, **more)
+
+
+async def _form(
+    desk: Desk, template: str, form: Form, errors: dict[str, str], status: int = 200, **values: object
+) -> Response:
+    categories = await found(desk.given.catalog.categories()) or []
+    common = {"form": form, "errors": errors, "categories": categories, "currency": desk.given.currency}
+    return await desk.page(template, status, **common, **values)
+
+
+def _errors(refused: Refused) -> dict[str, str]:
+    """Returns what is wrong, by field. Raises the refusal if no field is to blame."""
+    if refused.slug == "sku-taken":
+        return {"sku": "taken"}
+    places = [str(each.get("field", "")).split(".") for each in refused.members.get("errors", [])]
+    errors = {place[1]: "invalid" for place in places if len(place) > 1 and place[1] in FIELDS}
+    if not errors:
+        raise refused
+    return errors
+
+
+def _description(form: Form) -> str:
+    """Browsers send a line break of a text area as CR LF."""
+    return form.text("description").replace("\r\n", "\n")
+
+
+def _version(form: Form) -> str:
+    given = form.text("version")
+    return given if ETAG.fullmatch(given) else NO_VERSION

@@ -1,0 +1,157 @@
+"""Products in the back office."""
+
+import html
+import re
+
+import pytest
+
+MUG = {
+    "sku": "CUP-1",
+    "name": "A cup",
+    "description": "Blue.\r\nHandmade.",
+    "category": "kitchen",
+    "price": "12.50",
+    "image_url": "",
+}
+
+
+def fields(page) -> dict[str, str]:
+    """Returns the values of a page's inputs and text areas."""
+    inputs = re.findall(r'<input(?: id="\w+"| type="hidden")? name="(\w+)"[^>]*? value="([^"]*)"', page.text)
+    areas = re.findall(r'<textarea id="\w+" name="(\w+)"[^>]*>\n(.*?)</textarea>', page.text, re.DOTALL)
+    return {name: html.unescape(value) for name, value in [*inputs, *areas]}
+
+
+async def test_products_are_found_by_sku_and_name_also_hidden_ones(ada, others) -> None:
+    others.sell("CUP-1", name="A cup", hidden=True)
+    page = await ada.get("/admin/products")
+    assert "A mug" in page.text
+    assert "A cup" in page.text
+    assert "A mug" not in (await ada.get("/admin/products?q=cup")).text
+    assert "A mug" not in (await ada.get("/admin/products?hidden=true")).text
+    assert "A cup" not in (await ada.get("/admin/products?hidden=false&below=11")).text
+    assert "No product matches." in (await ada.get("/admin/products?below=10")).text
+
+
+async def test_more_products_are_a_link_away_with_the_same_filters(ada, others) -> None:
+    for number in range(60):
+        others.sell(f"CUP-{number:02}", name=f"Cup {number:02}")
+    first = await ada.get("/admin/products?q=cup&below=20")
+    (more,) = re.findall(r'href="(/admin/products\?[^"]*cursor[^"]*)"', first.text)
+    second = await ada.get(html.unescape(more))
+    assert ("Cup 49" in first.text, "Cup 50" in first.text) == (True, False)
+    assert ("Cup 49" in second.text, "Cup 50" in second.text, "Cup 59" in second.text) == (False, True, True)
+    assert "below=20" in more
+
+
+@pytest.mark.parametrize("query", ["q=%00", "q=" + "x" * 5000, "hidden=maybe&below=-1&cursor=%ff", "q=%F0%9F%98%80"])
+async def test_a_strange_search_is_a_page(ada, query: str) -> None:
+    assert (await ada.get(f"/admin/products?{query}")).status_code == 200
+
+
+async def test_a_product_is_created(ada, others) -> None:
+    form = await ada.get("/admin/products/new")
+    assert "Price in EUR" in form.text
+    answer = await ada.post("/admin/products", data=MUG)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/admin/products/CUP-1?done=created")
+    assert others.products["CUP-1"]["price"] == {"amount": 1250, "currency": "EUR"}
+    assert others.products["CUP-1"]["description"] == "Blue.\nHandmade."
+    assert "It has no stock yet." in (await ada.get(answer.headers["Location"])).text
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "error"),
+    [
+        ("price", "12,5", "Enter an amount above 0"),
+        ("price", "", "Enter an amount above 0"),
+        ("sku", "MUG-1", "This SKU belongs to another product"),
+        ("sku", "a b", "Use 2 to 32 capital letters"),
+        ("name", "", "Enter a name"),
+        ("name", "\0", "Enter a name"),
+        ("category", "Coffee & Tea", "Use small letters"),
+    ],
+)
+async def test_an_error_stands_next_to_its_field_and_the_text_stays(
+    ada, others, field: str, value: str, error: str
+) -> None:
+    page = await ada.post("/admin/products", data=MUG | {field: value})
+    assert page.status_code == 422
+    assert 'aria-invalid="true"' in page.text
+    assert re.search(rf'<p class="error" id="about-{field}">{error}', page.text)
+    kept = fields(page)
+    assert kept == {**kept, **{name: text for name, text in MUG.items() if name != field and name != "description"}}
+    assert kept[field].strip() == value
+    assert "Handmade." in page.text
+    assert list(others.products) == ["MUG-1"]
+
+
+async def test_a_name_is_shown_as_text_wherever_it_is_shown(ada, others) -> None:
+    attack = '</textarea><script>alert(1)</script>"><img src=x onerror=alert(1)>'
+    others.sell("MUG-1", name=attack, description=attack, category=attack)
+    for path in ("/admin/products", "/admin/products/MUG-1", "/admin/products/MUG-1/stock"):
+        page = await ada.get(path)
+        assert "<script>alert" not in page.text
+        assert "<img src=x" not in page.text
+
+
+async def test_a_change_is_saved(ada, others) -> None:
+    form = fields(await ada.get("/admin/products/MUG-1"))
+    assert (form["name"], form["price"], form["version"]) == ("A mug", "12.50", '"1-1"')
+    answer = await ada.post("/admin/products/MUG-1", data=form | {"price": "1,300"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/admin/products/MUG-1?done=saved")
+    assert others.products["MUG-1"]["price"] == {"amount": 130000, "currency": "EUR"}
+
+
+async def test_a_concurrent_change_shows_both_versions_and_can_be_saved_over(ada, others) -> None:
+    form = fields(await ada.get("/admin/products/MUG-1")) | {"name": "Ada's mug"}
+    others.managed._changed("MUG-1", {"name": "Bob's mug"})
+    page = await ada.post("/admin/products/MUG-1", data=form)
+    assert page.status_code == 409
+    assert "<td>Bob&#39;s mug</td><td>Ada&#39;s mug</td>" in page.text
+    assert others.products["MUG-1"]["name"] == "Bob's mug"
+    again = fields(page)
+    assert (again["name"], again["version"]) == ("Ada's mug", '"2-1"')
+    assert (await ada.post("/admin/products/MUG-1", data=again)).status_code == 303
+    assert others.products["MUG-1"]["name"] == "Ada's mug"
+
+
+@pytest.mark.parametrize("version", ["", "*", '"1-1"\r\nX: y', 'W/"1-1"', "1-1", '"x"'])
+async def test_a_forged_version_is_a_conflict_and_not_a_way_round_it(ada, others, version: str) -> None:
+    form = fields(await ada.get("/admin/products/MUG-1")) | {"name": "Mine", "version": version}
+    assert (await ada.post("/admin/products/MUG-1", data=form)).status_code == 409
+    assert (await ada.post("/admin/products/MUG-1/hide", data={"version": version})).status_code == 409
+    assert others.products["MUG-1"]["name"] == "A mug"
+
+
+async def test_a_product_is_hidden_and_restored(ada, others) -> None:
+    version = fields(await ada.get("/admin/products/MUG-1"))["version"]
+    hidden = await ada.post("/admin/products/MUG-1/hide", data={"version": version})
+    assert hidden.headers["Location"] == "/admin/products/MUG-1?done=hidden"
+    page = await ada.get("/admin/products/MUG-1")
+    assert "Put back into the shop" in page.text
+    assert "Hide from the shop" not in page.text
+    assert (await ada.post("/admin/products/MUG-1/restore")).status_code == 303
+    assert others.products["MUG-1"]["hidden"] is False
+
+
+async def test_a_product_that_was_changed_meanwhile_is_not_hidden(ada, others) -> None:
+    others.managed._changed("MUG-1", {"name": "Bob's mug"})
+    page = await ada.post("/admin/products/MUG-1/hide", data={"version": '"1-1"'})
+    assert page.status_code == 409
+    assert "Bob&#39;s mug" in page.text
+    assert "so it is not hidden yet" in page.text
+
+
+async def test_a_change_of_a_product_that_was_hidden_meanwhile_keeps_the_text(ada, others) -> None:
+    form = fields(await ada.get("/admin/products/MUG-1")) | {"name": "Ada's mug"}
+    others.managed._changed("MUG-1", {"hidden": True})
+    page = await ada.post("/admin/products/MUG-1", data=form)
+    assert page.status_code == 409
+    assert fields(page)["name"] == "Ada's mug"
+    assert "Put back into the shop" in page.text
+
+
+async def test_without_catalog_nothing_typed_is_lost(ada, others) -> None:
+    others.down.add("catalog")
+    page = await ada.post("/admin/products", data=MUG)
+    assert page.status_code == 503
