@@ -11,6 +11,7 @@ from storefront.main import create
 from storefront.settings import Settings
 
 from .others import Others
+from .others import problem as others_problem
 
 Browser = Callable[..., httpx2.AsyncClient]
 
@@ -20,6 +21,12 @@ async def others() -> AsyncIterator[Others]:
     async with Others() as others:
         others.sell("MUG-1", name="A mug")
         yield others
+
+
+@pytest.fixture
+def problem():
+    """Makes a problem, as services answer it, for `others.refused`."""
+    return others_problem
 
 
 @pytest.fixture

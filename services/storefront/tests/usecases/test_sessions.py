@@ -309,7 +309,8 @@ async def test_a_revoked_session_ends_and_does_not_become_a_guest(visit, expired
         for _ in range(2):
             with pytest.raises(SessionEnded):
                 await visitor.token()
-        assert not visitor.known
+            assert visitor.known
+        assert (visitor.id, visitor.session) == (None, None)
     async with visit(expired) as later:
         assert not later.known
 

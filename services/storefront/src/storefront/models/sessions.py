@@ -19,7 +19,7 @@ class Tokens(msgspec.Struct, frozen=True):
 
     def due(self, now: float) -> bool:
         """Returns whether they should be renewed: identity may then be down for a third of their life."""
-        return now > self.issued_at + (self.expires_at - self.issued_at) * 2 / 3
+        return self.expired(now) or now > self.issued_at + (self.expires_at - self.issued_at) * 2 / 3
 
     def expired(self, now: float) -> bool:
         return now > self.expires_at - MARGIN

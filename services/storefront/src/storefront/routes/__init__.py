@@ -3,6 +3,7 @@
 from starlette.middleware import Middleware
 
 from storefront.routes import (
+    account,
     assets,
     cart,
     checkout,
@@ -25,6 +26,7 @@ from storefront.usecases.sessions import SessionEnded
 __all__ = ["Pages", "Parts", "handlers", "middleware", "routers"]
 
 routers = [
+    account.router,
     assets.router,
     cart.router,
     checkout.router,

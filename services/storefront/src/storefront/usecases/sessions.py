@@ -57,7 +57,8 @@ class Visit:
 
     @property
     def known(self) -> bool:
-        return self.session is not None
+        """Whether there is a session. One that ends during the request is known, and `token` raises SessionEnded."""
+        return self.session is not None or self._ended
 
     async def token(self) -> str:
         """Returns an access token; makes the visitor a guest if there is no session.
