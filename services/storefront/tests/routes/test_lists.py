@@ -80,7 +80,19 @@ async def test_a_search_that_catalog_would_refuse_is_explained(browser, typed: s
     assert "\0" not in page.text
 
 
-@pytest.mark.parametrize("typed", ["<script>alert(1)</script>", '" onfocus="x', "{{ 7*7 }}", "%(q)s", "100%", "שלום"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "<script>alert(1)</script>",
+        '" onfocus="x',
+        "{{ 7*7 }}",
+        "%(q)s",
+        "100%",
+        "שלום",
+        "👨\u200d👩\u200d👧",
+        "绿\u3000茶",
+    ],
+)
 async def test_typed_text_stays_and_is_only_text(browser, typed: str) -> None:
     async with browser() as ann:
         page = await ann.get("/search", params={"q": typed})
@@ -132,6 +144,12 @@ async def test_an_unknown_category_is_a_404_with_a_search_and_the_others(browser
     assert "There is no such category" in page.text
     assert 'action="/search"' in page.text
     assert 'href="/c/kitchen"' in page.text
+
+
+async def test_an_unknown_category_with_a_wrong_filter_is_still_unknown(browser) -> None:
+    async with browser() as ann:
+        page = await ann.get("/c/boats?min=x")
+    assert page.status_code == 404
 
 
 async def test_a_category_without_the_list_of_categories_still_shows_its_products(browser, others) -> None:

@@ -11,9 +11,10 @@ from chassis.errors import Problem
 from storefront.routes.languages import Language
 from storefront.routes.pages import language_for
 from storefront.routes.visits import Given, Parts, Visiting
+from storefront.schemas import writable
 from storefront.usecases.remote import Category, Products, Refused
 
-__all__ = ["Asked", "asked", "printable", "router"]
+__all__ = ["Asked", "asked", "router"]
 
 router = APIRouter(include_in_schema=False)
 
@@ -58,11 +59,11 @@ class Asked:
 def asked(request: Request, language: Language, currency: str, sort: str) -> Asked:
     """Reads the query; `sort` is the order if it names none. Nothing in it is an error: `wrong` tells what to mend."""
     given = request.query_params
-    q, low, high = (printable(given.get(name, "").strip()) for name in ("q", "min", "max"))
+    q, low, high = (writable(given.get(name, "").strip()) for name in ("q", "min", "max"))
     lowest, highest = (language.amount(text, currency) if text else None for text in (low, high))
     cursor = given.get("cursor") or None
     checks = {
-        "q": len(q) > MAX_TEXT or "\ufffd" in q,
+        "q": len(q) > MAX_TEXT or "\ufffd" in q or q != given.get("q", "").strip(),
         "min": bool(low) and lowest is None,
         "max": bool(high) and highest is None,
         "range": lowest is not None and highest is not None and lowest > highest,
@@ -81,11 +82,6 @@ def asked(request: Request, language: Language, currency: str, sort: str) -> Ask
     )
 
 
-def printable(text: str) -> str:
-    """Returns a text in which U+FFFD replaces what HTML cannot contain."""
-    return "".join(char if char.isprintable() or (char.isspace() and char >= " ") else "\ufffd" for char in text)
-
-
 @router.get("/c/{category}")
 async def category(request: Request, category: str, given: Given, _: Visiting) -> Response:
     query = asked(request, language_for(request), given.currency, "name")
@@ -94,7 +90,8 @@ async def category(request: Request, category: str, given: Given, _: Visiting) -
         _categories(given), _find(given, query, category=category) if valid else _nothing(query)
     )
     known = {each.slug: each for each in categories or []}
-    if not valid or (category not in known and not found[0].items and not found[1]):
+    products, wrong = found
+    if not valid or (category not in known and not products.items and (categories is not None or not wrong)):
         return await given.pages.render(request, "missing.html", 404, what="category", categories=categories)
     name = known[category].name if category in known else ""
     return await _page(request, given, found, query, categories=categories, slug=category, name=name)

@@ -1,7 +1,6 @@
 """The page of a product."""
 
 import asyncio
-import re
 from decimal import Decimal
 from typing import Any
 
@@ -11,16 +10,15 @@ from starlette.responses import Response
 from chassis.errors import Problem
 from storefront.models.pictures import picture_of
 from storefront.routes.languages import fraction_digits
-from storefront.routes.lists import printable
 from storefront.routes.pictures import address
 from storefront.routes.visits import Given, Parts, Visiting
+from storefront.schemas import SKU, writable
 from storefront.usecases.remote import Product, Refused
 
 __all__ = ["router"]
 
 router = APIRouter(include_in_schema=False)
 
-SKU = re.compile(r"[A-Z0-9][A-Z0-9-]{1,31}", re.ASCII)
 MAX_QUANTITY = 99
 SIMILAR = 4
 
@@ -33,7 +31,7 @@ async def product(request: Request, sku: str, given: Given, _: Visiting) -> Resp
     except Refused:
         shown = None
     if shown is None:
-        return await given.pages.render(request, "missing.html", 404, what="product", categories=None, q=printable(sku))
+        return await given.pages.render(request, "missing.html", 404, what="product", categories=None, q=writable(sku))
     return await given.pages.render(
         request,
         "product.html",
