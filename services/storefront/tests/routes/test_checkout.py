@@ -27,7 +27,7 @@ async def begin(ann, quantity: int = 2) -> dict[str, str]:
 
 def hidden(page) -> dict[str, str]:
     fields = dict(HIDDEN.findall(page.text))
-    return {name: fields[name] for name in ("key", "cart_version", "amount", "currency") if name in fields}
+    return {name: fields[name] for name in ("key", "cart_version", "amount", "currency", "prices") if name in fields}
 
 
 def kept(page) -> dict[str, str]:
@@ -84,6 +84,7 @@ async def test_a_changed_price_is_shown_and_accepted_with_one_click(browser, oth
         accepted = await ann.post("/checkout", data=kept(page) | {"country": "GB", "card": "tok_visa"} | hidden(page))
     assert page.status_code == 409
     assert "<s>€25.00</s>" in page.text
+    assert "It was €12.50 before." in page.text
     assert "Accept €30.00 and order" in page.text
     assert hidden(page)["key"] != terms["key"]
     assert kept(page).items() <= ADDRESS.items()

@@ -25,6 +25,16 @@ async def test_an_open_order_reloads_by_itself_and_can_be_cancelled(browser, oth
     assert page.headers["Cache-Control"] == "private, no-store"
 
 
+async def test_without_catalog_an_order_is_shown_without_pictures(browser, others) -> None:
+    async with browser() as ann:
+        order = await ordered(ann, others)
+        shown = await ann.get(f"/orders/{order['id']}")
+        others.down.add("catalog")
+        bare = await ann.get(f"/orders/{order['id']}")
+    assert [page.text.count('class="picture') for page in (shown, bare)] == [1, 0]
+    assert "Product MUG-1" in bare.text
+
+
 async def test_a_confirmed_order_shows_who_made_each_step_and_when(browser, others) -> None:
     async with browser() as ann:
         order = await ordered(ann, others)

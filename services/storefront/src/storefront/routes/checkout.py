@@ -1,5 +1,6 @@
 """The checkout: one form, whose hidden key makes one order of all its repetitions."""
 
+import re
 from collections.abc import Mapping
 
 from fastapi import APIRouter, Request
@@ -23,6 +24,7 @@ router = APIRouter(include_in_schema=False)
 
 FIELDS = (*schemas.ADDRESS, "country")
 BLANK = {**dict.fromkeys(FIELDS, ""), "card": CARDS[0]}
+PRICE = re.compile(r"([A-Z0-9-]{2,32}):([0-9]{1,12})", re.ASCII)
 STATUS = {
     Reason.PRICE_CHANGED: 409,
     Reason.CART_CHANGED: 409,
@@ -42,7 +44,8 @@ async def checkout(request: Request, given: Given, visit: Visiting) -> Response:
     terms = terms_of(cart)
     if terms is None:  # the cart's page tells what to change first
         return see_other("/cart")
-    return await _page(request, given, 200, BLANK, terms, cart)
+    name = visit.session.name if visit.session else None
+    return await _page(request, given, 200, BLANK | {"name": name or ""}, terms, cart)
 
 
 @router.post("/checkout")
@@ -78,7 +81,8 @@ def _terms(form: Form) -> Terms | None:
     known = schemas.ID.fullmatch(key) and schemas.ID.fullmatch(version)
     if not known or amount is None or not schemas.CURRENCY.fullmatch(currency):
         return None
-    return Terms(key, version, Money(amount, currency))
+    prices = {sku: int(shown) for sku, shown in PRICE.findall(form.text("prices"))}
+    return Terms(key, version, Money(amount, currency), prices)
 
 
 async def _corrected(
@@ -103,7 +107,7 @@ async def _again(request: Request, given: Parts, typed: Mapping[str, str], befor
         result.terms,
         result.cart,
         reason=result.reason,
-        before=before.total,
+        before=before,
         skus=result.skus,
         headers=headers,
     )
@@ -117,6 +121,15 @@ async def _shown(given: Parts, visit: Visit) -> CartView | None:
         return None
 
 
+def _changed(before: Terms | None, cart: CartView | None) -> dict[str, Money]:
+    """Returns the former prices of the products whose prices have changed."""
+    found = {}
+    for line in cart.lines if before and cart else ():
+        if line.product and before and before.prices.get(line.sku, 0) not in (0, line.product.price.amount):
+            found[line.sku] = Money(before.prices[line.sku], line.product.price.currency)
+    return found
+
+
 async def _page(
     request: Request,
     given: Parts,
@@ -127,10 +140,11 @@ async def _page(
     *,
     wrong: Mapping[str, str] | None = None,
     reason: Reason | None = None,
-    before: Money | None = None,
+    before: Terms | None = None,
     skus: frozenset[str] = frozenset(),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
+    """`wrong` are the mistakes by field, `reason` is why it is shown again, and `before` has the last terms."""
     return await given.pages.render(
         request,
         "checkout.html",
@@ -146,4 +160,5 @@ async def _page(
         reason=reason,
         before=before,
         skus=skus,
+        was=_changed(before, cart),
     )

@@ -49,6 +49,7 @@ async def history(request: Request, given: Given, visit: Visiting, cursor: str =
 @router.get("/orders/{id}")
 async def one(request: Request, given: Given, visit: Visiting, id: OrderId, notice: str = "") -> Response:
     order = await orders.find(given.orders, await orders.tokens_of(visit), id)
+    products = await orders.products_of(given.catalog, order)
     last = order.history[-1] if order.history else None
     return await given.pages.render(
         request,
@@ -56,6 +57,7 @@ async def one(request: Request, given: Given, visit: Visiting, id: OrderId, noti
         200,
         PRIVATE,
         order=order,
+        products=products,
         settled=progress.settled(order.status),
         cancellable=order.status in progress.CANCELLABLE,
         failed=progress.FAILED,

@@ -1,6 +1,7 @@
 """Places the order of a checkout page, and turns each refusal into what the page shows next."""
 
 import asyncio
+from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
@@ -17,11 +18,15 @@ IN_FLIGHT_PAUSE = 1.0
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """What a shopper agrees to by sending a checkout form. `key` makes all of its repetitions one order."""
+    """What a shopper agrees to by sending a checkout form. `key` makes all of its repetitions one order.
+
+    `prices` are the amounts that the form shows, by SKU.
+    """
 
     key: str
     cart_version: str
     total: Money
+    prices: Mapping[str, int]
 
 
 class Ordered(msgspec.Struct, frozen=True):
@@ -66,7 +71,8 @@ def terms_of(cart: CartView) -> Terms | None:
     """Returns new terms for ordering a cart as it is shown, or None if it cannot be ordered."""
     if cart.version is None or cart.total is None or not cart.orderable:
         return None
-    return Terms(str(uuid7()), cart.version, cart.total)
+    prices = {line.sku: line.product.price.amount for line in cart.lines if line.product}
+    return Terms(str(uuid7()), cart.version, cart.total, prices)
 
 
 async def buy(

@@ -1,12 +1,12 @@
 """A shopper's orders: those of the session, and those from before a login, which only the guest's token opens."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from chassis.errors import NotFound
-from storefront.usecases.remote import Carts, Order, Ordering, Refused
+from chassis.errors import NotFound, Problem
+from storefront.usecases.remote import Carts, Catalog, Order, Ordering, Product, Refused
 from storefront.usecases.sessions import Visit
 
-__all__ = ["cancel", "find", "guest_orders", "not_found", "order_again", "tokens_of"]
+__all__ = ["cancel", "find", "guest_orders", "not_found", "order_again", "products_of", "tokens_of"]
 
 
 async def tokens_of(visit: Visit) -> list[str]:
@@ -26,6 +26,14 @@ async def find(orders: Ordering, tokens: Sequence[str], id: str) -> Order:
         except Refused as refusal:
             _unless_missing(refusal, tokens, token)
     raise not_found()
+
+
+async def products_of(catalog: Catalog, order: Order) -> Mapping[str, Product]:
+    """Returns the products of an order for their pictures. Without catalog, the order is shown without them."""
+    try:
+        return await catalog.by_skus([line.sku for line in order.lines])
+    except Problem:
+        return {}
 
 
 async def cancel(orders: Ordering, tokens: Sequence[str], id: str) -> bool:
