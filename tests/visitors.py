@@ -15,6 +15,9 @@ IN_STOCK = next(product.sku for product in PRODUCTS if product.stock > 100)
 SCARCE = next(product.sku for product in PRODUCTS if 0 < product.stock < 5)
 SOLD_OUT = next(product.sku for product in PRODUCTS if product.stock == 0)
 
+ADDRESS = {"Name": "Ann Lee", "Street and number": "Quay 1", "Postal code": "5003", "City": "Bergen"}
+"""What a shopper types at the checkout, by the label of the field; the country is Norway."""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -28,6 +31,22 @@ class Shown:
 
 PAGES = [
     Shown("home", "/"),
+    Shown("category", f"/c/{CATEGORY}"),
+    Shown("no-category", "/c/no-such-category", status=404),
+    Shown("search", "/search?q=soap"),
+    Shown("filtered", "/search?q=soap&min=5&max=20&in_stock=true&sort=price"),
+    Shown("nothing-found", "/search?q=zzzzzz"),
+    Shown("wrong-filter", "/search?q=soap&min=much", status=422),
+    Shown("product", f"/p/{IN_STOCK}"),
+    Shown("last-ones", f"/p/{SCARCE}"),
+    Shown("sold-out", f"/p/{SOLD_OUT}"),
+    Shown("no-product", "/p/NO-SUCH-PRODUCT", status=404),
+    Shown("empty-cart", "/cart"),
+    Shown("cart", "/cart", "guest"),
+    Shown("checkout", "/checkout", "guest"),
+    Shown("order", "/orders/{order}", "guest"),
+    Shown("orders", "/orders", "guest"),
+    Shown("no-orders", "/orders"),
     Shown("not-found", "/no-such-page", status=404),
     Shown("api", "/api/docs"),
 ]
@@ -38,7 +57,15 @@ def stranger(_: Page) -> dict[str, str]:
     return {}
 
 
-VISITORS: dict[str, Callable[[Page], dict[str, str]]] = {"stranger": stranger}
+def guest(page: Page) -> dict[str, str]:
+    """Has ordered something, and has a cart."""
+    id = buy(page, IN_STOCK)
+    page.get_by_role("heading", name="Paid and confirmed").wait_for()
+    put_into_cart(page, SCARCE)
+    return {"order": id}
+
+
+VISITORS: dict[str, Callable[[Page], dict[str, str]]] = {each.__name__: each for each in (stranger, guest)}
 """What each visitor does before: with a page in a new browser. It returns values for paths, such as an order ID."""
 
 
@@ -61,3 +88,33 @@ def visitor(browser: Browser, address: str, name: str) -> Visitor:
         return Visitor(context.storage_state(), values)
     finally:
         context.close()
+
+
+def put_into_cart(page: Page, sku: str) -> None:
+    page.goto(f"/p/{sku}")
+    page.get_by_role("button", name="Add to cart").click()
+    added = page.get_by_role("status").filter(has_text="in your cart")
+    added.or_(page.get_by_role("heading", name="Cart", level=1)).first.wait_for()  # with JavaScript, or without
+
+
+def check_out(page: Page, card: str = "A good card") -> None:
+    """Fills in the checkout's form, up to its button."""
+    page.goto("/checkout")
+    for label, text in ADDRESS.items():
+        page.get_by_label(label, exact=True).fill(text)
+    page.get_by_label("Country").select_option("Norway")
+    page.get_by_role("radio", name=card).check()
+
+
+def order(page: Page, button: str = "Order now") -> str:
+    """Sends the checkout's form, and returns the order ID."""
+    page.get_by_role("button", name=button).click()
+    page.wait_for_url("**/orders/*")
+    return page.url.rpartition("/")[2]
+
+
+def buy(page: Page, *skus: str, card: str = "A good card") -> str:
+    for sku in skus:
+        put_into_cart(page, sku)
+    check_out(page, card)
+    return order(page)

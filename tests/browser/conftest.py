@@ -3,10 +3,13 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, sync_playwright
+from visitors import Visitor, visitor
 
 from shopctl import shelves
 from shopctl.native.packages import browser as chromium_program
@@ -94,3 +97,24 @@ def visit(chromium: Browser, shop: Shop) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert watch.faults == []
+
+
+@pytest.fixture(scope="module")
+def visitors(chromium: Browser, shop: Shop) -> Callable[[str], Visitor]:
+    """Returns a visitor by name; each of them prepares only once."""
+    return cache(lambda name: visitor(chromium, shop.place.address, name))
+
+
+@pytest.fixture
+def without(shop: Shop) -> Callable[[str], AbstractContextManager[None]]:
+    """`with without("order"):` stops one service or store inside the block."""
+
+    @contextmanager
+    def stopped(name: str) -> Iterator[None]:
+        shop.stop(name)
+        try:
+            yield
+        finally:
+            shop.start(name)
+
+    return stopped

@@ -1,24 +1,17 @@
 """What every page must be: without an error, accessible in both themes, valid HTML, and in the visitor's language."""
 
 from collections import Counter
-from functools import cache
 
 import html5lib
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
-from visitors import PAGES, Shown, visitor
+from visitors import PAGES, Shown
 
 LANGUAGES = {"en": "en-US", "zh-Hans": "zh-CN"}
 ALL_RULES = {"resultTypes": ["violations"]}
 COLORS = ALL_RULES | {"runOnly": ["color-contrast", "link-in-text-block"]}
 """Those rules of axe whose result depends on the theme."""
-
-
-@pytest.fixture(scope="module")
-def visitors(chromium, shop):
-    """Returns a visitor by name; each of them prepares only once."""
-    return cache(lambda name: visitor(chromium, shop.place.address, name))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

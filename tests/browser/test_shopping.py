@@ -1,0 +1,183 @@
+"""What shoppers do, from the first page to the confirmed order, and what they see when something changes meanwhile."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+from visitors import ADDRESS, CATEGORIES, IN_STOCK, buy, check_out, order, put_into_cart
+
+CONFIRMED, REFUSED, NOT_IN_STOCK = "Paid and confirmed", "Payment refused", "Not in stock"
+
+
+def sees(page: Page, state: str, seconds: float = 20) -> None:
+    """Waits until an order's page tells this state, without a click."""
+    expect(page.get_by_role("heading", level=1)).to_have_text(state, timeout=seconds * 1000)
+
+
+def orders(page: Page) -> int:
+    page.goto("/orders")
+    return page.locator("main a[href^='/orders/']").count()
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without"])
+def test_a_guest_orders(visit, script: bool) -> None:
+    page = visit("/", java_script_enabled=script)
+
+    page.get_by_role("main").get_by_role("link", name=CATEGORIES[0].name).first.click()
+    product = page.get_by_role("main").get_by_role("link", name=CATEGORIES[0].products[0].name)
+    product.click()
+    page.get_by_role("button", name="Add to cart").click()
+    page.get_by_role("link", name=re.compile("^Cart")).click()
+    page.get_by_role("link", name="Go to checkout").click()
+    check_out(page)
+    order(page)
+
+    sees(page, CONFIRMED)
+    assert orders(page) == 1
+
+
+def test_the_steps_of_an_order_arrive_by_themselves(visit, without) -> None:
+    page = visit("/")
+    with without("payment"):
+        buy(page, IN_STOCK)
+        sees(page, "Stock reserved")
+        page.evaluate("window.stays = true")
+
+    sees(page, CONFIRMED)
+    assert page.evaluate("window.stays")  # the page was not loaded again
+    page.get_by_text("Behind the scenes").click()
+    expect(page.get_by_role("table")).to_contain_text("payment.captured.v1")
+
+
+def test_the_price_changes_at_checkout(visit, admin) -> None:
+    page, sku = visit("/"), admin.product(stock=5, amount=500)
+    put_into_cart(page, sku)
+    check_out(page)
+    admin.set_price(sku, 700)
+    page.get_by_role("button", name="Order now").click()
+
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("€5.00")
+    expect(alert).to_contain_text("€7.00")
+    expect(page.get_by_label("City")).to_have_value(ADDRESS["City"])
+    order(page, "Accept €7.00 and order")
+    sees(page, CONFIRMED)
+
+
+def test_the_last_one_is_sold_meanwhile(visit, admin, shopper) -> None:
+    page, sku = visit("/"), admin.product(stock=1)
+    put_into_cart(page, sku)
+    check_out(page)
+    shopper.waits_for(shopper.buy(sku), "CONFIRMED")
+    order(page)
+
+    sees(page, NOT_IN_STOCK)
+    expect(page.get_by_role("main")).to_contain_text("Sold out")
+
+
+def test_a_double_click_and_the_back_button_make_one_order(visit, without) -> None:
+    page = visit("/")
+    put_into_cart(page, IN_STOCK)
+    check_out(page)
+    with without("payment"):  # so that the cart stays as it is
+        page.get_by_role("button", name="Order now").dblclick()
+        page.wait_for_url("**/orders/*")
+        first = page.url
+        page.go_back()
+        check_out(page)
+        order(page)
+
+    assert page.url == first
+    sees(page, CONFIRMED)
+    assert orders(page) == 1
+
+
+def test_the_cart_changes_in_another_tab(visit, admin) -> None:
+    page, one, two = visit("/"), admin.product(stock=5), admin.product(stock=5)
+    put_into_cart(page, one)
+    check_out(page)
+    other = page.context.new_page()
+    put_into_cart(other, two)
+    page.get_by_role("button", name="Order now").click()
+
+    expect(page.get_by_role("alert")).to_contain_text("Your cart has changed")
+    expect(page.get_by_role("main")).to_contain_text(f"Test product {two}")
+    order(page, "Order again with these details")
+    sees(page, CONFIRMED)
+
+
+def test_a_declined_card_is_replaced_by_a_good_one(visit) -> None:
+    page = visit("/")
+    buy(page, IN_STOCK, card="A declined card")
+    sees(page, REFUSED)
+
+    page.get_by_role("button", name="Order again with another card").click()
+    page.wait_for_url("**/checkout")
+    check_out(page)
+    order(page)
+    sees(page, CONFIRMED)
+    assert orders(page) == 2
+
+
+def test_a_confirmed_order_is_cancelled(visit) -> None:
+    page = visit("/")
+    buy(page, IN_STOCK)
+    sees(page, CONFIRMED)
+
+    page.get_by_text("Cancel this order").click()
+    page.get_by_role("button", name="Yes, cancel the order").click()
+    sees(page, "Refunded")
+
+
+def test_another_shopper_s_order_does_not_exist(visit) -> None:
+    page = visit("/")
+    id = buy(page, IN_STOCK)
+    other = visit("/")
+    assert other.goto(f"/orders/{id}").status == 404
+
+
+def test_everything_can_be_done_by_keyboard(visit) -> None:
+    page = visit("/")
+    press(page, page.get_by_role("main").get_by_role("link", name=CATEGORIES[0].name).first)
+    press(page, page.get_by_role("main").get_by_role("link", name=CATEGORIES[0].products[0].name))
+    press(page, page.get_by_role("button", name="Add to cart"))
+    press(page, page.get_by_role("link", name=re.compile("^Cart")))
+    press(page, page.get_by_role("link", name="Go to checkout"))
+    for label, text in ADDRESS.items():
+        move(page, page.get_by_label(label, exact=True))
+        page.keyboard.type(text)
+    move(page, page.get_by_label("Country"))
+    page.keyboard.type("Norway")
+    move(page, page.get_by_role("radio", name="A good card"))
+    page.keyboard.press("Space")
+    press(page, page.get_by_role("button", name="Order now"))
+
+    sees(page, CONFIRMED)
+    press(page, page.get_by_text("Behind the scenes"))
+    expect(page.get_by_role("table")).to_be_visible()
+
+
+def move(page: Page, target) -> None:
+    """Presses Tab until the element has the focus, at most once for each element of the page."""
+    target.wait_for()
+    for _ in range(200):
+        if target.evaluate("element => element === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"Tab does not reach {target}")
+
+
+def press(page: Page, target) -> None:
+    move(page, target)
+    page.keyboard.press("Enter")
+
+
+def test_the_language_is_chosen_and_remembered(visit) -> None:
+    page = visit("/")
+    page.get_by_role("button", name="简体中文").click()
+    expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
+
+    page.goto(f"/p/{IN_STOCK}")
+    page.get_by_role("button", name="加入购物车").click()
+    page.goto("/cart")
+    expect(page.get_by_role("heading", level=1)).to_have_text("购物车")
