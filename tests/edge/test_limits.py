@@ -49,9 +49,12 @@ async def test_a_refused_client_is_told_when_to_come_back(run_folder: Path, upst
         assert (await edge.client.get("/health/edge")).status_code == 200
 
 
-async def test_without_limits_everything_passes(run_folder: Path, upstreams: dict[str, Upstream]) -> None:
+@pytest.mark.parametrize("name", [{}, {"Authorization": "Bearer abc"}, {"Cookie": "session=abc"}])
+async def test_without_limits_everything_passes(
+    run_folder: Path, upstreams: dict[str, Upstream], name: dict[str, str]
+) -> None:
     async with nginx(run_folder, upstreams, FEW | {"RATE_LIMIT": "off"}) as edge:
-        assert await counts(edge, 100) == {200: 100}
+        assert await counts(edge, 100, **name) == {200: 100}
 
 
 ENGLISH, CHINESE = {"Accept-Language": "en-GB,en"}, {"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"}
