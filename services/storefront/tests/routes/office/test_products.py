@@ -152,6 +152,11 @@ async def test_a_change_of_a_product_that_was_hidden_meanwhile_keeps_the_text(ad
 
 
 async def test_without_catalog_nothing_typed_is_lost(ada, others) -> None:
+    form = fields(await ada.get("/admin/products/MUG-1")) | {"name": "Ada's mug"}
     others.down.add("catalog")
-    page = await ada.post("/admin/products", data=MUG)
-    assert page.status_code == 503
+    new, old = await ada.post("/admin/products", data=MUG), await ada.post("/admin/products/MUG-1", data=form)
+    assert (new.status_code, old.status_code) == (503, 503)
+    others.down.clear()
+    assert (await ada.post("/admin/products", data=fields(new))).status_code == 303
+    assert (await ada.post("/admin/products/MUG-1", data=fields(old))).status_code == 303
+    assert (others.products["CUP-1"]["name"], others.products["MUG-1"]["name"]) == ("A cup", "Ada's mug")

@@ -47,6 +47,19 @@ async def test_a_wrong_number_is_kept_with_an_error(ada, others, quantity: str) 
     assert others.managed.restocks == {}
 
 
+async def test_without_catalog_the_form_is_kept_and_adds_once(ada, others) -> None:
+    sent = form(await ada.get(STOCK))
+    others.down.add("catalog")
+    page = await ada.post(STOCK, data=sent)
+    assert page.status_code == 503
+    assert form(page)["id"] == sent["id"]
+    assert 'value="5"' in page.text
+    others.down.clear()
+    for _ in range(2):
+        assert (await ada.post(STOCK, data=form(page))).status_code == 303
+    assert others.products["MUG-1"]["available"] == 15
+
+
 @pytest.mark.parametrize("id", ["", "../x", "a b", "x" * 65, "\r\n"])
 async def test_a_forged_id_adds_nothing(ada, others, id: str) -> None:
     assert (await ada.post(STOCK, data={"id": id, "quantity": "5"})).status_code == 422

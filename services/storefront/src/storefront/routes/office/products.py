@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from chassis.errors import Unavailable
 from storefront.routes.forms import Form, form_of, see_other
 from storefront.routes.office.desk import CATALOG, Desk, Sku, address, desk, found
 from storefront.routes.office.prices import price_of, typed
@@ -46,7 +47,7 @@ async def list_products(desk: Manager) -> Response:
 
 @router.get("/admin/products/new")
 async def new_product(desk: Manager) -> Response:
-    return await _form(desk, "office_new.html", Form(), {})
+    return await _form(desk, "office_new.html", Form(), {}, sku=None, down=False)
 
 
 @router.post("/admin/products")
@@ -67,9 +68,11 @@ async def create_product(desk: Manager) -> Response:
             await desk.office.catalog.create(desk.token, product)
         except Refused as refused:
             errors = _errors(refused)
+        except Unavailable:
+            return await _form(desk, "office_new.html", form, {}, 503, sku=None, down=True)
         else:
             return see_other(f"/admin/products/{product.sku}?done=created")
-    return await _form(desk, "office_new.html", form, errors, 422)
+    return await _form(desk, "office_new.html", form, errors, 422, sku=None, down=False)
 
 
 @router.get("/admin/products/{sku}")
@@ -82,9 +85,16 @@ async def edit_product(desk: Manager, sku: Sku) -> Response:
 async def change_product(desk: Manager, sku: Sku) -> Response:
     """Saves the form, if the product has not changed since it was rendered; otherwise shows both versions."""
     form = await form_of(desk.request)
-    product = await desk.office.catalog.get(desk.token, sku)
-    price = price_of(form.text("price"), product.price.currency, desk.language)
+    try:
+        return await _change(desk, sku, form)
+    except Unavailable:
+        return await _form(desk, "office_new.html", form, {}, 503, sku=sku, down=True)
+
+
+async def _change(desk: Desk, sku: str, form: Form) -> Response:
+    price = price_of(form.text("price"), desk.given.currency, desk.language)
     if price is None:
+        product = await desk.office.catalog.get(desk.token, sku)
         return await _edit(desk, product, form, errors={"price": "invalid"}, status=422)
     changes = {
         "name": form.text("name"),
@@ -96,9 +106,9 @@ async def change_product(desk: Manager, sku: Sku) -> Response:
     try:
         await desk.office.catalog.change(desk.token, sku, _version(form), changes)
     except Refused as refused:
-        if refused.slug not in ("product-changed", "unknown-sku"):
-            return await _edit(desk, product, form, errors=_errors(refused), status=422)
         now = await desk.office.catalog.get(desk.token, sku)
+        if refused.slug not in ("product-changed", "unknown-sku"):
+            return await _edit(desk, now, form, errors=_errors(refused), status=422)
         form["version"] = now.version or NO_VERSION
         return await _edit(desk, now, form, conflict=refused.slug == "product-changed", status=409)
     return see_other(f"/admin/products/{sku}?done=saved")

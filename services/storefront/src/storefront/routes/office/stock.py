@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from chassis.errors import Unavailable
 from chassis.ids import uuid7
 from storefront.routes.forms import Form, form_of, see_other
 from storefront.routes.office.desk import CATALOG, Desk, Sku, desk, found
@@ -41,12 +42,18 @@ async def restock(desk: Manager, sku: Sku) -> Response:
             raise
         del form["id"]  # it was used with another quantity, so the next form needs a new one
         return await _page(desk, sku, form, error="sent", status=409)
+    except Unavailable:  # it may have been added: the form keeps its ID, so that sending it again adds once
+        return await _page(desk, sku, form, error="unknown", status=503)
     return see_other(f"/admin/products/{sku}/stock?done=restocked")
 
 
 async def _page(desk: Desk, sku: str, form: Form, *, error: str | None = None, status: int = 200) -> Response:
+    """Shows levels, form and history. The history may be missing, and the levels after an `unknown` outcome."""
+    read = desk.office.catalog.get(desk.token, sku)
     product, history = await asyncio.gather(
-        desk.office.catalog.get(desk.token, sku), found(desk.office.catalog.history(desk.token, sku))
+        found(read) if error == "unknown" else read, found(desk.office.catalog.history(desk.token, sku))
     )
     id = form.text("id") if RESTOCK_ID.fullmatch(form.text("id")) else str(uuid7())
-    return await desk.page("office_stock.html", status, product=product, history=history, form=form, id=id, error=error)
+    return await desk.page(
+        "office_stock.html", status, sku=sku, product=product, history=history, form=form, id=id, error=error
+    )
