@@ -35,6 +35,13 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 ORDER_ID = UUID("0198a4e0-0000-7000-8000-000000000001")
 SECRET = "a-secret-of-the-tests"
 CHARGE = Payment(ORDER_ID, State.REQUESTED, amount=500, currency="EUR", payment_method="tok_visa", as_of=NOW)
+FILTERS: dict[str, Any] = {
+    "min_price": 100,
+    "max_price": 9000,
+    "in_stock": "true",
+    "sort": "-price",
+    "limit": 24,
+}
 REFUND = Payment(ORDER_ID, State.REFUNDING, amount=500, currency="EUR", payment_method="tok_visa", as_of=NOW)
 
 
@@ -119,7 +126,7 @@ async def fetches_keys(url: str, example: Any) -> None:
 
 async def shows_products(url: str, example: Any) -> None:
     async with HttpClient(url, name="catalog") as http:
-        found = await storefront.clients.CatalogClient(http).products(sort="newest", limit=12)
+        found = await storefront.clients.CatalogClient(http).products(**FILTERS)
     assert msgspec.to_builtins(found.items) == [{**product, "version": None} for product in example["items"]]
     assert found.next_cursor == example["next_cursor"]
 
@@ -257,7 +264,7 @@ def test_the_answers_of_the_shop_fit_the_contracts(shopper, admin) -> None:
     assert b"/unknown-sku" in shopper.http.get("/api/catalog/products/NO-SUCH-THING").content
     fits("products", shopper.http.get("/api/catalog/products", params={"sku": sku}).json())
     fits("keys", shopper.http.get("/.well-known/jwks.json").json())
-    fits("shown-products", shopper.http.get("/api/catalog/products", params={"sort": "newest", "limit": 12}).json())
+    fits("shown-products", shopper.http.get("/api/catalog/products", params=FILTERS).json())
     fits("guest", shopper.http.post("/api/identity/guests").json())
     order = shopper.buy(sku)
     fits("shown-order", shopper.http.get(f"/api/orders/{order}").json())
