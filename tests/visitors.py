@@ -7,6 +7,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page
 
 from shopctl import demo
+from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, SHOPPER_EMAIL, SHOPPER_PASSWORD
 
 CATEGORIES = demo.load()
 CATEGORY = CATEGORIES[0].slug
@@ -45,8 +46,21 @@ PAGES = [
     Shown("cart", "/cart", "guest"),
     Shown("checkout", "/checkout", "guest"),
     Shown("order", "/orders/{order}", "guest"),
+    Shown("declined", "/orders/{declined}", "guest"),
     Shown("orders", "/orders", "guest"),
     Shown("no-orders", "/orders"),
+    Shown("login", "/login"),
+    Shown("register", "/register"),
+    Shown("account", "/account", "shopper"),
+    Shown("forbidden", "/admin", "shopper", status=403),
+    Shown("office", "/admin", "administrator"),
+    Shown("office-products", "/admin/products", "administrator"),
+    Shown("office-new", "/admin/products/new", "administrator"),
+    Shown("office-product", f"/admin/products/{IN_STOCK}", "administrator"),
+    Shown("office-stock", f"/admin/products/{IN_STOCK}/stock", "administrator"),
+    Shown("office-orders", "/admin/orders", "administrator"),
+    Shown("office-order", "/admin/orders/{order}", "administrator"),
+    Shown("office-refund", "/admin/orders/{order}/refund", "administrator"),
     Shown("not-found", "/no-such-page", status=404),
     Shown("api", "/api/docs"),
 ]
@@ -58,14 +72,32 @@ def stranger(_: Page) -> dict[str, str]:
 
 
 def guest(page: Page) -> dict[str, str]:
-    """Has ordered something, and has a cart."""
+    """Has ordered twice, once with a declined card, and has a cart."""
+    declined = buy(page, IN_STOCK, card="A declined card")
+    page.get_by_role("heading", name="Payment refused").wait_for()
     id = buy(page, IN_STOCK)
     page.get_by_role("heading", name="Paid and confirmed").wait_for()
     put_into_cart(page, SCARCE)
+    return {"order": id, "declined": declined}
+
+
+def shopper(page: Page) -> dict[str, str]:
+    """Has an account."""
+    log_in(page, SHOPPER_EMAIL, SHOPPER_PASSWORD)
+    return {}
+
+
+def administrator(page: Page) -> dict[str, str]:
+    """Has ordered something too."""
+    log_in(page, ADMIN_EMAIL, ADMIN_PASSWORD)
+    id = buy(page, IN_STOCK)
+    page.get_by_role("heading", name="Paid and confirmed").wait_for()
     return {"order": id}
 
 
-VISITORS: dict[str, Callable[[Page], dict[str, str]]] = {each.__name__: each for each in (stranger, guest)}
+VISITORS: dict[str, Callable[[Page], dict[str, str]]] = {
+    each.__name__: each for each in (stranger, guest, shopper, administrator)
+}
 """What each visitor does before: with a page in a new browser. It returns values for paths, such as an order ID."""
 
 
@@ -118,3 +150,11 @@ def buy(page: Page, *skus: str, card: str = "A good card") -> str:
         put_into_cart(page, sku)
     check_out(page, card)
     return order(page)
+
+
+def log_in(page: Page, email: str, password: str) -> None:
+    page.goto("/login")
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("main").get_by_role("button", name="Log in").click()
+    page.get_by_role("link", name="Log in").wait_for(state="detached")

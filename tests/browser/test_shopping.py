@@ -1,10 +1,11 @@
 """What shoppers do, from the first page to the confirmed order, and what they see when something changes meanwhile."""
 
 import re
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Page, expect
-from visitors import ADDRESS, CATEGORIES, IN_STOCK, buy, check_out, order, put_into_cart
+from visitors import ADDRESS, CATEGORIES, IN_STOCK, buy, check_out, log_in, order, put_into_cart
 
 CONFIRMED, REFUSED, NOT_IN_STOCK = "Paid and confirmed", "Payment refused", "Not in stock"
 
@@ -47,6 +48,25 @@ def test_the_steps_of_an_order_arrive_by_themselves(visit, without) -> None:
     assert page.evaluate("window.stays")  # the page was not loaded again
     page.get_by_text("Behind the scenes").click()
     expect(page.get_by_role("table")).to_contain_text("payment.captured.v1")
+
+
+def test_a_guest_s_cart_is_merged_at_login(visit, admin) -> None:
+    known, guests = admin.product(stock=5), admin.product(stock=5)
+    email, password = f"{uuid4().hex}@example.com", "a long password of mine"
+    page = visit("/register")
+    page.get_by_label("Your name").fill("Ann Lee")
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Create the account").click()
+    put_into_cart(page, known)
+
+    other = visit("/")
+    put_into_cart(other, guests)
+    log_in(other, email, password)
+    other.goto("/cart")
+
+    expect(other.get_by_role("main")).to_contain_text(f"Test product {known}")
+    expect(other.get_by_role("main")).to_contain_text(f"Test product {guests}")
 
 
 def test_the_price_changes_at_checkout(visit, admin) -> None:
