@@ -15,6 +15,7 @@ async function refresh() {
     part.className = other.className;
     if (part.innerHTML !== other.innerHTML) part.replaceChildren(...other.childNodes);
   }
+  document.querySelector("#count").replaceWith(page.querySelector("#count"));
   document.title = page.title;
   return fresh.dataset.settled === "yes";
 }
@@ -28,7 +29,9 @@ const events = new EventSource(order.dataset.events);
 events.addEventListener("status", async (event) => {
   if (Number(event.lastEventId) <= seq) return;
   try {
-    if (await refresh()) events.close();
+    if (!(await refresh())) return;
+    events.close();
+    setTimeout(() => refresh().catch(() => {}), 1500); // by then, cart has removed what was ordered
   } catch {
     later();
   }
