@@ -13,7 +13,7 @@ import pytest
 
 from chassis.errors import NotFound
 from storefront.models.motifs import BY_CATEGORY, FALLBACK, PHRASES
-from storefront.models.pictures import BACKDROPS, PALETTES, Palette, Picture, colors, picture_of, srgb
+from storefront.models.pictures import BACKDROPS, PALETTES, Palette, Picture, category_picture, colors, picture_of, srgb
 from storefront.routes import assets, pictures
 from storefront.routes.languages import LANGUAGES
 from storefront.routes.pages import _environment
@@ -212,6 +212,19 @@ def rendered(**values: str) -> ET.Element:
     template = '{% from "picture.html" import picture %}{{ picture(product) }}'
     html = _environment(LANGUAGES["en"]).from_string(template).render(product=product)
     return ET.fromstring(re.sub(r"(<img [^>]*)>", r"\1/>", html))
+
+
+def test_categories_beside_each_other_differ() -> None:
+    shown = [category_picture(slug, position) for position, slug in enumerate(sorted(BY_CATEGORY))]
+    assert len({picture.palette for picture in shown}) == len(shown)
+    assert all(picture.motif in SYMBOLS for picture in [*shown, category_picture("unknown", 0)])
+
+
+def test_a_drawing_beside_a_name_is_not_read_aloud() -> None:
+    product = Product("KIT-0007", "A mug", "", "kitchen", Money(100, "EUR"), 1)
+    template = '{% from "picture.html" import picture %}{{ picture(product, labelled=false) }}'
+    html = _environment(LANGUAGES["en"]).from_string(template).render(product=product)
+    assert ET.fromstring(html).attrib["aria-hidden"] == "true"
 
 
 def test_a_page_shows_the_drawing_and_says_what_it_is() -> None:
