@@ -187,6 +187,8 @@ class Managed:
     async def _list_orders(self, request: web.Request) -> web.Response:
         self.queries.append(dict(request.query))
         query = request.query
+        if "\0" in query.get("principal", "") or int(query.get("waiting_seconds", 0)) > 10**9:
+            return self._invalid("query")
         found = [
             {name: value for name, value in order.items() if name != "history"}
             for order in self.orders.values()

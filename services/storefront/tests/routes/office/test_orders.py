@@ -26,6 +26,8 @@ async def test_orders_are_listed_and_filtered(ada) -> None:
     assert await shown(ada, f"principal={ANN}") == [True, False]
     assert await shown(ada, "waiting_seconds=300") == [False, False]
     assert await shown(ada, "status=NONSENSE&waiting_seconds=x&cursor=y") == [True, True]
+    assert await shown(ada, "waiting_seconds=99999999999") == [False, False]
+    assert await shown(ada, "principal=%00") == [False, False]
 
 
 async def test_an_order_is_found_by_its_id(ada) -> None:

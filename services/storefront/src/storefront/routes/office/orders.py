@@ -42,7 +42,7 @@ async def list_orders(desk: Manager) -> Response:
     orders = AnyOrders([])
     if account is not None or not find:
         principal = account.id if account else query["principal"]
-        orders = await desk.office.orders.list(desk.token, **{**query, "principal": principal}, cursor=cursor, limit=50)
+        orders = await _list(desk, **{**query, "principal": principal}, cursor=cursor, limit=50)
     following = {**query, "find": find, "cursor": orders.next_cursor}
     return await desk.page(
         "office_orders.html",
@@ -116,6 +116,16 @@ async def _customer(desk: Desk, order: AnyOrder) -> tuple[Account | None]:
     if _id(order.principal) is None:
         return (None,)
     return (await desk.office.accounts.by_id(desk.token, order.principal),)
+
+
+async def _list(desk: Desk, **query: str | int | None) -> AnyOrders:
+    """Returns the orders that a query finds: none if it cannot find any, such as one with a control character."""
+    try:
+        return await desk.office.orders.list(desk.token, **query)
+    except Refused as refused:
+        if refused.status != 422:
+            raise
+        return AnyOrders([])
 
 
 async def _account_of(desk: Desk, email: str) -> Account | None:
