@@ -16,7 +16,7 @@ IN_STOCK = next(product.sku for product in PRODUCTS if product.stock > 100)
 SCARCE = next(product.sku for product in PRODUCTS if 0 < product.stock < 5)
 SOLD_OUT = next(product.sku for product in PRODUCTS if product.stock == 0)
 
-ADDRESS = {"Name": "Ann Lee", "Street and number": "Quay 1", "Postal code": "5003", "City": "Bergen"}
+ADDRESS = {"Full name": "Ann Lee", "Street and number": "Quay 1", "Postal code": "5003", "City": "Bergen"}
 """What a shopper types at the checkout, by the label of the field; the country is Norway."""
 
 

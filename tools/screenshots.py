@@ -21,12 +21,12 @@ from shopctl.native.packages import browser as chromium_program
 from shopctl.place import Place
 
 ROOT = Path(__file__).parents[1]
-WIDTHS = {"390": (390, 844), "1280": (1280, 800)}
+WIDTHS = {"390": (390, 844), "1280": (1280, 960)}
 LOCALES = {"en": "en-US", "zh": "zh-CN"}
 THEMES = ("light", "dark")
 
-DOCS = {"home": ("1280", "light"), "order": ("390", "dark"), "office": ("1280", "light")}
-"""The pictures of the README: page, width and theme."""
+DOCS = {"home": "light", "order": "dark", "office": "light"}
+"""The pictures of the README, with their theme."""
 MOST_BYTES = 100_000
 
 
@@ -70,10 +70,11 @@ def picture_docs(browser: Browser, address: str, visitors: dict[str, Visitor], f
     """Writes what a window shows of these pages as WebP, with less than MOST_BYTES each."""
     folder.mkdir(exist_ok=True)
     for shown in (each for each in PAGES if each.name in DOCS):
-        width, theme = DOCS[shown.name]
         who = visitors[shown.visitor]
-        with opened(browser, address, who, width, theme, "en") as page:
+        with opened(browser, address, who, "1280", DOCS[shown.name], "en") as page:
             page.goto(who.path(shown))
+            for hidden in page.get_by_text("Behind the scenes", exact=True).all():
+                hidden.click()
             page.wait_for_load_state("networkidle")
             taken = page.context.new_cdp_session(page).send("Page.captureScreenshot", {"format": "webp", "quality": 80})
         picture = base64.b64decode(taken["data"])

@@ -6,9 +6,20 @@ import html5lib
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
-from visitors import PAGES, Shown
+from visitors import IN_STOCK, PAGES, Shown
 
 LANGUAGES = {"en": "en-US", "zh-Hans": "zh-CN"}
+FORMS = [
+    ("/login", "stranger", "Log in"),
+    ("/register", "stranger", "Create the account"),
+    ("/account", "shopper", "Change the password"),
+    ("/checkout", "guest", "Order now"),
+    ("/admin/products/new", "administrator", "Add the product"),
+    (f"/admin/products/{IN_STOCK}/stock", "administrator", "Add"),
+]
+"""A page with a form, who fills it in, and the button that sends it."""
+
+RUN_AXE = "async options => (await axe.run(options)).violations"
 ALL_RULES = {"resultTypes": ["violations"]}
 COLORS = ALL_RULES | {"runOnly": ["color-contrast", "link-in-text-block"]}
 """Those rules of axe whose result depends on the theme."""
@@ -22,12 +33,22 @@ def test_a_page_is_valid_and_accessible(visit, visitors, shown: Shown, language:
     answer = page.goto(who.path(shown))
 
     assert answer.status == shown.status
-    assert faults_of_html(answer.text()) == []
     assert page.locator("html").get_attribute("lang") == language
-    page.evaluate(AXE_SCRIPT)
-    assert faults_of_axe(page, ALL_RULES) == []
-    page.emulate_media(color_scheme="dark")
-    assert faults_of_axe(page, COLORS) == []
+    assert faults_of_html(answer.text()) == []
+    assert faults_of_axe(page) == []
+
+
+@pytest.mark.parametrize(("path", "who", "button"), FORMS, ids=lambda value: value.strip("/"))
+def test_an_empty_form_comes_back_with_what_is_missing(visit, visitors, path: str, who: str, button: str) -> None:
+    page = visit(path, storage_state=visitors(who).state, reduced_motion="reduce")
+    page.evaluate("for (const form of document.forms) form.noValidate = true")  # else the browser keeps it back
+    with page.expect_navigation() as sent:
+        page.get_by_role("main").get_by_role("button", name=button, exact=True).click()
+
+    assert sent.value.status == 422
+    assert page.locator("[aria-invalid]").count() > 0
+    assert faults_of_html(sent.value.text()) == []
+    assert faults_of_axe(page) == []
 
 
 def faults_of_html(text: str) -> list[str]:
@@ -39,7 +60,10 @@ def faults_of_html(text: str) -> list[str]:
     return errors + [f"{count} elements have the ID {id}" for id, count in ids.items() if count > 1]
 
 
-def faults_of_axe(page: Page, options: dict) -> list[str]:
-    """Returns each broken rule with the element that breaks it; the page has loaded axe."""
-    violations = page.evaluate("async options => (await axe.run(options)).violations", options)
+def faults_of_axe(page: Page) -> list[str]:
+    """Returns each rule that is broken in one of the themes, with the element that breaks it."""
+    page.evaluate(AXE_SCRIPT)
+    violations = page.evaluate(RUN_AXE, ALL_RULES)
+    page.emulate_media(color_scheme="dark")
+    violations += page.evaluate(RUN_AXE, COLORS)
     return [f"{each['id']}: {node['html']} {node['failureSummary']}" for each in violations for node in each["nodes"]]
