@@ -8,6 +8,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,8 +24,8 @@ from storefront.usecases.remote import Money
 __all__ = ["COOKIE", "LANGUAGES", "Language", "language_of"]
 
 COOKIE = "language"
-MAX_AMOUNT = 10**7
-"""Prices in major units are below this number, as catalog's are."""
+MAX_AMOUNT = Decimal(10**9)
+"""The highest price that catalog accepts, in minor units."""
 
 LOCALES = Path(__file__).parents[1] / "locales"
 
@@ -77,7 +78,7 @@ class Language:
             exact = parse_decimal(typed, self.locale, strict=True)
         except NumberFormatError:
             return None
-        if not 0 <= exact < MAX_AMOUNT or exact != round(exact, digits):
+        if not 0 <= exact <= MAX_AMOUNT.scaleb(-digits) or exact != round(exact, digits):
             return None
         return int(exact.scaleb(digits))
 
