@@ -28,6 +28,7 @@ from payment.clients.sandbox import SandboxProvider
 from payment.models import Outcome, Payment, State
 from psp.clients import HttpWebhookSender, signature
 from psp.models import Entry, Kind, Status
+from shopctl import services
 from storefront.usecases.office import DEAD_LETTERS, Office
 
 CONTRACTS: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "http.yaml").read_text())
@@ -268,6 +269,10 @@ def test_the_answers_of_the_shop_fit_the_contracts(shopper, admin) -> None:
     fits("guest", shopper.http.post("/api/identity/guests").json())
     order = shopper.buy(sku)
     fits("shown-order", shopper.http.get(f"/api/orders/{order}").json())
+
+
+def test_the_back_office_asks_every_consumer_for_its_dead_letters() -> None:
+    assert set(DEAD_LETTERS) == set(services.load(Path(__file__).parents[2]).consumers)
 
 
 def test_the_answers_for_the_back_office_fit_the_contracts(shopper, admin) -> None:
