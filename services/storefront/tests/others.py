@@ -26,7 +26,8 @@ class Others:
 
     Products, carts, orders and accounts are plain dictionaries, which a test fills and reads. A guest's access token is
     `guest-1`, `guest-2` and so on; an account's is `account-<email>-1`, and its refresh token `refresh-<email>-1`.
-    `refusals` are the next answers to new orders: status, slug and members. `events` are an order's events by its ID.
+    `refusals` are the next answers to new orders: status, slug and members. `events` are an order's events by its ID;
+    the stream of an order in `lasting` goes on until its reader leaves, which sets the event.
     """
 
     def __init__(self) -> None:
@@ -46,6 +47,7 @@ class Others:
         self.expires_in = 900
         self.refusals: list[tuple[int, str, dict[str, Any]]] = []
         self.events: dict[str, list[bytes]] = {}
+        self.lasting: dict[str, asyncio.Event] = {}
         self.managed = Managed(self.products, problem)
         self._guests = itertools.count(1)
         self._grants: dict[str, int] = defaultdict(int)
@@ -293,6 +295,13 @@ class Others:
         await stream.prepare(request)
         for event in events:
             await stream.write(event)
+        if left := self.lasting.get(request.match_info["id"]):
+            try:
+                while True:
+                    await stream.write(b": still here\n\n")
+                    await asyncio.sleep(0.01)
+            finally:  # aiohttp cancels this when the reader leaves
+                left.set()
         return stream
 
 

@@ -5,6 +5,11 @@ from html import unescape
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
+
+from chassis.testing.apps import client_of, started
+from chassis.testing.cable import Cable
+from storefront.main import create
 
 ADDRESS = {
     "name": "Ada Lovelace",
@@ -160,6 +165,20 @@ async def test_without_order_the_same_form_is_shown_again_to_be_sent_later(brows
     assert "Your cart is safe, and what you typed is still here." in page.text
     assert hidden(page) == terms
     assert placed.status_code == 303
+
+
+async def test_without_sessions_the_form_keeps_what_was_typed(valkey, settings, others) -> None:
+    async with Cable(valkey) as cable:
+        torn = settings.model_copy(update={"valkey_url": SecretStr(cable.url), "valkey_timeout": 0.3})
+        async with started(create(torn)) as app, client_of(app, headers={"Accept": "text/html"}) as ann:
+            terms = await begin(ann)
+            await cable.cut()
+            page = await ann.post("/checkout", data=TYPED | terms)
+            cart = await ann.get("/cart")
+    assert (page.status_code, cart.status_code) == (503, 503)
+    assert (kept(page)["name"], hidden(page)) == ("Ada Lovelace", terms)
+    assert "Your cart is safe." in cart.text
+    assert others.orders == {}
 
 
 async def test_a_new_total_that_cannot_be_shown_is_not_ordered(browser, others) -> None:

@@ -1,6 +1,11 @@
 """The orders of a shopper: their list, their steps, and what can be done with them."""
 
+import asyncio
+
+import aiohttp
 import pytest
+
+from chassis.testing.apps import served
 
 from .test_checkout import TYPED, begin
 
@@ -153,6 +158,50 @@ async def test_the_events_of_order_are_passed_on(browser, others) -> None:
     assert first.headers["Content-Type"].startswith("text/event-stream")
     assert (first.text, resumed.text) == ("id: 1\nevent: status\ndata: {}\n\n: still here\n\n", ": still here\n\n")
     assert ended.status_code == 204
+
+
+async def test_a_stream_ends_when_the_browser_leaves(app, browser, others) -> None:
+    async with browser() as ann:
+        order = await ordered(ann, others)
+        left = lasting(others, order)
+        async with served(app, lifespan="off") as url, aiohttp.ClientSession(cookies=dict(ann.cookies)) as http:
+            async with http.get(f"{url}/orders/{order['id']}/events") as stream:
+                assert await stream.content.readline() == b"id: 1\n"
+            await asyncio.wait_for(left.wait(), 5)
+
+
+async def test_a_stream_ends_when_the_process_stops_so_that_the_browser_finds_another(app, browser, others) -> None:
+    async with browser() as ann:
+        order = await ordered(ann, others)
+        left = lasting(others, order)
+        async with served(app, lifespan="off") as url, aiohttp.ClientSession(cookies=dict(ann.cookies)) as http:
+            async with http.get(f"{url}/orders/{order['id']}/events") as stream:
+                assert await stream.content.readline() == b"id: 1\n"
+                app.state.health.draining.set()
+                assert (await asyncio.wait_for(stream.read(), 5)).endswith(b": still here\n\n")
+            await asyncio.wait_for(left.wait(), 5)
+
+
+def lasting(others, order) -> asyncio.Event:
+    others.events[order["id"]] = [b"id: 1\nevent: status\ndata: {}\n\n"]
+    return others.lasting.setdefault(order["id"], asyncio.Event())
+
+
+async def test_a_guests_orders_still_open_after_the_login(browser, others) -> None:
+    others.accounts["ann@example.com"] = "Ann"
+    async with browser() as ann:
+        order = await ordered(ann, others)
+        await ann.post("/login", data={"email": "ann@example.com", "password": "correct horse"})
+        own = await ordered(ann, others)
+        history = await ann.get("/orders")
+        page = await ann.get(f"/orders/{order['id']}")
+        cancelled = await ann.post(f"/orders/{order['id']}/cancel")
+        again = await ann.post(f"/orders/{order['id']}/again")
+    before, _, after = history.text.partition("Ordered on this device before you logged in")
+    assert (own["id"] in before, order["id"] in before, order["id"] in after) == (True, False, True)
+    assert (page.status_code, cancelled.status_code, again.status_code) == (200, 303, 303)
+    assert order["status"] == "CANCELLING"
+    assert others.carts[own["owner"]]["MUG-1"] == 2
 
 
 async def test_the_history_lists_the_newest_first_and_more_by_cursor(browser, others) -> None:
