@@ -10,6 +10,8 @@ from uuid import UUID
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from chassis.ids import uuid7
+
 from .managed import Managed
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -233,7 +235,7 @@ class Others:
         key = request.headers["Idempotency-Key"]
         body = await request.json()
         lines = self.carts[bearer(request)]
-        id = str(UUID(int=len(self.orders) + 1))
+        id = str(uuid7())
         self.orders.setdefault(
             key,
             {

@@ -121,6 +121,28 @@ async def test_a_second_order_of_the_same_cart_leads_to_the_first(browser, other
     assert len(others.orders) == 1
 
 
+async def test_a_form_whose_payment_failed_leads_to_that_order_and_not_to_an_older_one(browser, others) -> None:
+    async with browser() as ann:
+        await ann.post("/checkout", data=TYPED | await begin(ann))
+        terms = await begin(ann)
+        failed = await ann.post("/checkout", data=TYPED | terms)
+        others.step(others.orders[terms["key"]], "PAYMENT_FAILED", "declined")
+        others.refusals = [(422, "key-reused", {})]
+        again = await ann.post("/checkout", data=TYPED | terms | {"card": "tok_slow"})
+    assert again.headers["Location"] == failed.headers["Location"]
+
+
+async def test_a_cart_that_was_ordered_leads_to_an_order_that_has_not_failed(browser, others) -> None:
+    async with browser() as ann:
+        placed = await ann.post("/checkout", data=TYPED | await begin(ann))
+        terms = await begin(ann)
+        await ann.post("/checkout", data=TYPED | terms)
+        others.step(others.orders[terms["key"]], "REJECTED")
+        others.refusals = [(409, "cart-already-ordered", {})]
+        again = await ann.post("/checkout", data=TYPED | await begin(ann))
+    assert again.headers["Location"] == placed.headers["Location"]
+
+
 async def test_products_that_are_gone_are_marked(browser, others) -> None:
     async with browser() as ann:
         terms = await begin(ann)

@@ -85,7 +85,7 @@ async def buy(
         return Again(Reason.UNAVAILABLE, terms)
     except Refused as refusal:
         if refusal.slug in ("cart-already-ordered", "key-reused"):
-            return await _earlier(orders, token, terms)
+            return await _earlier(orders, token, terms, refusal.slug)
         if refusal.slug == "in-flight":
             return Again(Reason.IN_FLIGHT, terms)
         if refusal.slug not in CHANGED:
@@ -114,15 +114,22 @@ async def _place(orders: Ordering, token: str, terms: Terms, address: Address, c
     raise AssertionError("the last attempt returns or raises")
 
 
-async def _earlier(orders: Ordering, token: str, terms: Terms) -> Ordered | Again:
-    """Finds the order of this key or cart: the newest one with its total, preferably one that has not failed."""
+async def _earlier(orders: Ordering, token: str, terms: Terms, slug: str) -> Ordered | Again:
+    """Finds the order that was placed with this key or cart, as far as the newest orders show it.
+
+    The order of a key is the first one after it: both are UUIDv7, which sort by time. The order of a cart has not
+    failed, because a cart whose order failed can be ordered again.
+    """
     try:
         newest = (await orders.list(token)).items
     except Problem:
         return Again(Reason.UNAVAILABLE, terms)
-    same = [order for order in newest if order.total == terms.total] or newest
-    going = [order for order in same if order.status not in FAILED] or same
-    return Ordered(going[0].id if going else None)
+    if slug == "key-reused":
+        found = [order for order in reversed(newest) if order.id > terms.key]
+    else:
+        found = [order for order in newest if order.status not in FAILED]
+    same = [order for order in found if order.total == terms.total] or found
+    return Ordered(same[0].id if same else None)
 
 
 async def _changed(carts: Carts, catalog: Catalog, token: str, terms: Terms, refusal: Refused) -> Again:
