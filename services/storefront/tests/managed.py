@@ -133,10 +133,12 @@ class Managed:
 
     def _wrong(self, body: dict[str, Any]) -> web.Response | None:
         """Returns catalog's refusal of a body, if it has one."""
+        patterns = {"sku": r"[A-Z0-9-]+", "name": r"[^\0]{1,200}", "category": r"[a-z-]+"}
+        patterns |= {"description": r"[^\0]*", "image_url": r"[^\0]*"}
         wrong = [
             f"body.{name}"
-            for name, pattern in (("sku", r"[A-Z0-9-]+"), ("name", r"[^\0]{1,200}"), ("category", r"[a-z-]+"))
-            if name in body and not re.fullmatch(pattern, body[name])
+            for name, pattern in patterns.items()
+            if name in body and not re.fullmatch(pattern, body[name] or "")
         ]
         if wrong:
             return self._invalid(*wrong)

@@ -215,7 +215,11 @@ class Others:
     async def _register(self, request: web.Request) -> web.Response:
         body = await request.json()
         self.clients.append(request.headers.get("X-Forwarded-For"))
-        wrong = {"email": "@" not in body["email"], "password": len(body["password"]) < 8, "name": not body["name"]}
+        wrong = {
+            "email": "@" not in body["email"],
+            "password": len(body["password"]) < 8,
+            "name": not body["name"] or "\0" in body["name"],
+        }
         if any(wrong.values()):
             fields = [{"field": f"body.{name}", "message": "is wrong"} for name, bad in wrong.items() if bad]
             return problem(422, "invalid-request", errors=fields)

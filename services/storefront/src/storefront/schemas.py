@@ -18,7 +18,7 @@ ADDRESS = {"name": 100, "line1": 100, "line2": 100, "city": 100, "postal_code": 
 """The fields of an address, besides the country, with the most characters of each."""
 
 _NONCHARACTERS = "".join(chr(plane << 16 | each) for plane in range(17) for each in (0xFFFE, 0xFFFF))
-_UNWRITABLE = re.compile(f"[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef{_NONCHARACTERS}]")
+_UNWRITABLE = re.compile(f"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef{_NONCHARACTERS}]")
 _line = TypeAdapter(TextLine)
 
 

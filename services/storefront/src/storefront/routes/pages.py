@@ -16,6 +16,7 @@ from storefront.models.pictures import category_picture, picture_of
 from storefront.routes import assets, languages
 from storefront.routes.forms import here
 from storefront.routes.languages import Language, language_of
+from storefront.schemas import writable
 
 __all__ = ["Pages", "language_for", "wants_html"]
 
@@ -86,6 +87,7 @@ def _environment(language: Language) -> Environment:
         money=language.money,
         number=language.number,
         span=language.span,
+        writable=writable,
     )
     environment.globals.update(
         asset=assets.url,

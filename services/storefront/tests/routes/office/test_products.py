@@ -80,7 +80,7 @@ async def test_an_error_stands_next_to_its_field_and_the_text_stays(
     assert re.search(rf'<p class="error" id="about-{field}">{error}', page.text)
     kept = fields(page)
     assert kept == {**kept, **{name: text for name, text in MUG.items() if name != field and name != "description"}}
-    assert kept[field].strip() == value
+    assert kept[field].strip() == value.replace("\0", "")  # which HTML cannot contain
     assert "Handmade." in page.text
     assert list(others.products) == ["MUG-1"]
 
