@@ -50,7 +50,6 @@ async def list_orders(desk: Manager) -> Response:
         query=query,
         find=find,
         account=account,
-        cursor=cursor,
         statuses=STATUSES,
         more=address("/admin/orders", following) if orders.next_cursor else None,
     )

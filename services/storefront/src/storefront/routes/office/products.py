@@ -42,7 +42,7 @@ async def list_products(desk: Manager) -> Response:
             raise
         products = ManagedProducts([])
     more = address("/admin/products", {**query, "cursor": products.next_cursor}) if products.next_cursor else None
-    return await desk.page("office_products.html", products=products.items, query=query, cursor=cursor, more=more)
+    return await desk.page("office_products.html", products=products.items, query=query, more=more)
 
 
 @router.get("/admin/products/new")
