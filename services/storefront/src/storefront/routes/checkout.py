@@ -144,7 +144,7 @@ async def _page(
     skus: frozenset[str] = frozenset(),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """`wrong` are the mistakes by field, `reason` is why it is shown again, and `before` has the last terms."""
+    """`wrong` has mistakes by field, `reason` tells why the form is shown again, and `before` are the last terms."""
     return await given.pages.render(
         request,
         "checkout.html",
