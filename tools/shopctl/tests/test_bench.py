@@ -17,7 +17,6 @@ from shopctl.bench.cache import file_server
 from shopctl.bench.client import LoadFailed, request, send
 from shopctl.bench.figures import percentile
 from shopctl.bench.usage import measured
-from shopctl.shop import Shop
 
 BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
 PARENT = f"""
@@ -160,7 +159,7 @@ def test_cpu_time_of_children_that_ended_counts(parent: "subprocess.Popen[str]")
     assert process is not None
     before = time.process_time()
 
-    with measured(cast(Shop, OneProcess(process))) as usage:
+    with measured(OneProcess(process)) as usage:
         parent.stdin.write("\n")
         parent.stdin.flush()
         assert parent.stdout.readline() == "done\n"

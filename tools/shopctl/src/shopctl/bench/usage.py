@@ -1,14 +1,21 @@
 """CPU time and memory of the shop's processes, as the kernel counts them."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from shopctl.shop import Shop
+from chassis.local.processes import Process
 
 __all__ = ["Usage", "measured", "memory"]
 
 NOT_OURS = frozenset({"psp"})  # it stands for an external company
+
+
+class Running(Protocol):
+    """What is measured: processes by name."""
+
+    def processes(self) -> Mapping[str, Sequence[Process]]: ...
 
 
 @dataclass
@@ -27,7 +34,7 @@ class Usage:
 
 
 @contextlib.contextmanager
-def measured(shop: Shop) -> Iterator[Usage]:
+def measured(shop: Running) -> Iterator[Usage]:
     """Measure the CPU time of every process inside the block. The result is complete when the block ends."""
     usage = Usage()
     before = _seconds(shop)
@@ -35,10 +42,10 @@ def measured(shop: Shop) -> Iterator[Usage]:
     usage.seconds.update({name: after - before[name] for name, after in _seconds(shop).items()})
 
 
-def memory(shop: Shop) -> Mapping[str, int]:
+def memory(shop: Running) -> Mapping[str, int]:
     """Return the proportional set size in bytes, by the name of the process."""
     return {name: sum(process.memory() for process in found) for name, found in shop.processes().items()}
 
 
-def _seconds(shop: Shop) -> dict[str, float]:
+def _seconds(shop: Running) -> dict[str, float]:
     return {name: sum(process.cpu() for process in found) for name, found in shop.processes().items()}
