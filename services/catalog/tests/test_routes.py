@@ -552,6 +552,38 @@ async def test_a_manager_finds_hidden_products_and_those_with_little_stock(http,
     assert (hidden["hidden"], hidden["available"], hidden["held"], hidden["sold"]) == (True, 20, 0, 0)
 
 
+async def test_a_manager_sees_the_least_available_first_if_wanted(http, add) -> None:
+    for sku, stock in {"MUG-1": 2, "MUG-2": 10, "TEA-1": 2, "TEA-2": 0}.items():
+        await add(sku, stock=stock)
+    assert await managed(http, sort="available") == ["TEA-2", "MUG-1", "TEA-1", "MUG-2"]
+
+    first = (await http.get(ADMIN, params={"sort": "available", "limit": 2})).json()
+    cursor = first["next_cursor"]
+    assert await managed(http, sort="available", cursor=cursor) == ["TEA-1", "MUG-2"]
+    await http.put(f"{PRODUCTS}/MUG-1/restocks/1", json={"quantity": 5})  # it moves, the others stay where they are
+    assert await managed(http, sort="available", cursor=cursor) == ["TEA-1", "MUG-1", "MUG-2"]
+    last = (await http.get(ADMIN, params={"sort": "available", "limit": 2, "cursor": cursor})).json()
+    assert last["next_cursor"] == "7:MUG-1"
+    assert (await http.get(ADMIN, params={"sort": "available", "limit": 3, "cursor": cursor})).json()[
+        "next_cursor"
+    ] is None
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"sort": "name"},
+        {"sort": "sku", "cursor": "2:MUG-1"},
+        {"sort": "available", "cursor": "MUG-1"},
+        {"sort": "available", "cursor": ":MUG-1"},
+        {"sort": "available", "cursor": f"{10**19}:MUG-1"},
+        {"sort": "available", "cursor": "²:MUG-1"},
+    ],
+)
+async def test_a_wrong_order_of_the_managed_list_is_refused(http, query) -> None:
+    assert (await http.get(ADMIN, params=query)).status_code == 422
+
+
 async def test_the_etag_of_a_manager_is_good_for_an_edit(http, add) -> None:
     await add("TEA-1")
     read = await http.get(f"{ADMIN}/TEA-1")

@@ -101,16 +101,23 @@ class Managed:
         query = request.query
         if "\0" in query.get("q", ""):
             return self._invalid("q")
+        by_available = query.get("sort") == "available"
+
+        def key(product: dict[str, Any]) -> tuple[int, str]:
+            return (product["available"] if by_available else 0, product["sku"])
+
+        available, _, sku = query.get("cursor", "").rpartition(":")
         found = [
             product
-            for product in map(self._shown, sorted(self.products))
+            for product in sorted(map(self._shown, self.products), key=key)
             if query.get("q", "").lower() in (product["sku"] + product["name"]).lower()
             and query.get("hidden", str(product["hidden"]).lower()) == str(product["hidden"]).lower()
             and product["available"] < int(query.get("below", 10**9))
-            and product["sku"] > query.get("cursor", "")
+            and key(product) > (int(available or 0), sku)
         ]
         limit = int(query["limit"])
-        more = found[limit - 1]["sku"] if len(found) > limit else None
+        last = found[limit - 1] if len(found) > limit else None
+        more = last and (f"{last['available']}:{last['sku']}" if by_available else last["sku"])
         return web.json_response({"items": found[:limit], "next_cursor": more})
 
     async def _read_product(self, request: web.Request) -> web.Response:

@@ -154,15 +154,13 @@ async def restock(sku: SkuPath, id: RestockId, body: Restock, given: Given) -> R
 
 @admin.get("", responses={200: {"model": ManagedList}})
 async def find_managed(request: Request, given: Given, query: ManagedParameters) -> Response:
-    """Lists products by SKU, hidden ones too."""
+    """Lists products, hidden ones too, by SKU or from the least available one."""
     once(request)
     hidden = None if query.hidden is None else query.hidden == "true"
+    asked = managed.Asked(query.q, hidden, query.below, by_available=query.sort == "available")
     async with given.db.connection() as connection:
-        found = await managed.find(connection, query.q, hidden, query.below, query.cursor, query.limit + 1)
-    items = found[: query.limit]
-    return JsonBytes(
-        msgspec.json.encode({"items": items, "next_cursor": items[-1].sku if len(found) > len(items) else None})
-    )
+        items, next_cursor = await managed.find(connection, asked, query.cursor, query.limit)
+    return JsonBytes(msgspec.json.encode({"items": items, "next_cursor": next_cursor}))
 
 
 @admin.get("/{sku}", responses={200: {"model": ManagedProduct}})

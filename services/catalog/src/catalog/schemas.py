@@ -34,6 +34,7 @@ __all__ = [
 MAX_AMOUNT = 10**9
 
 Sku = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9-]{1,31}$")]
+MANAGED_CURSOR = r"^([0-9]{1,18}:)?[A-Z0-9][A-Z0-9-]{1,31}$"
 SkuPath = Annotated[Sku, Path(description="Stock-keeping unit")]
 RestockId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Chosen by the client; added once")]
 Slug = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -131,8 +132,15 @@ class ManagedQuery(queries.Query):
         Annotated[queries.Digits, Field(ge=0, le=10**9, description="Only products of which fewer are available")]
         | None
     ) = None
+    sort: Literal["sku", "available"] = "sku"
     limit: Annotated[queries.Digits, Field(ge=1, le=100)] = 20
-    cursor: Annotated[Sku, Field(description="The next_cursor of a page")] | None = None
+    cursor: Annotated[str, Field(pattern=MANAGED_CURSOR, description="The next_cursor of a page")] | None = None
+
+    @model_validator(mode="after")
+    def cursor_of_this_order(self) -> Self:
+        if self.cursor is not None and (":" in self.cursor) != (self.sort == "available"):
+            raise ValueError("cursor must be the next_cursor of a list with the same sort")
+        return self
 
 
 class PriceOut(BaseModel):

@@ -1,12 +1,13 @@
 """Queries of the back office: all products, the hidden ones too, and the history of a product's stock."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from catalog.models import ManagedProduct, fold
 from catalog.repository.products import SHOWN, shown
 from chassis.db import Connection
 
-__all__ = ["find", "get", "history"]
+__all__ = ["Asked", "find", "get", "history"]
 
 _MANAGED = f"SELECT {SHOWN}, s.held, s.sold, p.hidden, p.version FROM products AS p JOIN stock AS s ON s.sku = p.sku"  # noqa: S608
 
@@ -14,29 +15,49 @@ RECENT_LINES = 10_000
 """How many of the newest order lines a history looks at: an index by SKU would cost each order."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A search: `q` is part of a SKU or of a name, and fewer than `below` are available.
+
+    Products are sorted by SKU, or from the least available one. The latter has no index: each reservation would have to
+    update it.
+    """
+
+    q: str = ""
+    hidden: bool | None = None
+    below: int | None = None
+    by_available: bool = False
+
+
 async def find(
-    connection: Connection, q: str, hidden: bool | None, below: int | None, after: str | None, limit: int
-) -> list[ManagedProduct]:
-    """Returns products by SKU, from the one that follows `after`."""
+    connection: Connection, asked: Asked, cursor: str | None, limit: int
+) -> tuple[list[ManagedProduct], str | None]:
+    """Returns a page of products, and the cursor of the next page: its last SKU, such as `MUG-1`, or `3:MUG-1`."""
     conditions, arguments = ["true"], list[Any]()
 
     def bind(value: object) -> str:
         arguments.append(value)
         return f"${len(arguments)}"
 
-    if q:
-        sku, name = bind(f"{_literal(q.upper())}%"), bind(f"%{_literal(fold(q))}%")
+    if asked.q:
+        sku, name = bind(f"{_literal(asked.q.upper())}%"), bind(f"%{_literal(fold(asked.q))}%")
         conditions.append(f"(p.sku LIKE {sku} OR p.folded_name LIKE {name})")
-    if hidden is not None:
-        conditions.append(f"p.hidden = {bind(hidden)}")
-    if below is not None:
-        conditions.append(f"s.available < {bind(below)}")
-    if after is not None:
-        conditions.append(f"p.sku > {bind(after)}")
+    if asked.hidden is not None:
+        conditions.append(f"p.hidden = {bind(asked.hidden)}")
+    if asked.below is not None:
+        conditions.append(f"s.available < {bind(asked.below)}")
+    if cursor is not None:
+        available, _, sku = cursor.rpartition(":")
+        after = f"(s.available, p.sku) > ({bind(int(available))}, {bind(sku)})" if available else f"p.sku > {bind(sku)}"
+        conditions.append(after)
+    order = "s.available, p.sku" if asked.by_available else "p.sku"
     rows = await connection.fetch(
-        f"{_MANAGED} WHERE {' AND '.join(conditions)} ORDER BY p.sku LIMIT {bind(limit)}", *arguments
+        f"{_MANAGED} WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT {bind(limit + 1)}", *arguments
     )
-    return [_managed(row) for row in rows]
+    items = [_managed(row) for row in rows[:limit]]
+    if len(rows) == len(items):
+        return items, None
+    return items, f"{items[-1].available}:{items[-1].sku}" if asked.by_available else items[-1].sku
 
 
 async def get(connection: Connection, sku: str) -> tuple[ManagedProduct, int] | None:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from storefront.usecases.office import DEAD_LETTERS
+
 ID = "0198a4e0-0000-7000-8000-00000000000{}".format
 
 
@@ -19,8 +21,20 @@ async def test_it_shows_what_needs_a_hand(ada, others) -> None:
     assert '<span class="badge bad">17</span>' in page.text
     assert "Nearly gone" in page.text
     assert "A mug" not in page.text
-    assert {"hidden": "false", "below": "5", "limit": "10"} in others.managed.queries
+    assert {"hidden": "false", "below": "5", "sort": "available", "limit": "10"} in others.managed.queries
     assert {"waiting_seconds": "300", "limit": "10"} in others.managed.queries
+
+
+async def test_the_least_available_products_come_first(ada, others) -> None:
+    for number in range(12):
+        others.sell(f"FEW-{number:02}", name=f"Few {number:02}", available=12 - number)
+    others.sell("OLD-1", name="Hidden away", available=0, hidden=True)
+    page = await ada.get("/admin?below=20")
+    assert [page.text.index(f"Few {number:02}") for number in range(11, 1, -1)] == sorted(
+        page.text.index(f"Few {number:02}") for number in range(2, 12)
+    )
+    assert ("Few 01" in page.text, "Hidden away" in page.text) == (False, False)
+    assert 'href="/admin/products?below=20&amp;hidden=false&amp;sort=available"' in page.text
 
 
 async def test_when_all_is_well_it_says_so(ada) -> None:
@@ -55,6 +69,15 @@ async def test_a_part_whose_service_is_down_is_missing_alone(ada, others, down: 
     assert page.text.count("This part cannot be loaded right now") == missing
     assert page.text.count("Cannot be counted now") == 1
     assert kept in page.text
+
+
+async def test_without_the_broker_each_service_is_asked_once_because_it_waits_for_it(ada, others) -> None:
+    others.down |= set(DEAD_LETTERS.values())
+    page = await ada.get("/admin")
+    assert page.text.count("Cannot be counted now") == 4
+    assert "This part cannot be loaded right now" not in page.text
+    asked = [path for path in others.asked if path.endswith("/dead-letters")]
+    assert sorted(asked) == sorted(f"GET {path}" for path in DEAD_LETTERS.values())
 
 
 async def test_without_valkey_it_is_a_503_and_not_a_login(ada, app) -> None:

@@ -44,6 +44,16 @@ async def test_more_products_are_a_link_away_with_the_same_filters(ada, others) 
     assert "below=20" in more
 
 
+async def test_products_can_be_listed_from_the_least_available_one(ada, others) -> None:
+    for number in range(60):
+        others.sell(f"CUP-{number:02}", name=f"Cup {number:02}", available=number // 2 if number else 50)
+    first = await ada.get("/admin/products?q=cup&sort=available")
+    assert re.findall(r">Cup (\d+)<", first.text) == [f"{number:02}" for number in range(1, 51)]
+    (more,) = re.findall(r'href="(/admin/products\?[^"]*cursor[^"]*)"', first.text)
+    second = await ada.get(html.unescape(more))
+    assert re.findall(r">Cup (\d+)<", second.text) == [*(f"{number}" for number in range(51, 60)), "00"]
+
+
 @pytest.mark.parametrize("query", ["q=%00", "q=" + "x" * 5000, "hidden=maybe&below=-1&cursor=%ff", "q=%F0%9F%98%80"])
 async def test_a_strange_search_is_a_page(ada, query: str) -> None:
     assert (await ada.get(f"/admin/products?{query}")).status_code == 200

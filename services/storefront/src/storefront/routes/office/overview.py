@@ -72,4 +72,4 @@ async def _dead_letters(desk: Desk) -> dict[str, int | None]:
 async def _products(desk: Desk, below: int) -> ManagedProducts | None:
     if CATALOG not in desk.scopes:
         return None
-    return await found(desk.office.catalog.list(desk.token, hidden="false", below=below, limit=SHOWN))
+    return await found(desk.office.catalog.list(desk.token, hidden="false", below=below, sort="available", limit=SHOWN))

@@ -27,12 +27,13 @@ NO_VERSION = '"0-0"'
 
 @router.get("/admin/products")
 async def list_products(desk: Manager) -> Response:
-    """Lists products by SKU; `q` is a part of a SKU or name, and `below` a level of stock."""
+    """Lists products; `q` is a part of a SKU or name, and `below` a level of stock."""
     asked = Form(desk.request.query_params)
     query = {
         "q": asked.text("q")[:200],
         "hidden": asked.text("hidden") if asked.text("hidden") in ("true", "false") else None,
         "below": asked.number("below"),
+        "sort": "available" if asked.text("sort") == "available" else None,
     }
     cursor = asked.text("cursor") or None
     try:
