@@ -10,6 +10,8 @@ import asyncpg
 import httpx2
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.app import create_app, parts
 from chassis.bodies import MAX_BODY
@@ -250,6 +252,50 @@ async def test_parts_of_another_kind_are_a_bug_that_says_what_is_missing():
         app = create_app(ServiceSettings(), "lamps", title="Lamps", routers=[lamps], parts=wrong)
         async with serve(app) as client:
             assert problem(await client.get("/colors")) == (500, "internal-error")
+
+
+class Watcher:
+    """Middleware that notes each request's method and each response's status."""
+
+    def __init__(self, app: ASGIApp, name: str, diary: list[str]) -> None:
+        self.app, self.name, self.diary = app, name, diary
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def noted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.diary.append(f"{self.name} {message['status']}")
+            await send(message)
+
+        self.diary.append(f"{self.name} {scope['method']}")
+        await self.app(scope, receive, noted)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "seen", "status"),
+    [
+        ("GET", "/lamps/desk", "GET", 200),
+        ("HEAD", "/lamps/desk", "GET", 200),
+        ("GET", "/chairs", "GET", 404),
+        ("GET", "/raises/conflict", "GET", 409),
+        ("GET", "/raises/bug", "GET", 500),
+        ("POST", "/lamps", "POST", 413),
+    ],
+)
+async def test_middleware_sees_every_response_and_the_first_one_is_the_outermost(
+    method: str, path: str, seen: str, status: int
+):
+    diary: list[str] = []
+    app = lamps(middleware=[Middleware(Watcher, "outer", diary), Middleware(Watcher, "inner", diary)])
+    body = b"x" * (MAX_BODY + 1) if status == 413 else None
+    async with serve(app) as client:
+        answer = await client.request(method, path, content=body, headers={"content-type": "application/json"})
+
+    assert (answer.status_code, answer.content == b"") == (status, method == "HEAD")
+    assert diary == [f"outer {seen}", f"inner {seen}", f"inner {status}", f"outer {status}"]
 
 
 class Resource:
