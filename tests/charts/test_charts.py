@@ -214,6 +214,27 @@ def test_stripes_keys_are_mounted_only_where_stripe_is_enabled(enabled: bool) ->
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "services"),
+    [
+        ("CURRENCY", "NOK", {"catalog", "order", "storefront"}),
+        ("PAYMENT_PROVIDER", "stripe", {"payment", "storefront"}),
+    ],
+)
+def test_a_setting_of_the_whole_shop_reaches_each_service_that_has_it(
+    name: str, value: str, services: set[str]
+) -> None:
+    objects = rendered("shop", f"global.config.{name}={value}")
+    deployments = {app: each for (kind, app), each in objects.items() if kind == "Deployment"}
+    given = {
+        (app, env["value"])
+        for app, each in deployments.items()
+        for env in each["spec"]["template"]["spec"]["containers"][0]["env"]
+        if env["name"] == name
+    }
+    assert given == {(app, value) for app in services}
+
+
+@pytest.mark.parametrize(
     ("client", "server"),
     [
         *(("storefront", each) for each in ("catalog", "cart", "order", "payment", "identity", "valkey")),

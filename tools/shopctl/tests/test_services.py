@@ -62,8 +62,11 @@ def test_a_listed_variable_reaches_a_service_and_empty_means_unset(
 def test_stripes_keys_reach_the_payment_service_alone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in PROVIDER:
         monkeypatch.setenv(name, "stripe")
-    given = {service.name for service in services(place) if service.environment.keys() & {*PROVIDER}}
-    assert given == {"payment"}
+    given = {service.name: service.environment.keys() & {*PROVIDER} for service in services(place)}
+    assert {name: keys for name, keys in given.items() if keys} == {
+        "payment": {*PROVIDER},
+        "storefront": {"PAYMENT_PROVIDER"},
+    }
 
 
 def test_stripes_keys_are_secret_files_in_compose(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from chassis.http import HttpClient
 from chassis.valkey import Valkey
 from storefront import routes
 from storefront.clients import CartClient, CatalogClient, IdentityClient, OrderClient, office
+from storefront.models.cards import CARDS
 from storefront.repository import Sessions
 from storefront.settings import Settings
 
@@ -46,6 +47,7 @@ def create(settings: Settings | None = None) -> FastAPI:
             orders=OrderClient(order, streams),
             office=office(catalog=catalog, cart=cart, order=order, payment=payment, identity=identity),
             currency=settings.currency,
+            cards=CARDS[settings.payment_provider],
         ),
         openapi_url="/openapi.json",
         middleware=routes.middleware,

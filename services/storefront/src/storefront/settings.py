@@ -1,6 +1,6 @@
 """Settings, from the environment."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,9 @@ class Settings(ServiceSettings):
 
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
     """The shop's only currency."""
+
+    payment_provider: Literal["psp", "stripe"] = "psp"
+    """The payment service's provider of new payments. The checkout shows this provider's test cards."""
 
     session_days: Annotated[int, Field(ge=1, le=90)] = 30
     """Days that a session is kept after its last use."""

@@ -35,7 +35,14 @@ def test_the_states_are_those_of_order() -> None:
 
 def test_the_cards_are_those_of_the_sandbox_provider() -> None:
     models = (SERVICES / "psp/src/psp/models.py").read_text()
-    assert set(CARDS) == {part.split('"')[0] for part in models.split('    "') if part.startswith("tok_")}
+    assert set(CARDS["psp"]) == {part.split('"')[0] for part in models.split('    "') if part.startswith("tok_")}
+
+
+def test_each_provider_of_payment_has_cards() -> None:
+    (choice,) = [
+        line for line in (SERVICES / "payment/src/payment/settings.py").read_text().splitlines() if "Literal[" in line
+    ]
+    assert list(CARDS) == choice.split('"')[1::2][:-1]
 
 
 @pytest.mark.parametrize("status", ["CONFIRMED", "REFUNDED", *FAILED, "A_STATE_OF_TOMORROW"])

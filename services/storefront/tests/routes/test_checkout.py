@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from chassis.testing.apps import client_of, started
 from chassis.testing.cable import Cable
 from storefront.main import create
+from storefront.models.cards import CARDS
 
 ADDRESS = {
     "name": "Ada Lovelace",
@@ -48,6 +49,29 @@ async def test_the_form_has_the_total_and_can_be_filled_in_by_the_browser(browse
     assert '<option value="GB">United Kingdom</option>' in page.text
     assert page.headers["Cache-Control"] == "private, no-store"
     assert page.text.count('type="radio"') == 5
+
+
+@pytest.mark.parametrize("language", ["en", "zh-Hans"])
+@pytest.mark.parametrize("provider", CARDS)
+async def test_the_cards_are_those_of_the_provider(settings, others, provider: str, language: str) -> None:
+    headers = {"Accept": "text/html", "Accept-Language": language}
+    app = create(settings.model_copy(update={"payment_provider": provider}))
+    async with started(app), client_of(app, headers=headers) as ann:
+        terms = await begin(ann)
+        page = await ann.get("/checkout")
+        (refused,) = [
+            await ann.post("/checkout", data=TYPED | terms | {"card": CARDS[other][0]})
+            for other in CARDS
+            if other != provider
+        ]
+        placed = await ann.post("/checkout", data=TYPED | terms | {"card": CARDS[provider][1]})
+    shown = re.findall(
+        r'value="(\w+)" required( checked)?>\s*<span><strong>(.+)</strong>\s*<span class="muted">(.+)</span>', page.text
+    )
+    assert [(card, bool(checked)) for card, checked, _, _ in shown] == [
+        (card, i == 0) for i, card in enumerate(CARDS[provider])
+    ]
+    assert (refused.status_code, placed.status_code) == (422, 303)
 
 
 async def test_an_empty_cart_cannot_be_ordered(browser) -> None:

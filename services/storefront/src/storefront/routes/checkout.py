@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from chassis.errors import Unavailable
 from storefront import schemas
-from storefront.models.cards import CARDS
 from storefront.routes.cart import PRIVATE, read, unreachable
 from storefront.routes.forms import Form, form_of, see_other
 from storefront.routes.pages import language_for
@@ -23,7 +22,6 @@ __all__ = ["router"]
 router = APIRouter(include_in_schema=False)
 
 FIELDS = (*schemas.ADDRESS, "country")
-BLANK = {**dict.fromkeys(FIELDS, ""), "card": CARDS[0]}
 PRICE = re.compile(r"([A-Z0-9-]{2,32}):([0-9]{1,12})", re.ASCII)
 STATUS = {
     Reason.PRICE_CHANGED: 409,
@@ -45,7 +43,8 @@ async def checkout(request: Request, given: Given, visit: Visiting) -> Response:
     if terms is None:  # the cart's page tells what to change first
         return see_other("/cart")
     name = visit.session.name if visit.session else None
-    return await _page(request, given, 200, BLANK | {"name": name or ""}, terms, cart)
+    blank = {**dict.fromkeys(FIELDS, ""), "name": name or "", "card": given.cards[0]}
+    return await _page(request, given, 200, blank, terms, cart)
 
 
 @router.post("/checkout")
@@ -55,7 +54,7 @@ async def order(request: Request, given: Given, visit: Visiting) -> Response:
     typed = {name: form.text(name) for name in (*FIELDS, "card")}
     countries = {code for code, _ in language_for(request).countries()}
     address, wrong = schemas.address(typed, countries)
-    if typed["card"] not in CARDS:
+    if typed["card"] not in given.cards:
         wrong["card"] = "missing"
     terms = _terms(form)
     if terms is None or wrong or address is None:
@@ -153,7 +152,7 @@ async def _page(
         typed={name: schemas.writable(text) for name, text in typed.items()},
         limits=schemas.ADDRESS,
         countries=language_for(request).countries(),
-        cards=CARDS,
+        cards=given.cards,
         terms=terms,
         cart=cart,
         wrong=wrong or {},

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
@@ -42,6 +42,7 @@ class Parts:
     orders: Ordering
     office: Office
     currency: str
+    cards: Sequence[str]
 
 
 Given = Annotated[Parts, Depends(parts(Parts))]

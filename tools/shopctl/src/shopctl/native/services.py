@@ -17,7 +17,7 @@ from shopctl.services import Declaration
 INTERPRETER = ("HOME", "LD_LIBRARY_PATH")
 PASSED_ON = ("LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "ORDER_TTL_SECONDS", "PUBLIC_URL", "SWEEP_SECONDS")
 PROVIDER = ("PAYMENT_PROVIDER", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET")
-"""Variables for the payment service only."""
+"""Variables for the payment service only; the storefront gets the first, because it shows the provider's test cards."""
 DEVELOPMENT = {"ENVIRONMENT": "development", "ADMIN_EMAIL": ADMIN_EMAIL, "ADMIN_PASSWORD": ADMIN_PASSWORD}
 
 _READY = b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -84,6 +84,7 @@ def _further(place: Place) -> dict[str, dict[str, str]]:
             "WEBHOOK_URL": f"{_url(place, 'payment')}/api/payments/webhooks/psp",
             **webhook_secret,
         },
+        "storefront": _ours(PROVIDER[:1]),
     }
 
 
