@@ -24,7 +24,9 @@ BY_CATEGORY: Mapping[str, str] = {
 }
 
 TABLE = """
-soap: soap, soap dish, shampoo bar
+soap: soap
+shampoo-bar: shampoo bar
+soap-dish: soap dish
 jar: jar, salt pig, preserving jars, scrub, bath salts, crème, cream jar
 towel: towel, bath sheet
 shaving-brush: shaving brush
@@ -39,8 +41,8 @@ toothbrush: toothbrush
 
 beans: beans, roast, coffee, decaf, espresso
 dripper: pour-over, dripper, filters
-teacup: breakfast tea, cup, teacup
-tea-tin: tea, pekoe, pearls, rooibos, oolong
+teacup: breakfast tea, rooibos, cup, teacup
+tea-tin: tea, pekoe, pearls, oolong
 moka: moka, moka pot
 kettle: kettle
 grinder: grinder
@@ -52,7 +54,8 @@ mug: mug
 flask: flask, cold brew bottle, thermos
 matcha: matcha
 
-book: logbook, notebook, carnet, sketchbook, book, bookends
+book: logbook, notebook, carnet, sketchbook, book
+bookends: bookends
 pencil: pencil
 pen: pen
 ink: ink, blotter
@@ -64,12 +67,13 @@ tray: tray, tidy
 stamp: stamp
 magnifier: magnifier, viewer
 knife: knife, whetstone
+paper-knife: paper knife
 
 fork: fork
 can: watering can
 seeds: seed, seeds
 secateurs: secateurs, shears
-plant: plant, plant labels, terracotta, flower pot
+plant: plant, terracotta, flower pot
 twine: twine, thread, needles, rope, knot-tying
 planter: raised bed, cold frame
 sack: grit, compost, soil
@@ -136,7 +140,7 @@ picture-light: picture light, strip
 tent: tent, windbreak
 stove: stove, burner, firesteel
 bucket: bucket, sand moulds
-binoculars: binoculars, periscope
+binoculars: binoculars
 hammock: hammock
 compass: compass
 sleeping-bag: sleeping bag
@@ -156,7 +160,8 @@ wrench: wrench, spanner
 drill: drill
 pliers: pliers
 screws: screws, nails
-clamp: clamp, vice
+clamp: clamp
+vice: vice
 
 boat: tugboat, boat
 game: board game, dice
@@ -164,6 +169,7 @@ jigsaw: jigsaw, puzzle
 whistle: whistle
 seal: plush, seal
 diabolo: diabolo
+periscope: periscope
 marbles: marbles
 lighthouse: lighthouse
 kite: kite
@@ -184,7 +190,7 @@ trolley: trolley, suitcase
 tote: tote, shoe bags
 pannier: pannier
 net-bag: net, mussel bag
-tag: luggage tags, tag
+tag: luggage tags, plant labels, tag
 pillow: pillow
 briefcase: briefcase, garment folder
 lunch: lunch

@@ -11,6 +11,7 @@ attributes, but these are under the policy's control, so the sprite has none.
 
 import math
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 from zlib import crc32
 
@@ -35,6 +36,24 @@ PALETTES = tuple(
 )
 """Yellows are lighter than other hues, because a dark yellow is brown. `static/pictures.css` has the same values."""
 
+COLORS: Mapping[str, int] = {
+    "red": 15,
+    "terracotta": 30,
+    "copper": 45,
+    "orange": 60,
+    "tan": 60,
+    "amber": 75,
+    "brass": 90,
+    "vis": 105,
+    "green": 150,
+    "peppermint": 165,
+    "blue": 240,
+    "slate": 240,
+    "navy": 255,
+    "lavender": 300,
+}
+"""Hues of palettes by the words for them in a name; "vis" is that of Hi-Vis."""
+
 STEP = 7
 """From a product's palette to that of the next number, 105 degrees on: prime to 24, so that all of them take turns."""
 
@@ -53,15 +72,18 @@ class Picture(NamedTuple):
 def picture_of(sku: str, name: str, category: str) -> Picture:
     """Returns the same picture for the same product each time. `category` is a slug.
 
-    The motif comes from the noun of the name, else from the rest of it, else from the category. A SKU that ends in a
-    number gets another palette and backdrop than the numbers before and after it.
+    The motif comes from the noun of the name, else from the rest of it, else from the category. The palette comes from
+    a color in the name, such as navy, else from the SKU: if it ends in a number, the numbers before and after it get
+    other palettes. The backdrop comes from the SKU too.
     """
     if numbered := re.fullmatch(r"(.*?)([0-9]{1,9})", sku, re.ASCII | re.DOTALL):
         start, number = crc32(numbered[1].encode()), int(numbered[2])
     else:
         start, number = crc32(sku.encode()), 0
     motif = _motif(QUALIFIERS.split(name)[0]) or _motif(name) or BY_CATEGORY.get(category, FALLBACK)
-    return Picture(motif, (start + STEP * number) % len(PALETTES), (start // 24 + number) % BACKDROPS)
+    named = next((COLORS[word] for word in words_of(name) if word in COLORS), None)
+    palette = start + STEP * number if named is None else named // 15
+    return Picture(motif, palette % len(PALETTES), (start // 24 + number) % BACKDROPS)
 
 
 def category_picture(slug: str, position: int) -> Picture:
