@@ -268,6 +268,14 @@ def test_valkey_keeps_its_password_and_gets_a_user_for_each_service() -> None:
         )
 
 
+def test_the_edge_trusts_the_same_proxies_for_address_and_scheme() -> None:
+    values = ("trustedProxies={10.0.0.0/8,fd00::/8}",)
+    (edge,) = rendered("edge", *values)["Deployment", "edge"]["spec"]["template"]["spec"]["containers"]
+    variables = {each["name"]: each["value"] for each in edge["env"]}
+    assert variables["EDGE_TRUSTED_PROXIES"] == "set_real_ip_from 10.0.0.0/8; set_real_ip_from fd00::/8;"
+    assert variables["EDGE_TRUSTED_NETWORKS"] == "10.0.0.0/8 1; fd00::/8 1;"
+
+
 def test_the_edge_has_its_limits_from_values_and_a_cache_that_it_can_write() -> None:
     (edge,) = rendered("edge", "rateLimit.enabled=false", "rateLimit.burst=7")["Deployment", "edge"]["spec"][
         "template"

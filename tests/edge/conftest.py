@@ -137,6 +137,7 @@ async def nginx(folder: Path, upstreams: dict[str, Upstream], settings: Mapping[
         "EDGE_CACHE": str(folder / "tmp" / "cache"),
         **LIMITS | {"RATE_LIMIT": "off"},
         "EDGE_TRUSTED_PROXIES": "",
+        "EDGE_TRUSTED_NETWORKS": "",
         "LB_POLICY": "round-robin",
         "NGINX_LOCAL_RESOLVERS": "127.0.0.1",
         **{f"{name.upper()}_SERVERS": f"server 127.0.0.1:{u.port};" for name, u in upstreams.items()},

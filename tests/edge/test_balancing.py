@@ -96,6 +96,50 @@ async def test_a_trusted_proxy_determines_the_address_of_the_client(
     assert believed["x-forwarded-for"] == "127.0.0.2"
 
 
+PROXIES = {"EDGE_TRUSTED_PROXIES": "set_real_ip_from 127.0.0.1;", "EDGE_TRUSTED_NETWORKS": "127.0.0.1 1;"}
+
+
+@pytest.mark.parametrize(
+    ("claimed", "told"),
+    [
+        ("https", "https"),
+        ("http", "http"),
+        ("", "http"),
+        ("wss", "http"),
+        ("https, http", "http"),
+        ("httpsx", "http"),
+        ("x1https", "http"),
+    ],
+)
+@pytest.mark.parametrize("client", ["192.0.2.7", "127.0.0.1", None])
+async def test_a_trusted_proxy_tells_whether_the_client_uses_https(
+    run_folder: Path, upstreams: dict[str, Upstream], claimed: str, told: str, client: str | None
+) -> None:
+    headers = {"X-Forwarded-Proto": claimed} | ({"X-Forwarded-For": client} if client else {})
+    async with nginx(run_folder, upstreams, PROXIES) as edge:
+        proxied = (await edge.client.get("/cart", headers=headers)).json()["headers"]
+        async with from_address(edge, "127.0.0.2") as stranger:
+            direct = (await stranger.get("/cart", headers=headers)).json()["headers"]
+    assert (proxied["x-forwarded-proto"], direct["x-forwarded-proto"]) == (told, "http")
+
+
+async def test_without_trusted_proxies_no_scheme_is_believed(edge: Edge) -> None:
+    for claimed in ("https", "1https", "1 https"):
+        seen = (await edge.client.get("/cart", headers={"X-Forwarded-Proto": claimed})).json()["headers"]
+        assert seen["x-forwarded-proto"] == "http"
+
+
+async def test_pages_for_http_and_https_do_not_share_an_answer(
+    run_folder: Path, upstreams: dict[str, Upstream]
+) -> None:
+    upstreams["storefront"].headers = {"Cache-Control": "public, max-age=1"}
+    async with nginx(run_folder, upstreams, PROXIES) as edge:
+        for scheme in ("http", "https"):
+            answers = [await edge.client.get("/", headers={"X-Forwarded-Proto": scheme}) for _ in range(2)]
+            assert [answer.headers["X-Cache"] for answer in answers] == ["MISS", "HIT"]
+            assert answers[1].json()["headers"]["x-forwarded-proto"] == scheme
+
+
 async def test_an_unknown_policy_stops_nginx(
     run_folder: Path, replicas: dict[str, Upstream], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,3 +157,14 @@ def test_an_unknown_policy_is_refused_before_anything_is_written(
     with pytest.raises(StartError, match="'fastest'; it must be one of least-connections, round-robin, source-ip-hash"):
         edge.prepare()
     assert not edge.home.exists()
+
+
+def test_a_native_edge_trusts_the_same_proxies_for_address_and_scheme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_TRUSTED_PROXIES", "set_real_ip_from 10.0.0.0/8; set_real_ip_from fd00::/8;")
+    edge = NativeEdge(Place(Path(__file__).parents[2], tmp_path / "run"))
+    edge.prepare()
+    written = (edge.home / "quayside.conf").read_text()
+    assert "set_real_ip_from 10.0.0.0/8; set_real_ip_from fd00::/8;" in written
+    assert "10.0.0.0/8 1; fd00::/8 1;" in written

@@ -40,6 +40,14 @@ async def test_without_fetch_metadata_the_origin_decides(browser, origin: str) -
     assert answer.status_code == 403
 
 
+@pytest.mark.parametrize(("origin", "status"), [("https://test", 303), ("http://test", 403)])
+async def test_with_https_the_origin_must_have_it_too(browser, origin: str, status: int) -> None:
+    async with browser(Origin=origin) as ann:
+        del ann.headers["Sec-Fetch-Site"]
+        answer = await ann.post("https://test/language", data={"language": "en"})
+    assert answer.status_code == status
+
+
 @pytest.mark.parametrize("origin", ["http://test", "https://test"])  # the edge may be behind a proxy with TLS
 async def test_the_own_origin_is_accepted(browser, origin: str) -> None:
     async with browser(Origin=origin) as ann:

@@ -56,7 +56,7 @@ class SameOrigin:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] not in SAFE and not _own(RequestHeaders(scope=scope)):
+        if scope["type"] == "http" and scope["method"] not in SAFE and not _own(scope):
             problem = Forbidden(
                 "cross-site", "This form was sent from another site", "Open the page here, and try again."
             )
@@ -65,8 +65,10 @@ class SameOrigin:
         await self.app(scope, receive, send)
 
 
-def _own(headers: RequestHeaders) -> bool:
+def _own(scope: Scope) -> bool:
+    headers = RequestHeaders(scope=scope)
     if (site := headers.get("sec-fetch-site")) is not None:
         return site in ("same-origin", "none")
     origin = headers.get("origin")
-    return origin is None or origin in [f"{scheme}://{headers.get('host')}" for scheme in ("http", "https")]
+    schemes = ("https",) if scope["scheme"] == "https" else ("http", "https")  # the edge may not know of TLS before it
+    return origin is None or origin in [f"{scheme}://{headers.get('host')}" for scheme in schemes]

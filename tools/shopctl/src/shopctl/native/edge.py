@@ -39,6 +39,7 @@ class Edge:
 
     def prepare(self) -> None:
         """Write nginx's files. Raises StartError if deploy/nginx/balancing has no such LB_POLICY."""
+        trusted = os.environ.get("EDGE_TRUSTED_PROXIES", "")
         source, user = self.place.root / "deploy" / "nginx", run_as("www-data")
         policy = _policy(source / "balancing")
         own(self.home, user)
@@ -51,7 +52,8 @@ class Edge:
             "EDGE_RUN": ".",  # -p, below which nginx reads and writes everything, so that no path needs quoting
             "EDGE_CACHE": "cache",
             **{name: os.environ.get(name) or default for name, default in LIMITS.items()},
-            "EDGE_TRUSTED_PROXIES": os.environ.get("EDGE_TRUSTED_PROXIES", ""),
+            "EDGE_TRUSTED_PROXIES": trusted,
+            "EDGE_TRUSTED_NETWORKS": re.sub(r"set_real_ip_from\s+([^\s;]+)", r"\1 1", trusted),
             "LB_POLICY": policy,
             "NGINX_LOCAL_RESOLVERS": "127.0.0.1",  # not used: our servers have addresses, not names
         }
