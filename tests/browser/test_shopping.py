@@ -37,6 +37,48 @@ def test_a_guest_orders(visit, script: bool) -> None:
     assert orders(page) == 1
 
 
+def quantity(page: Page, sku: str) -> int:
+    """Returns how many articles of a product are in the cart."""
+    page.goto("/cart")
+    return int(page.locator(f"#line-{sku} input.quantity").input_value())
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without"])
+def test_adding_one_to_two_makes_three(visit, admin, script: bool) -> None:
+    page, sku = visit("/", java_script_enabled=script), admin.product(stock=5)
+    for number in ("2", "1"):
+        page.goto(f"/p/{sku}")
+        page.get_by_label("Quantity").fill(number)
+        page.get_by_role("button", name="Add to cart").click()
+        expect(page.locator("#count")).to_have_text("2" if number == "2" else "3")
+
+    assert quantity(page, sku) == 3
+
+
+def test_each_click_on_the_same_page_adds_and_says_what_is_too_much(visit, admin) -> None:
+    page, sku = visit("/"), admin.product(stock=2)
+    page.goto(f"/p/{sku}")
+    for count in (1, 2, 3):
+        page.get_by_role("button", name="Add to cart").click()
+        expect(page.locator("#count")).to_have_text(str(count))
+        expect(page.get_by_role("status")).to_contain_text("Only 2 left" if count == 3 else "It is in your cart.")
+
+    assert quantity(page, sku) == 3
+
+
+def test_a_double_click_and_the_back_button_add_once_without_javascript(visit, admin) -> None:
+    page, sku = visit("/", java_script_enabled=False), admin.product(stock=5)
+    put_into_cart(page, IN_STOCK)  # so that all clicks belong to one session
+    page.goto(f"/p/{sku}")
+    page.get_by_role("button", name="Add to cart").dblclick()
+    page.wait_for_url("**/cart*")
+    page.go_back()
+    page.get_by_role("button", name="Add to cart").click()
+
+    expect(page.get_by_role("alert")).to_contain_text("has been added already")
+    assert quantity(page, sku) == 1
+
+
 def test_the_steps_of_an_order_arrive_by_themselves(visit, without) -> None:
     page = visit("/")
     with without("payment"):

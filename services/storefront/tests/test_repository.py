@@ -72,6 +72,16 @@ async def test_a_session_that_cannot_be_read_is_none(sessions: Sessions, stored:
         assert await sessions.get(id) is None
 
 
+async def test_a_key_keeps_its_first_result_for_a_minute(sessions: Sessions, stored: redis.Redis) -> None:
+    id, other = await sessions.start(ANN), await sessions.start(ANN)
+    assert [await sessions.once(id, "k", result) for result in (3, 4)] == [3, 3]
+    assert await sessions.once(id, "another", 4) == 4
+    assert await sessions.once(other, "k", 5) == 5
+    keys = stored.keys("*:added:*")
+    assert [stored.ttl(key) for key in keys] == [60] * 3
+    assert all(key.startswith(b"storefront:session:") and id.encode() not in key for key in keys)
+
+
 async def test_one_request_at_a_time_has_the_lock(sessions: Sessions) -> None:
     proof = await sessions.lock("a")
     assert proof is not None
@@ -98,8 +108,9 @@ async def test_without_valkey_every_call_says_so_soon(valkey: str) -> None:
         await cable.cut()
         began = time.monotonic()
         calls = (sessions.get(id), sessions.start(ANN), sessions.change(id, ANN), sessions.end(id), sessions.lock(id))
-        results = await asyncio.gather(*calls, sessions.unlock(id, "x"), return_exceptions=True)
-        assert [type(result) for result in results] == [Unavailable] * 6
+        calls += (sessions.unlock(id, "x"), sessions.once(id, "k", 1))
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(result) for result in results] == [Unavailable] * len(calls)
         assert time.monotonic() - began < 5
         await cable.mend()
         assert await sessions.get(id) == ANN

@@ -13,7 +13,11 @@ __all__ = ["Sessions"]
 LOCK_MS = 5_000
 """The longest time for which one process may refresh a session's tokens."""
 
+REPEATABLE_SECONDS = 60
+"""For how long a form that adds to the cart can be sent again without adding twice."""
+
 RELEASE = Script("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0")
+ONCE = Script("return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'GET', 'EX', ARGV[2]) or ARGV[1]")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Session).decode
@@ -47,6 +51,11 @@ class Sessions:
     async def end(self, id: str) -> None:
         await self._valkey.execute("DEL", _key(id))
 
+    async def once(self, id: str, key: str, result: int) -> int:
+        """Returns `result`, or that of an earlier call with this key in the last minute."""
+        name = f"{_key(id)}:added:{_digest(key)}"
+        return int(await self._valkey.run(ONCE, [name], [result, REPEATABLE_SECONDS]))
+
     async def lock(self, id: str) -> str | None:
         """Returns a proof for `unlock`, or None while another request has the lock. It opens by itself after 5 s."""
         proof = secrets.token_hex(8)
@@ -58,8 +67,12 @@ class Sessions:
 
 
 def _key(id: str) -> str:
-    return f"storefront:session:{hashlib.sha256(id.encode()).hexdigest()}"  # Valkey lets us use no other prefix
+    return f"storefront:session:{_digest(id)}"  # Valkey lets us use no other prefix
 
 
 def _lock(id: str) -> str:
     return f"{_key(id)}:lock"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -36,6 +36,7 @@ FORMS: dict[str, tuple[dict[str, str], str]] = {  # by path: a good form, and it
     "/logout": ({}, ""),
     "/account": ({"current": "correct horse", "new": "12345678"}, ""),
     "/cart/items": ({"sku": "MUG-1", "quantity": "1", "to": "/"}, ""),
+    "/cart/items/add": ({"sku": "MUG-1", "quantity": "1", "key": "k"}, ""),
     "/cart/items/remove": ({"sku": "MUG-1", "to": "/"}, ""),
     "/checkout": (
         {"key": UUID, "cart_version": UUID, "amount": "1250", "currency": "EUR", "card": "card-ok", "country": "DE"}

@@ -16,9 +16,16 @@ async def test_it_shows_the_product_and_a_form_to_buy_it(browser, others) -> Non
     assert "€12.50" in page.text
     assert "In stock" in page.text
     assert '<a href="/c/kitchen">Kitchen</a>' in page.text
-    assert 'action="/cart/items" method="post"' in page.text
+    assert 'action="/cart/items/add" method="post"' in page.text
     assert 'name="sku" value="POT-1"' in page.text
     assert 'min="1" max="99" value="1"' in page.text
+
+
+async def test_each_form_has_a_key_of_its_own(browser) -> None:
+    async with browser() as ann:
+        pages = [await ann.get("/p/MUG-1") for _ in range(2)]
+    keys = {re.findall(r'name="key" value="([\w-]{22})"', page.text)[0] for page in pages}
+    assert len(keys) == 2
 
 
 @pytest.mark.parametrize(("available", "words"), [(1, "Only 1 left"), (9, "Only 9 left"), (10, "In stock")])

@@ -9,7 +9,7 @@ from chassis.errors import Unavailable
 from storefront.routes.forms import form_of, local, see_other
 from storefront.routes.visits import Given, Parts, Visiting, remember
 from storefront.schemas import SKU, writable
-from storefront.usecases.cart import CartView, view
+from storefront.usecases.cart import MAX_QUANTITY, Added, CartView, add, view
 from storefront.usecases.remote import Refused
 from storefront.usecases.sessions import Visit
 
@@ -19,13 +19,30 @@ router = APIRouter(include_in_schema=False)
 
 PRIVATE = {"Cache-Control": "private, no-store"}
 EMPTY = CartView(None, [], True, None)
-MAX_QUANTITY = 99
-NOTICES = frozenset({"incomplete"})
+NOTICES = frozenset({"incomplete", Added.REPEATED, Added.LIMITED})
 
 
 @router.get("/cart")
 async def cart(request: Request, given: Given, visit: Visiting, notice: str = "") -> Response:
     return await _page(request, given, visit, notice=notice if notice in NOTICES else "")
+
+
+@router.post("/cart/items/add")
+async def put_in(request: Request, given: Given, visit: Visiting) -> Response:
+    """Adds a product to what the cart has of it, once for each `key` of a form. Then shows the cart."""
+    form = await form_of(request)
+    sku, quantity = form.text("sku"), form.number("quantity")
+    if not SKU.fullmatch(sku):
+        return await _page(request, given, visit, 422, notice="unknown-sku")
+    if not quantity or quantity > MAX_QUANTITY:
+        return await _page(request, given, visit, 422, notice="no-quantity")
+    try:
+        added = await add(given.sessions, given.carts, visit, sku, quantity, form.text("key"))
+    except Unavailable:
+        return await unreachable(request, given)
+    except Refused as refusal:
+        return await _refused(request, given, visit, refusal)
+    return remember(request, see_other("/cart" if added is Added.NEW else f"/cart?notice={added}"), visit)
 
 
 @router.post("/cart/items")
@@ -57,10 +74,14 @@ async def _change(request: Request, given: Parts, visit: Visit, sku: str, quanti
     except Unavailable:
         return await unreachable(request, given)
     except Refused as refusal:
-        notice = refusal.slug if refusal.slug in ("unknown-sku", "cart-full") else "refused"
-        page = await _page(request, given, visit, refusal.status, notice=notice)
-        return remember(request, page, visit)
+        return await _refused(request, given, visit, refusal)
     return remember(request, see_other(to), visit)
+
+
+async def _refused(request: Request, given: Parts, visit: Visit, refusal: Refused) -> Response:
+    notice = refusal.slug if refusal.slug in ("unknown-sku", "cart-full") else "refused"
+    page = await _page(request, given, visit, refusal.status, notice=notice)
+    return remember(request, page, visit)
 
 
 async def _page(

@@ -1,6 +1,7 @@
 """The page of a product."""
 
 import asyncio
+import secrets
 from decimal import Decimal
 from typing import Any
 
@@ -13,13 +14,13 @@ from storefront.routes.languages import fraction_digits
 from storefront.routes.pictures import address
 from storefront.routes.visits import Given, Parts, Visiting
 from storefront.schemas import SKU, writable
+from storefront.usecases.cart import MAX_QUANTITY
 from storefront.usecases.remote import Product, Refused
 
 __all__ = ["router"]
 
 router = APIRouter(include_in_schema=False)
 
-MAX_QUANTITY = 99
 SIMILAR = 4
 
 
@@ -37,6 +38,9 @@ async def product(request: Request, sku: str, given: Given, _: Visiting) -> Resp
         "product.html",
         product=shown,
         most=min(shown.available, MAX_QUANTITY),
+        key=secrets.token_urlsafe(
+            16
+        ),  # shoppers who get this page from the edge's cache may share it: each has a session
         document=_document(shown),
         similar=await _similar(given, shown),
     )

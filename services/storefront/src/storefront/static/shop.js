@@ -21,18 +21,21 @@ async function add(event) {
   const form = event.target;
   const status = form.querySelector("[role=status]");
   if (form.ariaBusy === "true") return;
+  const tell = (text, warn) => Object.assign(status, { textContent: text, className: warn ? "warn" : "" });
   form.ariaBusy = "true";
-  status.textContent = "";
+  tell("");
   try {
     const [answer, page] = await load(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
     if (answer.ok && answer.redirected) {
       document.querySelector("#count").replaceWith(page.querySelector("#count"));
-      status.textContent = status.dataset.added;
+      const but = page.querySelector(`#notice, #line-${form.elements.sku.value} .trouble`);
+      tell(but?.textContent.trim() ?? status.dataset.added, but);
+      form.elements.key.value = crypto.getRandomValues(new Uint32Array(4)).join("-"); // the next click adds more
     } else {
-      form.submit(); // shows the page that says why not; the request can be repeated
+      form.submit(); // shows the page that says why not; with the same key, nothing is added twice
     }
   } catch {
-    status.textContent = status.dataset.lost;
+    tell(status.dataset.lost, true);
   }
   form.ariaBusy = "false";
 }

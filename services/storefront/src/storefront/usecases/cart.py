@@ -1,4 +1,4 @@
-"""The cart as pages show it: its lines with what the catalog says of them now."""
+"""The cart as pages show it, with what the catalog says of its lines now, and how a product is added to it."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -6,9 +6,14 @@ from enum import StrEnum
 import msgspec
 
 from chassis.errors import Problem
+from storefront.repository import Sessions
 from storefront.usecases.remote import Carts, Catalog, Line, Money, Product
+from storefront.usecases.sessions import Visit
 
-__all__ = ["CartLine", "CartView", "Trouble", "view"]
+__all__ = ["MAX_QUANTITY", "Added", "CartLine", "CartView", "Trouble", "add", "view"]
+
+MAX_QUANTITY = 99
+"""The most articles of one product that a cart holds."""
 
 
 class Trouble(StrEnum):
@@ -60,6 +65,33 @@ async def view(carts: Carts, catalog: Catalog, token: str) -> CartView:
         return CartView(cart.version, [CartLine(line.sku, line.quantity) for line in cart.items], not cart.items, None)
     lines = [_line(line, products.get(line.sku)) for line in cart.items]
     return CartView(cart.version, lines, True, _sum([line.total for line in lines]))
+
+
+class Added(StrEnum):
+    """What adding a product did: it was put in, it had been already, or only as many as a cart holds are in it."""
+
+    NEW = "new"
+    REPEATED = "repeated"
+    LIMITED = "limited"
+
+
+async def add(sessions: Sessions, carts: Carts, visit: Visit, sku: str, quantity: int, key: str) -> Added:
+    """Adds articles to a line of the cart. A repetition with the same key within a minute adds nothing.
+
+    The first call stores the quantity that it leads to. A repetition makes sure that the line has it, because the first
+    call may have failed half-way. Raises Unavailable, Refused and SessionEnded.
+    """
+    token = await visit.token()
+    id = visit.id
+    assert id is not None
+    present = next((line.quantity for line in (await carts.get(token)).items if line.sku == sku), 0)
+    wanted = await sessions.once(id, f"{key} {sku} {quantity}", present + quantity)
+    allowed = min(wanted, MAX_QUANTITY)
+    if present < allowed:
+        await carts.put(token, sku, allowed)
+    if wanted > MAX_QUANTITY:
+        return Added.LIMITED
+    return Added.NEW if present < allowed else Added.REPEATED
 
 
 def _line(line: Line, product: Product | None) -> CartLine:
