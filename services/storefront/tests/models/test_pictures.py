@@ -251,6 +251,13 @@ def test_a_page_shows_the_drawing_and_says_what_it_is() -> None:
     assert [use.attrib["href"] for use in svg] == [f"{sprite}#back-{shown.backdrop}", f"{sprite}#mug"]
 
 
+def test_the_signs_of_the_templates_exist() -> None:
+    templates = files("storefront") / "templates"
+    signs = {name for file in templates.iterdir() for name in re.findall(r'sign\("(.*?)"\)', file.read_text())}
+    assert signs
+    assert signs <= {*SYMBOLS}
+
+
 def test_a_page_prefers_the_product_s_own_image() -> None:
     img = rendered(image_url="https://images.example/mug.webp")
     assert (img.tag, img.attrib["src"], img.attrib["alt"]) == (

@@ -95,7 +95,7 @@ async def test_a_search_that_catalog_would_refuse_is_explained(browser, typed: s
 )
 async def test_typed_text_stays_and_is_only_text(browser, typed: str) -> None:
     async with browser() as ann:
-        page = await ann.get("/search", params={"q": typed})
+        page = await ann.get("/search", params={"q": typed, "in_stock": "true"})
     escaped = typed.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&#34;")
     assert page.status_code == 200
     assert "Nothing was found" in page.text
@@ -108,6 +108,8 @@ async def test_nothing_found_offers_the_categories_or_fewer_filters(browser) -> 
         nothing = await ann.get("/search?q=boat")
         filtered = await ann.get("/search?q=pot&min=9999")
     assert 'href="/c/kitchen"' in nothing.text
+    assert 'class="filters"' not in nothing.text
+    assert 'class="filters"' in filtered.text
     assert "Remove the filters" not in nothing.text
     assert 'href="/search?q=pot">Remove the filters' in filtered.text
 
