@@ -20,6 +20,14 @@ Open = Callable[..., Page]
 NOT_LOADED = "Failed to load resource: the server responded with a status of "
 """Chromium logs each page of an error as an error, although a person reads it."""
 
+RECORD_SHIFTS = """
+    window.shifts = []
+    new PerformanceObserver(list => shifts.push(...list.getEntries().filter(entry => entry.value >= .0005).map(
+        entry => [entry.value, entry.sources.map(source => source.node?.outerHTML?.slice(0, 200))]
+    ))).observe({type: "layout-shift", buffered: true})
+"""
+"""Records how far elements move by themselves, as in Cumulative Layout Shift, and which."""
+
 
 @pytest.fixture(scope="session")
 def stocked(shop: Shop) -> Shop:
@@ -79,7 +87,8 @@ class Watch:
 def visit(chromium: Browser, shop: Shop) -> Iterator[Open]:
     """`page = visit("/cart")` opens a page in a new browser; the options are those of Playwright's `new_context`.
 
-    `page.context` has the cookies of one shopper. The test fails at its end if a page did what `Watch` records.
+    `page.context` has the cookies of one shopper. `page.evaluate("shifts")` has what RECORD_SHIFTS records. The test
+    fails at its end if a page did what `Watch` records.
     """
     contexts: list[BrowserContext] = []
     watch = Watch(shop.place.address)
@@ -88,6 +97,7 @@ def visit(chromium: Browser, shop: Shop) -> Iterator[Open]:
         context = chromium.new_context(base_url=shop.place.address, **({"locale": "en-US"} | options))
         context.set_default_timeout(15_000)
         contexts.append(context)
+        context.add_init_script(RECORD_SHIFTS)
         watch.over(context)
         page = context.new_page()
         page.goto(path)

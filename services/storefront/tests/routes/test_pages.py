@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from .test_orders import ordered
+
 SAME_FOR_ALL = ["/", "/c/home", "/search?q=mug", "/p/MUG-1", "/p/NONE"]
 
 
@@ -72,3 +74,14 @@ async def shop_with(client, app, others, lines: dict[str, int]) -> None:
     token = await visit.token()
     others.carts[token] = lines
     client.cookies.set("session", visit.id)
+
+
+@pytest.mark.parametrize(
+    ("language", "shown"), [("en", "Jan 1, 2026, 12:00:00\u202fAM UTC"), ("zh", "2026年1月1日 00:00:00 UTC")]
+)
+async def test_a_time_says_that_it_is_in_utc(browser, others, language: str, shown: str) -> None:
+    """A script of the page shows it in the browser's own zone."""
+    async with browser(**{"Accept-Language": language}) as ann:
+        order = await ordered(ann, others)
+        page = await ann.get(f"/orders/{order['id']}")
+    assert f'<time datetime="2026-01-01T00:00:00+00:00">{shown}</time>' in page.text

@@ -91,7 +91,8 @@ class Language:
         return self.texts.gettext(given) if given in CATEGORIES else given
 
     def moment(self, at: datetime) -> str:
-        return str(format_datetime(at, "medium", locale=self.locale))
+        """Returns a time in UTC, and says so: the browser's zone is not known here (shop.js shows it)."""
+        return f"{format_datetime(at, 'medium', locale=self.locale)} UTC"
 
     def span(self, seconds: int) -> str:
         """Returns a duration in words, such as "2 minutes"."""

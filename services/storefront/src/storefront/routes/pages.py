@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def _environment(language: Language) -> Environment:
     environment.install_gettext_translations(language.texts, newstyle=True)  # type: ignore[attr-defined]
     environment.filters.update(
         category=language.category,
-        moment=language.moment,
+        moment=lambda at: _time(at, language),
         money=language.money,
         number=language.number,
         span=language.span,
@@ -98,6 +99,10 @@ def _environment(language: Language) -> Environment:
         picture_of=picture_of,
     )
     return environment
+
+
+def _time(at: datetime, language: Language) -> Markup:
+    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), language.moment(at))
 
 
 def _json_ld(document: Mapping[str, Any]) -> Markup:

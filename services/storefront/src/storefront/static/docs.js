@@ -30,19 +30,22 @@ function operation(path, method, details, spec) {
   return box;
 }
 
-async function show(section) {
+async function section(link) {
+  const box = document.createElement("section");
+  box.append(element("h2", link.textContent));
   try {
-    const answer = await fetch(section.dataset.spec);
+    const answer = await fetch(link.href, { signal: AbortSignal.timeout(5000) });
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     const spec = await answer.json();
     for (const [path, methods] of Object.entries(spec.paths)) {
-      for (const [method, details] of Object.entries(methods)) {
-        section.append(operation(path, method, details, spec));
-      }
+      for (const [method, details] of Object.entries(methods)) box.append(operation(path, method, details, spec));
     }
   } catch (error) {
-    section.append(element("p", `The service does not answer (${error.message}). Reload the page to retry.`));
+    box.append(element("p", `The service does not answer (${error.message}). Reload the page to retry.`));
   }
+  return box;
 }
 
-document.querySelectorAll("section[data-spec]").forEach(show);
+// All of them at once: one that came later would move those that are there.
+const links = [...document.querySelectorAll(".specs a")];
+document.querySelector("#operations").append(...(await Promise.all(links.map(section))));

@@ -145,3 +145,20 @@ function follow(transition, address) {
 
 addEventListener("pageswap", (event) => follow(event.viewTransition, event.activation?.entry.url));
 addEventListener("pagereveal", (event) => follow(event.viewTransition, globalThis.navigation?.activation?.from?.url));
+
+// ---- times in the visitor's own time zone ----
+
+const moments = new Intl.DateTimeFormat(lang, { dateStyle: "medium", timeStyle: "medium" });
+
+function localize() {
+  const times = [...document.querySelectorAll("time:not([title])")];
+  const widths = times.map((time) => time.getBoundingClientRect().width);
+  times.forEach((time, at) => {
+    time.style.minInlineSize = `${widths[at]}px`; // nothing moves
+    time.title = time.textContent;
+    time.textContent = moments.format(new Date(time.dateTime));
+  });
+}
+
+localize();
+new MutationObserver(localize).observe(document.querySelector("main"), { childList: true, subtree: true });
