@@ -21,7 +21,7 @@ from babel.support import NullTranslations, Translations
 
 from storefront.usecases.remote import Money
 
-__all__ = ["COOKIE", "LANGUAGES", "Language", "language_of"]
+__all__ = ["COOKIE", "LANGUAGES", "MAX_AMOUNT", "Language", "fraction_digits", "language_of"]
 
 COOKIE = "language"
 MAX_AMOUNT = Decimal(10**9)

@@ -54,6 +54,11 @@ def _words(language: Language) -> Mapping[str, Words]:
             _("It may belong to another account, or to a guest on another device."),
             orders,
         ),
+        "unknown-order": Words(
+            _("There is no such order"),
+            _("Check the order ID, or look for the order in the list."),
+            ("/admin/orders", _("Customer orders")),
+        ),
         "405": Words(_("There is nothing to see here"), _("This address only receives forms.")),
         "cross-site": Words(
             _("This form was sent from another site"),

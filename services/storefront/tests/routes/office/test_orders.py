@@ -95,3 +95,12 @@ async def test_an_order_that_cannot_be_refunded_says_so(ada, others) -> None:
     page = await ada.post(f"/admin/orders/{ID(2)}/refund")
     assert page.status_code == 409
     assert "Nothing is refunded" in page.text
+
+
+@pytest.mark.parametrize("page", ["", "/refund"])
+async def test_an_unknown_order_leads_back_to_the_list(ada, page: str) -> None:
+    for id in ("0198a4e0-0000-7000-8000-000000000099", "nonsense"):
+        answer = await ada.get(f"/admin/orders/{id}{page}")
+        assert answer.status_code == 404
+        assert "Check the order ID" in answer.text
+        assert 'href="/admin/orders"' in answer.text

@@ -1,9 +1,10 @@
 """Prices as people type them."""
 
 import pytest
+from babel import Locale
 
 from storefront.routes.languages import LANGUAGES, Language
-from storefront.routes.office.prices import price_of, typed
+from storefront.routes.office.prices import bounds, price_of, typed
 from storefront.usecases.remote import Money
 
 ENGLISH = LANGUAGES["en"]
@@ -41,3 +42,11 @@ def test_the_currency_decides_about_the_digits() -> None:
 def test_a_form_shows_a_price_that_can_be_typed(price: Money, text: str) -> None:
     assert typed(price, ENGLISH.locale) == text
     assert price_of(text, price.currency, ENGLISH) == price
+
+
+@pytest.mark.parametrize(
+    ("currency", "locale", "example", "most"),
+    [("EUR", "en", "12.50", "10000000.00"), ("EUR", "de", "12,50", "10000000,00"), ("JPY", "en", "1250", "1000000000")],
+)
+def test_a_person_is_told_how_to_type_a_price(currency: str, locale: str, example: str, most: str) -> None:
+    assert bounds(currency, Locale(locale)) == {"example": example, "most": most}

@@ -72,7 +72,7 @@ async def test_a_product_is_created(ada, others) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "error"),
     [
-        ("price", "12,5", "Enter an amount above 0"),
+        ("price", "12,5", "Enter an amount above 0 and up to 10000000.00, such as 12.50."),
         ("price", "", "Enter an amount above 0"),
         ("sku", "MUG-1", "This SKU belongs to another product"),
         ("sku", "a b", "Use 2 to 32 capital letters"),

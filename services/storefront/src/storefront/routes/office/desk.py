@@ -29,6 +29,7 @@ __all__ = [
     "desk",
     "found",
     "on_login_required",
+    "unknown_order",
 ]
 
 log = logging.getLogger(__name__)
@@ -121,7 +122,11 @@ def _order_id(order_id: str) -> str:
     try:
         return str(UUID(order_id))
     except ValueError:
-        raise NotFound("unknown-order", "There is no such order", "Look for it in the list of orders.") from None
+        raise unknown_order() from None
+
+
+def unknown_order() -> NotFound:
+    return NotFound("unknown-order", "There is no such order", "Look for it in the list of orders.")
 
 
 Sku = Annotated[str, Depends(_sku)]

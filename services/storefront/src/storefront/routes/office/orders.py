@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from storefront.routes.forms import Form, form_of, see_other
-from storefront.routes.office.desk import ORDERS, Desk, OrderId, address, desk, found
+from storefront.routes.office.desk import ORDERS, Desk, OrderId, address, desk, found, unknown_order
 from storefront.usecases.office import AnyOrder, AnyOrders, Payment
 from storefront.usecases.remote import Account, Refused
 
@@ -63,7 +63,7 @@ async def show_order(desk: Manager, order_id: OrderId) -> Response:
 @router.get("/admin/orders/{order_id}/refund")
 async def confirm_refund(desk: Manager, order_id: OrderId) -> Response:
     """Asks whether to refund the order."""
-    order = await desk.office.orders.get(desk.token, order_id)
+    order = await _order(desk, order_id)
     if order.status != REFUNDABLE:
         return see_other(f"/admin/orders/{order_id}")
     customer = await found(_customer(desk, order))
@@ -79,7 +79,7 @@ async def refund(desk: Manager, order_id: OrderId) -> Response:
     except Refused as refused:
         if refused.slug != "not-refundable":
             raise
-        order = await desk.office.orders.get(desk.token, order_id)
+        order = await _order(desk, order_id)
         if not order.status.startswith("REFUND"):
             return await _page(desk, order_id, refused=True, status=409)
     return see_other(f"/admin/orders/{order_id}?done=refunding")
@@ -87,7 +87,7 @@ async def refund(desk: Manager, order_id: OrderId) -> Response:
 
 async def _page(desk: Desk, order_id: str, *, refused: bool = False, status: int = 200) -> Response:
     """Shows an order with its payment and its customer; each of these two may be missing."""
-    order, payment = await asyncio.gather(desk.office.orders.get(desk.token, order_id), found(_payment(desk, order_id)))
+    order, payment = await asyncio.gather(_order(desk, order_id), found(_payment(desk, order_id)))
     customer = await found(_customer(desk, order))
     return await desk.page(
         "office_order.html",
@@ -98,6 +98,16 @@ async def _page(desk: Desk, order_id: str, *, refused: bool = False, status: int
         refused=refused,
         refundable=order.status == REFUNDABLE,
     )
+
+
+async def _order(desk: Desk, order_id: str) -> AnyOrder:
+    """Raises NotFound."""
+    try:
+        return await desk.office.orders.get(desk.token, order_id)
+    except Refused as refused:
+        if refused.status != 404:
+            raise
+        raise unknown_order() from refused
 
 
 async def _payment(desk: Desk, order_id: str) -> tuple[Payment | None]:

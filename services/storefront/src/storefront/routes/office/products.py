@@ -9,7 +9,7 @@ from starlette.responses import Response
 from chassis.errors import Unavailable
 from storefront.routes.forms import Form, form_of, see_other
 from storefront.routes.office.desk import CATALOG, Desk, Sku, address, desk, found
-from storefront.routes.office.prices import price_of, typed
+from storefront.routes.office.prices import bounds, price_of, typed
 from storefront.usecases.office import ManagedProduct, ManagedProducts, NewProduct
 from storefront.usecases.remote import Refused
 
@@ -167,7 +167,9 @@ async def _form(
     desk: Desk, template: str, form: Form, errors: dict[str, str], status: int = 200, **values: object
 ) -> Response:
     categories = await found(desk.given.catalog.categories()) or []
-    common = {"form": form, "errors": errors, "categories": categories, "currency": desk.given.currency}
+    currency = desk.given.currency
+    prices = bounds(currency, desk.language.locale)
+    common = {"form": form, "errors": errors, "categories": categories, "currency": currency, "prices": prices}
     return await desk.page(template, status, **common, **values)
 
 
