@@ -100,6 +100,7 @@ def test_a_guest_s_cart_is_merged_at_login(visit, admin) -> None:
     page.get_by_label("E-mail address").fill(email)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Create the account").click()
+    page.wait_for_url("/")
     put_into_cart(page, known)
 
     other = visit("/")
