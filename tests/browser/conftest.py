@@ -8,7 +8,16 @@ from functools import cache
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    Request,
+    WebError,
+    sync_playwright,
+)
 from visitors import Visitor, visitor
 
 from shopctl import shelves
@@ -27,6 +36,9 @@ RECORD_SHIFTS = """
     ))).observe({type: "layout-shift", buffered: true})
 """
 """Records how far elements move by themselves, as in Cumulative Layout Shift, and which."""
+
+TRANSITION = "Transition was aborted"
+"""Chromium reports an animation between two pages that it leaves out, for instance because a page was slow."""
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +80,11 @@ class Watch:
     def over(self, context: BrowserContext) -> None:
         context.on("request", self._requested)
         context.on("console", self._logged)
-        context.on("weberror", lambda error: self.faults.append(str(error.error)))
+        context.on("weberror", self._failed)
+
+    def _failed(self, failure: WebError) -> None:
+        if TRANSITION not in str(failure.error):
+            self.faults.append(str(failure.error))
 
     def _requested(self, request: Request) -> None:
         if not request.url.startswith(f"{self.address}/"):

@@ -28,6 +28,7 @@ def test_a_guest_orders(visit, script: bool) -> None:
     product = page.get_by_role("main").get_by_role("link", name=CATEGORIES[0].products[0].name)
     product.click()
     page.get_by_role("button", name="Add to cart").click()
+    expect(page.locator("#count")).to_have_text("1")
     page.get_by_role("link", name=re.compile("^Cart")).click()
     page.get_by_role("link", name="Go to checkout").click()
     check_out(page)
@@ -204,6 +205,7 @@ def test_everything_can_be_done_by_keyboard(visit) -> None:
     press(page, page.get_by_role("main").get_by_role("link", name=CATEGORIES[0].name).first)
     press(page, page.get_by_role("main").get_by_role("link", name=CATEGORIES[0].products[0].name))
     press(page, page.get_by_role("button", name="Add to cart"))
+    expect(page.locator("#count")).to_have_text("1")
     press(page, page.get_by_role("link", name=re.compile("^Cart")))
     press(page, page.get_by_role("link", name="Go to checkout"))
     for label, text in ADDRESS.items():
