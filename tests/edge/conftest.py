@@ -32,7 +32,7 @@ class Upstream:
     `?status=`, `?wait=` and `?headers=` control the answer.
 
     `delay` is the time in seconds before an answer without `?wait=`. `status`, `headers` and `page` (HTML) change all
-    answers, and `answered` counts them.
+    answers, `answered` counts them, and `most` is the highest number of requests at once.
     """
 
     name: str
@@ -42,10 +42,15 @@ class Upstream:
     headers: dict[str, str] = field(default_factory=dict)
     page: str = ""
     answered: int = 0
+    open: int = 0
+    most: int = 0
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.open += 1
+        self.most = max(self.most, self.open)
         await asyncio.sleep(float(request.query.get("wait", self.delay)))
+        self.open -= 1
         if request.path.endswith("/events"):
             return await self._stream(request)
         peer = request.transport.get_extra_info("peername") if request.transport else None

@@ -8,7 +8,9 @@ import pytest
 from .conftest import Edge
 
 PAGE = '<!doctype html><p class="notice" data-stale hidden>This page is old.</p>' + "<p>A product</p>" * 100
-FOR_ALL = {"Cache-Control": "public, max-age=0, s-maxage=1"}
+FOR_ALL = {"Cache-Control": "public, max-age=0, s-maxage=1", "Vary": "Accept-Language, Cookie"}
+RENEWED = {"Cache-Control": "public, max-age=0, s-maxage=1, stale-while-revalidate=3"}
+FAILURES = [500, 502, 503]
 
 
 def cached(edge: Edge, service: str = "catalog") -> None:
@@ -45,7 +47,6 @@ async def test_an_answer_for_everyone_is_kept(edge: Edge, target: str, service: 
         {"Authorization": "Bearer x"},
         {"Cookie": "session=x"},
         {"Cookie": "a=b; session=x; c=d"},
-        {"Cookie": "language=zh-Hans"},
     ],
 )
 async def test_a_request_that_names_its_sender_bypasses_the_cache(edge: Edge, headers: dict[str, str]) -> None:
@@ -81,42 +82,130 @@ async def test_requests_for_a_personal_page_do_not_wait_for_each_other(edge: Edg
     await asyncio.wait_for(asyncio.gather(*(edge.client.get("/cart") for _ in range(20))), 5)
 
 
-async def test_hosts_and_languages_do_not_share_an_answer(edge: Edge) -> None:
-    edge.upstreams["storefront"].headers = FOR_ALL | {"Vary": "Accept-Language, Cookie"}
+async def test_hosts_and_languages_do_not_share_a_page(edge: Edge) -> None:
+    edge.upstreams["storefront"].headers = FOR_ALL
     assert await states(edge, "/", headers={"Accept-Language": "en"}) == ["MISS", "HIT"]
     assert await states(edge, "/", headers={"Accept-Language": "zh"}) == ["MISS", "HIT"]
     assert await states(edge, "/", headers={"Accept-Language": "en", "Host": "elsewhere"}) == ["MISS", "HIT"]
-    assert await states(edge, "/", headers={"Accept-Language": "en", "Cookie": "other=1"}) == ["MISS", "HIT"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "language"),
+    [
+        ({"Accept-Language": "en-GB,en;q=0.9"}, "en"),
+        ({"Accept-Language": "de-DE,de;q=0.9,fr;q=0.8"}, "en"),
+        ({"Accept-Language": "de,en;q=0.8,zh;q=0.7"}, "en"),
+        ({"Cookie": "other=1; theme=zh"}, "en"),
+        ({"Cookie": "language=xx"}, "en"),
+        ({"Accept-Language": "zh-CN", "Cookie": "language=en"}, "en"),
+        ({"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"}, "zh-Hans"),
+        ({"Accept-Language": "de, ZH-TW;q=0.8, en;q=0.7"}, "zh-Hans"),
+        ({"Accept-Language": "en", "Cookie": "a=b; language=zh-Hans"}, "zh-Hans"),
+    ],
+)
+async def test_strangers_of_one_language_share_a_page(edge: Edge, headers: dict[str, str], language: str) -> None:
+    edge.upstreams["storefront"].headers = FOR_ALL
+    first = await edge.client.get("/", headers={"Accept-Language": language})
+    assert first.json()["headers"]["accept-language"] == language
+    shared = await edge.client.get("/", headers=headers)
+    assert (shared.headers["X-Cache"], shared.text) == ("HIT", first.text)
+
+
+async def test_a_page_for_everyone_depends_on_nothing_else_that_its_first_reader_sends(edge: Edge) -> None:
+    edge.upstreams["storefront"].headers = FOR_ALL
+    sent = {"Cookie": "other=1; language=en", "X-Request-Timeout-Ms": "8", "X-Forwarded-For": "10.0.0.1"}
+    page = await edge.client.get("/p/MUG-1", headers=sent)
+    seen = page.json()["headers"]
+    assert "cookie" not in seen
+    assert seen["x-request-timeout-ms"] == "3500"
+    personal = await edge.client.get("/p/MUG-1", headers=sent | {"Cookie": "session=x; other=1"})
+    seen = personal.json()["headers"]
+    assert (seen["cookie"], seen["x-request-timeout-ms"]) == ("session=x; other=1", "8")
+
+
+@pytest.mark.parametrize("target", ["/static/0/shop.css", "/pictures/mug-1-1.svg"])
+async def test_files_are_kept_whoever_asks_for_them(edge: Edge, target: str) -> None:
+    edge.upstreams["storefront"].headers = {"Cache-Control": "public, max-age=100"}
+    assert await states(edge, target, headers={"Cookie": "session=x"}) == ["MISS", "HIT"]
 
 
 async def test_of_many_requests_at_once_one_reaches_the_service(edge: Edge) -> None:
     cached(edge)
-    edge.upstreams["catalog"].delay = 0.3
+    edge.upstreams["catalog"].delay = 0.1
     await asyncio.gather(*(edge.client.get("/api/catalog/products") for _ in range(20)))
     assert edge.upstreams["catalog"].answered == 1
 
 
-async def test_an_old_answer_is_given_only_while_another_request_renews_it(edge: Edge) -> None:
-    cached(edge)
+async def test_an_old_answer_of_the_api_is_given_only_while_another_request_renews_it(edge: Edge) -> None:
+    catalog = edge.upstreams["catalog"]
+    catalog.headers = {"Cache-Control": "public, max-age=1, stale-while-revalidate=10"}
     await edge.client.get("/api/catalog/products")
-    edge.upstreams["catalog"].delay = 0.5
+    catalog.delay = 0.5
     await asyncio.sleep(2.1)  # nginx counts in whole seconds
     answers = await asyncio.gather(*(edge.client.get("/api/catalog/products") for _ in range(10)))
     assert sorted(each.headers["X-Cache"] for each in answers) == ["EXPIRED"] + ["UPDATING"] * 9
 
 
-async def test_a_page_is_shown_with_a_notice_while_its_service_fails(edge: Edge) -> None:
+async def test_a_page_is_renewed_in_the_background_and_needs_no_notice(edge: Edge) -> None:
+    storefront = edge.upstreams["storefront"]
+    storefront.page, storefront.headers = PAGE, RENEWED
+    await edge.client.get("/p/MUG-1")
+    storefront.page, storefront.delay = PAGE + "new", 0.3
+    await asyncio.sleep(2.1)
+    old = await edge.client.get("/p/MUG-1")
+    assert "data-stale hidden>" in old.text
+    assert "new" not in old.text
+    await asyncio.sleep(0.6)
+    assert "new" in (await edge.client.get("/p/MUG-1")).text
+
+
+async def test_a_page_that_nobody_asked_for_in_a_while_is_not_given_away_old(edge: Edge) -> None:
+    storefront = edge.upstreams["storefront"]
+    storefront.page, storefront.headers = PAGE, RENEWED
+    await edge.client.get("/p/MUG-1")
+    storefront.page, storefront.delay = PAGE + "new", 0.5
+    await asyncio.sleep(5.1)
+    answers = await asyncio.gather(*(edge.client.get("/p/MUG-1") for _ in range(5)))
+    assert all("new" in each.text for each in answers)
+
+
+async def test_requests_for_an_answer_that_is_not_kept_hardly_wait_for_each_other(edge: Edge) -> None:
+    edge.upstreams["catalog"].delay = 0.5
+    asked = [edge.client.get("/api/catalog/products/NO-SUCH", params={"status": 404}) for _ in range(10)]
+    await asyncio.gather(*asked)
+    assert edge.upstreams["catalog"].most == 10
+
+
+@pytest.mark.parametrize("status", FAILURES)
+@pytest.mark.parametrize(
+    "reader",
+    [{}, {"Cookie": "session=x"}, {"Cookie": "other=1"}, {"Authorization": "Bearer x"}, {"Cookie": "language=en"}],
+)
+async def test_a_page_is_shown_with_a_notice_while_its_service_fails(
+    edge: Edge, status: int, reader: dict[str, str]
+) -> None:
     storefront = edge.upstreams["storefront"]
     storefront.page, storefront.headers = PAGE, FOR_ALL
     fresh = await edge.client.get("/p/MUG-1")
-    storefront.page, storefront.headers, storefront.status = "", {}, 503
+    storefront.page, storefront.headers, storefront.status = "", {}, status
     await asyncio.sleep(2.1)
-    stale = await edge.client.get("/p/MUG-1")
+    stale = await edge.client.get("/p/MUG-1", headers=reader)
 
-    assert (fresh.status_code, fresh.headers["X-Cache"], stale.headers["X-Cache"]) == (200, "MISS", "STALE")
+    assert (fresh.status_code, fresh.headers["X-Cache"]) == (200, "MISS")
+    assert (stale.status_code, stale.headers["X-Cache"]) == (200, "STALE")
     assert "data-stale hidden>" in fresh.text
     assert "data-stale>" in stale.text
-    assert (await edge.client.get("/p/MUG-2")).status_code == 503
+    assert (await edge.client.get("/p/MUG-2", headers=reader)).status_code == status
+
+
+async def test_a_failure_shows_nobody_the_page_of_another_visitor(edge: Edge) -> None:
+    storefront = edge.upstreams["storefront"]
+    storefront.page, storefront.headers = PAGE + "Ann", {"Cache-Control": "private, no-cache"}
+    await edge.client.get("/p/MUG-1", headers={"Cookie": "session=ann"})
+    storefront.status = 503
+    for reader in ({}, {"Cookie": "session=ann"}, {"Cookie": "session=ben"}):
+        answer = await edge.client.get("/p/MUG-1", headers=reader)
+        assert (answer.status_code, answer.headers["X-Cache"]) == (503, "MISS")
 
 
 async def test_an_answer_of_the_api_is_not_given_while_its_service_fails(edge: Edge) -> None:

@@ -1,6 +1,8 @@
 """How many requests the edge lets through, and its own errors for browsers."""
 
 import asyncio
+import base64
+import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,6 +40,39 @@ async def test_invented_names_do_not_escape_the_limit_of_an_address(
         tries = [counts(edge, 1, Authorization=f"Bearer {n:040}") for n in range(40)]
         found = sum(await asyncio.gather(*tries), Counter[int]())
     assert found[429] > 20
+
+
+@pytest.mark.parametrize("path", ["/cart/items", "/language", "/checkout"])
+async def test_forms_count_by_address_whatever_session_they_name(
+    run_folder: Path, upstreams: dict[str, Upstream], path: str
+) -> None:
+    async with nginx(run_folder, upstreams, FEW) as edge:
+        sent = [edge.client.post(path, headers={"Cookie": f"session={n:043}"}) for n in range(20)]
+        found = Counter(each.status_code for each in await asyncio.gather(*sent))
+    assert found[200] in (5, 6)
+
+
+PASSWORDS = [
+    "/login",
+    "/register",
+    "/account",
+    "/api/identity/token",
+    "/api/identity/accounts",
+    "/api/identity/password",
+]
+
+
+@pytest.mark.parametrize("path", PASSWORDS)
+async def test_passwords_have_a_limit_of_their_own_by_address(
+    run_folder: Path, upstreams: dict[str, Upstream], path: str
+) -> None:
+    limits = {"RATE_LIMIT": "on"}
+    async with nginx(run_folder, upstreams, limits) as edge:
+        sent = [edge.client.post(path, headers={"Authorization": f"Bearer {n:040}"}) for n in range(100)]
+        found = Counter(each.status_code for each in await asyncio.gather(*sent))
+        assert 50 < found[200] < 80
+        assert (await edge.client.get("/login")).status_code == 200
+        assert (await edge.client.post("/api/identity/guests")).status_code == 200
 
 
 async def test_a_refused_client_is_told_when_to_come_back(run_folder: Path, upstreams: dict[str, Upstream]) -> None:
@@ -89,7 +124,17 @@ async def test_a_browser_gets_a_page_for_each_error(edge: Edge, path: str, statu
     assert "There is no such page" in page.text
 
 
+async def test_a_page_for_an_error_permits_only_its_own_style(edge: Edge) -> None:
+    page = await edge.client.get("/metrics", headers=BROWSER)
+    style = page.text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = page.headers["Content-Security-Policy"]
+    assert f"default-src 'none'; style-src 'sha256-{digest}'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert page.headers["X-Request-Id"]
+
+
 async def test_a_body_that_is_too_long_is_explained_to_a_browser(edge: Edge) -> None:
     page = await edge.client.post("/checkout", content=b"a" * 10_000_000, headers=BROWSER)
     assert page.status_code == 413
-    assert "Shorten what you typed" in page.text
+    assert "what you typed is still there" in page.text

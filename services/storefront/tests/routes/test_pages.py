@@ -1,5 +1,6 @@
 """What pages have in common: how long they may be kept, for whom, and what their header shows."""
 
+import asyncio
 import re
 
 import pytest
@@ -13,7 +14,7 @@ SAME_FOR_ALL = ["/", "/c/home", "/search?q=mug", "/p/MUG-1", "/p/NONE"]
 async def test_a_stranger_s_page_may_be_kept_by_the_edge(browser, path: str) -> None:
     async with browser() as ann:
         page = await ann.get(path)
-    assert page.headers["Cache-Control"] == "public, max-age=0, s-maxage=2"
+    assert page.headers["Cache-Control"] == "public, max-age=0, s-maxage=2, stale-while-revalidate=5"
     assert page.headers["Vary"] == "Accept-Language, Cookie"
     assert "Set-Cookie" not in page.headers
 
@@ -30,6 +31,22 @@ async def test_a_page_that_reports_an_error_is_not_kept(browser) -> None:
     async with browser() as ann:
         page = await ann.get("/search?min=x")
     assert page.headers["Cache-Control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize(
+    ("path", "down"),
+    [
+        ("/", "/api/catalog/categories"),
+        ("/c/home", "/api/catalog/categories"),
+        ("/search", "/api/catalog/categories"),
+        ("/p/MUG-1", "/api/catalog/products"),
+    ],
+)
+async def test_a_page_that_lacks_a_part_is_not_kept(browser, others, path: str, down: str) -> None:
+    others.down.add(down)
+    async with browser() as ann:
+        page = await ann.get(path)
+    assert (page.status_code, page.headers["Cache-Control"]) == (200, "private, no-cache")
 
 
 @pytest.mark.parametrize("path", SAME_FOR_ALL)
@@ -52,6 +69,16 @@ async def test_the_header_shows_how_many_articles_the_cart_holds(browser, app, o
         await shop_with(ann, app, others, {"MUG-1": 3, "JAR-1": 1200})
         page = await ann.get("/")
     assert '<span id="count">1,203</span>' in page.text
+
+
+async def test_a_page_does_not_wait_for_a_cart_that_hangs(browser, app, others) -> None:
+    async with browser() as ann:
+        await shop_with(ann, app, others, {"MUG-1": 3})
+        others.held["cart"] = asyncio.Event()
+        others.asked.clear()
+        page = await ann.get("/")
+    assert others.asked.count("GET /api/cart") == 1  # there was no time for a second try
+    assert '<span id="count"></span>' in page.text
 
 
 @pytest.mark.parametrize("down", ["cart", "identity"])

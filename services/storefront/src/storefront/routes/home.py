@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from chassis.errors import Problem
+from storefront.routes.pages import INCOMPLETE
 from storefront.routes.visits import Given, Visiting
 from storefront.usecases.remote import Product
 
@@ -37,7 +38,7 @@ async def home(request: Request, given: Given, _: Visiting) -> Response:
     return await given.pages.render(
         request,
         "home.html",
-        headers={"Cache-Control": "private, no-cache"} if failed else None,
+        headers=INCOMPLETE if failed else None,
         categories=None if isinstance(categories, BaseException) else categories,
         products=None if isinstance(newest, BaseException) else varied(newest.items),
     )

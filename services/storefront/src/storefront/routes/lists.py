@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from chassis.errors import Problem
 from storefront.routes.languages import Language
-from storefront.routes.pages import language_for
+from storefront.routes.pages import INCOMPLETE, language_for
 from storefront.routes.visits import Given, Parts, Visiting
 from storefront.schemas import writable
 from storefront.usecases.remote import Category, Products, Refused
@@ -157,6 +157,7 @@ async def _page(
         request,
         "list.html",
         422 if wrong else 200,
+        headers=INCOMPLETE if categories is None else None,
         products=products.items,
         next_cursor=products.next_cursor,
         query=query,

@@ -19,12 +19,19 @@ from storefront.routes.forms import here
 from storefront.routes.languages import Language, language_of
 from storefront.schemas import writable
 
-__all__ = ["Pages", "language_for", "wants_html"]
+__all__ = ["INCOMPLETE", "Pages", "language_for", "soon", "wants_html"]
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
 PERSONAL = frozenset({"session", languages.COOKIE})
 """The cookies on which a page depends. The edge's cache ignores requests that have one of them."""
+
+
+INCOMPLETE = {"Cache-Control": "private, no-cache"}
+"""The headers of a page that lacks a part, because a service failed: nobody else should get it."""
+
+COUNT_TIMEOUT = 0.3
+"""Seconds for which a page that is otherwise complete waits for the number beside the cart."""
 
 
 class Pages:
@@ -51,7 +58,7 @@ class Pages:
             .render(
                 language=language,
                 session=visit.session if visit else None,
-                count=await count if count else None,
+                count=await soon(count) if count else None,
                 here=here(request),
                 **values,
             )
@@ -63,11 +70,17 @@ def language_for(request: Request) -> Language:
     return language_of(request.cookies.get(languages.COOKIE), request.headers.get("accept-language", ""))
 
 
+async def soon(count: asyncio.Future[int | None]) -> int | None:
+    """Returns the cart's count, or None if cart does not answer in time."""
+    await asyncio.wait([count], timeout=COUNT_TIMEOUT)
+    return count.result() if count.done() and not count.cancelled() else None
+
+
 def _caching(request: Request, status: int) -> dict[str, str]:
-    """A browser asks again each time. The edge may keep a page for two seconds if it is the same for everyone."""
+    """A browser asks again each time. The edge may keep a page that is the same for everyone: it is at most 7 s old."""
     same = not PERSONAL & request.cookies.keys() and "authorization" not in request.headers
     kept = same and request.method in ("GET", "HEAD") and status in (200, 404)
-    age = "public, max-age=0, s-maxage=2" if kept else "private, no-cache"
+    age = "public, max-age=0, s-maxage=2, stale-while-revalidate=5" if kept else "private, no-cache"
     return {"Cache-Control": age, "Vary": "Accept-Language, Cookie"}
 
 

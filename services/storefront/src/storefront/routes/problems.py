@@ -153,6 +153,7 @@ async def _rendered(request: Request, status: int, headers: Headers, problem: Ma
     slug = str(problem["type"]).rpartition("/")[2]
     wait = headers.get("retry-after", "")
     kept = {name: value for name, value in headers.items() if name in ("retry-after", "allow")}
+    kept["Cache-Control"] = "no-store"  # other clients get the problem at the same address
     async with AsyncExitStack() as stack:
         if not hasattr(request.state, "visit"):  # no route was reached
             await stack.enter_async_context(asynccontextmanager(visiting)(request, parts))

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from chassis.errors import Problem
 from storefront.models.pictures import picture_of
 from storefront.routes.languages import fraction_digits
+from storefront.routes.pages import INCOMPLETE
 from storefront.routes.pictures import address
 from storefront.routes.visits import Given, Parts, Visiting
 from storefront.schemas import SKU, writable
@@ -33,27 +34,27 @@ async def product(request: Request, sku: str, given: Given, _: Visiting) -> Resp
         shown = None
     if shown is None:
         return await given.pages.render(request, "missing.html", 404, what="product", categories=None, q=writable(sku))
+    similar = await _similar(given, shown)
     return await given.pages.render(
         request,
         "product.html",
+        headers=INCOMPLETE if similar is None else None,
         product=shown,
         most=min(shown.available, MAX_QUANTITY),
-        key=secrets.token_urlsafe(
-            16
-        ),  # shoppers who get this page from the edge's cache may share it: each has a session
+        key=secrets.token_urlsafe(16),  # a cache may give it to several visitors: it counts for each session
         document=_document(shown),
-        similar=await _similar(given, shown),
+        similar=similar,
     )
 
 
-async def _similar(given: Parts, product: Product) -> list[Product]:
-    """Returns other products of the category that can be had; none if that fails, because the page is about one."""
+async def _similar(given: Parts, product: Product) -> list[Product] | None:
+    """Returns other products of the category that can be had; None if that fails, because the page is about one."""
     try:
         found = await asyncio.wait_for(
             given.catalog.products(category=product.category, in_stock="true", sort="newest", limit=SIMILAR + 1), 1
         )
     except (Problem, TimeoutError):
-        return []
+        return None
     return [each for each in found.items if each.sku != product.sku][:SIMILAR]
 
 

@@ -16,7 +16,7 @@ from chassis.errors import Problem
 from chassis.failures import on_problem
 from storefront.repository import Sessions
 from storefront.routes.forms import here, see_other
-from storefront.routes.pages import Pages, wants_html
+from storefront.routes.pages import Pages, soon, wants_html
 from storefront.usecases.office import Office
 from storefront.usecases.remote import Carts, Catalog, Identity, Ordering, Refused
 from storefront.usecases.sessions import SessionEnded, Visit
@@ -63,7 +63,8 @@ async def visiting(request: Request, given: Given) -> AsyncIterator[Visit]:
         yield visit
     finally:
         if count is not None:
-            await count
+            await soon(count)  # the page of a problem shows it too
+            count.cancel()
         await visit.close()
 
 
