@@ -244,7 +244,7 @@ class Others:
             key,
             {
                 "id": id,
-                "owner": bearer(request),
+                "owner": owner(request),
                 "status": "PENDING",
                 "total": body["expected_total"],
                 "lines": [
@@ -260,7 +260,7 @@ class Others:
         return web.json_response({"id": self.orders[key]["id"], "status": "PENDING"}, status=202)
 
     async def _own_orders(self, request: web.Request) -> web.Response:
-        own = [order for order in reversed(self.orders.values()) if order["owner"] == bearer(request)]
+        own = [order for order in reversed(self.orders.values()) if order["owner"] == owner(request)]
         before, limit = request.query.get("cursor", "~"), int(request.query.get("limit", 20))
         own = [order for order in own if order["id"] < before]
         after = own[limit - 1]["id"] if len(own) > limit else None
@@ -268,7 +268,7 @@ class Others:
 
     async def _order(self, request: web.Request) -> web.Response:
         for order in self.orders.values():
-            if order["id"] == request.match_info["id"] and order["owner"] == bearer(request):
+            if order["id"] == request.match_info["id"] and order["owner"] == owner(request):
                 return web.json_response(order)
         return problem(404, "order-not-found")
 
@@ -313,6 +313,12 @@ class Others:
 
 def bearer(request: web.Request) -> str:
     return request.headers["Authorization"].removeprefix("Bearer ")
+
+
+def owner(request: web.Request) -> str:
+    """Returns whose token it is: all tokens of an account open its orders."""
+    token = bearer(request)
+    return token.rpartition("-")[0] if token.startswith("account-") else token
 
 
 def problem(status: int, slug: str, retry_after: int | None = None, **members: Any) -> web.Response:
