@@ -62,6 +62,7 @@ async def test_a_confirmed_order_shows_who_made_each_step_and_when(browser, othe
         ("PAYMENT_FAILED", "never-heard-of", "The payment did not succeed."),
         ("REJECTED", "sold-out: MUG-1", "The marked products were sold out"),
         ("EXPIRED", None, "took too long"),
+        ("CANCELLED", None, "You pay nothing."),
         ("A_STATE_OF_TOMORROW", None, "A_STATE_OF_TOMORROW"),
     ],
 )
@@ -73,6 +74,7 @@ async def test_a_failure_is_told_in_words_with_a_way_on(browser, others, status:
     assert words in page.text
     assert "Order again" in page.text
     assert ('class="marked"' in page.text) == (status == "REJECTED")
+    assert ('class="notice bad"' in page.text) == (status in ("REJECTED", "PAYMENT_FAILED", "EXPIRED"))
 
 
 async def test_cancelling_starts_the_undo(browser, others) -> None:

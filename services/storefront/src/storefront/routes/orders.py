@@ -60,7 +60,7 @@ async def one(request: Request, given: Given, visit: Visiting, id: OrderId, noti
         products=products,
         settled=progress.settled(order.status),
         cancellable=order.status in progress.CANCELLABLE,
-        failed=progress.FAILED,
+        failed=progress.FAILED - {"CANCELLED"},  # the shopper wanted that
         following=progress.NEXT.get(order.status, ()),
         made=progress.MADE,
         failure=progress.failure_of(last.reason if last else None),
