@@ -128,6 +128,22 @@ def test_the_price_changes_at_checkout(visit, admin) -> None:
     sees(page, CONFIRMED)
 
 
+@pytest.mark.parametrize("amount", [700, 300])
+def test_the_price_of_a_line_changes(visit, admin, amount: int) -> None:
+    page, sku = visit("/"), admin.product(stock=5, amount=500)
+    put_into_cart(page, sku)
+    admin.set_price(sku, amount)
+    page.goto("/cart")
+    line, note = page.locator(f"#line-{sku}"), "The price was €5.00 when you put it in."
+    expect(line).to_contain_text(note)
+    expect(line).to_contain_text(f"€{amount / 100:.2f}")
+
+    line.get_by_label("Quantity").fill("2")
+    line.get_by_role("button", name="Update").click()
+    expect(line).to_contain_text(f"€{2 * amount / 100:.2f}")
+    expect(line).not_to_contain_text("The price was")
+
+
 def test_the_last_one_is_sold_meanwhile(visit, admin, shopper) -> None:
     page, sku = visit("/"), admin.product(stock=1)
     put_into_cart(page, sku)

@@ -72,6 +72,37 @@ async def test_a_session_that_cannot_be_read_is_none(sessions: Sessions, stored:
         assert await sessions.get(id) is None
 
 
+async def test_the_price_that_was_shown_first_stays_as_long_as_the_product_is_there(sessions: Sessions) -> None:
+    id = await sessions.start(ANN)
+    assert await sessions.first_prices(id, {"MUG-1": "1200 EUR", "POT-1": ""}) == {"MUG-1": "1200 EUR"}
+    later = {"MUG-1": "1500 EUR", "POT-1": "900 EUR"}
+    assert await sessions.first_prices(id, later) == {"MUG-1": "1200 EUR", "POT-1": "900 EUR"}
+    assert await sessions.first_prices(id, {"MUG-1": "", "POT-1": "1 EUR"}) == {"MUG-1": "1200 EUR", "POT-1": "900 EUR"}
+    assert await sessions.first_prices(id, {"POT-1": "1 EUR"}) == {"POT-1": "900 EUR"}
+    assert await sessions.first_prices(id, later) == {"MUG-1": "1500 EUR", "POT-1": "900 EUR"}
+    await sessions.forget_prices(id, ["MUG-1"])
+    assert await sessions.first_prices(id, {"MUG-1": "1 EUR", "POT-1": ""}) == {"MUG-1": "1 EUR", "POT-1": "900 EUR"}
+    assert await sessions.first_prices(await sessions.start(ANN), {}) == {}
+
+
+async def test_prices_live_as_long_as_the_session(sessions: Sessions, stored: redis.Redis) -> None:
+    id = await sessions.start(ANN)
+    await sessions.first_prices(id, {"MUG-1": "1200 EUR"})
+    assert [stored.ttl(key) for key in stored.keys("*")] == [86_400] * 2
+    await sessions.end(id)
+    assert stored.dbsize() == 0
+
+
+async def test_a_session_under_a_new_id_keeps_the_prices(sessions: Sessions, stored: redis.Redis) -> None:
+    old, new = await sessions.start(ANN), await sessions.start(ANN)
+    await sessions.copy_prices(old, new)  # there are none
+    await sessions.first_prices(old, {"MUG-1": "1200 EUR"})
+    await sessions.copy_prices(old, new)
+    assert [stored.ttl(key) for key in stored.keys("*:prices")] == [86_400] * 2
+    await sessions.end(old)
+    assert await sessions.first_prices(new, {"MUG-1": "1 EUR"}) == {"MUG-1": "1200 EUR"}
+
+
 async def test_a_key_keeps_its_first_result_for_a_minute(sessions: Sessions, stored: redis.Redis) -> None:
     id, other = await sessions.start(ANN), await sessions.start(ANN)
     assert [await sessions.once(id, "k", result) for result in (3, 4)] == [3, 3]
@@ -109,6 +140,7 @@ async def test_without_valkey_every_call_says_so_soon(valkey: str) -> None:
         began = time.monotonic()
         calls = (sessions.get(id), sessions.start(ANN), sessions.change(id, ANN), sessions.end(id), sessions.lock(id))
         calls += (sessions.unlock(id, "x"), sessions.once(id, "k", 1))
+        calls += (sessions.first_prices(id, {}), sessions.forget_prices(id, ["X"]), sessions.copy_prices(id, "y"))
         results = await asyncio.gather(*calls, return_exceptions=True)
         assert [type(result) for result in results] == [Unavailable] * len(calls)
         assert time.monotonic() - began < 5

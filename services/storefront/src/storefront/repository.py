@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -17,6 +18,19 @@ REPEATABLE_SECONDS = 60
 """For how long a form that adds to the cart can be sent again without adding twice."""
 
 RELEASE = Script("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0")
+FIRST_PRICES = Script("""\
+local prices, ttl, known = KEYS[1], ARGV[1], {}
+for i = 2, #ARGV, 2 do
+  known[ARGV[i]] = true
+  if ARGV[i + 1] ~= '' then redis.call('HSETNX', prices, ARGV[i], ARGV[i + 1]) end
+end
+for _, sku in ipairs(redis.call('HKEYS', prices)) do
+  if not known[sku] then redis.call('HDEL', prices, sku) end
+end
+redis.call('EXPIRE', prices, ttl)
+return redis.call('HGETALL', prices)
+""")
+
 ONCE = Script("return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'GET', 'EX', ARGV[2]) or ARGV[1]")
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -49,7 +63,26 @@ class Sessions:
         await self._valkey.execute("SET", _key(id), _encode(session), "EX", self._ttl, "XX")
 
     async def end(self, id: str) -> None:
-        await self._valkey.execute("DEL", _key(id))
+        await self._valkey.execute("DEL", _key(id), _prices(id))
+
+    async def first_prices(self, id: str, shown: Mapping[str, str]) -> dict[str, str]:
+        """Returns the prices that this session was shown first, by SKU, and forgets those of products not in `shown`.
+
+        `shown` are the products in the cart with their prices of now; one that is not known is empty.
+        """
+        arguments: list[str | int] = [self._ttl]
+        for line in shown.items():
+            arguments += line
+        stored = iter(await self._valkey.run(FIRST_PRICES, [_prices(id)], arguments))
+        return {sku.decode(): price.decode() for sku, price in zip(stored, stored, strict=True)}
+
+    async def forget_prices(self, id: str, skus: Collection[str]) -> None:
+        """Makes `first_prices` begin again for these products."""
+        if skus:
+            await self._valkey.execute("HDEL", _prices(id), *skus)
+
+    async def copy_prices(self, id: str, to: str) -> None:
+        await self._valkey.execute("COPY", _prices(id), _prices(to))
 
     async def once(self, id: str, key: str, result: int) -> int:
         """Returns `result`, or that of an earlier call with this key in the last minute."""
@@ -68,6 +101,10 @@ class Sessions:
 
 def _key(id: str) -> str:
     return f"storefront:session:{_digest(id)}"  # Valkey lets us use no other prefix
+
+
+def _prices(id: str) -> str:
+    return f"{_key(id)}:prices"
 
 
 def _lock(id: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import redis
 
 NONSENSE = ["", "x", "-1", "1.5", "100", "9" * 400, "١", "\0", "<script>alert(1)</script>", "1\r\nX: y"]
 
@@ -34,13 +35,85 @@ async def test_an_added_product_is_shown_with_its_price_and_the_total(browser, o
     assert page.headers["Cache-Control"] == "private, no-store"
 
 
-async def test_a_price_is_that_of_the_catalog_now(browser, others) -> None:
+NOTE = "The price was €12.50 when you put it in."
+
+
+def reprice(others, amount: int) -> None:
+    others.products["MUG-1"]["price"]["amount"] = amount
+
+
+@pytest.mark.parametrize(("amount", "total"), [(2000, "€40.00"), (1000, "€20.00")])
+async def test_a_price_is_that_of_the_catalog_and_a_note_has_the_former_one(browser, others, amount, total) -> None:
     async with browser() as ann:
         await put(ann)
-        others.sell("MUG-1", name="A mug", price={"amount": 2000, "currency": "EUR"})
+        before = await ann.get("/cart")
+        reprice(others, amount)
+        pages = [await ann.get("/cart") for _ in range(2)]
+        chinese = await ann.get("/cart", headers={"Accept-Language": "zh"})
+    assert NOTE not in before.text
+    assert all(total in page.text and NOTE in page.text for page in pages)
+    assert "您放入购物车时的价格为 €12.50。" in chinese.text
+
+
+async def test_a_price_that_is_the_first_one_again_has_no_note(browser, others) -> None:
+    async with browser() as ann:
+        await put(ann)
+        for amount in (1250, 2000, 1250):
+            reprice(others, amount)
+            page = await ann.get("/cart")
+    assert "The price was" not in page.text
+
+
+@pytest.mark.parametrize("accept", [put, add], ids=["set", "added"])
+async def test_changing_the_quantity_accepts_the_new_price(browser, others, accept) -> None:
+    async with browser() as ann:
+        await put(ann)
+        await ann.get("/cart")
+        reprice(others, 2000)
+        noted = await ann.get("/cart")
+        await accept(ann)
         page = await ann.get("/cart")
-    assert "€40.00" in page.text
-    assert "€12.50" not in page.text
+        reprice(others, 1250)
+        again = await ann.get("/cart")
+    assert NOTE in noted.text
+    assert "The price was" not in page.text
+    assert "The price was €20.00 when you put it in." in again.text
+
+
+async def test_a_product_that_was_away_comes_with_its_price_of_now(browser, others) -> None:
+    async with browser() as ann:
+        await put(ann)
+        await ann.get("/cart")
+        others.carts.clear()  # it was ordered
+        await ann.get("/cart")
+        reprice(others, 2000)
+        others.carts["guest-1"] = {"MUG-1": 2}
+        page = await ann.get("/cart")
+    assert "The price was" not in page.text
+
+
+async def test_the_former_price_outlasts_a_login_and_a_catalog_that_is_down(browser, others) -> None:
+    others.accounts["ann@b.example"] = "Ann"
+    async with browser() as ann:
+        await put(ann)
+        await ann.get("/cart")
+        others.down.add("catalog")
+        await ann.get("/cart")
+        others.down.clear()
+        await ann.post("/login", data={"email": "ann@b.example", "password": "correct horse"})
+        reprice(others, 2000)
+        page = await ann.get("/cart")
+    assert NOTE in page.text
+
+
+async def test_a_cart_is_shown_without_former_prices_if_valkey_fails_them(browser, others, valkey) -> None:
+    async with browser() as ann:
+        await put(ann)
+        with redis.Redis.from_url(valkey) as client:
+            (session,) = client.keys("storefront:session:*")
+            client.set(session + b":prices", "of another kind")
+        pages = [await ann.get("/cart"), await put(ann), await ann.get("/cart")]
+    assert [page.status_code for page in pages] == [200, 303, 200]
 
 
 async def test_a_repeated_change_sets_the_same_quantity(browser, others) -> None:

@@ -103,6 +103,17 @@ async def test_order_again_puts_the_lines_into_the_cart(browser, others) -> None
     assert others.carts["guest-1"] == {"MUG-1": 2}
 
 
+async def test_order_again_is_at_the_price_of_now(browser, others) -> None:
+    async with browser() as ann:
+        order = await ordered(ann, others)
+        await ann.get("/cart")
+        others.products["MUG-1"]["price"]["amount"] = 2000
+        await ann.post(f"/orders/{order['id']}/again")
+        page = await ann.get("/cart")
+    assert "€40.00" in page.text
+    assert "The price was" not in page.text
+
+
 async def test_order_again_tells_that_a_product_is_gone(browser, others) -> None:
     async with browser() as ann:
         order = await ordered(ann, others)

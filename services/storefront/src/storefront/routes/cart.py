@@ -9,7 +9,7 @@ from chassis.errors import Unavailable
 from storefront.routes.forms import form_of, local, see_other
 from storefront.routes.visits import Given, Parts, Visiting, remember
 from storefront.schemas import SKU, writable
-from storefront.usecases.cart import MAX_QUANTITY, Added, CartView, add, view
+from storefront.usecases.cart import MAX_QUANTITY, Added, CartView, add, former_prices, set_quantity, view
 from storefront.usecases.remote import Refused
 from storefront.usecases.sessions import Visit
 
@@ -66,11 +66,7 @@ async def _change(request: Request, given: Parts, visit: Visit, sku: str, quanti
     if not SKU.fullmatch(sku):
         return await _page(request, given, visit, 422, notice="unknown-sku")
     try:
-        token = await visit.token()
-        if quantity:
-            await given.carts.put(token, sku, quantity)
-        else:
-            await given.carts.remove(token, sku)
+        await set_quantity(given.sessions, given.carts, visit, sku, quantity)
     except Unavailable:
         return await unreachable(request, given)
     except Refused as refusal:
@@ -98,7 +94,10 @@ async def _page(
         shown = await read(given, visit)
     except Unavailable:
         return await unreachable(request, given)
-    return await given.pages.render(request, "cart.html", status, PRIVATE, cart=shown, notice=notice, typed=typed or {})
+    was = await former_prices(given.sessions, visit.id, shown) if visit.id else {}
+    return await given.pages.render(
+        request, "cart.html", status, PRIVATE, cart=shown, notice=notice, typed=typed or {}, was=was
+    )
 
 
 async def read(given: Parts, visit: Visit) -> CartView:
@@ -111,4 +110,4 @@ async def read(given: Parts, visit: Visit) -> CartView:
 async def unreachable(request: Request, given: Parts) -> Response:
     """Returns the page that is shown while cart or the sessions cannot be reached."""
     headers = PRIVATE | {"Retry-After": "5"}
-    return await given.pages.render(request, "cart.html", 503, headers, cart=None, notice="", typed={})
+    return await given.pages.render(request, "cart.html", 503, headers, cart=None, notice="", typed={}, was={})

@@ -18,6 +18,7 @@ from storefront.routes.pages import language_for
 from storefront.routes.visits import Given, Visiting
 from storefront.schemas import ID
 from storefront.usecases import orders
+from storefront.usecases.cart import accept_prices
 from storefront.usecases.remote import Events, Orders
 
 __all__ = ["router"]
@@ -85,6 +86,8 @@ async def again(request: Request, given: Given, visit: Visiting, id: OrderId) ->
         complete = await orders.order_again(given.carts, tokens[0], order)
     except Unavailable:
         return await unreachable(request, given)
+    if visit.id:
+        await accept_prices(given.sessions, visit.id, [line.sku for line in order.lines])
     return see_other(local(form.text("to"), "/cart") if complete else "/cart?notice=incomplete")
 
 

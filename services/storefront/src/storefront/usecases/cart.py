@@ -1,16 +1,28 @@
-"""The cart as pages show it, with what the catalog says of its lines now, and how a product is added to it."""
+"""The cart as pages show it, with what the catalog says of its lines now, and its changes."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
 
-from chassis.errors import Problem
+from chassis.errors import Problem, Unavailable
 from storefront.repository import Sessions
 from storefront.usecases.remote import Carts, Catalog, Line, Money, Product
 from storefront.usecases.sessions import Visit
 
-__all__ = ["MAX_QUANTITY", "Added", "CartLine", "CartView", "Trouble", "add", "view"]
+__all__ = [
+    "MAX_QUANTITY",
+    "Added",
+    "CartLine",
+    "CartView",
+    "Trouble",
+    "accept_prices",
+    "add",
+    "former_prices",
+    "set_quantity",
+    "view",
+]
 
 MAX_QUANTITY = 99
 """The most articles of one product that a cart holds."""
@@ -67,6 +79,36 @@ async def view(carts: Carts, catalog: Catalog, token: str) -> CartView:
     return CartView(cart.version, lines, True, _sum([line.total for line in lines]))
 
 
+async def former_prices(sessions: Sessions, id: str, cart: CartView) -> Mapping[str, Money]:
+    """Returns the prices that the session was shown first, by SKU, for lines whose price is another one now."""
+    if not cart.priced:
+        return {}
+    now = {line.sku: _text(line.product.price) if line.product else "" for line in cart.lines}
+    try:
+        first = await sessions.first_prices(id, now)
+    except Unavailable:  # the cart is still worth showing
+        return {}
+    return {sku: _price(text) for sku, text in first.items() if now[sku] not in ("", text)}
+
+
+async def accept_prices(sessions: Sessions, id: str, skus: Collection[str]) -> None:
+    """Forgets former prices, because the shopper has put in these products again or changed their quantity."""
+    with contextlib.suppress(Unavailable):
+        await sessions.forget_prices(id, skus)
+
+
+async def set_quantity(sessions: Sessions, carts: Carts, visit: Visit, sku: str, quantity: int) -> None:
+    """Sets the quantity of a line; 0 removes it. Raises Unavailable, Refused and SessionEnded."""
+    token = await visit.token()
+    id = visit.id
+    assert id is not None
+    if quantity:
+        await carts.put(token, sku, quantity)
+    else:
+        await carts.remove(token, sku)
+    await accept_prices(sessions, id, [sku])
+
+
 class Added(StrEnum):
     """What adding a product did: it was put in, it had been already, or only as many as a cart holds are in it."""
 
@@ -89,6 +131,7 @@ async def add(sessions: Sessions, carts: Carts, visit: Visit, sku: str, quantity
     allowed = min(wanted, MAX_QUANTITY)
     if present < allowed:
         await carts.put(token, sku, allowed)
+        await accept_prices(sessions, id, [sku])
     if wanted > MAX_QUANTITY:
         return Added.LIMITED
     return Added.NEW if present < allowed else Added.REPEATED
@@ -103,6 +146,15 @@ def _line(line: Line, product: Product | None) -> CartLine:
     elif product.available < line.quantity:
         trouble = Trouble.TOO_FEW
     return CartLine(line.sku, line.quantity, product, trouble)
+
+
+def _text(price: Money) -> str:
+    return f"{price.amount} {price.currency}"
+
+
+def _price(text: str) -> Money:
+    amount, currency = text.split()
+    return Money(int(amount), currency)
 
 
 def _sum(prices: Sequence[Money | None]) -> Money | None:

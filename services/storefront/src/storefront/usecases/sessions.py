@@ -92,6 +92,8 @@ class Visit:
         old, self.id = self.id, await self._sessions.start(session)
         self.session, self._ended = session, False
         if old is not None:
+            with contextlib.suppress(Unavailable):
+                await self._sessions.copy_prices(old, self.id)
             await self._sessions.end(old)
 
     async def end(self) -> None:
