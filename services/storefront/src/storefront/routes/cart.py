@@ -39,7 +39,7 @@ async def put_in(request: Request, given: Given, visit: Visiting) -> Response:
     try:
         added = await add(given.sessions, given.carts, visit, sku, quantity, form.text("key"))
     except Unavailable:
-        return await unreachable(request, given)
+        return remember(request, await unreachable(request, given), visit)
     except Refused as refusal:
         return await _refused(request, given, visit, refusal)
     return remember(request, see_other("/cart" if added is Added.NEW else f"/cart?notice={added}"), visit)
@@ -68,7 +68,7 @@ async def _change(request: Request, given: Parts, visit: Visit, sku: str, quanti
     try:
         await set_quantity(given.sessions, given.carts, visit, sku, quantity)
     except Unavailable:
-        return await unreachable(request, given)
+        return remember(request, await unreachable(request, given), visit)
     except Refused as refusal:
         return await _refused(request, given, visit, refusal)
     return remember(request, see_other(to), visit)

@@ -28,8 +28,10 @@ async function add(event) {
     const [answer, page] = await load(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
     if (answer.ok && answer.redirected) {
       document.querySelector("#count").replaceWith(page.querySelector("#count"));
-      const but = page.querySelector(`#notice, #line-${form.elements.sku.value} .trouble`);
-      tell(but?.textContent.trim() ?? status.dataset.added, but);
+      const notice = page.querySelector("#notice");
+      const trouble = page.querySelector(`#line-${form.elements.sku.value} .trouble`);
+      const texts = [notice?.textContent.trim() ?? status.dataset.added, trouble?.textContent];
+      tell(texts.join(" "), notice || trouble);
       form.elements.key.value = crypto.getRandomValues(new Uint32Array(4)).join("-"); // the next click adds more
     } else {
       form.submit(); // shows the page that says why not; with the same key, nothing is added twice
