@@ -15,7 +15,7 @@ from storefront.routes.visits import Given, Parts, Visiting
 from storefront.usecases.cart import CartView
 from storefront.usecases.checkout import Again, Ordered, Reason, Terms, buy, terms_of
 from storefront.usecases.remote import Money
-from storefront.usecases.sessions import Visit
+from storefront.usecases.sessions import SessionEnded, Visit
 
 __all__ = ["router"]
 
@@ -57,6 +57,8 @@ async def order(request: Request, given: Given, visit: Visiting) -> Response:
     if typed["card"] not in given.cards:
         wrong["card"] = "missing"
     terms = _terms(form)
+    if terms is not None and not visit.known and not visit.down:  # there was a session when the form was shown
+        raise SessionEnded
     if terms is None or wrong or address is None:
         return await _corrected(request, given, visit, typed, terms, wrong)
     try:

@@ -7,10 +7,12 @@ from starlette.responses import RedirectResponse
 
 from chassis.errors import Invalid
 
-__all__ = ["Form", "form_of", "here", "local", "see_other"]
+__all__ = ["SECRET", "Form", "asked", "form_of", "here", "local", "see_other"]
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 MAX_FIELDS = 500
+SECRET = frozenset({"password", "current", "new"})
+"""The fields for passwords. No page contains what was typed into them."""
 
 
 class Form(dict[str, str]):
@@ -46,11 +48,16 @@ def see_other(path: str) -> RedirectResponse:
     return RedirectResponse(path, 303)
 
 
+def asked(request: Request) -> str:
+    """Returns the requested path with its query."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return local(quote(request.scope["path"]) + query)
+
+
 def here(request: Request) -> str:
     """Returns the page that the visitor looks at: the requested one, or after a POST the one with the form."""
     if request.method == "GET":
-        query = f"?{request.url.query}" if request.url.query else ""
-        return local(quote(request.scope["path"]) + query)
+        return asked(request)
     try:
         page = urlsplit(request.headers.get("referer", ""))
     except ValueError:

@@ -12,10 +12,10 @@ from fastapi import Depends, Request
 from starlette.responses import Response
 
 from chassis.app import parts
-from chassis.errors import Problem
+from chassis.errors import Invalid, Problem
 from chassis.failures import on_problem
 from storefront.repository import Sessions
-from storefront.routes.forms import here, see_other
+from storefront.routes.forms import SECRET, Form, asked, form_of, here, see_other
 from storefront.routes.pages import Pages, soon, wants_html
 from storefront.usecases.office import Office
 from storefront.usecases.remote import Carts, Catalog, Identity, Ordering, Refused
@@ -95,26 +95,40 @@ def remember(request: Request, response: Response, visit: Visit) -> Response:
 
 
 async def on_session_ended(request: Request, _: Exception) -> Response:
-    """Asks for a new login, and returns to the page afterwards.
+    """Asks for a new login. A GET is repeated afterwards; a POST gets a page that keeps its form, to send it again.
 
     The cookie stays: deleting it here could delete the new session's, if the login was faster than this answer.
     """
-    return see_other(f"/login?{urlencode({'to': here(request), 'ended': 1})}")
+    if (form := await _form_to_keep(request)) is None:
+        return see_other(f"/login?{urlencode({'to': here(request), 'ended': 1})}")
+    given: Parts = request.app.state.parts
+    headers = {"Cache-Control": "private, no-store"}
+    return await given.pages.render(request, "ended.html", 401, headers, action=asked(request), form=form)
+
+
+async def _form_to_keep(request: Request) -> Form | None:
+    """Returns the form of a POST; None if it cannot be read, or has a password, which no page may contain."""
+    if request.method != "POST":
+        return None
+    try:
+        form = await form_of(request)
+    except Invalid:
+        return None
+    return None if SECRET & form.keys() else form
 
 
 async def on_refused(request: Request, error: Exception) -> Response:
     """Ends a session whose access token a service refuses, such as one that a lost key has signed.
 
-    An account then has to log in. A guest's page is loaded again, for a stranger; a POST gets the problem, and its next
-    try a new session.
+    An account then has to log in. A guest's page is loaded again, for a stranger, and a guest's form gets a new session
+    when it is sent again.
     """
     visit: Visit | None = getattr(request.state, "visit", None)
     if isinstance(error, Refused) and error.status == 401 and visit is not None and visit.session is not None:
         account = visit.session.signed_in
         with contextlib.suppress(Problem):  # without Valkey the cookie stays, and this happens again
             await visit.end()
-        if account:
-            return await on_session_ended(request, error)
-        if request.method == "GET":
+        if not account and request.method == "GET":
             return see_other(here(request))
+        return await on_session_ended(request, error)
     return await on_problem(request, error)

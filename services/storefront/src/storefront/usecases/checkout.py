@@ -78,12 +78,17 @@ def terms_of(cart: CartView) -> Terms | None:
 async def buy(
     orders: Ordering, carts: Carts, catalog: Catalog, token: str, terms: Terms, address: Address, card: str
 ) -> Ordered | Again:
-    """Places an order. A repetition with the same terms, address and card returns the same order."""
+    """Places an order. A repetition with the same terms, address and card returns the same order.
+
+    Raises Refused if the token is not accepted.
+    """
     try:
         return Ordered(await _place(orders, token, terms, address, card))
     except Unavailable:
         return Again(Reason.UNAVAILABLE, terms)
     except Refused as refusal:
+        if refusal.status == 401:  # the session has ended
+            raise
         if refusal.slug in ("cart-already-ordered", "key-reused"):
             return await _earlier(orders, token, terms, refusal.slug)
         if refusal.slug == "in-flight":

@@ -15,7 +15,7 @@ from chassis.errors import Forbidden, NotFound, Problem
 from storefront.routes.forms import here, see_other
 from storefront.routes.languages import Language
 from storefront.routes.pages import language_for
-from storefront.routes.visits import Given, Parts, Visiting
+from storefront.routes.visits import Given, Parts, Visiting, on_session_ended
 from storefront.usecases.office import Office
 
 __all__ = [
@@ -46,8 +46,10 @@ class LoginRequired(Exception):
     """The page is for accounts, and nobody is logged in."""
 
 
-async def on_login_required(request: Request, _: Exception) -> Response:
-    """Asks for a login, and returns to the page afterwards."""
+async def on_login_required(request: Request, error: Exception) -> Response:
+    """Asks for a login, and returns to the page afterwards. A form was shown before the session ended."""
+    if request.method == "POST":
+        return await on_session_ended(request, error)
     return see_other(f"/login?{urlencode({'to': here(request)})}")
 
 
