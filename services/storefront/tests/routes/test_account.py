@@ -4,6 +4,7 @@ import re
 
 import pytest
 from fastapi import FastAPI
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from chassis.testing.apps import client_of
 
@@ -58,6 +59,14 @@ async def test_behind_https_the_cookie_is_secure(app: FastAPI) -> None:
     async with client_of(app) as ann:
         answer = await ann.post("https://test/login", data=LOGIN)
     assert answer.headers["Set-Cookie"].endswith("; Secure")
+
+
+@pytest.mark.parametrize(("scheme", "secure"), [("https", True), ("http", False)])
+async def test_the_edge_tells_whether_the_browser_uses_https(app: FastAPI, scheme: str, secure: bool) -> None:
+    headers = {"X-Forwarded-Proto": scheme, "X-Forwarded-For": "192.0.2.1", "Origin": f"{scheme}://test"}
+    async with client_of(ProxyHeadersMiddleware(app), headers=headers) as ann:  # as uvicorn runs it
+        answers = [await ann.post("/login", data=LOGIN), await ann.post("/language", data={"language": "en"})]
+    assert [answer.headers["Set-Cookie"].endswith("; Secure") for answer in answers] == [secure] * 2
 
 
 async def test_no_token_reaches_the_browser(browser) -> None:
