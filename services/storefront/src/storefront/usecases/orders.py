@@ -1,12 +1,15 @@
 """A shopper's orders: those of the session, and those from before a login, which only the guest's token opens."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from chassis.errors import NotFound, Problem
-from storefront.usecases.remote import Carts, Catalog, Order, Ordering, Product, Refused
+from storefront.usecases.remote import Carts, Catalog, Order, Ordering, OrderLine, Product, Refused
 from storefront.usecases.sessions import Visit
 
 __all__ = ["cancel", "find", "guest_orders", "not_found", "order_again", "products_of", "tokens_of"]
+
+PUTS_AT_ONCE = 8
 
 
 async def tokens_of(visit: Visit) -> list[str]:
@@ -61,16 +64,29 @@ async def guest_orders(orders: Ordering, tokens: Sequence[str]) -> list[Order]:
 
 
 async def order_again(carts: Carts, token: str, order: Order) -> bool:
-    """Puts an order's lines into the cart. Returns False if some are no longer sold, or do not fit in."""
-    complete = True
-    for line in order.lines:
-        try:
-            await carts.put(token, line.sku, line.quantity)
-        except Refused as refusal:
-            if refusal.slug not in ("unknown-sku", "cart-full"):
-                raise
-            complete = False
-    return complete
+    """Puts an order's lines into the cart, where a larger quantity stays.
+
+    Returns False if some are no longer sold, or do not fit in. Raises Unavailable and Refused.
+    """
+    present = {line.sku: line.quantity for line in (await carts.get(token)).items}
+    slots = asyncio.Semaphore(PUTS_AT_ONCE)
+
+    async def put(line: OrderLine) -> bool:
+        async with slots:
+            try:
+                await carts.put(token, line.sku, max(line.quantity, present.get(line.sku, 0)))
+            except Refused as refusal:
+                if refusal.slug not in ("unknown-sku", "cart-full"):
+                    raise
+                return False
+        return True
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            puts = [tasks.create_task(put(line)) for line in order.lines]
+    except ExceptionGroup as failed:  # the other calls were cancelled
+        raise failed.exceptions[0] from None
+    return all(each.result() for each in puts)
 
 
 def not_found() -> NotFound:
