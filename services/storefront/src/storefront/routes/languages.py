@@ -5,6 +5,7 @@ A message's English text is its ID. `locales/<locale>/LC_MESSAGES/messages.po` h
 """
 
 import io
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +17,14 @@ from babel import Locale
 from babel.dates import format_datetime, format_timedelta
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
-from babel.numbers import NumberFormatError, format_currency, format_decimal, get_currency_symbol, parse_decimal
+from babel.numbers import (
+    NumberFormatError,
+    format_currency,
+    format_decimal,
+    get_currency_precision,
+    get_currency_symbol,
+    parse_decimal,
+)
 from babel.support import NullTranslations, Translations
 
 from storefront.usecases.remote import Money
@@ -112,8 +120,6 @@ def _money(amount: int, currency: str, locale: Locale) -> str:
 @lru_cache
 def fraction_digits(currency: str) -> int:
     """Returns how many digits an amount of this currency has after the point (ISO 4217)."""
-    from babel.numbers import get_currency_precision
-
     return get_currency_precision(currency)
 
 
@@ -124,7 +130,13 @@ NO_COUNTRY = frozenset({"EU", "EZ", "UN", "XA", "XB", "XK", "ZZ", "QO", "AC", "C
 @lru_cache
 def _countries(locale: Locale) -> list[tuple[str, str]]:
     names = [(code, name) for code, name in locale.territories.items() if len(code) == 2 and code.isalpha()]
-    return sorted((each for each in names if each[0] not in NO_COUNTRY), key=lambda each: each[1])
+    return sorted((each for each in names if each[0] not in NO_COUNTRY), key=lambda each: _sorting(each[1]))
+
+
+def _sorting(name: str) -> bytes:
+    """Returns a key that ignores accents; in GB 18030, all but rare Chinese characters are in the order of pinyin."""
+    plain = "".join(char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char))
+    return plain.casefold().encode("gb18030")
 
 
 def _load(locale: Locale) -> NullTranslations:
