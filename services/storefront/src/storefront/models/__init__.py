@@ -1,4 +1,4 @@
-"""What the shop knows without asking anyone: sessions and pictures. No I/O."""
+"""What the shop knows without asking anyone: sessions, test cards, pictures and how orders progress. No I/O."""
 
 from storefront.models.sessions import Session, Tokens
 
