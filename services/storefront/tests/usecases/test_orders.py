@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chassis.errors import NotFound, Unavailable
-from storefront.usecases import orders
+from storefront.usecases import orders, remote
 from storefront.usecases.remote import Address, Cart, Line, Money, Order, OrderLine, Refused
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -87,10 +87,12 @@ async def test_the_first_failure_ends_it(reason: str) -> None:
 
 
 class Orders:
-    """Answers by token with a status; `slug` is that of a refusal."""
+    """Answers by token with a status; `slug` is that of a refusal. `together` lets lists wait for one another."""
 
     def __init__(self, slug: str = "order-not-found", **by_token: int) -> None:
         self.slug, self.by_token = slug, by_token
+        self.asked: list[tuple[str, str | None]] = []
+        self.together: asyncio.Barrier | None = None
 
     async def get(self, token: str, id: str) -> Order:
         if (status := self.by_token[token]) != 200:
@@ -99,8 +101,11 @@ class Orders:
 
     cancel = get
 
-    async def list(self, token: str, cursor: str | None = None, limit: int = 20) -> Any:
-        return await self.get(token, "")
+    async def list(self, token: str, cursor: str | None = None, limit: int = 20) -> remote.Orders:
+        self.asked.append((token, cursor))
+        if self.together:
+            await self.together.wait()
+        return remote.Orders([await self.get(token, "")])
 
 
 @pytest.mark.parametrize(
@@ -109,21 +114,39 @@ class Orders:
 )
 async def test_an_order_is_looked_for_with_each_token_in_turn(own: int, guest: int, raised: type[Exception]) -> None:
     """The guest's token may have expired. The session's must be good, or the shopper has to log in."""
-    remote: Any = Orders(own=own, guest=guest)
+    other: Any = Orders(own=own, guest=guest)
     for use in (orders.find, orders.cancel):
         if raised is None:
-            assert await use(remote, ["own", "guest"], "1")
+            assert await use(other, ["own", "guest"], "1")
         else:
             with pytest.raises(raised):
-                await use(remote, ["own", "guest"], "1")
+                await use(other, ["own", "guest"], "1")
 
 
 async def test_an_order_that_has_gone_too_far_is_not_cancelled() -> None:
-    remote: Any = Orders("not-cancellable", own=409)
-    assert not await orders.cancel(remote, ["own"], "1")
+    late: Any = Orders("not-cancellable", own=409)
+    assert not await orders.cancel(late, ["own"], "1")
 
 
 async def test_without_the_guests_token_its_orders_are_left_out() -> None:
-    remote: Any = Orders("invalid-token", own=200, guest=401)
-    assert await orders.guest_orders(remote, ["own"]) == []
-    assert await orders.guest_orders(remote, ["own", "guest"]) == []
+    expired: Any = Orders("invalid-token", own=200, guest=401)
+    own, guests = await orders.history(expired, ["own", "guest"], None)
+    assert (len(own.items), guests) == (1, [])
+
+
+async def test_both_histories_are_asked_for_at_the_same_time() -> None:
+    both: Any = Orders(own=200, guest=200)
+    both.together = asyncio.Barrier(2)
+    own, guests = await asyncio.wait_for(orders.history(both, ["own", "guest"], None), 5)
+    assert (len(own.items), len(guests)) == (1, 1)
+
+
+async def test_the_guests_orders_are_only_on_the_first_page() -> None:
+    both: Any = Orders(own=200, guest=200)
+    assert (await orders.history(both, ["own", "guest"], "9"))[1] == []
+    assert both.asked == [("own", "9")]
+
+
+async def test_a_stranger_has_no_orders_and_none_are_asked_for() -> None:
+    none: Any = Orders()
+    assert await orders.history(none, [], None) == (remote.Orders([]), [])

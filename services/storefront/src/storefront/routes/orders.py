@@ -19,7 +19,7 @@ from storefront.routes.visits import Given, Visiting
 from storefront.schemas import ID
 from storefront.usecases import orders
 from storefront.usecases.cart import accept_prices
-from storefront.usecases.remote import Events, Orders
+from storefront.usecases.remote import Events
 
 __all__ = ["router"]
 
@@ -42,8 +42,7 @@ async def history(request: Request, given: Given, visit: Visiting, cursor: str =
     """Lists the orders, newest first; on the first page, also those from before the login."""
     tokens = await orders.tokens_of(visit)
     before = cursor if ID.fullmatch(cursor) else None
-    own = await given.orders.list(tokens[0], before) if tokens else Orders([])
-    guests = await orders.guest_orders(given.orders, tokens) if not before else []
+    own, guests = await orders.history(given.orders, tokens, before)
     return await given.pages.render(request, "orders.html", 200, PRIVATE, orders=own, guests=guests)
 
 

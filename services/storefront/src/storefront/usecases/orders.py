@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from chassis.errors import NotFound, Problem
-from storefront.usecases.remote import Carts, Catalog, Order, Ordering, OrderLine, Product, Refused
+from storefront.usecases.remote import Carts, Catalog, Order, Ordering, OrderLine, Orders, Product, Refused
 from storefront.usecases.sessions import Visit
 
-__all__ = ["cancel", "find", "guest_orders", "not_found", "order_again", "products_of", "tokens_of"]
+__all__ = ["cancel", "find", "history", "not_found", "order_again", "products_of", "tokens_of"]
 
 PUTS_AT_ONCE = 8
 
@@ -53,12 +53,18 @@ async def cancel(orders: Ordering, tokens: Sequence[str], id: str) -> bool:
     raise not_found()
 
 
-async def guest_orders(orders: Ordering, tokens: Sequence[str]) -> list[Order]:
-    """Returns the newest orders from before the login."""
-    if len(tokens) < 2:
-        return []
+async def history(orders: Ordering, tokens: Sequence[str], before: str | None) -> tuple[Orders, list[Order]]:
+    """Returns the orders of the session, older ones than `before`, and at first also the newest of the guest."""
+    if not tokens:
+        return Orders([]), []
+    if before or len(tokens) < 2:
+        return await orders.list(tokens[0], before), []
+    return await asyncio.gather(orders.list(tokens[0]), _guest_orders(orders, tokens[1]))
+
+
+async def _guest_orders(orders: Ordering, token: str) -> list[Order]:
     try:
-        return (await orders.list(tokens[1])).items
+        return (await orders.list(token)).items
     except Refused:  # the guest's token has expired
         return []
 
