@@ -13,7 +13,8 @@ from chassis.valkey import Valkey
 from storefront.models import Session, Tokens
 from storefront.repository import Sessions
 
-ANN = Session(Tokens("access", 1.0, 2.0, frozenset({"orders:manage"}), "refresh"), "Ann", "guest")
+GUEST = Session(Tokens("guest", 1.0, 2.0))
+ANN = Session(Tokens("access", 1.0, 2.0, frozenset({"orders:manage"}), "refresh"), "Ann", GUEST.tokens, unmerged=True)
 
 
 @pytest.fixture
@@ -57,6 +58,40 @@ async def test_use_renews_the_time_to_live(sessions: Sessions, stored: redis.Red
     assert stored.ttl(key) == 86_400
 
 
+async def test_a_guest_who_does_not_come_back_is_kept_for_a_day(valkey: str, stored: redis.Redis) -> None:
+    async with Valkey(valkey, "sessions", service="storefront") as pool:
+        sessions = Sessions(pool, days=30)
+        id = await sessions.start(GUEST)
+        (key,) = stored.keys()
+        assert stored.ttl(key) == 86_400
+        await sessions.get(id)
+        assert stored.ttl(key) == 30 * 86_400
+
+
+async def test_a_session_ends_once_and_its_id_is_known_for_a_minute(sessions: Sessions, stored: redis.Redis) -> None:
+    id = await sessions.start(ANN)
+    assert not await sessions.ended_lately(id)
+    assert [await sessions.end(id), await sessions.end(id)] == [True, False]
+    assert await sessions.get(id) is None
+    assert await sessions.ended_lately(id)
+    assert [stored.ttl(key) for key in stored.keys("*")] == [60]
+    await sessions.end("forged")
+    assert not await sessions.ended_lately("forged")
+
+
+async def test_a_full_valkey_takes_no_new_session_but_knows_the_others(sessions: Sessions, stored: redis.Redis) -> None:
+    id, other = await sessions.start(ANN), await sessions.start(ANN)
+    stored.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(Unavailable):
+            await sessions.start(ANN)
+        assert await sessions.get(id) == ANN
+        assert await sessions.end(other)
+        assert await sessions.get(other) is None
+    finally:
+        stored.config_set("maxmemory", 0)
+
+
 async def test_a_change_does_not_bring_an_ended_session_back(sessions: Sessions) -> None:
     id = await sessions.start(ANN)
     await sessions.end(id)
@@ -90,7 +125,7 @@ async def test_prices_live_as_long_as_the_session(sessions: Sessions, stored: re
     await sessions.first_prices(id, {"MUG-1": "1200 EUR"})
     assert [stored.ttl(key) for key in stored.keys("*")] == [86_400] * 2
     await sessions.end(id)
-    assert stored.dbsize() == 0
+    assert [key for key in stored.keys("*") if not key.endswith(b":ended")] == []
 
 
 async def test_a_session_under_a_new_id_keeps_the_prices(sessions: Sessions, stored: redis.Redis) -> None:
@@ -139,7 +174,7 @@ async def test_without_valkey_every_call_says_so_soon(valkey: str) -> None:
         await cable.cut()
         began = time.monotonic()
         calls = (sessions.get(id), sessions.start(ANN), sessions.change(id, ANN), sessions.end(id), sessions.lock(id))
-        calls += (sessions.unlock(id, "x"), sessions.once(id, "k", 1))
+        calls += (sessions.unlock(id, "x"), sessions.once(id, "k", 1), sessions.ended_lately(id))
         calls += (sessions.first_prices(id, {}), sessions.forget_prices(id, ["X"]), sessions.copy_prices(id, "y"))
         results = await asyncio.gather(*calls, return_exceptions=True)
         assert [type(result) for result in results] == [Unavailable] * len(calls)

@@ -17,6 +17,15 @@ LOCK_MS = 5_000
 REPEATABLE_SECONDS = 60
 """For how long a form that adds to the cart can be sent again without adding twice."""
 
+UNUSED_SECONDS = 86_400
+ENDED_SECONDS = 60
+
+END = Script("""\
+local ended = redis.call('DEL', KEYS[1])
+redis.call('DEL', KEYS[2])
+if ended == 1 then redis.call('SET', KEYS[3], '', 'EX', ARGV[1]) end
+return ended
+""")
 RELEASE = Script("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0")
 FIRST_PRICES = Script("""\
 local prices, ttl, known = KEYS[1], ARGV[1], {}
@@ -52,18 +61,28 @@ class Sessions:
         except msgspec.DecodeError:  # of another release
             return None
 
-    async def start(self, session: Session) -> str:
-        """Stores a new session and returns its ID."""
-        id = secrets.token_urlsafe(32)
-        await self._valkey.execute("SET", _key(id), _encode(session), "EX", self._ttl)
+    @staticmethod
+    def new_id() -> str:
+        return secrets.token_urlsafe(32)
+
+    async def start(self, session: Session, id: str | None = None) -> str:
+        """Stores a new session and returns its ID. A guest's that is not used again is kept for a day only."""
+        id = id or self.new_id()
+        ttl = self._ttl if session.signed_in else min(UNUSED_SECONDS, self._ttl)
+        await self._valkey.execute("SET", _key(id), _encode(session), "EX", ttl)
         return id
 
     async def change(self, id: str, session: Session) -> None:
         """Replaces a session. One that has ended in the meantime stays ended."""
         await self._valkey.execute("SET", _key(id), _encode(session), "EX", self._ttl, "XX")
 
-    async def end(self, id: str) -> None:
-        await self._valkey.execute("DEL", _key(id), _prices(id))
+    async def end(self, id: str) -> bool:
+        """Ends a session. Returns False if it had ended already."""
+        return bool(await self._valkey.run(END, [_key(id), _prices(id), _ended(id)], [ENDED_SECONDS]))
+
+    async def ended_lately(self, id: str) -> bool:
+        """Returns whether this was the ID of a session until a minute ago."""
+        return bool(await self._valkey.execute("EXISTS", _ended(id)))
 
     async def first_prices(self, id: str, shown: Mapping[str, str]) -> dict[str, str]:
         """Returns the prices that this session was shown first, by SKU, and forgets those of products not in `shown`.
@@ -101,6 +120,10 @@ class Sessions:
 
 def _key(id: str) -> str:
     return f"storefront:session:{_digest(id)}"  # Valkey lets us use no other prefix
+
+
+def _ended(id: str) -> str:
+    return f"{_key(id)}:ended"
 
 
 def _prices(id: str) -> str:

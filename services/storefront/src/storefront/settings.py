@@ -29,7 +29,7 @@ class Settings(ServiceSettings):
     """The payment service's provider of new payments. The checkout shows this provider's test cards."""
 
     session_days: Annotated[int, Field(ge=1, le=90)] = 30
-    """Days that a session is kept after its last use."""
+    """Days that a session is kept after its last use. A guest's also ends with the guest's token."""
 
     valkey_connections: Annotated[int, Field(ge=1, le=200)] = 16
     """The most connections that a process holds."""

@@ -168,16 +168,6 @@ async def test_an_addition_that_failed_can_be_repeated(browser, others) -> None:
     assert others.carts["guest-1"] == {"MUG-1": 3}
 
 
-@pytest.mark.parametrize("change", [put, add])
-async def test_a_stranger_whose_first_change_fails_remains_the_same_guest(browser, others, change) -> None:
-    async with browser() as ann:
-        others.down.add("cart")
-        await change(ann)
-        others.down.clear()
-        await change(ann)
-    assert others.asked.count("POST /api/identity/guests") == 1
-
-
 async def test_an_addition_whose_answer_was_lost_counts_once(browser, others) -> None:
     async with browser() as ann:
         await put(ann, quantity=2)

@@ -100,6 +100,7 @@ async def shop_with(client, app, others, lines: dict[str, int]) -> None:
     visit = Visit(given.sessions, given.identity, None)
     token = await visit.token()
     others.carts[token] = lines
+    await visit.keep()
     client.cookies.set("session", visit.id)
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+import redis
 from msgspec.structs import replace
 
 from chassis.errors import Unavailable
@@ -14,9 +15,10 @@ from chassis.testing.cable import Cable
 from chassis.valkey import Valkey
 from chassis.waiting import deadline
 from storefront.clients import CartClient, IdentityClient
+from storefront.models import Tokens
 from storefront.repository import Sessions
 from storefront.usecases.remote import Carts, Identity, Refused
-from storefront.usecases.sessions import SessionEnded, Visit, change_password, register, sign_in, sign_out
+from storefront.usecases.sessions import SessionEnded, Visit, cart_token, change_password, register, sign_in, sign_out
 
 EMAIL = "ann@example.com"
 PASSWORD = "correct horse"  # of every account of `others`
@@ -33,6 +35,12 @@ async def cable(valkey: str) -> AsyncIterator[Cable]:
 async def sessions(cable: Cable) -> AsyncIterator[Sessions]:
     async with Valkey(cable.url, "sessions", service="storefront", timeout=0.5) as pool:
         yield Sessions(pool)
+
+
+@pytest.fixture
+def stored(valkey: str):
+    with redis.Redis.from_url(valkey) as client:
+        yield client
 
 
 @pytest.fixture
@@ -98,22 +106,33 @@ async def test_a_stranger_becomes_a_guest_when_a_token_is_needed(visit, others) 
     async with visit() as first:
         assert (first.id, first.known, others.asked) == (None, False, [])
         assert await first.token() == "guest-1"
+        await first.keep()
     async with visit(first.id) as second:
         assert await second.token() == "guest-1"
     assert second.id == first.id
+
+
+async def test_a_guest_who_has_changed_nothing_is_not_stored(visit, stored) -> None:
+    async with visit() as visitor:
+        await visitor.token()
+    assert stored.keys() == []
 
 
 @pytest.mark.parametrize("id", ["", "forged", "a" * 43, "\0", "é"])
 async def test_a_forged_cookie_makes_a_stranger_who_gets_another_id(visit, id: str) -> None:
     async with visit(id) as visitor:
         assert not visitor.known
+        assert visitor.forgotten
         await visitor.token()
+        await visitor.keep()
     assert visitor.id not in (None, id)
+    assert not visitor.forgotten
 
 
 async def test_a_guest_whose_token_has_expired_starts_again(visit, sessions: Sessions) -> None:
     async with visit() as first:
         await first.token()
+        await first.keep()
     await _aged(sessions, first.id, issued=-1000, expires=-1)
     async with visit(first.id) as second:
         assert not second.known
@@ -127,6 +146,7 @@ async def test_a_guest_whose_token_has_expired_starts_again(visit, sessions: Ses
 async def test_a_login_gets_an_id_that_nobody_knew_before(visit, identity, carts, others) -> None:
     async with visit() as before:
         await before.token()
+        await before.keep()
     async with visit(before.id) as login:
         await sign_in(identity, carts, login, EMAIL, PASSWORD)
     assert login.id != before.id
@@ -137,29 +157,97 @@ async def test_a_login_gets_an_id_that_nobody_knew_before(visit, identity, carts
 async def test_a_login_moves_the_guests_cart_and_keeps_the_guests_token(visit, identity, carts, others) -> None:
     async with visit() as before:
         others.carts[await before.token()] = {"MUG-1": 2}
+        await before.keep()
     async with visit(before.id) as login:
         await sign_in(identity, carts, login, EMAIL, PASSWORD)
-        assert (login.session.name, login.session.guest) == ("Ann", "guest-1")
+        assert (login.session.name, login.session.guest.access) == ("Ann", "guest-1")
+        assert not login.session.unmerged
     assert others.carts == {f"account-{EMAIL}-1": {"MUG-1": 2}}
 
 
-async def test_a_failed_merge_does_not_refuse_the_login_and_the_next_login_merges(
-    visit, identity, carts, others
-) -> None:
+async def test_a_cart_that_is_down_at_the_login_is_merged_when_it_is_read(visit, identity, carts, others) -> None:
     async with visit() as before:
         others.carts[await before.token()] = {"MUG-1": 2}
+        await before.keep()
+    others.down.add("cart")
+    async with visit(before.id) as login:
+        await sign_in(identity, carts, login, EMAIL, PASSWORD)
+        with pytest.raises(Unavailable):
+            await cart_token(carts, login)
+    others.down.clear()
+    async with visit(login.id) as again:
+        assert await cart_token(carts, again) == f"account-{EMAIL}-1"
+    assert others.carts[f"account-{EMAIL}-1"] == {"MUG-1": 2}
+    others.asked.clear()
+    async with visit(login.id) as later:
+        await cart_token(carts, later)
+    assert others.asked == []  # it is merged once
+
+
+@pytest.mark.parametrize(("slug", "again"), [("cart-full", True), ("guest-token-invalid", False)])
+async def test_a_refused_merge_is_tried_again_if_it_can_succeed(
+    visit, identity, carts, others, problem, slug: str, again: bool
+) -> None:
+    async with visit() as before:
+        await before.token()
+        await before.keep()
+    others.refused["/api/cart/merge"] = problem(422, slug)
+    async with visit(before.id) as login:
+        await sign_in(identity, carts, login, EMAIL, PASSWORD)
+    async with visit(login.id) as after:
+        assert after.session.unmerged == again
+        assert await cart_token(carts, after) == f"account-{EMAIL}-1"
+        assert not after.session.unmerged
+
+
+async def test_a_merge_and_a_renewal_at_once_lose_neither(visit, identity, carts, others, sessions) -> None:
+    async with visit() as before:
+        others.carts[await before.token()] = {"MUG-1": 2}
+        await before.keep()
     others.down.add("cart")
     async with visit(before.id) as login:
         await sign_in(identity, carts, login, EMAIL, PASSWORD)
     others.down.clear()
-    async with visit(login.id) as again:
-        await sign_in(identity, carts, again, EMAIL, PASSWORD)
-    assert others.carts[f"account-{EMAIL}-2"] == {"MUG-1": 2}
+    due = await _aged(sessions, login.id, issued=-700, expires=200)
+    others.held["identity"] = asyncio.Event()
+    async with visit(due) as merging:
+        await cart_token(carts, merging)  # while the renewal has the lock
+        others.held["identity"].set()
+    async with visit(due) as later:
+        assert await cart_token(carts, later) == f"account-{EMAIL}-2"
+        assert (later.session.tokens.refresh, later.session.unmerged) == (f"refresh-{EMAIL}-2", False)
+
+
+async def test_a_login_without_valkey_moves_no_cart(visit, identity, carts, others, cable: Cable) -> None:
+    async with visit() as before:
+        others.carts[await before.token()] = {"MUG-1": 2}
+        await before.keep()
+    others.held["identity"] = asyncio.Event()
+    async with visit(before.id) as login:
+        signing = asyncio.ensure_future(sign_in(identity, carts, login, EMAIL, PASSWORD))
+        await asyncio.sleep(0.05)
+        await cable.cut()
+        others.held["identity"].set()
+        with pytest.raises(Unavailable):
+            await signing
+    await cable.mend()
+    assert others.carts["guest-1"] == {"MUG-1": 2}
+    async with visit(before.id) as after:
+        assert await after.token() == "guest-1"
+
+
+async def test_a_login_as_another_revokes_the_token_of_the_first(visit, identity, carts, ann: str, others) -> None:
+    others.accounts["bob@example.com"] = "Bob"
+    async with visit(ann) as login:
+        await sign_in(identity, carts, login, "bob@example.com", PASSWORD)
+        assert login.session.name == "Bob"
+    assert others.revoked == [f"refresh-{EMAIL}-1"]
 
 
 async def test_a_refused_login_leaves_the_guest_as_it_was(visit, identity, carts) -> None:
     async with visit() as before:
         await before.token()
+        await before.keep()
     async with visit(before.id) as login:
         with pytest.raises(Refused, match="invalid-grant"):
             await sign_in(identity, carts, login, EMAIL, "wrong")
@@ -171,6 +259,7 @@ async def test_a_refused_login_leaves_the_guest_as_it_was(visit, identity, carts
 async def test_without_valkey_nobody_logs_in_and_no_cart_is_moved(visit, identity, carts, others, cable: Cable) -> None:
     async with visit() as before:
         others.carts[await before.token()] = {"MUG-1": 2}
+        await before.keep()
     await cable.cut()
     async with visit(before.id) as login:
         await cable.mend()  # even if it returns in between
@@ -189,6 +278,43 @@ async def test_a_logout_ends_the_session_and_revokes_its_refresh_token(visit, id
     assert (logout.id, others.revoked) == (None, [f"refresh-{EMAIL}-1"])
     async with visit(ann) as after:
         assert not after.known
+
+
+async def test_after_a_logout_the_guest_from_before_the_login_goes_on(visit, identity, carts, others) -> None:
+    async with visit() as before:
+        await before.token()
+        await before.keep()
+    async with visit(before.id) as login:
+        await sign_in(identity, carts, login, EMAIL, PASSWORD)
+    async with visit(login.id) as logout:
+        await sign_out(identity, logout)
+    assert logout.id not in (None, before.id, login.id)
+    async with visit(logout.id) as after:
+        assert not after.session.signed_in
+        assert await after.token() == "guest-1"
+        await sign_out(identity, after)  # a guest stays
+    async with visit(logout.id) as later:
+        assert await later.token() == "guest-1"
+
+
+async def test_a_guest_whose_token_has_expired_does_not_go_on(visit, identity, ann: str, sessions: Sessions) -> None:
+    session = await sessions.get(ann)
+    await sessions.change(ann, replace(session, guest=Tokens("guest-1", 1.0, 2.0)))
+    async with visit(ann) as logout:
+        await sign_out(identity, logout)
+    assert (logout.id, logout.forgotten) == (None, True)
+
+
+async def test_the_guest_also_goes_on_after_a_session_that_was_revoked(visit, expired, sessions, others) -> None:
+    session = await sessions.get(expired)
+    guest = Tokens("guest-1", time.time(), time.time() + 900)
+    await sessions.change(expired, replace(session, guest=guest))
+    others.revoked.append(f"refresh-{EMAIL}-1")
+    async with visit(expired) as visitor:
+        with pytest.raises(SessionEnded):
+            await visitor.token()
+    async with visit(visitor.id) as after:
+        assert await after.token() == "guest-1"
 
 
 async def test_a_logout_needs_no_identity(visit, identity, ann: str, others) -> None:
@@ -221,6 +347,19 @@ async def test_a_registration_with_the_address_of_another_is_refused(visit, iden
         with pytest.raises(Refused, match="email-taken"):
             await register(identity, carts, visitor, EMAIL, "12345678", "Mallory", "")
         assert not visitor.known
+
+
+async def test_a_registration_tells_why_its_login_was_refused(visit, identity, carts, others, problem) -> None:
+    others.refused[TOKEN] = problem(429, "too-many-tries")
+    async with visit() as visitor:
+        with pytest.raises(Refused, match="too-many-tries"):
+            await register(identity, carts, visitor, EMAIL, PASSWORD, "Ann", "")
+
+
+async def test_a_registration_hashes_twice_and_asks_for_nothing_that_is_known(visit, identity, carts, others) -> None:
+    async with visit() as visitor:
+        await register(identity, carts, visitor, "bob@example.com", "12345678", "Bob", "")
+    assert others.asked == ["POST /api/identity/accounts", f"POST {TOKEN}"]
 
 
 async def test_a_changed_password_gives_the_session_new_tokens_and_a_new_id(visit, identity, ann: str) -> None:
@@ -273,6 +412,22 @@ async def test_a_crash_between_exchange_and_storing_loses_nothing(visit, expired
     await identity.refresh(f"refresh-{EMAIL}-1")  # and the process ends here
     async with visit(expired) as visitor:
         assert await visitor.token() == f"account-{EMAIL}-2"
+
+
+async def test_renewed_tokens_are_stored_when_valkey_is_back(visit, expired, sessions, others, cable: Cable) -> None:
+    others.held["identity"] = asyncio.Event()
+    async with visit(expired) as visitor:
+        token = asyncio.ensure_future(visitor.token())
+        await asyncio.sleep(0.05)
+        await cable.cut()
+        others.held["identity"].set()
+        assert await token == f"account-{EMAIL}-2"  # this request goes on
+    await cable.mend()
+    for _ in range(100):
+        if (await sessions.get(expired)).tokens.refresh == f"refresh-{EMAIL}-2":
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("the new tokens were not stored")
 
 
 async def test_a_renewal_outlives_the_deadline_of_its_request(visit, expired: str, others) -> None:

@@ -39,11 +39,11 @@ class IdentityClient:
         if response.status != 200:
             decoded(response, Granted, "identity")
 
-    async def register(self, email: str, password: str, name: str, client: str) -> None:
+    async def register(self, email: str, password: str, name: str, client: str) -> Account:
         body = msgspec.json.encode({"email": email, "password": password, "name": name})
         headers = JSON | {"X-Forwarded-For": client}
         response = await self._http.request("POST", "/api/identity/accounts", headers=headers, body=body)
-        decoded(response, Account, "identity")
+        return decoded(response, Account, "identity")
 
     async def change_password(self, token: str, current: str, new: str) -> Granted:
         body = msgspec.json.encode({"current_password": current, "new_password": new})

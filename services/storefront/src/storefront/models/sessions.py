@@ -26,11 +26,16 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 class Session(msgspec.Struct, frozen=True):
-    """`name` is the account's, None for a guest. `guest` is the token from before the login, which opens its orders."""
+    """`name` is the account's, None for a guest. `guest` has the tokens from before the login.
+
+    They open the guest's orders, and the guest goes on with them after a logout. `unmerged` tells that the guest's cart
+    has not been moved into the account's yet.
+    """
 
     tokens: Tokens
     name: str | None = None
-    guest: str | None = None
+    guest: Tokens | None = None
+    unmerged: bool = False
 
     @property
     def signed_in(self) -> bool:
@@ -38,3 +43,8 @@ class Session(msgspec.Struct, frozen=True):
 
     def may(self, scope: str) -> bool:
         return scope in self.tokens.scopes
+
+    def live_guest(self, now: float) -> Tokens | None:
+        """Returns the tokens of this browser's guest, who may also be logged in; None if they have expired."""
+        guest = self.guest if self.signed_in else self.tokens
+        return guest if guest is not None and not guest.expired(now) else None

@@ -16,6 +16,7 @@ from storefront.routes import (
     preferences,
     products,
 )
+from storefront.routes.cookies import SessionCookie
 from storefront.routes.pages import Pages
 from storefront.routes.problems import ProblemPages
 from storefront.routes.security import Headers, SameOrigin
@@ -40,7 +41,7 @@ routers = [
     *office.routers,
 ]
 
-middleware = [Middleware(Headers), Middleware(ProblemPages), Middleware(SameOrigin)]
+middleware = [Middleware(Headers), Middleware(SessionCookie), Middleware(ProblemPages), Middleware(SameOrigin)]
 """What every request passes, the outermost first."""
 
 handlers = {

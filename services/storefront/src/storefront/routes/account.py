@@ -9,7 +9,7 @@ from starlette.responses import Response
 from chassis.errors import Unavailable
 from storefront.routes.cart import PRIVATE
 from storefront.routes.forms import Form, form_of, local, see_other
-from storefront.routes.visits import Given, Parts, Visiting, remember
+from storefront.routes.visits import Given, Parts, Visiting
 from storefront.schemas import writable
 from storefront.usecases.remote import Refused
 from storefront.usecases.sessions import Visit, change_password, register, sign_in, sign_out
@@ -37,7 +37,7 @@ async def login(request: Request, given: Given, visit: Visiting) -> Response:
         await sign_in(given.identity, given.carts, visit, form.text("email"), form["password"])
     except (Refused, Unavailable) as error:
         return await _again(request, given, "login.html", form, _wrong(error), error)
-    return remember(request, see_other(local(form.text("to"))), visit)
+    return see_other(local(form.text("to")))
 
 
 @router.get("/register")
@@ -57,13 +57,13 @@ async def register_account(request: Request, given: Given, visit: Visiting) -> R
         await register(given.identity, given.carts, visit, email, form["password"], name, client)
     except (Refused, Unavailable) as error:
         return await _again(request, given, "register.html", form, _wrong(error), error)
-    return remember(request, see_other(local(form.text("to"))), visit)
+    return see_other(local(form.text("to")))
 
 
 @router.post("/logout")
 async def logout(request: Request, given: Given, visit: Visiting) -> Response:
     await sign_out(given.identity, visit)
-    return remember(request, see_other("/"), visit)
+    return see_other("/")
 
 
 @router.get("/account")
@@ -86,7 +86,7 @@ async def change(request: Request, given: Given, visit: Visiting) -> Response:
         await change_password(given.identity, visit, form["current"], form["new"])
     except (Refused, Unavailable) as error:
         return await _account(request, given, visit, error.status, wrong=_wrong(error), error=error)
-    return remember(request, see_other("/account?changed=1"), visit)
+    return see_other("/account?changed=1")
 
 
 async def _signed_in(visit: Visit) -> bool:

@@ -7,11 +7,11 @@ from starlette.responses import Response
 
 from chassis.errors import Unavailable
 from storefront.routes.forms import form_of, local, see_other
-from storefront.routes.visits import Given, Parts, Visiting, remember
+from storefront.routes.visits import Given, Parts, Visiting
 from storefront.schemas import SKU, writable
 from storefront.usecases.cart import MAX_QUANTITY, Added, CartView, add, former_prices, set_quantity, view
 from storefront.usecases.remote import Refused
-from storefront.usecases.sessions import Visit
+from storefront.usecases.sessions import Visit, cart_token
 
 __all__ = ["PRIVATE", "read", "router", "unreachable"]
 
@@ -39,10 +39,10 @@ async def put_in(request: Request, given: Given, visit: Visiting) -> Response:
     try:
         added = await add(given.sessions, given.carts, visit, sku, quantity, form.text("key"))
     except Unavailable:
-        return remember(request, await unreachable(request, given), visit)
+        return await unreachable(request, given)
     except Refused as refusal:
         return await _refused(request, given, visit, refusal)
-    return remember(request, see_other("/cart" if added is Added.NEW else f"/cart?notice={added}"), visit)
+    return see_other("/cart" if added is Added.NEW else f"/cart?notice={added}")
 
 
 @router.post("/cart/items")
@@ -68,16 +68,15 @@ async def _change(request: Request, given: Parts, visit: Visit, sku: str, quanti
     try:
         await set_quantity(given.sessions, given.carts, visit, sku, quantity)
     except Unavailable:
-        return remember(request, await unreachable(request, given), visit)
+        return await unreachable(request, given)
     except Refused as refusal:
         return await _refused(request, given, visit, refusal)
-    return remember(request, see_other(to), visit)
+    return see_other(to)
 
 
 async def _refused(request: Request, given: Parts, visit: Visit, refusal: Refused) -> Response:
     notice = refusal.slug if refusal.slug in ("unknown-sku", "cart-full") else "refused"
-    page = await _page(request, given, visit, refusal.status, notice=notice)
-    return remember(request, page, visit)
+    return await _page(request, given, visit, refusal.status, notice=notice)
 
 
 async def _page(
@@ -102,9 +101,10 @@ async def _page(
 
 async def read(given: Parts, visit: Visit) -> CartView:
     """Returns the visitor's cart. Raises Unavailable and SessionEnded."""
-    if not visit.known and not visit.down:
+    await visit.certain()
+    if not visit.known:
         return EMPTY
-    return await view(given.carts, given.catalog, await visit.token())
+    return await view(given.carts, given.catalog, await cart_token(given.carts, visit))
 
 
 async def unreachable(request: Request, given: Parts) -> Response:

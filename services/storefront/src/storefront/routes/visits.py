@@ -1,7 +1,6 @@
 """Who makes a request: the dependency that reads the session cookie, and the parts that routes get from `main`."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -15,19 +14,16 @@ from chassis.app import parts
 from chassis.errors import Invalid, Problem
 from chassis.failures import on_problem
 from storefront.repository import Sessions
+from storefront.routes.cookies import COOKIE
 from storefront.routes.forms import SECRET, Form, asked, form_of, here, see_other
 from storefront.routes.pages import Pages, soon, wants_html
 from storefront.usecases.office import Office
 from storefront.usecases.remote import Carts, Catalog, Identity, Ordering, Refused
-from storefront.usecases.sessions import SessionEnded, Visit
+from storefront.usecases.sessions import SessionEnded, Visit, cart_token
 
-__all__ = ["COOKIE", "Given", "Parts", "Visiting", "on_refused", "on_session_ended", "remember"]
+__all__ = ["Given", "Parts", "Visiting", "on_refused", "on_session_ended"]
 
 log = logging.getLogger(__name__)
-
-COOKIE = "session"
-AGE = 400 * 86_400
-"""The longest time for which browsers keep a cookie. A session itself ends `SESSION_DAYS` after its last use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +70,12 @@ Visiting = Annotated[Visit, Depends(visiting)]
 async def _count(carts: Carts, visit: Visit) -> int | None:
     """Returns how many articles the cart holds; None if that cannot be found out now."""
     try:
-        return (await carts.get(await visit.token())).count
+        return (await carts.get(await cart_token(carts, visit))).count
     except (Problem, SessionEnded):
         return None
     except Exception:  # the page has no number then, but it is there
         log.exception("counting the cart failed")
         return None
-
-
-def remember(request: Request, response: Response, visit: Visit) -> Response:
-    """Makes the browser keep the session's ID, or forget it, if the visit has another one than the cookie."""
-    if visit.id == request.cookies.get(COOKIE):
-        return response
-    secure = request.url.scheme == "https"
-    if visit.id is None:
-        response.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=secure)
-    else:
-        response.set_cookie(COOKIE, visit.id, max_age=AGE, httponly=True, samesite="lax", secure=secure)
-    return response
 
 
 async def on_session_ended(request: Request, _: Exception) -> Response:
@@ -126,8 +110,11 @@ async def on_refused(request: Request, error: Exception) -> Response:
     visit: Visit | None = getattr(request.state, "visit", None)
     if isinstance(error, Refused) and error.status == 401 and visit is not None and visit.session is not None:
         account = visit.session.signed_in
-        with contextlib.suppress(Problem):  # without Valkey the cookie stays, and this happens again
+        try:
             await visit.end()
+        except Problem as failure:  # the page would be refused again, and again
+            if request.method == "GET":
+                return await on_problem(request, failure)
         if not account and request.method == "GET":
             return see_other(here(request))
         return await on_session_ended(request, error)

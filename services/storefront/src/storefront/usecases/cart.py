@@ -9,7 +9,7 @@ import msgspec
 from chassis.errors import Problem, Unavailable
 from storefront.repository import Sessions
 from storefront.usecases.remote import Carts, Catalog, Line, Money, Product
-from storefront.usecases.sessions import Visit
+from storefront.usecases.sessions import Visit, cart_token
 
 __all__ = [
     "MAX_QUANTITY",
@@ -99,11 +99,12 @@ async def accept_prices(sessions: Sessions, id: str, skus: Collection[str]) -> N
 
 async def set_quantity(sessions: Sessions, carts: Carts, visit: Visit, sku: str, quantity: int) -> None:
     """Sets the quantity of a line; 0 removes it. Raises Unavailable, Refused and SessionEnded."""
-    token = await visit.token()
+    token = await cart_token(carts, visit)
     id = visit.id
     assert id is not None
     if quantity:
         await carts.put(token, sku, quantity)
+        await visit.keep()
     else:
         await carts.remove(token, sku)
     await accept_prices(sessions, id, [sku])
@@ -123,7 +124,7 @@ async def add(sessions: Sessions, carts: Carts, visit: Visit, sku: str, quantity
     The first call stores the quantity that it leads to. A repetition makes sure that the line has it, because the first
     call may have failed half-way. Raises Unavailable, Refused and SessionEnded.
     """
-    token = await visit.token()
+    token = await cart_token(carts, visit)
     id = visit.id
     assert id is not None
     present = next((line.quantity for line in (await carts.get(token)).items if line.sku == sku), 0)
@@ -131,6 +132,7 @@ async def add(sessions: Sessions, carts: Carts, visit: Visit, sku: str, quantity
     allowed = min(wanted, MAX_QUANTITY)
     if present < allowed:
         await carts.put(token, sku, allowed)
+        await visit.keep()
         await accept_prices(sessions, id, [sku])
     if wanted > MAX_QUANTITY:
         return Added.LIMITED

@@ -14,11 +14,12 @@ PUTS_AT_ONCE = 8
 
 async def tokens_of(visit: Visit) -> list[str]:
     """Returns the tokens that open this visitor's orders, the session's first. A stranger has none."""
-    if not visit.known and not visit.down:
+    await visit.certain()
+    if not visit.known:
         return []
     own = await visit.token()
     guest = visit.session.guest if visit.session else None
-    return [own, guest] if guest else [own]
+    return [own, guest.access] if guest else [own]
 
 
 async def find(orders: Ordering, tokens: Sequence[str], id: str) -> Order:

@@ -1,22 +1,26 @@
-"""Sessions: begin as a guest's, become an account's at login, and keep their tokens fresh."""
+"""A visit: reads the session of a browser, keeps its tokens fresh, and replaces it when the visitor becomes another."""
 
 import asyncio
 import contextlib
 import logging
 import time
 
+from msgspec.structs import replace
+
 from chassis.errors import Problem, Unavailable
 from chassis.waiting import shared, wait_for
 from storefront.models import Session, Tokens
 from storefront.repository import Sessions
-from storefront.usecases.remote import Carts, Granted, Identity, Refused
+from storefront.usecases.remote import Granted, Identity, Refused
 
-__all__ = ["SessionEnded", "Visit", "change_password", "register", "sign_in", "sign_out"]
+__all__ = ["SessionEnded", "Visit", "tokens"]
 
 log = logging.getLogger(__name__)
 
 RENEWAL_TRIES = 20
 RENEWAL_PAUSE = 0.1
+STORING_TRIES = 20
+STORING_PAUSE = 0.25
 
 
 class SessionEnded(Exception):
@@ -27,16 +31,20 @@ class Visit:
     """One request of a browser. `id` is that of its session; it changes when a session begins or ends.
 
     Without Valkey the visitor counts as a stranger and `down` is true: pages that need no session still work.
+    `stored` is false for a new guest until `keep`. `forgotten` tells that the browser's ID opens nothing any more.
     """
 
     def __init__(self, sessions: Sessions, identity: Identity, id: str | None) -> None:
         self._sessions = sessions
         self._identity = identity
         self._renewal: asyncio.Task[None] | None = None
+        self._storing: asyncio.Task[None] | None = None
         self._ended = False
         self.id = id
         self.session: Session | None = None
         self.down = False
+        self.stored = True
+        self.forgotten = False
 
     async def load(self) -> None:
         """Reads the session. A forged or old ID, and a guest whose token has expired, make the visitor a stranger."""
@@ -45,15 +53,17 @@ class Visit:
 
     async def certain(self) -> None:
         """Reads the session if that has not succeeded yet. Raises Unavailable."""
-        if self.id is None or self.session is not None:
+        if self.id is None or self.session is not None or self._ended:
             return
         self.down = True
         session = await self._sessions.get(self.id)
-        self.down = False
         if session is None or (session.tokens.refresh is None and session.tokens.expired(time.time())):
+            # If it has just ended, the browser may have another ID by now: forgetting could lose that one.
+            self.forgotten = not await self._sessions.ended_lately(self.id)
             self.id = None
         else:
             self.session = session
+        self.down = False
 
     @property
     def known(self) -> bool:
@@ -70,8 +80,8 @@ class Visit:
         if self._ended:
             raise SessionEnded
         if self.session is None:
-            await self.begin(Session(tokens(await self._identity.guest())))
-        assert self.session is not None
+            self.session = Session(tokens(await self._identity.guest()))
+            self.id, self.stored = self._sessions.new_id(), False
         assert self.id is not None
         now = time.time()
         if self._renewal is None and self.session.tokens.refresh is not None and self.session.tokens.due(now):
@@ -80,6 +90,12 @@ class Visit:
         if self._renewal is not None and self.session.tokens.expired(now):
             await wait_for(self._renewal)
         return self.session.tokens.access
+
+    async def keep(self) -> None:
+        """Stores the session of a new guest, after the first change has succeeded. Raises Unavailable."""
+        if not self.stored and self.session is not None and self.id is not None:
+            await self._sessions.start(self.session, self.id)
+            self.stored, self.forgotten = True, False
 
     async def close(self) -> None:
         """Waits for a renewal in progress. Its failure matters only to those who called `token`."""
@@ -90,18 +106,39 @@ class Visit:
     async def begin(self, session: Session) -> None:
         """Stores a session under a new ID, which nobody can have planted in the browser, and ends the old one."""
         old, self.id = self.id, await self._sessions.start(session)
-        self.session, self._ended = session, False
+        self.session, self._ended, self.stored, self.forgotten = session, False, True, False
         if old is not None:
             with contextlib.suppress(Unavailable):
                 await self._sessions.copy_prices(old, self.id)
-            await self._sessions.end(old)
+            try:
+                await self._sessions.end(old)
+            except Unavailable as error:
+                log.warning("ending a replaced session failed: %s", error)
 
     async def end(self) -> None:
-        """Ends the session; this visit then gets no other one."""
-        self._ended = True
-        id, self.id, self.session = self.id, None, None
-        if id is not None:
-            await self._sessions.end(id)
+        """Ends the session; this visit then gets no other one. Raises Unavailable; the session then continues.
+
+        The guest from before the login goes on in the browser's next request, under a new ID.
+        """
+        guest = self.session.live_guest(time.time()) if self.session and self.session.signed_in else None
+        there = self.id is not None and await self._sessions.end(self.id)
+        self._ended, self.id, self.session = True, None, None
+        if there and guest is not None:  # otherwise another request has ended it, and knows what comes next
+            try:
+                self.id = await self._sessions.start(Session(guest))
+            except Unavailable as error:
+                log.warning("going on as a guest failed: %s", error)
+
+    async def merged(self) -> None:
+        """Notes that the guest's cart has been moved. If that fails, it is moved again later, which changes nothing."""
+        assert self.id is not None
+        with contextlib.suppress(Unavailable):
+            if (proof := await self._sessions.lock(self.id)) is None:  # a renewal also writes the session
+                return
+            if (session := await self._sessions.get(self.id)) is not None:
+                self.session = replace(session, unmerged=False)
+                await self._sessions.change(self.id, self.session)
+            await self._sessions.unlock(self.id, proof)
 
     async def _renew(self, id: str) -> None:
         """Renews the tokens in one request of this session, while other requests wait if they have to.
@@ -125,7 +162,8 @@ class Visit:
                     return
             finally:
                 if proof is not None:
-                    await self._sessions.unlock(id, proof)
+                    with contextlib.suppress(Unavailable):  # it opens by itself
+                        await self._sessions.unlock(id, proof)
             await asyncio.sleep(RENEWAL_PAUSE)
         raise Unavailable("identity-unavailable", "The session could not be renewed", "Try again in a second.")
 
@@ -137,74 +175,21 @@ class Visit:
                 raise
             await self.end()
             raise SessionEnded from error
-        self.session = Session(tokens(granted), session.name, session.guest)
-        await self._sessions.change(id, self.session)
-
-
-async def sign_in(identity: Identity, carts: Carts, visit: Visit, email: str, password: str) -> None:
-    """Begins an account's session, and moves the guest's cart into the account's.
-
-    Raises Refused (`invalid-grant`, `too-many-tries`) and Unavailable; the old session then continues. A merge that
-    fails is no reason to refuse the login: the guest's token stays in the session, for the next one.
-    """
-    await visit.certain()  # otherwise the guest's cart would be forgotten
-    granted = await identity.sign_in(email, password)
-    account = await identity.me(granted.access_token)
-    before = visit.session
-    guest = before.tokens.access if before and not before.signed_in else before.guest if before else None
-    if guest is not None:
-        with contextlib.suppress(Problem):
-            await carts.merge(granted.access_token, guest)
-    await visit.begin(Session(tokens(granted), account.name, guest))
-
-
-async def register(
-    identity: Identity, carts: Carts, visit: Visit, email: str, password: str, name: str, client: str
-) -> None:
-    """Creates an account and signs in. If the account exists with this password, only signs in.
-
-    So a form that is sent twice, or whose first answer was lost, succeeds. Raises Refused (`email-taken`,
-    `invalid-request`, `too-many-registrations`) and Unavailable. `client` is the address of the browser.
-    """
-    await visit.certain()
-    taken = None
-    try:
-        await identity.register(email, password, name, client)
-    except Refused as error:
-        if error.slug != "email-taken":
-            raise
-        taken = error
-    try:
-        await sign_in(identity, carts, visit, email, password)
-    except Refused as error:
-        raise taken or error from None
-
-
-async def change_password(identity: Identity, visit: Visit, current: str, new: str) -> None:
-    """Changes the account's password. All other sessions of the account end when their access tokens expire.
-
-    Raises Refused (`wrong-password`, `too-many-tries`, `invalid-request`, …), Unavailable and SessionEnded.
-    """
-    token = await visit.token()
-    session = visit.session
-    assert session is not None
-    granted = await identity.change_password(token, current, new)
-    await visit.begin(Session(tokens(granted), session.name, session.guest))
-
-
-async def sign_out(identity: Identity, visit: Visit) -> None:
-    """Ends the session, then revokes its refresh token: if identity is down, the token expires by itself.
-
-    Raises Unavailable; the session then continues.
-    """
-    await visit.certain()
-    session = visit.session
-    await visit.end()
-    if session is not None and session.tokens.refresh is not None:
+        self.session = replace(session, tokens=tokens(granted))
         try:
-            await identity.revoke(session.tokens.refresh)
-        except Problem as error:
-            log.warning("revoking a refresh token failed: %s", error)
+            await self._sessions.change(id, self.session)
+        except Unavailable:  # this request goes on with the new tokens
+            self._storing = shared(_store(self._sessions, id, self.session), "storing of renewed tokens")
+
+
+async def _store(sessions: Sessions, id: str, session: Session) -> None:
+    """Repeats storing renewed tokens for some seconds: identity soon takes the old ones for stolen."""
+    for _ in range(STORING_TRIES):
+        await asyncio.sleep(STORING_PAUSE)
+        with contextlib.suppress(Unavailable):
+            await sessions.change(id, session)
+            return
+    log.error("renewed tokens could not be stored, so the session will end")
 
 
 def tokens(granted: Granted) -> Tokens:
