@@ -1,6 +1,7 @@
 """Accounts: a change of the password, and finding accounts."""
 
 import asyncio
+import unicodedata
 
 import httpx2
 import pytest
@@ -85,6 +86,36 @@ async def test_a_sign_in_that_read_the_old_password_gets_no_tokens(
 
     with pytest.raises(Malformed):
         await tokens.start(db, parts.issuer, account)
+
+
+async def test_of_two_sign_ins_at_once_that_renew_the_hash_both_succeed(
+    client: httpx2.AsyncClient, app: FastAPI, db: Database, ada: dict[str, str]
+) -> None:
+    typed = unicodedata.normalize("NFD", "pässwörd of an earlier release")
+    async with db.connection() as connection:
+        earlier = await app.state.parts.passwords.hash(typed)
+        await connection.execute("UPDATE accounts SET password_hash = $2 WHERE id = $1", ada["id"], earlier)
+    answers = await asyncio.gather(*(sign_in(client, typed) for _ in range(2)))
+    assert [each.status_code for each in answers] == [200, 200]
+
+
+async def test_a_password_that_is_changed_while_its_hash_is_renewed_opens_nothing(
+    client: httpx2.AsyncClient, app: FastAPI, db: Database, ada: dict[str, str], monkeypatch
+) -> None:
+    typed = unicodedata.normalize("NFD", "pässwörd of an earlier release")
+    passwords = app.state.parts.passwords
+    earlier, changed = await passwords.hash(typed), await passwords.hash(NEW)
+    async with db.connection() as connection:
+        await connection.execute("UPDATE accounts SET password_hash = $2 WHERE id = $1", ada["id"], earlier)
+    hash = passwords.hash
+
+    async def slow(password: str) -> str:
+        async with db.connection() as connection:
+            await connection.execute("UPDATE accounts SET password_hash = $2 WHERE id = $1", ada["id"], changed)
+        return await hash(password)
+
+    monkeypatch.setattr(passwords, "hash", slow)
+    assert (await sign_in(client, typed)).status_code == 400
 
 
 @pytest.mark.usefixtures("ada")

@@ -91,14 +91,26 @@ async def sign_in(db: Database, passwords: Passwords, email: str, password: str,
             )
         hash = account.password_hash if account else None
         right = [form for form in forms if await passwords.matches(form, hash)]
-        renewed = await passwords.hash(forms[0]) if right and forms[0] not in right else None
+        if account and right and forms[0] not in right:
+            account = await _with_new_hash(db, passwords, account, forms[0])
     if account is None or not right:
         raise invalid_grant("The email address or the password is wrong")
     async with db.connection() as connection:
         await repository.forget_tries(connection, address)
-        if renewed and await repository.replace_hash(connection, account, renewed):
-            account = replace(account, password_hash=renewed)
     return account
+
+
+async def _with_new_hash(db: Database, passwords: Passwords, account: Account, password: str) -> Account | None:
+    """Gives an account a hash of its password as it is spelled now. Returns None if the password has been changed.
+
+    Another sign-in at the same time may have been faster.
+    """
+    hash = await passwords.hash(password)
+    async with db.connection() as connection:
+        if await repository.replace_hash(connection, account, hash):
+            return replace(account, password_hash=hash)
+        current = await repository.account_by_id(connection, account.id)
+    return current if current and await passwords.matches(password, current.password_hash) else None
 
 
 async def change_password(
