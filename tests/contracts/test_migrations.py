@@ -4,6 +4,7 @@ import-linter does not see these files: a folder of revisions is no package.
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,10 @@ def imports(source: str) -> set[str]:
     return {module for module in found if module.split(".")[0] in OURS}
 
 
+LATER = sorted(path for path in ROOT.glob("services/*/src/*/migrations/versions/*.py") if path.name[:4] > "0001")
+"""The revisions that may meet rows."""
+
+
 @pytest.mark.parametrize(
     "revision",
     sorted(ROOT.glob("services/*/src/*/migrations/**/*.py")),
@@ -32,6 +37,12 @@ def imports(source: str) -> set[str]:
 )
 def test_a_migration_imports_no_models_tables_or_queries(revision: Path):
     assert imports(revision.read_text()) <= ALLOWED
+
+
+@pytest.mark.parametrize("revision", LATER, ids=lambda path: f"{path.parents[2].name}-{path.stem}")
+def test_an_index_on_a_table_with_rows_is_built_without_blocking_writers(revision: Path):
+    """CREATE INDEX alone keeps every writer out until it is done."""
+    assert not re.findall(r"CREATE (?:UNIQUE )?INDEX (?!CONCURRENTLY).*", revision.read_text())
 
 
 def test_each_way_to_import_is_seen():

@@ -34,6 +34,15 @@ def upgrade():
     op.execute("ALTER TABLE lamps ADD name text")
 """
 
+INDEX = """
+from alembic import op
+revision, down_revision = "0002", "0001"
+def upgrade():
+    with op.get_context().autocommit_block():
+        op.execute("SELECT pg_sleep(1)")  # the second run now waits
+        op.execute("CREATE INDEX CONCURRENTLY lamps_by_id ON lamps (id)")
+"""
+
 
 @pytest.fixture
 def lamps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -131,14 +140,29 @@ async def test_a_newer_schema_is_accepted_so_that_a_rollback_starts(lamps: str, 
     assert await run(url, "SELECT version_num FROM alembic_version") == "0003"
 
 
-async def test_a_failed_upgrade_leaves_nothing(lamps: str, url: str, tmp_path: Path):
-    broken = SECOND.replace("ALTER TABLE lamps ADD name text", "SELECT 1 / 0")
-    (tmp_path / lamps / "migrations" / "versions" / "0002_names.py").write_text(broken)
+async def test_a_failed_revision_leaves_nothing_and_those_before_it_stay(lamps: str, url: str, tmp_path: Path):
+    second = tmp_path / lamps / "migrations" / "versions" / "0002_names.py"
+    second.write_text(SECOND + '    op.execute("SELECT 1 / 0")\n')
 
     with pytest.raises(Exception, match="division by zero"):
         await asyncio.to_thread(upgrade, lamps, url)
 
-    assert await run(url, "SELECT to_regclass('lamps') IS NULL AND to_regclass('alembic_version') IS NULL")
+    assert await run(url, "SELECT version_num FROM alembic_version") == "0001"
+    second.write_text(SECOND)
+    await asyncio.to_thread(upgrade, lamps, url)
+    assert await run(url, "SELECT count(name) FROM lamps") == 0
+
+
+async def test_an_index_is_built_without_blocking_writers_while_a_second_run_waits(
+    lamps: str, url: str, tmp_path: Path
+):
+    """PostgreSQL builds it outside a transaction, and waits for every query that runs: also for one that waits."""
+    (tmp_path / lamps / "migrations" / "versions" / "0002_names.py").write_text(INDEX)
+
+    runs = await asyncio.gather(command(url, lamps), command(url, lamps))
+
+    assert runs == [(0, f"{lamps}: at 0002\n", "")] * 2
+    assert await run(url, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'lamps_by_id'::regclass")
 
 
 async def test_a_database_that_does_not_answer_is_reported_with_the_services_name(lamps: str):

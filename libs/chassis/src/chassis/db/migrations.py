@@ -14,7 +14,7 @@ import contextlib
 import importlib.resources
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import asyncpg
 from pydantic import ValidationError
@@ -25,6 +25,7 @@ from chassis.settings import DatabaseUrl, ServiceSettings, problems
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection as SyncConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 __all__ = ["SchemaBehind", "check", "head", "upgrade"]
 
@@ -80,7 +81,10 @@ def _named(package: str) -> Iterator[None]:
 
 
 def upgrade(package: str, url: str) -> None:
-    """Upgrades the database at `url` (postgresql://…) to the newest revision of `package`."""
+    """Upgrades the database at `url` (postgresql://…) to the newest revision of `package`.
+
+    Each revision is a transaction; its `autocommit_block` leaves it, as for an index that is built concurrently.
+    """
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
@@ -95,28 +99,37 @@ def upgrade(package: str, url: str) -> None:
 
     def run(connection: "SyncConnection") -> None:
         with EnvironmentContext(config, script, fn=lambda revision, _: script._upgrade_revs("head", revision)) as env:
-            env.configure(connection=connection)
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            env.configure(connection=connection, transaction_per_migration=True)
             env.run_migrations()
 
     async def main() -> None:
         engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=NullPool)
         try:
-            async with engine.begin() as connection:
-                if await is_ahead(connection):
-                    return
-                await connection.run_sync(run)
+            async with engine.connect() as connection:
+                await alone(connection)
+                if not await is_ahead(connection):
+                    await connection.run_sync(run)
         finally:
             await engine.dispose()
 
-    async def is_ahead(connection: object) -> bool:
-        from sqlalchemy.ext.asyncio import AsyncConnection
+    async def alone(connection: "AsyncConnection") -> None:
+        """Waits until no other migration of this database runs; the next ones wait until this connection is closed.
 
-        assert isinstance(connection, AsyncConnection)
-        if not (await connection.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL"))).scalar():
+        CREATE INDEX CONCURRENTLY waits for every statement that runs, so no statement may wait for the migration.
+        """
+        while not await scalar(connection, f"SELECT pg_try_advisory_lock({LOCK})"):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+
+    async def is_ahead(connection: "AsyncConnection") -> bool:
+        if not await scalar(connection, "SELECT to_regclass('alembic_version') IS NOT NULL"):
             return False
-        current = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
+        current = await scalar(connection, "SELECT version_num FROM alembic_version")
         return current is not None and current not in revisions(package)
+
+    async def scalar(connection: "AsyncConnection", query: str) -> Any:
+        """Each query is a transaction."""
+        async with connection.begin():
+            return (await connection.execute(text(query))).scalar()
 
     asyncio.run(main())
 
