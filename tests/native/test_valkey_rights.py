@@ -1,5 +1,6 @@
-"""A service can use only its own keys of Valkey, and cannot administer it."""
+"""A service can use only its own keys of Valkey, and cannot administer it. What it stores has a limit."""
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import permutations
 from pathlib import Path
@@ -10,9 +11,11 @@ import redis
 
 from shopctl import acl, services
 
-SERVICES = services.load(Path(__file__).parents[2])
+ROOT = Path(__file__).parents[2]
+SERVICES = services.load(ROOT)
 USERS = SERVICES.valkey_users
-ADMINISTRATION = [("KEYS", "*"), ("FLUSHALL",), ("CONFIG", "GET", "*"), ("ACL", "LIST"), ("MONITOR",), ("SHUTDOWN",)]
+ADMINISTRATION = [("FLUSHALL",), ("CONFIG", "GET", "*"), ("ACL", "LIST"), ("MONITOR",), ("SHUTDOWN",)]
+OTHERS = [("KEYS", "*"), ("SCAN", "0"), ("RANDOMKEY",), ("SCRIPT", "FLUSH"), ("FUNCTION", "FLUSH")]
 
 Client = Callable[[str], redis.Redis]
 
@@ -46,8 +49,25 @@ def test_a_service_cannot_use_the_keys_of_another(client: Client, service: str, 
             own.eval("return redis.call('GET', ARGV[1])", 0, f"{other}:a")
 
 
-@pytest.mark.parametrize("command", ADMINISTRATION)
+@pytest.mark.parametrize("command", ADMINISTRATION + OTHERS)
 @pytest.mark.parametrize("service", USERS)
-def test_a_service_cannot_administer(client: Client, service: str, command: tuple[str, ...]) -> None:
+def test_a_service_cannot_administer_or_see_what_others_have(
+    client: Client, service: str, command: tuple[str, ...]
+) -> None:
     with client(service) as own, pytest.raises(redis.exceptions.NoPermissionError):
         own.execute_command(*command)
+
+
+def test_the_chart_gives_the_same_rights() -> None:
+    template = (ROOT / "charts" / "infra" / "templates" / "valkey.yaml").read_text()
+    _, *rights = acl.RIGHTS.split()
+    assert re.findall(r'"(resetchannels|[+-]@?[a-z]+)"', template) == rights
+
+
+def test_valkey_refuses_to_store_more_before_its_container_is_full() -> None:
+    (most,) = re.findall(r"^maxmemory (\d+)mb$", (ROOT / "deploy" / "valkey" / "valkey.conf").read_text(), re.MULTILINE)
+    compose = (ROOT / "compose.yaml").read_text().partition("\n  valkey:\n")[2]
+    chart = (ROOT / "charts" / "infra" / "values.yaml").read_text().partition("\nvalkey:\n")[2]
+    for limit in (re.search(r"mem_limit: (\d+)m", compose), re.search(r"limits: \{memory: (\d+)Mi\}", chart)):
+        assert limit is not None
+        assert int(most) <= int(limit[1]) * 2 / 3

@@ -6,7 +6,8 @@ from shopctl.services import Services
 
 __all__ = ["RIGHTS", "lines"]
 
-RIGHTS = "~{name}:* resetchannels +@all -@admin -@dangerous"
+RIGHTS = "~{name}:* resetchannels +@all -@admin -@dangerous -scan -randomkey -script -function"
+"""The last four would show the names of all keys, or remove the scripts of another service."""
 
 
 def lines(services: Services, passwords: Mapping[str, str]) -> str:
