@@ -194,6 +194,17 @@ async def test_an_address_with_an_account_is_refused(browser) -> None:
     assert fields(page) == {"email": "This address has an account already. Log in, or use another address."}
 
 
+async def test_a_registration_without_an_answer_is_not_claimed_to_have_failed(browser, others) -> None:
+    async with browser() as bob:
+        others.down.add("/api/identity/token")  # the account exists by then
+        page = await bob.post("/register", data=BOB)
+        others.down.clear()
+        again = await bob.post("/register", data=BOB)
+    assert page.status_code == 503
+    assert "Your account may have been created already." in page.text
+    assert again.status_code == 303
+
+
 async def test_the_limit_of_registrations_counts_by_the_address_of_the_browser(browser, others) -> None:
     async with browser() as bob:
         await bob.post("/register", data=BOB)
@@ -258,11 +269,19 @@ async def test_a_changed_password_leaves_this_browser_logged_in(browser) -> None
         await ann.post("/login", data=LOGIN)
         before = ann.cookies["session"]
         answer = await ann.post("/account", data={"current": PASSWORD, "new": "a new password"})
-        page = await ann.get(answer.headers["Location"])
+        page, again = await ann.get(answer.headers["Location"]), await ann.get("/account")
         assert ann.cookies["session"] != before
     assert "Your password has been changed." in page.text
+    assert "Your password has been changed." not in again.text
     async with browser() as again:
         assert (await again.post("/login", data={**LOGIN, "password": "a new password"})).status_code == 303
+
+
+async def test_a_link_cannot_claim_that_the_password_was_changed(browser) -> None:
+    async with browser() as ann:
+        await ann.post("/login", data=LOGIN)
+        assert "has been changed" not in (await ann.get("/account?changed=1")).text
+        assert "Your session has ended." not in (await ann.get("/login?ended=1")).text
 
 
 @pytest.mark.parametrize(

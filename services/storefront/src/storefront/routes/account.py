@@ -19,6 +19,8 @@ __all__ = ["router"]
 router = APIRouter(include_in_schema=False)
 
 BLANK = {"email": "", "name": ""}
+CHANGED = "changed"
+"""The cookie of a success that the next page tells, once: a link could claim it if it were in the address."""
 
 
 @router.get("/login")
@@ -70,7 +72,10 @@ async def logout(request: Request, given: Given, visit: Visiting) -> Response:
 async def account(request: Request, given: Given, visit: Visiting) -> Response:
     if not await _signed_in(visit):
         return see_other("/login?to=/account")
-    return await _account(request, given, visit, 200, done=request.query_params.get("changed") == "1")
+    page = await _account(request, given, visit, 200, done=CHANGED in request.cookies)
+    if CHANGED in request.cookies:
+        page.delete_cookie(CHANGED, path="/account")
+    return page
 
 
 @router.post("/account")
@@ -86,7 +91,10 @@ async def change(request: Request, given: Given, visit: Visiting) -> Response:
         await change_password(given.identity, visit, form["current"], form["new"])
     except (Refused, Unavailable) as error:
         return await _account(request, given, visit, error.status, wrong=_wrong(error), error=error)
-    return see_other("/account?changed=1")
+    answer = see_other("/account")
+    secure = request.url.scheme == "https"
+    answer.set_cookie(CHANGED, "1", max_age=60, path="/account", httponly=True, samesite="lax", secure=secure)
+    return answer
 
 
 async def _signed_in(visit: Visit) -> bool:
