@@ -1,5 +1,6 @@
 """Reads the answers of services: the expected data, or the problem that they report."""
 
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,7 +22,7 @@ def decoded(response: Response, kind: type[T], service: str) -> T:
         problem = msgspec.json.decode(response.body, type=dict[str, Any])
         slug = str(problem.pop("type")).rpartition("/")[2]
         title, detail = str(problem.pop("title")), str(problem.pop("detail"))
-    except (msgspec.DecodeError, KeyError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError) as error:
         raise Unavailable(
             f"{service}-unavailable",
             f"The response of the {service} service cannot be read",
@@ -29,9 +30,10 @@ def decoded(response: Response, kind: type[T], service: str) -> T:
         ) from error
     problem.pop("status", None)
     retry_after = response.headers.get("Retry-After", "")
-    if retry_after.isdigit():
-        problem["retry_after"] = int(retry_after)
-    raise Refused(response.status, slug, title, detail, **problem)
+    seconds = int(retry_after) if re.fullmatch("[0-9]{1,9}", retry_after) else None
+    refusal = Refused(response.status, slug, title, detail, retry_after=seconds)
+    refusal.members.update(problem)  # not as arguments, because they may have any name
+    raise refusal
 
 
 def bearer(token: str) -> dict[str, str]:
