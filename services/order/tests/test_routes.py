@@ -155,6 +155,23 @@ async def test_a_manager_sees_whose_orders_they_are_and_filters_them(client) -> 
     assert "principal" not in (await client.get(f"/api/orders/{own}", headers=as_("ann"))).json()
 
 
+async def test_an_order_waits_since_its_last_step(client, shop) -> None:
+    own = (await order(client)).json()["id"]
+
+    async def waiting() -> list[str]:
+        page = await client.get("/api/admin/orders?waiting_seconds=60", headers=as_("admin"))
+        return [item["id"] for item in page.json()["items"]]
+
+    an_hour_passes = "UPDATE order_history SET at = at - interval '1 hour'"
+    order_too = "UPDATE orders SET created_at = created_at - interval '1 hour'"
+    await asyncio.to_thread(execute, shop.db.url, an_hour_passes, order_too)
+    assert await waiting() == [own]
+    await client.post(f"/api/orders/{own}/cancel", headers=as_("ann"))
+    assert await waiting() == []
+    await asyncio.to_thread(execute, shop.db.url, an_hour_passes)
+    assert await waiting() == [own]
+
+
 async def test_pages_hold_each_order_once_newest_first(client, shop) -> None:
     ids = []
     for n in range(5):

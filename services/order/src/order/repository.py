@@ -179,12 +179,15 @@ async def latest(
 ) -> list[Record]:
     """Returns orders that are older than `before`, newest first.
 
-    With `waiting_seconds`, only orders that were placed at least so long ago and are not settled.
+    With `waiting_seconds`, only orders that are not settled, and whose last step is at least so long ago.
     """
     conditions, arguments = ["TRUE"], []
     if waiting_seconds is not None:
         conditions.append(f"(status IN {sql(OPEN)} OR status IN {sql(UNDOING)})")  # each has a partial index
-        conditions.append(f"created_at <= now() - make_interval(secs => {int(waiting_seconds)})")
+        conditions.append(
+            "(SELECT at FROM order_history h WHERE h.order_id = orders.id AND h.seq = orders.seq)"  # noqa: S608
+            f" <= now() - make_interval(secs => {int(waiting_seconds)})"
+        )
     for column, value in (("principal =", principal), ("status =", status), ("id <", before)):
         if value is not None:
             arguments.append(value)

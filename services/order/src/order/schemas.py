@@ -54,7 +54,10 @@ class AllQuery(OwnQuery):
     status: Status | None = None
     principal: Annotated[TextLine, Field(max_length=100)] | None = None
     waiting_seconds: (
-        Annotated[Digits, Field(ge=0, le=10**9, description="Only unsettled orders that are at least so old")] | None
+        Annotated[
+            Digits, Field(ge=0, le=10**9, description="Only unsettled orders whose last step is at least so long ago")
+        ]
+        | None
     ) = None
 
 
