@@ -147,6 +147,8 @@ class Managed:
             for name, pattern in patterns.items()
             if name in body and not re.fullmatch(pattern, body[name] or "")
         ]
+        if body["price"]["amount"] < 1:
+            wrong.append("body.price.amount")
         if wrong:
             return self._invalid(*wrong)
         return None if body["price"]["currency"] == "EUR" else self.problem(422, "wrong-currency")
@@ -162,7 +164,7 @@ class Managed:
 
     async def _change(self, request: web.Request) -> web.Response:
         sku, body = request.match_info["sku"], await request.json()
-        return self._conflict(request) or self._wrong(body) or self._changed(sku, body)
+        return self._wrong(body) or self._conflict(request) or self._changed(sku, body)
 
     def _conflict(self, request: web.Request) -> web.Response | None:
         sku = request.match_info["sku"]

@@ -152,13 +152,79 @@ async def test_a_product_that_was_changed_meanwhile_is_not_hidden(ada, others) -
     assert "so it is not hidden yet" in page.text
 
 
-async def test_a_change_of_a_product_that_was_hidden_meanwhile_keeps_the_text(ada, others) -> None:
+async def test_after_a_change_of_a_product_that_was_hidden_meanwhile_it_is_put_back_with_the_text_kept(
+    ada, others
+) -> None:
     form = fields(await ada.get("/admin/products/MUG-1")) | {"name": "Ada's mug"}
     others.managed._changed("MUG-1", {"hidden": True})
     page = await ada.post("/admin/products/MUG-1", data=form)
     assert page.status_code == 409
-    assert fields(page)["name"] == "Ada's mug"
-    assert "Put back into the shop" in page.text
+    assert "Somebody else has hidden this product" in page.text
+    assert "<td>A mug</td><td>Ada&#39;s mug</td>" in page.text
+    assert 'formaction="/admin/products/MUG-1/restore"' in page.text
+    back = await ada.post("/admin/products/MUG-1/restore", data=fields(page))
+    assert (back.status_code, others.products["MUG-1"]["hidden"]) == (200, False)
+    assert "The product is in the shop again." in back.text
+    assert fields(back)["name"] == "Ada's mug"
+    assert (await ada.post("/admin/products/MUG-1", data=fields(back))).status_code == 303
+    assert others.products["MUG-1"]["name"] == "Ada's mug"
+
+
+async def test_a_mistake_in_a_product_that_was_hidden_meanwhile_costs_no_text_either(ada, others) -> None:
+    form = fields(await ada.get("/admin/products/MUG-1")) | {"name": "Ada's mug", "price": ""}
+    others.managed._changed("MUG-1", {"hidden": True})
+    page = await ada.post("/admin/products/MUG-1", data=form)
+    assert (page.status_code, fields(page)["name"]) == (422, "Ada's mug")
+    assert 'formaction="/admin/products/MUG-1/restore"' in page.text
+
+
+async def test_a_hidden_product_cannot_be_edited_so_that_nothing_typed_is_lost(ada, others) -> None:
+    others.sell("CUP-1", name="A cup", hidden=True)
+    assert "<fieldset disabled" in (await ada.get("/admin/products/CUP-1")).text
+    assert "<fieldset disabled" not in (await ada.get("/admin/products/MUG-1")).text
+
+
+async def test_a_product_that_somebody_else_has_hidden_is_hidden(ada, others) -> None:
+    form = fields(await ada.get("/admin/products/MUG-1"))
+    others.managed._changed("MUG-1", {"hidden": True})
+    answer = await ada.post("/admin/products/MUG-1/hide", data=form)
+    assert answer.headers["Location"] == "/admin/products/MUG-1?done=hidden"
+
+
+EMPTY = {"sku": "", "name": "", "description": "", "category": "", "price": "", "image_url": ""}
+
+
+async def test_all_wrong_fields_of_an_empty_form_are_named_at_once(ada) -> None:
+    new = await ada.post("/admin/products", data=EMPTY)
+    old = await ada.post("/admin/products/MUG-1", data=EMPTY | {"version": '"1-1"'})
+    assert re.findall(r'<p class="error" id="about-(\w+)"', new.text) == ["sku", "name", "category", "price"]
+    assert re.findall(r'<p class="error" id="about-(\w+)"', old.text) == ["name", "category", "price"]
+
+
+async def test_without_an_answer_a_page_does_not_claim_that_nothing_is_saved(ada, others) -> None:
+    others.down.add("catalog")
+    for path in ("/admin/products", "/admin/products/MUG-1"):
+        page = await ada.post(path, data=MUG)
+        assert "it is not known whether this is saved" in page.text
+
+
+async def test_a_form_that_was_saved_without_an_answer_can_be_sent_again(ada, others) -> None:
+    form = fields(await ada.get("/admin/products/MUG-1")) | {"price": "1,300", "description": "Blue.\r\nHandmade."}
+    for path, sent, done in (
+        ("/admin/products", MUG, "CUP-1?done=created"),
+        ("/admin/products/MUG-1", form, "MUG-1?done=saved"),
+    ):
+        for _ in range(2):  # the answer to the first one does not arrive
+            answer = await ada.post(path, data=sent)
+            assert answer.headers["Location"] == f"/admin/products/{done}"
+    assert others.managed.versions["MUG-1"] == 2
+
+
+async def test_a_sku_of_a_hidden_product_is_taken_whatever_the_product_is(ada, others) -> None:
+    await ada.post("/admin/products", data=MUG)
+    others.managed._changed("CUP-1", {"hidden": True})
+    page = await ada.post("/admin/products", data=MUG)
+    assert "This SKU belongs to another product, which may be hidden." in page.text
 
 
 async def test_without_catalog_nothing_typed_is_lost(ada, others) -> None:

@@ -15,7 +15,7 @@ __all__ = ["router"]
 router = APIRouter(include_in_schema=False)
 
 WAITING_SECONDS = 300
-"""An order usually takes less than a second, so one that has waited for five minutes is stuck."""
+"""A step usually takes less than a second, so an order that has waited for five minutes is stuck."""
 BELOW = 5
 SHOWN = 10
 

@@ -1,7 +1,8 @@
 """Products in the back office: the list, a new one, changes, and hiding."""
 
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
@@ -11,7 +12,7 @@ from storefront.routes.forms import Form, form_of, see_other
 from storefront.routes.office.desk import CATALOG, Desk, Sku, address, desk, found
 from storefront.routes.office.prices import bounds, price_of, typed
 from storefront.usecases.office import ManagedProduct, ManagedProducts, NewProduct
-from storefront.usecases.remote import Refused
+from storefront.usecases.remote import Money, Refused
 
 __all__ = ["router"]
 
@@ -54,26 +55,17 @@ async def new_product(desk: Manager) -> Response:
 @router.post("/admin/products")
 async def create_product(desk: Manager) -> Response:
     form = await form_of(desk.request)
-    price = price_of(form.text("price"), desk.given.currency, desk.language)
-    errors = {} if price else {"price": "invalid"}
-    if price:
-        product = NewProduct(
-            sku=form.text("sku").upper(),
-            name=form.text("name"),
-            description=_description(form),
-            category=form.text("category"),
-            price=price,
-            image_url=form.text("image_url") or None,
-        )
-        try:
-            await desk.office.catalog.create(desk.token, product)
-        except Refused as refused:
-            errors = _errors(refused)
-        except Unavailable:
-            return await _form(desk, "office_new.html", form, {}, 503, sku=None, down=True)
-        else:
-            return see_other(f"/admin/products/{product.sku}?done=created")
-    return await _form(desk, "office_new.html", form, errors, 422, sku=None, down=False)
+    changes = _changes(desk, form)
+    product = NewProduct(sku=form.text("sku").upper(), **changes)
+    try:
+        await desk.office.catalog.create(desk.token, product)
+    except Refused as refused:
+        errors = _errors(refused)
+        if "sku" not in errors or not await _is_saved(desk, product.sku, changes):
+            return await _form(desk, "office_new.html", form, errors, 422, sku=None, down=False)
+    except Unavailable:
+        return await _form(desk, "office_new.html", form, {}, 503, sku=None, down=True)
+    return see_other(f"/admin/products/{product.sku}?done=created")
 
 
 @router.get("/admin/products/{sku}")
@@ -93,25 +85,17 @@ async def change_product(desk: Manager, sku: Sku) -> Response:
 
 
 async def _change(desk: Desk, sku: str, form: Form) -> Response:
-    price = price_of(form.text("price"), desk.given.currency, desk.language)
-    if price is None:
-        product = await desk.office.catalog.get(desk.token, sku)
-        return await _edit(desk, product, form, errors={"price": "invalid"}, status=422)
-    changes = {
-        "name": form.text("name"),
-        "description": _description(form),
-        "category": form.text("category"),
-        "price": price,
-        "image_url": form.text("image_url") or None,
-    }
+    changes = _changes(desk, form)
     try:
         await desk.office.catalog.change(desk.token, sku, _version(form), changes)
     except Refused as refused:
         now = await desk.office.catalog.get(desk.token, sku)
+        hidden = "hidden" if now.hidden else ""
         if refused.slug not in ("product-changed", "unknown-sku"):
-            return await _edit(desk, now, form, errors=_errors(refused), status=422)
-        form["version"] = now.version or NO_VERSION
-        return await _edit(desk, now, form, conflict=refused.slug == "product-changed", status=409)
+            return await _edit(desk, now, form, errors=_errors(refused), conflict=hidden, status=422)
+        if hidden or not _has(now, changes):
+            form["version"] = now.version or NO_VERSION
+            return await _edit(desk, now, form, conflict=hidden or "changed", status=409)
     return see_other(f"/admin/products/{sku}?done=saved")
 
 
@@ -124,14 +108,47 @@ async def hide_product(desk: Manager, sku: Sku) -> Response:
         if refused.slug not in ("product-changed", "unknown-sku"):
             raise
         now = await desk.office.catalog.get(desk.token, sku)
-        return await _edit(desk, now, _filled(desk, now), changed=not now.hidden, status=409)
+        if not now.hidden:
+            return await _edit(desk, now, _filled(desk, now), changed=True, status=409)
     return see_other(f"/admin/products/{sku}?done=hidden")
 
 
 @router.post("/admin/products/{sku}/restore")
 async def restore_product(desk: Manager, sku: Sku) -> Response:
+    """Puts a product back into the shop. If the request has a changed form, shows it, because it is not saved yet."""
+    form = await form_of(desk.request)
     await desk.office.catalog.restore(desk.token, sku)
+    if "version" in form:
+        now = await desk.office.catalog.get(desk.token, sku)
+        if not _has(now, _changes(desk, form)):
+            form["version"] = now.version or NO_VERSION
+            return await _edit(desk, now, form, conflict="restored")
     return see_other(f"/admin/products/{sku}?done=restored")
+
+
+def _changes(desk: Desk, form: Form) -> dict[str, Any]:
+    """Returns the form's fields for catalog, which refuses a price of 0: that stands for one that cannot be read.
+
+    So catalog reports all wrong fields at once.
+    """
+    currency = desk.given.currency
+    return {
+        "name": form.text("name"),
+        "description": _text(form, "description"),
+        "category": form.text("category"),
+        "price": price_of(form.text("price"), currency, desk.language) or Money(0, currency),
+        "image_url": form.text("image_url") or None,
+    }
+
+
+def _has(product: ManagedProduct, changes: Mapping[str, Any]) -> bool:
+    """Returns whether a product is as the form says: perhaps the form was sent twice."""
+    return all(getattr(product, name) == value for name, value in changes.items())
+
+
+async def _is_saved(desk: Desk, sku: str, changes: Mapping[str, Any]) -> bool:
+    product = await found(desk.office.catalog.get(desk.token, sku))
+    return product is not None and not product.hidden and _has(product, changes)
 
 
 def _filled(desk: Desk, product: ManagedProduct) -> Form:
@@ -152,13 +169,16 @@ async def _edit(
     form: Form,
     *,
     errors: dict[str, str] | None = None,
-    conflict: bool = False,
+    conflict: str = "",
     changed: bool = False,
     status: int = 200,
 ) -> Response:
-    """Shows the form. After a `conflict` it has both versions; after `changed` it has the current one."""
+    """Shows the form. After a `conflict` it has both versions; after `changed` it has the current one.
+
+    A conflict is that the product was `changed` or `hidden` meanwhile, or was `restored` with other fields.
+    """
     now = _filled(desk, product)
-    differing = [name for name in FIELDS if name in now and now.text(name) != form.text(name)] if conflict else []
+    differing = [name for name in FIELDS if name in now and now.text(name) != _text(form, name)] if conflict else []
     more = {"product": product, "now": now, "differing": differing, "conflict": conflict, "changed": changed}
     return await _form(desk, "office_product.html", form, errors or {}, status, **more)
 
@@ -184,9 +204,9 @@ def _errors(refused: Refused) -> dict[str, str]:
     return errors
 
 
-def _description(form: Form) -> str:
-    """Browsers send a line break of a text area as CR LF."""
-    return form.text("description").replace("\r\n", "\n")
+def _text(form: Form, name: str) -> str:
+    """Returns a field with the line breaks of a text area, which browsers send as CR LF, as LF."""
+    return form.text(name).replace("\r\n", "\n")
 
 
 def _version(form: Form) -> str:
