@@ -124,7 +124,7 @@ async def test_a_page_for_everyone_depends_on_nothing_else_that_its_first_reader
 
 
 @pytest.mark.parametrize("target", ["/static/0/shop.css", "/pictures/mug-1-1.svg"])
-async def test_files_are_kept_whoever_asks_for_them(edge: Edge, target: str) -> None:
+async def test_files_are_kept_for_visitors_with_a_session_too(edge: Edge, target: str) -> None:
     edge.upstreams["storefront"].headers = {"Cache-Control": "public, max-age=100"}
     assert await states(edge, target, headers={"Cookie": "session=x"}) == ["MISS", "HIT"]
 
