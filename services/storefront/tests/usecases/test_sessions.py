@@ -218,6 +218,24 @@ async def test_a_merge_and_a_renewal_at_once_lose_neither(visit, identity, carts
         assert (later.session.tokens.refresh, later.session.unmerged) == (f"refresh-{EMAIL}-2", False)
 
 
+async def test_a_session_that_ends_while_its_cart_is_merged_stays_ended(visit, identity, carts, others) -> None:
+    async with visit() as before:
+        await before.token()
+        await before.keep()
+    others.down.add("cart")
+    async with visit(before.id) as login:
+        await sign_in(identity, carts, login, EMAIL, PASSWORD)
+    others.down.clear()
+    others.held["cart"] = asyncio.Event()
+    async with visit(login.id) as visitor:
+        merging = asyncio.ensure_future(cart_token(carts, visitor))
+        await asyncio.sleep(0.05)
+        await visitor.end()
+        others.held["cart"].set()
+        await merging
+        assert visitor.session is None
+
+
 async def test_a_login_without_valkey_moves_no_cart(visit, identity, carts, others, cable: Cable) -> None:
     async with visit() as before:
         others.carts[await before.token()] = {"MUG-1": 2}

@@ -131,14 +131,15 @@ class Visit:
 
     async def merged(self) -> None:
         """Notes that the guest's cart has been moved. If that fails, it is moved again later, which changes nothing."""
-        assert self.id is not None
+        if (id := self.id) is None or self._ended:  # by a renewal beside the request
+            return
         with contextlib.suppress(Unavailable):
-            if (proof := await self._sessions.lock(self.id)) is None:  # a renewal also writes the session
+            if (proof := await self._sessions.lock(id)) is None:  # a renewal also writes the session
                 return
-            if (session := await self._sessions.get(self.id)) is not None:
+            if (session := await self._sessions.get(id)) is not None:
                 self.session = replace(session, unmerged=False)
-                await self._sessions.change(self.id, self.session)
-            await self._sessions.unlock(self.id, proof)
+                await self._sessions.change(id, self.session)
+            await self._sessions.unlock(id, proof)
 
     async def _renew(self, id: str) -> None:
         """Renews the tokens in one request of this session, while other requests wait if they have to.
