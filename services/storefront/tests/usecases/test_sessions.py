@@ -352,6 +352,41 @@ async def test_a_logout_without_valkey_is_not_claimed(visit, identity, ann: str,
     await cable.mend()
 
 
+async def test_of_two_requests_that_end_a_session_one_goes_on_as_the_guest(visit, identity, carts) -> None:
+    async with visit() as before:
+        await before.token()
+        await before.keep()
+    async with visit(before.id) as login:
+        await sign_in(identity, carts, login, EMAIL, PASSWORD)
+    async with visit(login.id) as first, visit(login.id) as second:
+        await first.end()
+        await second.end()
+    assert first.id is not None
+    assert second.id is None
+
+
+async def test_a_guest_whose_session_is_ended_does_not_go_on(visit) -> None:
+    async with visit() as guest:
+        await guest.token()
+        await guest.keep()
+        await guest.end()
+    assert guest.id is None
+
+
+async def test_a_login_counts_even_if_the_old_session_cannot_be_ended(
+    visit, identity, carts, sessions, cable: Cable, monkeypatch
+) -> None:
+    async with visit() as before:
+        await before.token()
+        await before.keep()
+    monkeypatch.setattr(sessions, "copy_prices", lambda *_: cable.cut())  # after the new session, before the old one
+    async with visit(before.id) as login:
+        await sign_in(identity, carts, login, EMAIL, PASSWORD)
+    await cable.mend()
+    async with visit(login.id) as after:
+        assert after.session.name == "Ann"
+
+
 async def test_a_registration_logs_in_also_if_it_is_sent_twice(visit, identity, carts, others) -> None:
     for _ in range(2):
         async with visit() as visitor:
