@@ -1,10 +1,12 @@
 // Shows each step of an order as soon as it happens: asks for the page again, and replaces the parts that change.
+// `refresh` returns whether nothing more is to come.
 const order = document.getElementById("order");
 let seq = Number(order.dataset.seq);
 let again;
 
 async function refresh() {
   const answer = await fetch(location.pathname, { cache: "no-store" });
+  if (answer.redirected || [401, 403, 404].includes(answer.status)) return true; // the session has ended
   if (!answer.ok) throw new Error(`the page answered ${answer.status}`);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const fresh = page.getElementById("order");
@@ -22,7 +24,7 @@ async function refresh() {
 
 const later = () => {
   clearTimeout(again);
-  again = setTimeout(() => refresh().then((done) => done || later(), later), 3000);
+  again = setTimeout(() => (document.hidden ? later() : refresh().then((done) => done || later(), later)), 3000);
 };
 
 const events = new EventSource(order.dataset.events);

@@ -25,7 +25,8 @@ async function add(event) {
   form.ariaBusy = "true";
   tell("");
   try {
-    const [answer, page] = await load(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+    const body = new URLSearchParams(new FormData(form));
+    const [answer, page] = await load(form.action, { method: "POST", body, keepalive: true });
     if (answer.ok && answer.redirected) {
       document.querySelector("#count").replaceWith(page.querySelector("#count"));
       const notice = page.querySelector("#notice");
@@ -102,7 +103,8 @@ function suggest(input) {
     const q = input.value.trim();
     asked = q;
     if (q.length < 2) return show([]);
-    const answer = await fetch(`/api/catalog/products?${new URLSearchParams({ q, limit: 6 })}`).catch(() => null);
+    // Without cookies, the edge answers from its cache.
+    const answer = await fetch(`/api/catalog/products?${new URLSearchParams({ q, limit: 6 })}`, { credentials: "omit" }).catch(() => null);
     const found = answer?.ok ? (await answer.json()).items : [];
     if (asked === q && document.activeElement === input) show(found.map(option));
   }
@@ -114,6 +116,7 @@ function suggest(input) {
   input.addEventListener("blur", () => show([]));
   input.addEventListener("keydown", (event) => {
     const count = list.children.length;
+    if (event.isComposing) return; // the keys belong to an input method
     if (event.key === "Escape" && count) show([]);
     else if (event.key === "ArrowDown" && count) choose((active + 1) % count);
     else if (event.key === "ArrowUp" && count) choose((active < 1 ? count : active) - 1);
