@@ -140,7 +140,7 @@ class Managed:
 
     def _wrong(self, body: dict[str, Any]) -> web.Response | None:
         """Returns catalog's refusal of a body, if it has one."""
-        patterns = {"sku": r"[A-Z0-9-]+", "name": r"[^\0]{1,200}", "category": r"[a-z-]+"}
+        patterns = {"sku": r"[A-Z0-9-]+", "name": r"[^\0\u202e]{1,200}", "category": r"[a-z-]+"}
         patterns |= {"description": r"[^\0]*", "image_url": r"[^\0]*"}
         wrong = [
             f"body.{name}"
@@ -168,7 +168,7 @@ class Managed:
 
     def _conflict(self, request: web.Request) -> web.Response | None:
         sku = request.match_info["sku"]
-        if self._shown(sku)["hidden"]:
+        if sku not in self.products or self._shown(sku)["hidden"]:
             return self.problem(404, "unknown-sku")
         return None if request.headers["If-Match"] == self.version(sku) else self.problem(412, "product-changed")
 
@@ -188,6 +188,8 @@ class Managed:
 
     async def _restock(self, request: web.Request) -> web.Response:
         key, quantity = (request.match_info["sku"], request.match_info["id"]), (await request.json())["quantity"]
+        if key[0] not in self.products:
+            return self.problem(404, "unknown-sku")
         if self.restocks.get(key, quantity) != quantity:
             return self.problem(409, "restock-differs")
         if key not in self.restocks:
@@ -211,10 +213,12 @@ class Managed:
 
     async def _read_order(self, request: web.Request) -> web.Response:
         order = self.orders.get(request.match_info["id"])
-        return web.json_response(order) if order else self.problem(404, "unknown-order")
+        return web.json_response(order) if order else self.problem(404, "order-not-found")
 
     async def _refund(self, request: web.Request) -> web.Response:
-        order = self.orders[request.match_info["id"]]
+        order = self.orders.get(request.match_info["id"])
+        if order is None:
+            return self.problem(404, "order-not-found")
         if order["status"] != "CONFIRMED":
             return self.problem(409, "not-refundable")
         order["status"] = "REFUNDING"

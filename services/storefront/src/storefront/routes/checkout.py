@@ -67,7 +67,8 @@ async def order(request: Request, given: Given, visit: Visiting) -> Response:
         return await _again(request, given, typed, terms, Again(Reason.UNAVAILABLE, terms))
     result = await buy(given.orders, given.carts, given.catalog, token, terms, address, typed["card"])
     if isinstance(result, Ordered):
-        return see_other(f"/orders/{result.id}" if result.id else "/orders")
+        page = f"/orders/{result.id}" if result.id else "/orders"
+        return see_other(f"{page}?notice=placed-before" if result.before else page)
     if result.reason is Reason.CART_EMPTY:
         return see_other("/cart")
     if result.cart is None:

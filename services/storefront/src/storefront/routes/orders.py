@@ -25,7 +25,7 @@ __all__ = ["router"]
 
 router = APIRouter(include_in_schema=False)
 
-NOTICES = frozenset({"too-late"})
+NOTICES = frozenset({"too-late", "placed-before"})
 
 
 def order_id(id: str) -> str:
@@ -38,12 +38,12 @@ OrderId = Annotated[str, Depends(order_id)]
 
 
 @router.get("/orders")
-async def history(request: Request, given: Given, visit: Visiting, cursor: str = "") -> Response:
+async def history(request: Request, given: Given, visit: Visiting, cursor: str = "", notice: str = "") -> Response:
     """Lists the orders, newest first; on the first page, also those from before the login."""
     tokens = await orders.tokens_of(visit)
     before = cursor if ID.fullmatch(cursor) else None
     own, guests = await orders.history(given.orders, tokens, before)
-    return await given.pages.render(request, "orders.html", 200, PRIVATE, orders=own, guests=guests)
+    return await given.pages.render(request, "orders.html", 200, PRIVATE, orders=own, guests=guests, notice=notice)
 
 
 @router.get("/orders/{id}")

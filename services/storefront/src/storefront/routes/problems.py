@@ -20,6 +20,9 @@ __all__ = ["ProblemPages", "Words", "words"]
 
 log = logging.getLogger(__name__)
 
+OFFICE = {"unknown-sku": "unknown-product", "order-not-found": "unknown-order"}
+"""Problems for which the back office has words of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
@@ -30,9 +33,10 @@ class Words:
     way: tuple[str, str] | None = None
 
 
-def words(language: Language, slug: str, status: int) -> Words | None:
+def words(language: Language, slug: str, status: int, *, office: bool = False) -> Words | None:
     """Returns the words for a problem; None if only the service's own detail can tell what is wrong."""
     known = _words(language)
+    slug = OFFICE.get(slug, slug) if office else slug
     return known.get(slug) or known.get(str(status)) or (known["500"] if status >= 500 else None)
 
 
@@ -58,6 +62,11 @@ def _words(language: Language) -> Mapping[str, Words]:
             _("There is no such order"),
             _("Check the order ID, or look for the order in the list."),
             ("/admin/orders", _("Customer orders")),
+        ),
+        "unknown-product": Words(
+            _("There is no such product"),
+            _("Check the SKU, or look for the product in the list."),
+            ("/admin/products", _("Products")),
         ),
         "405": Words(_("There is nothing to see here"), _("This address only receives forms.")),
         "cross-site": Words(
@@ -162,7 +171,7 @@ async def _rendered(request: Request, status: int, headers: Headers, problem: Ma
             "problem.html",
             status,
             kept,
-            words=words(language_for(request), slug, status),
+            words=words(language_for(request), slug, status, office=request.url.path.startswith("/admin")),
             problem=problem,
             code=status,
             wait=int(wait) if wait.isdigit() else 0,

@@ -30,9 +30,10 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 class Ordered(msgspec.Struct, frozen=True):
-    """The form's order, which this call or an earlier one placed. `id` is None if it is not among the newest ones."""
+    """The form's order. `id` is None if it is not among the newest ones; `before` if another form had placed it."""
 
     id: str | None
+    before: bool = False
 
 
 class Reason(StrEnum):
@@ -134,7 +135,7 @@ async def _earlier(orders: Ordering, token: str, terms: Terms, slug: str) -> Ord
     else:
         found = [order for order in newest if order.status not in FAILED]
     same = [order for order in found if order.total == terms.total] or found
-    return Ordered(same[0].id if same else None)
+    return Ordered(same[0].id if same else None, before=True)
 
 
 async def _changed(carts: Carts, catalog: Catalog, token: str, terms: Terms, refusal: Refused) -> Again:

@@ -104,3 +104,9 @@ async def test_an_unknown_order_leads_back_to_the_list(ada, page: str) -> None:
         assert answer.status_code == 404
         assert "Check the order ID" in answer.text
         assert 'href="/admin/orders"' in answer.text
+
+
+async def test_a_refund_of_an_unknown_order_leads_back_to_the_list(ada) -> None:
+    answer = await ada.post("/admin/orders/0198a4e0-0000-7000-8000-000000000099/refund")
+    assert answer.status_code == 404
+    assert 'href="/admin/orders"' in answer.text.partition("<h1>")[2]

@@ -236,3 +236,16 @@ async def test_without_catalog_nothing_typed_is_lost(ada, others) -> None:
     assert (await ada.post("/admin/products", data=fields(new))).status_code == 303
     assert (await ada.post("/admin/products/MUG-1", data=fields(old))).status_code == 303
     assert (others.products["CUP-1"]["name"], others.products["MUG-1"]["name"]) == ("A cup", "Ada's mug")
+
+
+@pytest.mark.parametrize("path", ["/admin/products/CUP-9", "/admin/products/nonsense", "/admin/products/CUP-9/stock"])
+async def test_an_unknown_product_leads_back_to_the_list(ada, path: str) -> None:
+    for answer in (await ada.get(path), await ada.post(path, data=MUG | {"quantity": "1", "id": "1"})):
+        assert answer.status_code == 404
+        assert "Check the SKU" in answer.text
+        assert 'href="/admin/products"' in answer.text.partition("<h1>")[2]
+
+
+async def test_a_text_that_cannot_be_seen_is_explained(ada, others) -> None:
+    page = await ada.post("/admin/products", data=MUG | {"name": "\u202e"})
+    assert "without line breaks and characters that cannot be seen" in page.text
