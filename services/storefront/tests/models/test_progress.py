@@ -45,6 +45,11 @@ def test_each_provider_of_payment_has_cards() -> None:
     assert list(CARDS) == choice.split('"')[1::2][:-1]
 
 
+def test_a_step_by_a_request_names_no_service_because_any_client_of_order_may_have_sent_it() -> None:
+    without_message = {status: made.service for status, made in MADE.items() if made.message is None}
+    assert without_message == {"PENDING": None, "CANCELLING": None, "REFUNDING": None, "EXPIRING": "order"}
+
+
 @pytest.mark.parametrize("status", ["CONFIRMED", "REFUNDED", *FAILED, "A_STATE_OF_TOMORROW"])
 def test_a_page_does_not_wait_after_the_last_step(status: str) -> None:
     assert settled(status)

@@ -27,9 +27,12 @@ def settled(status: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """`service` made a step by `message`, which is None for a request or a schedule. Order then sent `sent`."""
+    """`service` caused a step by `message`; both are None for a request, of a page or of any client of the API.
 
-    service: str
+    A step without a message but with a service was due by its schedule. Order then sent `sent`.
+    """
+
+    service: str | None = None
     message: str | None = None
     sent: tuple[str, ...] = ()
 
@@ -37,16 +40,16 @@ class Made:
 UNDO = ("catalog.release-stock.v1", "payment.cancel.v1")
 
 MADE: Mapping[str, Made] = {
-    "PENDING": Made("storefront", None, ("catalog.reserve-stock.v1",)),
+    "PENDING": Made(sent=("catalog.reserve-stock.v1",)),
     "RESERVED": Made("catalog", "catalog.stock-reserved.v1", ("payment.charge.v1",)),
     "CONFIRMED": Made("payment", "payment.captured.v1", ("order.confirmed.v1",)),
     "REJECTED": Made("catalog", "catalog.stock-rejected.v1"),
     "PAYMENT_FAILED": Made("payment", "payment.failed.v1", ("catalog.release-stock.v1",)),
-    "CANCELLING": Made("storefront", None, UNDO),
+    "CANCELLING": Made(sent=UNDO),
     "CANCELLED": Made("payment", "payment.cancelled.v1"),
-    "EXPIRING": Made("order", None, UNDO),
+    "EXPIRING": Made("order", sent=UNDO),
     "EXPIRED": Made("payment", "payment.cancelled.v1"),
-    "REFUNDING": Made("storefront", None, UNDO),
+    "REFUNDING": Made(sent=UNDO),
     "REFUNDED": Made("payment", "payment.cancelled.v1"),
 }
 
