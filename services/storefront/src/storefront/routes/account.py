@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from chassis.errors import Unavailable
-from storefront.routes.cart import PRIVATE
 from storefront.routes.forms import Form, form_of, local, see_other
+from storefront.routes.pages import PRIVATE
 from storefront.routes.visits import Given, Parts, Visiting
 from storefront.schemas import writable
 from storefront.usecases.remote import Refused

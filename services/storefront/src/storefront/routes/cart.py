@@ -7,17 +7,17 @@ from starlette.responses import Response
 
 from chassis.errors import Unavailable
 from storefront.routes.forms import form_of, local, see_other
+from storefront.routes.pages import PRIVATE
 from storefront.routes.visits import Given, Parts, Visiting
 from storefront.schemas import SKU, writable
 from storefront.usecases.cart import MAX_QUANTITY, Added, CartView, add, former_prices, set_quantity, view
 from storefront.usecases.remote import Refused
 from storefront.usecases.sessions import Visit, cart_token
 
-__all__ = ["PRIVATE", "read", "router", "unreachable"]
+__all__ = ["read", "router", "unreachable"]
 
 router = APIRouter(include_in_schema=False)
 
-PRIVATE = {"Cache-Control": "private, no-store"}
 EMPTY = CartView(None, [], True, None)
 NOTICES = frozenset({"incomplete", Added.REPEATED, Added.LIMITED})
 

@@ -8,9 +8,9 @@ from starlette.responses import Response
 
 from chassis.errors import Unavailable
 from storefront import schemas
-from storefront.routes.cart import PRIVATE, read, unreachable
+from storefront.routes.cart import read, unreachable
 from storefront.routes.forms import Form, form_of, see_other
-from storefront.routes.pages import language_for
+from storefront.routes.pages import PRIVATE, language_for
 from storefront.routes.visits import Given, Parts, Visiting
 from storefront.usecases.cart import CartView
 from storefront.usecases.checkout import Again, Ordered, Reason, Terms, buy, terms_of
@@ -22,7 +22,7 @@ __all__ = ["router"]
 router = APIRouter(include_in_schema=False)
 
 FIELDS = (*schemas.ADDRESS, "country")
-PRICE = re.compile(r"([A-Z0-9-]{2,32}):([0-9]{1,12})", re.ASCII)
+PRICE = re.compile(rf"({schemas.SKU.pattern}):([0-9]{{1,12}})", re.ASCII)
 STATUS = {
     Reason.PRICE_CHANGED: 409,
     Reason.CART_CHANGED: 409,

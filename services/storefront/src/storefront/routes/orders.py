@@ -12,9 +12,9 @@ from chassis.errors import Unavailable
 from chassis.health import Draining
 from chassis.streams import EventStream
 from storefront.models import progress
-from storefront.routes.cart import PRIVATE, unreachable
+from storefront.routes.cart import unreachable
 from storefront.routes.forms import form_of, local, see_other
-from storefront.routes.pages import language_for
+from storefront.routes.pages import PRIVATE, language_for
 from storefront.routes.visits import Given, Visiting
 from storefront.schemas import ID
 from storefront.usecases import orders

@@ -19,7 +19,7 @@ from storefront.routes.forms import here
 from storefront.routes.languages import Language, language_of
 from storefront.schemas import writable
 
-__all__ = ["INCOMPLETE", "Pages", "language_for", "soon", "wants_html"]
+__all__ = ["INCOMPLETE", "PRIVATE", "Pages", "language_for", "soon", "wants_html"]
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -29,6 +29,9 @@ PERSONAL = frozenset({"session", languages.COOKIE})
 
 INCOMPLETE = {"Cache-Control": "private, no-cache"}
 """The headers of a page that lacks a part, because a service failed: nobody else should get it."""
+
+PRIVATE = {"Cache-Control": "private, no-store"}
+"""The headers of a page that no cache keeps, not even the browser's."""
 
 COUNT_TIMEOUT = 0.3
 """Seconds for which a page that is otherwise complete waits for the number beside the cart."""

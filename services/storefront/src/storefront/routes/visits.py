@@ -16,7 +16,7 @@ from chassis.failures import on_problem
 from storefront.repository import Sessions
 from storefront.routes.cookies import COOKIE
 from storefront.routes.forms import SECRET, Form, asked, form_of, here, see_other
-from storefront.routes.pages import Pages, soon, wants_html
+from storefront.routes.pages import PRIVATE, Pages, soon, wants_html
 from storefront.usecases.office import Office
 from storefront.usecases.remote import Carts, Catalog, Identity, Ordering, Refused
 from storefront.usecases.sessions import SessionEnded, Visit, cart_token
@@ -86,8 +86,7 @@ async def on_session_ended(request: Request, _: Exception) -> Response:
     if (form := await _form_to_keep(request)) is None:
         return see_other(f"/login?{urlencode({'to': here(request), 'ended': 1})}")
     given: Parts = request.app.state.parts
-    headers = {"Cache-Control": "private, no-store"}
-    return await given.pages.render(request, "ended.html", 401, headers, action=asked(request), form=form)
+    return await given.pages.render(request, "ended.html", 401, PRIVATE, action=asked(request), form=form)
 
 
 async def _form_to_keep(request: Request) -> Form | None:

@@ -53,8 +53,8 @@ async def test_an_order_is_shown_with_its_history_payment_and_customer(ada) -> N
     for text in (
         "A mug",
         "€25.00",
-        "Confirmed",
-        "Placed",
+        "Paid and confirmed",
+        "Order received",
         "Captured",
         "ch_1",
         "Ann Example",

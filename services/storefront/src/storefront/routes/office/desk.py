@@ -1,12 +1,10 @@
 """What all pages of the back office share: who may see them, and how they are rendered."""
 
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
-from uuid import UUID
 
 from fastapi import Depends, Request
 from starlette.responses import Response
@@ -14,8 +12,9 @@ from starlette.responses import Response
 from chassis.errors import Forbidden, NotFound, Problem
 from storefront.routes.forms import here, see_other
 from storefront.routes.languages import Language
-from storefront.routes.pages import language_for
+from storefront.routes.pages import PRIVATE, language_for
 from storefront.routes.visits import Given, Parts, Visiting, on_session_ended
+from storefront.schemas import ID, SKU
 from storefront.usecases.office import Office
 
 __all__ = [
@@ -36,8 +35,6 @@ log = logging.getLogger(__name__)
 
 CATALOG = "catalog:write"
 ORDERS = "orders:manage"
-NO_STORE = {"Cache-Control": "private, no-store"}
-SKU = re.compile(r"[A-Z0-9][A-Z0-9-]{1,31}")
 
 T = TypeVar("T")
 
@@ -73,7 +70,7 @@ class Desk:
     async def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """Renders a page, which no cache keeps. `done` names what the POST before it did."""
         common = {"scopes": self.scopes, "done": self.request.query_params.get("done", ""), **values}
-        return await self.given.pages.render(self.request, template, status, NO_STORE, **common)
+        return await self.given.pages.render(self.request, template, status, PRIVATE, **common)
 
 
 def desk(*scopes: str) -> Callable[..., Awaitable[Desk]]:
@@ -121,10 +118,9 @@ def _sku(sku: str) -> str:
 
 
 def _order_id(order_id: str) -> str:
-    try:
-        return str(UUID(order_id))
-    except ValueError:
-        raise unknown_order() from None
+    if not ID.fullmatch(order_id):
+        raise unknown_order()
+    return order_id
 
 
 def unknown_order() -> NotFound:

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from storefront.models.progress import MADE
 from storefront.routes.forms import Form, form_of, see_other
 from storefront.routes.office.desk import ORDERS, Desk, OrderId, address, desk, found, unknown_order
 from storefront.usecases.office import AnyOrder, AnyOrders, Payment
@@ -18,10 +19,7 @@ router = APIRouter(include_in_schema=False)
 
 Manager = Annotated[Desk, Depends(desk(ORDERS))]
 
-STATUSES = (
-    *("PENDING", "RESERVED", "CONFIRMED", "REJECTED", "PAYMENT_FAILED", "CANCELLING", "CANCELLED", "EXPIRING"),
-    *("EXPIRED", "REFUNDING", "REFUNDED"),
-)
+STATUSES = tuple(MADE)
 REFUNDABLE = "CONFIRMED"
 
 

@@ -20,7 +20,7 @@ router = APIRouter(include_in_schema=False)
 Manager = Annotated[Desk, Depends(desk(CATALOG))]
 
 RESTOCK_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-MAX_QUANTITY = 1_000_000
+MAX_RESTOCK = 1_000_000
 
 
 @router.get("/admin/products/{sku}/stock")
@@ -33,7 +33,7 @@ async def restock(desk: Manager, sku: Sku) -> Response:
     """Adds to the stock. Each rendered form has an ID of its own, so one that is sent twice adds once."""
     form = await form_of(desk.request)
     quantity, id = form.number("quantity"), form.text("id")
-    if quantity is None or not 1 <= quantity <= MAX_QUANTITY or not RESTOCK_ID.fullmatch(id):
+    if quantity is None or not 1 <= quantity <= MAX_RESTOCK or not RESTOCK_ID.fullmatch(id):
         return await _page(desk, sku, form, error="quantity", status=422)
     try:
         await desk.office.catalog.restock(desk.token, sku, id, quantity)
