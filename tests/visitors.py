@@ -154,7 +154,7 @@ def buy(page: Page, *skus: str, card: str = "A good card") -> str:
 
 def log_in(page: Page, email: str, password: str) -> None:
     page.goto("/login")
-    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Email address").fill(email)
     page.get_by_label("Password").fill(password)
     page.get_by_role("main").get_by_role("button", name="Log in").click()
     page.get_by_role("link", name="Log in").wait_for(state="detached")

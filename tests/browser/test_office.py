@@ -74,7 +74,7 @@ def test_an_order_is_refunded(office, admin, shopper) -> None:
     id = shopper.buy(admin.product(stock=1, amount=1250))
     shopper.waits_for(id, "CONFIRMED")
     page = office("/admin/orders")
-    page.get_by_label("Order ID or e-mail address").fill(id)
+    page.get_by_label("Order ID or email address").fill(id)
     page.get_by_role("main").get_by_role("button", name="Search").click()
     page.get_by_role("link", name="Refund…").click()
     page.get_by_role("button", name="Refund €12.50").click()

@@ -7,7 +7,7 @@ def log_in_elsewhere(page: Page, email: str, password: str) -> None:
     """Follows the page's link to the login, which opens a new tab."""
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="Log in in a new tab").click()
-    opened.value.get_by_label("E-mail address").fill(email)
+    opened.value.get_by_label("Email address").fill(email)
     opened.value.get_by_label("Password", exact=True).fill(password)
     opened.value.get_by_role("main").get_by_role("button", name="Log in").click()
     expect(opened.value.get_by_role("heading", level=1)).to_have_text("Your account")

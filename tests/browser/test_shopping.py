@@ -99,7 +99,7 @@ def test_a_guest_s_cart_is_merged_at_login(visit, admin) -> None:
     email, password = f"{uuid4().hex}@example.com", "a long password of mine"
     page = visit("/register")
     page.get_by_label("Your name").fill("Ann Lee")
-    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Email address").fill(email)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Create the account").click()
     page.wait_for_url("/")

@@ -100,7 +100,7 @@ async def test_a_wrong_password_keeps_the_address_and_not_the_password(browser) 
     async with browser() as ann:
         page = await ann.post("/login", data={"email": "<ann>@x", "password": "guess-1234", "to": "/cart"})
     assert page.status_code == 422
-    assert "The e-mail address or the password is wrong." in page.text
+    assert "The email address or the password is wrong." in page.text
     assert 'value="&lt;ann&gt;@x"' in page.text
     assert 'value="/cart"' in page.text
     assert "guess-1234" not in page.text
@@ -179,7 +179,7 @@ async def test_what_identity_refuses_is_shown_beside_the_field(browser) -> None:
         page = await bob.post("/register", data={"name": "Bob 😀", "email": "bob", "password": "1234567"})
     assert page.status_code == 422
     assert fields(page) == {
-        "email": "Enter an e-mail address, such as name@example.com.",
+        "email": "Enter an email address, such as name@example.com.",
         "password": "Choose a password of 8 to 128 characters.",
     }
     assert 'value="Bob 😀"' in page.text

@@ -28,7 +28,7 @@ def fail_with(app: FastAPI) -> Callable[[Exception], None]:
     [
         (NotFound("unknown-sku", "English", "English"), "We do not sell this product", "/search"),
         (NotFound("unknown-widget", "English", "English"), "This page does not exist", "/search"),
-        (Forbidden("scope-required", "English", "English"), "Your account may not do this", "/login?to=%2Ftrouble"),
+        (Forbidden("scope-required", "English", "English"), "This page is for staff only", "/login?to=%2Ftrouble"),
         (Refused(409, "cart-changed", "English", "English"), "Your cart has changed", "/cart"),
         (Conflict("unheard-of", "English", "English"), "Something has changed in the meantime", "/trouble"),
         (Refused(422, "cart-full", "English", "English"), "Your cart is full", "/cart"),

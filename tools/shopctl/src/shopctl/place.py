@@ -173,7 +173,7 @@ class Place:
 
     @property
     def admin(self) -> tuple[str, str]:
-        """The administrator's e-mail address and password: this machine's, or those that the environment gives."""
+        """The administrator's email address and password: this machine's, or those that the environment gives."""
         if not given.text("SHOP_URL"):
             return ADMIN_EMAIL, ADMIN_PASSWORD
         return given.text("ADMIN_EMAIL") or ADMIN_EMAIL, given.text("ADMIN_PASSWORD") or ADMIN_PASSWORD

@@ -73,9 +73,7 @@ def _words(language: Language) -> Mapping[str, Words]:
             _("This form was sent from another site"),
             _("To protect you, we did nothing with it. Open the page in this shop and try again."),
         ),
-        "scope-required": Words(
-            _("Your account may not do this"), _("Log in with an account that has the right to do it.")
-        ),
+        "scope-required": Words(_("This page is for staff only"), _("Log in with a staff account.")),
         "401": Words(_("Please log in"), _("This page is only for you, so we have to know who you are.")),
         "cart-changed": Words(
             _("Your cart has changed"), _("Perhaps it is open in another window. Check it and go on from there."), cart

@@ -25,7 +25,7 @@ REFUNDABLE = "CONFIRMED"
 
 @router.get("/admin/orders")
 async def list_orders(desk: Manager) -> Response:
-    """Lists orders, newest first. `find` is an order ID, or the e-mail address of an account."""
+    """Lists orders, newest first. `find` is an order ID, or the email address of an account."""
     asked = Form(desk.request.query_params)
     find = asked.text("find")[:254]
     if (id := _id(find)) is not None:

@@ -1,4 +1,4 @@
-"""The first page of the back office: what needs a hand."""
+"""The first page of the back office: what needs attention."""
 
 import asyncio
 from typing import Annotated
