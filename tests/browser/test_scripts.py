@@ -1,7 +1,7 @@
 """What scripts add to pages that also work without them: suggestions, a cart that fills in place, longer lists."""
 
 from playwright.sync_api import expect
-from visitors import IN_STOCK
+from visitors import IN_STOCK, buy
 
 
 def test_a_suggestion_is_chosen_by_keyboard(visit) -> None:
@@ -47,3 +47,42 @@ def test_more_products_follow_those_that_are_there(visit) -> None:
     expect(links.nth(len(first))).to_be_focused()
     assert links.all_inner_texts()[: len(first)] == first
     expect(page.get_by_role("link", name="Show more products")).to_have_count(1)
+
+
+def test_suggestions_are_asked_without_cookies_so_that_the_edge_answers_from_its_cache(visit) -> None:
+    page = visit(f"/p/{IN_STOCK}")
+    page.get_by_role("button", name="Add to cart").click()
+    expect(page.locator("#count")).to_have_text("1")  # from now on there is a session
+    with page.expect_request("**/api/catalog/products?*") as asked:
+        page.get_by_role("combobox", name="Search products").press_sequentially("soap")
+    assert "cookie" not in asked.value.all_headers()
+
+
+def test_enter_belongs_to_the_input_method_while_it_composes(visit) -> None:
+    page = visit("/")
+    search = page.get_by_role("combobox", name="Search products")
+    search.press_sequentially("soap")
+    expect(page.get_by_role("option").first).to_be_visible()
+    search.press("ArrowDown")
+    enter = "new KeyboardEvent('keydown', {key: 'Enter', isComposing: true, cancelable: true})"
+    assert search.evaluate(f"input => input.dispatchEvent({enter})")  # the page did not take it
+    expect(page).to_have_url("/")
+
+
+def test_a_page_of_an_order_asks_no_more_after_its_session_ended(visit, without) -> None:
+    page = visit("/")
+    asked = []
+    with without("payment"):
+        buy(page, IN_STOCK)
+        page.wait_for_url("**/orders/*")
+        page.route("**/orders/*/events", lambda route: route.fulfill(status=204))  # so the page asks now and then
+        page.clock.install()
+        page.reload()
+        page.context.clear_cookies(name="session")
+        page.on("response", lambda answer: asked.append(answer.status) if answer.url == page.url else None)
+        with page.expect_response(page.url):
+            page.clock.run_for(3_500)
+        for _ in range(3):
+            page.clock.run_for(3_500)
+            page.evaluate("fetch('/').then(answer => answer.text())")  # later than what was asked
+    assert asked == [404]
