@@ -191,6 +191,7 @@ def test_a_declined_card_is_replaced_by_a_good_one(visit) -> None:
     page = visit("/")
     buy(page, IN_STOCK, card="A declined card")
     sees(page, REFUSED)
+    expect(page.locator("#count")).to_have_text("1")
 
     page.get_by_role("button", name="Order again with another card").click()
     page.wait_for_url("**/checkout")

@@ -71,6 +71,25 @@ async def test_the_header_shows_how_many_articles_the_cart_holds(browser, app, o
     assert '<span id="count">1,203</span>' in page.text
 
 
+async def test_a_page_that_answers_a_form_shows_it_too_and_a_redirect_asks_nobody(browser, app, others) -> None:
+    async with browser() as ann:
+        await shop_with(ann, app, others, {"MUG-1": 3})
+        mistake = await ann.post("/checkout", data={})
+        problem = await ann.post("/cart/items", content=b"{}", headers={"Content-Type": "application/json"})
+        others.asked.clear()
+        answer = await ann.post("/cart/items", data={"sku": "MUG-1", "quantity": "4"})
+    assert [page.status_code for page in (mistake, problem)] == [422, 422]
+    assert all('<span id="count">3</span>' in page.text for page in (mistake, problem))
+    assert (answer.status_code, others.asked.count("GET /api/cart")) == (303, 0)
+
+
+async def test_back_can_show_a_page_that_answers_a_form(browser, app, others) -> None:
+    async with browser() as ann:
+        await shop_with(ann, app, others, {"MUG-1": 3})
+        pages = [await ann.post(path, data={}) for path in ("/checkout", "/cart/items", "/login", "/nowhere")]
+    assert {page.headers["Cache-Control"] for page in pages} == {"private, no-cache"}
+
+
 async def test_a_page_does_not_wait_for_a_cart_that_hangs(browser, app, others) -> None:
     async with browser() as ann:
         await shop_with(ann, app, others, {"MUG-1": 3})

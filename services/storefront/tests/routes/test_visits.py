@@ -33,7 +33,7 @@ def form_of(page) -> tuple[str, dict[str, str]]:
     """Returns the path and the fields of the form that a page offers to send again."""
     main = page.text.partition("<main")[2].partition("</main>")[0]
     assert page.status_code == 401
-    assert page.headers["Cache-Control"] == "private, no-store"
+    assert page.headers["Cache-Control"] == "private, no-cache"
     assert "Your session has ended" in main
     (action,) = ACTION.findall(main)
     return unescape(action), {unescape(name): unescape(value) for name, value in HIDDEN.findall(main)}

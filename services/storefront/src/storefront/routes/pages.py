@@ -33,6 +33,9 @@ INCOMPLETE = {"Cache-Control": "private, no-cache"}
 PRIVATE = {"Cache-Control": "private, no-store"}
 """The headers of a page that no cache keeps, not even the browser's."""
 
+ANSWER = {"Cache-Control": "private, no-cache"}
+"""The headers of a page that answers a POST: with `no-store`, Back could not show it again."""
+
 COUNT_TIMEOUT = 0.3
 """Seconds for which a page that is otherwise complete waits for the number beside the cart."""
 
@@ -54,7 +57,8 @@ class Pages:
         """Renders a page for the visit that `request` belongs to."""
         language = language_for(request)
         visit = getattr(request.state, "visit", None)
-        count: asyncio.Future[int | None] | None = getattr(request.state, "count", None)
+        counting = getattr(request.state, "counting", None)
+        count: asyncio.Future[int | None] | None = counting() if counting else None
         page = (
             self._environments[language.code]
             .get_template(template)
@@ -66,7 +70,8 @@ class Pages:
                 **values,
             )
         )
-        return HTMLResponse(page, status, {**_caching(request, status), **(headers or {})})
+        caching = ANSWER if request.method == "POST" else {}
+        return HTMLResponse(page, status, {**_caching(request, status), **(headers or {}), **caching})
 
 
 def language_for(request: Request) -> Language:

@@ -45,21 +45,34 @@ Given = Annotated[Parts, Depends(parts(Parts))]
 
 
 async def visiting(request: Request, given: Given) -> AsyncIterator[Visit]:
-    """Reads the session, and begins to count the cart for the header of a page.
+    """Reads the session, and counts the cart for the header of a page.
 
-    What runs beside the request ends before it does.
+    For a GET, counting begins at once. For another request it begins when a page is rendered, because most answers to a
+    form are redirects. What runs beside the request ends before it does.
     """
     visit = Visit(given.sessions, given.identity, request.cookies.get(COOKIE))
     await visit.load()
     request.state.visit = visit
-    count = None
-    if visit.session is not None and request.method == "GET" and wants_html(request.headers):
-        count = request.state.count = asyncio.create_task(_count(given.carts, visit), name="count of the cart")
+    count: asyncio.Task[int | None] | None = None
+
+    def counting() -> asyncio.Task[int | None] | None:
+        nonlocal count
+        if count is None and visit.session is not None and wants_html(request.headers):
+            count = asyncio.create_task(_count(given.carts, visit), name="count of the cart")
+        return count
+
+    request.state.counting = counting
+    if request.method == "GET":
+        counting()
     try:
         yield visit
+    except Problem:
+        counting()  # the page of a problem shows it too
+        raise
     finally:
+        request.state.counting = lambda: count
         if count is not None:
-            await soon(count)  # the page of a problem shows it too
+            await soon(count)
             count.cancel()
         await visit.close()
 

@@ -5,7 +5,7 @@ let seq = Number(order.dataset.seq);
 let again;
 
 async function refresh() {
-  const answer = await fetch(location.pathname, { cache: "no-store" });
+  const answer = await fetch(location.pathname, { headers: { Accept: "text/html" }, cache: "no-store" });
   if (answer.redirected || [401, 403, 404].includes(answer.status)) return true; // the session has ended
   if (!answer.ok) throw new Error(`the page answered ${answer.status}`);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");

@@ -148,7 +148,7 @@ function follow(transition, address) {
   });
 }
 
-addEventListener("pageswap", (event) => follow(event.viewTransition, event.activation?.entry.url));
+addEventListener("pageswap", (event) => follow(event.viewTransition, event.activation?.entry?.url));
 addEventListener("pagereveal", (event) => follow(event.viewTransition, globalThis.navigation?.activation?.from?.url));
 
 // ---- times in the visitor's own time zone ----
