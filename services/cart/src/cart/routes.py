@@ -41,7 +41,7 @@ given = parts(Parts)  # `read` calls it itself: order reads a cart for each orde
 Given = Annotated[Parts, Depends(given)]
 
 
-@router.get("", responses=SHAPE)
+@router.get("", summary="Read the cart", responses=SHAPE)
 async def read(request: Request) -> Response:
     principal = await authenticate(request)
     shown = answer(await (await given(request)).carts.get(principal.sub))
@@ -51,7 +51,7 @@ async def read(request: Request) -> Response:
     return shown
 
 
-@router.put("/items/{sku}", responses=SHAPE)
+@router.put("/items/{sku}", summary="Set the quantity of a line", responses=SHAPE)
 async def put(
     sku: Sku, body: QuantityBody, principal: Authenticated, given: Given, if_match: IfMatch = None
 ) -> JsonBytes:
@@ -60,18 +60,18 @@ async def put(
     return answer(cart)
 
 
-@router.delete("/items/{sku}", responses=SHAPE)
+@router.delete("/items/{sku}", summary="Remove a line", responses=SHAPE)
 async def remove(sku: Sku, principal: Authenticated, given: Given, if_match: IfMatch = None) -> JsonBytes:
     return answer(await given.carts.change(principal.sub, {sku: 0}, expected(if_match)))
 
 
-@router.delete("", responses=SHAPE)
+@router.delete("", summary="Empty the cart", responses=SHAPE)
 async def clear(principal: Authenticated, given: Given, if_match: IfMatch = None) -> JsonBytes:
     await given.carts.clear(principal.sub, expected(if_match))
     return answer(EMPTY)
 
 
-@router.post("/merge", responses=SHAPE)
+@router.post("/merge", summary="Merge a guest's cart", responses=SHAPE)
 async def merge(body: MergeBody, principal: Authenticated, given: Given) -> JsonBytes:
     """Adds a guest's cart to the account's after login. If a SKU is in both, the larger quantity stays."""
     return answer(await usecases.merge(given.carts, given.verifier, principal.sub, body.guest_token))

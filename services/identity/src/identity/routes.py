@@ -60,13 +60,13 @@ Given = Annotated[Parts, Depends(parts(Parts))]
 Waiting = Annotated[Patience, Depends(patience)]
 
 
-@router.post("/api/identity/guests", status_code=201, response_model_exclude_none=True)
+@router.post("/api/identity/guests", summary="Begin a guest", status_code=201, response_model_exclude_none=True)
 async def guest(given: Given, response: Response) -> TokenBody:
     """Issues a token to a guest, who needs no account to fill a cart and to order."""
     return token_body(await given.issuer.for_guest(), response)
 
 
-@router.post("/api/identity/accounts", status_code=201)
+@router.post("/api/identity/accounts", summary="Create an account", status_code=201)
 async def register(body: RegisterBody, given: Given, request: Request, client: Waiting) -> AccountBody:
     """Registers an account."""
     given.registrations.enter(origin(request))
@@ -88,7 +88,12 @@ def documented(form: type[TokenForm | RevocationForm]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {FORM: {"schema": form.model_json_schema()}}}}
 
 
-@router.post("/api/identity/token", response_model_exclude_none=True, openapi_extra=documented(TokenForm))
+@router.post(
+    "/api/identity/token",
+    summary="Log in, or renew tokens",
+    response_model_exclude_none=True,
+    openapi_extra=documented(TokenForm),
+)
 async def token(
     form: Annotated[TokenForm, Depends(token_form)], given: Given, client: Waiting, response: Response
 ) -> TokenBody:
@@ -111,7 +116,7 @@ async def token(
     )
 
 
-@router.post("/api/identity/revoke", openapi_extra=documented(RevocationForm))
+@router.post("/api/identity/revoke", summary="Revoke a token", openapi_extra=documented(RevocationForm))
 async def revoke(form: Annotated[RevocationForm, Depends(revocation_form)], given: Given) -> None:
     """Revokes a refresh token, and all tokens from the same sign-in (RFC 7009). An unknown token is a success too.
 
@@ -122,7 +127,7 @@ async def revoke(form: Annotated[RevocationForm, Depends(revocation_form)], give
     await tokens.revoke(given.db, form.token)
 
 
-@router.post("/api/identity/password", response_model_exclude_none=True)
+@router.post("/api/identity/password", summary="Change the password", response_model_exclude_none=True)
 async def change_password(
     body: PasswordBody, principal: Authenticated, given: Given, client: Waiting, response: Response
 ) -> TokenBody:
@@ -142,7 +147,7 @@ async def change_password(
     return token_body(await tokens.start(given.db, given.issuer, account), response)
 
 
-@router.get("/api/identity/me")
+@router.get("/api/identity/me", summary="Read your account")
 async def me(principal: Authenticated, given: Given) -> AccountBody:
     """Returns the principal's account."""
     async with given.db.connection() as connection:

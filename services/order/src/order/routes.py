@@ -63,6 +63,7 @@ KEY = {
 
 @router.post(
     "",
+    summary="Place an order",
     status_code=202,
     responses={202: {"model": Accepted}},
     openapi_extra={"parameters": [KEY], **documented(PlaceOrderBody)},
@@ -102,7 +103,7 @@ async def place(request: Request) -> JsonBytes:
     return JsonBytes(encode({"id": placed.order_id, "status": Status.PENDING.value}), 202, headers)
 
 
-@router.get("", responses={200: {"model": OrderPage}})
+@router.get("", summary="List your orders", responses={200: {"model": OrderPage}})
 async def list_own(
     request: Request, given: Given, principal: Authenticated, query: Annotated[OwnQuery, Query()]
 ) -> JsonBytes:
@@ -111,13 +112,13 @@ async def list_own(
     return await _page(given.db, query, False, principal=principal.sub)
 
 
-@router.get("/{order_id}", responses={200: {"model": Order}})
+@router.get("/{order_id}", summary="Read an order", responses={200: {"model": Order}})
 async def get_own(given: Given, order_id: CanonicalId, principal: Authenticated) -> JsonBytes:
     """Returns an order of the principal, with its history."""
     return await _order(given.db, order_id, principal.sub)
 
 
-@router.post("/{order_id}/cancel", status_code=202, responses={202: {"model": Order}})
+@router.post("/{order_id}/cancel", summary="Cancel an order", status_code=202, responses={202: {"model": Order}})
 async def cancel(given: Given, order_id: CanonicalId, principal: Authenticated) -> JsonBytes:
     """Undoes an order: its stock is released, and a captured payment is refunded."""
     await saga.cancel(given.db, order_id, principal.sub)
@@ -126,6 +127,7 @@ async def cancel(given: Given, order_id: CanonicalId, principal: Authenticated) 
 
 @router.get(
     "/{order_id}/events",
+    summary="Follow an order",
     status_code=200,
     response_class=EventStream,
     responses={200: {"content": {"text/event-stream": {}}}, 204: {"description": "No step can follow"}},

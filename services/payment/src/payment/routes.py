@@ -40,7 +40,7 @@ EVENT = {
 }
 
 
-@router.post("/webhooks/{provider}", status_code=204, openapi_extra=EVENT)
+@router.post("/webhooks/{provider}", summary="Receive a webhook", status_code=204, openapi_extra=EVENT)
 async def receive(provider: str, request: Request, given: Given) -> Response:
     """Accepts a signed hint: the provider is asked about the order now, and not at the next scheduled time."""
     known = given.providers.get(provider)
