@@ -194,9 +194,9 @@ def test_a_declined_card_is_replaced_by_a_good_one(visit) -> None:
     expect(page.locator("#count")).to_have_text("1")
 
     page.get_by_role("button", name="Order again with another card").click()
-    page.wait_for_url("**/checkout")
-    check_out(page)
-    order(page)
+    page.wait_for_url("**/checkout?order=*")
+    expect(page.get_by_role("radio", name="A good card")).to_be_checked()
+    order(page)  # the address is filled in
     sees(page, CONFIRMED)
     assert orders(page) == 2
 

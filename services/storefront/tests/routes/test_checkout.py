@@ -74,6 +74,24 @@ async def test_the_cards_are_those_of_the_provider(settings, others, provider: s
     assert (refused.status_code, placed.status_code) == (422, 303)
 
 
+async def test_the_address_of_a_refused_order_is_filled_in_for_its_owner_only(browser, others) -> None:
+    async with browser() as ann, browser() as eve:
+        terms = await begin(ann)
+        await begin(eve)
+        await ann.post("/checkout", data=TYPED | terms)
+        (order,) = others.orders.values()
+        others.step(order, "PAYMENT_FAILED", "card_declined")
+        page = await ann.get(f"/orders/{order['id']}")
+        (path,) = re.findall(r'name="to" value="(/checkout[^"]*)"', page.text)
+        own, foreign, strange = await ann.get(path), await eve.get(path), await ann.get("/checkout?order=%00")
+        others.down.add("order")
+        without = await ann.get(path)
+    assert kept(own).items() <= ADDRESS.items()
+    assert '<option value="GB" selected>' in own.text
+    assert [set(kept(page).values()) for page in (foreign, strange, without)] == [{""}] * 3
+    assert 'value="tok_visa" required checked' in own.text
+
+
 async def test_an_empty_cart_cannot_be_ordered(browser) -> None:
     async with browser() as ann:
         answers = [await ann.get("/checkout"), await ann.post("/checkout", data=TYPED)]

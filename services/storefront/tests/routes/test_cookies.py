@@ -93,7 +93,7 @@ async def test_a_guests_orders_are_still_there_after_login_and_logout(browser, o
         assert (await ann.get(f"/orders/{id}")).status_code == 200
         await ann.post("/logout")
         assert (await ann.get(f"/orders/{id}")).status_code == 200
-        assert 'href="/login"' in (await ann.get("/orders")).text
+        assert 'href="/login?to=%2Forders"' in (await ann.get("/orders")).text
 
 
 async def test_a_cart_that_is_down_at_the_login_is_merged_when_it_is_shown(browser, others) -> None:

@@ -176,3 +176,11 @@ async def test_names_of_products_are_only_text(browser, others) -> None:
         page = await ann.get("/c/kitchen")
     assert "<img" not in page.text
     assert "&lt;img src=x" in page.text
+
+
+async def test_a_text_that_is_too_long_is_not_the_heading(browser) -> None:
+    async with browser() as ann:
+        page = await ann.get("/search", params={"q": "a" * 400})
+    assert page.status_code == 422
+    assert re.search(r"<h1>\s*Search\s*</h1>", page.text)
+    assert "<title>Search · Quayside</title>" in page.text

@@ -111,6 +111,23 @@ async def test_without_the_cart_the_header_shows_no_number(browser, app, others,
     assert '<span id="count"></span>' in page.text
 
 
+@pytest.mark.parametrize(
+    ("path", "link"),
+    [
+        ("/p/MUG-1", "/login?to=%2Fp%2FMUG-1"),
+        ("/search?q=a%26b", "/login?to=%2Fsearch%3Fq%3Da%2526b"),
+        ("/nowhere", "/login?to=%2Fnowhere"),
+        ("/login?to=/cart", "/login"),
+        ("/register", "/login"),
+    ],
+)
+async def test_the_login_returns_to_the_page(browser, path: str, link: str) -> None:
+    async with browser() as ann:
+        page = await ann.get(path)
+    header = page.text.partition("<header")[2].partition("</header>")[0]
+    assert f'<a href="{link}">Log in</a>' in header
+
+
 async def shop_with(client, app, others, lines: dict[str, int]) -> None:
     """Gives a client the session of a guest whose cart has these lines."""
     from storefront.usecases.sessions import Visit

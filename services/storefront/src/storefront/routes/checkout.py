@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from chassis.errors import Unavailable
+from chassis.errors import Problem, Unavailable
 from storefront import schemas
 from storefront.routes.cart import read, unreachable
 from storefront.routes.forms import Form, form_of, see_other
 from storefront.routes.pages import PRIVATE, language_for
 from storefront.routes.visits import Given, Parts, Visiting
+from storefront.usecases import orders
 from storefront.usecases.cart import CartView
 from storefront.usecases.checkout import Again, Ordered, Reason, Terms, buy, terms_of
 from storefront.usecases.remote import Money
@@ -34,7 +35,8 @@ STATUS = {
 
 
 @router.get("/checkout")
-async def checkout(request: Request, given: Given, visit: Visiting) -> Response:
+async def checkout(request: Request, given: Given, visit: Visiting, order: str = "") -> Response:
+    """Shows the form; with the address of `order`, if that is an order of the visitor."""
     try:
         cart = await read(given, visit)
     except Unavailable:
@@ -43,7 +45,7 @@ async def checkout(request: Request, given: Given, visit: Visiting) -> Response:
     if terms is None:  # the cart's page tells what to change first
         return see_other("/cart")
     name = visit.session.name if visit.session else None
-    blank = {**dict.fromkeys(FIELDS, ""), "name": name or "", "card": given.cards[0]}
+    blank = {**dict.fromkeys(FIELDS, ""), "name": name or "", "card": given.cards[0]} | await _address(given, visit, order)
     return await _page(request, given, 200, blank, terms, cart)
 
 
@@ -74,6 +76,17 @@ async def order(request: Request, given: Given, visit: Visiting) -> Response:
     if result.cart is None:
         result = Again(result.reason, result.terms, await _shown(given, visit), result.skus)
     return await _again(request, given, typed, terms, result)
+
+
+async def _address(given: Parts, visit: Visit, order_id: str) -> dict[str, str]:
+    """Returns the fields of an order's address; none if the order cannot be read or belongs to somebody else."""
+    if not schemas.ID.fullmatch(order_id):
+        return {}
+    try:
+        found = await orders.find(given.orders, await orders.tokens_of(visit), order_id)
+    except Problem:
+        return {}
+    return {name: getattr(found.shipping_address, name) or "" for name in FIELDS}
 
 
 def _terms(form: Form) -> Terms | None:

@@ -15,6 +15,7 @@ async function refresh() {
   for (const part of document.querySelectorAll("[data-live]")) {
     const other = page.getElementById(part.id);
     part.className = other.className;
+    if (part.querySelector("details[open]")) other.querySelector("details")?.setAttribute("open", "");
     if (part.innerHTML !== other.innerHTML) part.replaceChildren(...other.childNodes);
   }
   document.querySelector("#count").replaceWith(page.querySelector("#count"));

@@ -86,8 +86,16 @@ async def test_a_refund_is_confirmed_first(ada, others) -> None:
     assert "The customer gets €25.00 back" in asked.text
     assert others.managed.orders[ID(1)]["status"] == "CONFIRMED"
     answers = [await ada.post(f"/admin/orders/{ID(1)}/refund") for _ in range(2)]
-    assert [answer.headers["Location"] for answer in answers] == [f"/admin/orders/{ID(1)}?done=refunding"] * 2
+    assert [answer.headers["Location"] for answer in answers] == [f"/admin/orders/{ID(1)}"] * 2
     assert others.managed.orders[ID(1)]["status"] == "REFUNDING"
+
+
+async def test_a_refund_is_announced_until_it_is_done(ada, others) -> None:
+    pages = []
+    for status in ("CONFIRMED", "REFUNDING", "REFUNDED"):
+        others.managed.orders[ID(1)]["status"] = status
+        pages.append(await ada.get(f"/admin/orders/{ID(1)}?done=refunding"))
+    assert ["The refund has started." in page.text for page in pages] == [False, True, False]
 
 
 async def test_an_order_that_cannot_be_refunded_says_so(ada, others) -> None:

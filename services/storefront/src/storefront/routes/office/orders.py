@@ -80,7 +80,7 @@ async def refund(desk: Manager, order_id: OrderId) -> Response:
         order = await _order(desk, order_id)
         if not order.status.startswith("REFUND"):
             return await _page(desk, order_id, refused=True, status=409)
-    return see_other(f"/admin/orders/{order_id}?done=refunding")
+    return see_other(f"/admin/orders/{order_id}")
 
 
 async def _page(desk: Desk, order_id: str, *, refused: bool = False, status: int = 200) -> Response:
@@ -95,6 +95,7 @@ async def _page(desk: Desk, order_id: str, *, refused: bool = False, status: int
         customer=customer,
         refused=refused,
         refundable=order.status == REFUNDABLE,
+        done="refunding" if order.status == "REFUNDING" else "",
     )
 
 
