@@ -114,7 +114,7 @@ def skaffold_names(shop: Shop) -> set[str]:
 
 
 EDGE = "deploy/nginx/quayside.conf.template"
-LOCATION = re.compile(r"location (?:= )?(/[\w./-]*)\s*\{\s*proxy_pass http://(\w+);")
+LOCATION = re.compile(r"location (?:= )?(/[\w./-]*)\s*\{(?:\s*set [^;]*;)?\s*proxy_pass http://(\w+);")
 NOT_FOR_CLIENTS = ("/api", "/health", "/metrics")
 
 
@@ -161,15 +161,14 @@ DOCS = "services/storefront/src/storefront/templates/docs.html"
 
 def docs_page(shop: Shop, service: Declaration) -> Iterator[str]:
     """A service at `/` serves pages, which no OpenAPI document describes."""
-    if service.routes and "/" not in service.routes and f'data-spec="{service.specification}"' not in shop.read(DOCS):
-        link = f'<a href="{service.specification}">openapi.json</a>'
-        line = f'<section data-spec="{service.specification}"><h2>{service.name.capitalize()} {link}</h2></section>'
-        yield add(DOCS, f"no OpenAPI document of {service.name}", line, to="the sections")
+    if service.routes and "/" not in service.routes and f'href="{service.specification}"' not in shop.read(DOCS):
+        line = f'<li><a href="{service.specification}">{service.name.capitalize()}</a></li>'
+        yield add(DOCS, f"no OpenAPI document of {service.name}", line, to="the list")
 
 
 def docs_page_names(shop: Shop) -> set[str]:
     owners = {each.specification: each.name for each in shop.services if each.routes}
-    return {owners.get(path, path) for path in re.findall(r'data-spec="([^"]+)"', shop.read(DOCS))}
+    return {owners.get(path, path) for path in re.findall(r'href="(/api/[^"]+)"', shop.read(DOCS))}
 
 
 PLACES = (
