@@ -45,8 +45,8 @@ async def checkout(request: Request, given: Given, visit: Visiting, order: str =
     if terms is None:  # the cart's page tells what to change first
         return see_other("/cart")
     name = visit.session.name if visit.session else None
-    blank = {**dict.fromkeys(FIELDS, ""), "name": name or "", "card": given.cards[0]} | await _address(given, visit, order)
-    return await _page(request, given, 200, blank, terms, cart)
+    blank = {**dict.fromkeys(FIELDS, ""), "name": name or "", "card": given.cards[0]}
+    return await _page(request, given, 200, blank | await _address(given, visit, order), terms, cart)
 
 
 @router.post("/checkout")
