@@ -125,6 +125,36 @@ async def test_a_concurrent_change_shows_both_versions_and_can_be_saved_over(ada
     assert others.products["MUG-1"]["name"] == "Ada's mug"
 
 
+async def test_what_a_form_did_not_change_stays_as_somebody_else_saved_it(ada, others) -> None:
+    others.managed._changed("MUG-1", {"description": "Blue.\nHandmade."})
+    form = fields(await ada.get("/admin/products/MUG-1"))
+    form |= {"name": "Ada's mug", "description": form["description"].replace("\n", "\r\n")}  # as browsers send it
+    others.managed._changed("MUG-1", {"description": "Bob's text", "price": {"amount": 990, "currency": "EUR"}})
+    page = await ada.post("/admin/products/MUG-1", data=form)
+    assert re.findall(r"<tr><th[^>]*>(\w+)</th><td", page.text) == ["Name"]
+    others.managed._changed("MUG-1", {"category": "garden"})
+    page = await ada.post("/admin/products/MUG-1", data=fields(page))
+    assert page.status_code == 409
+    assert (await ada.post("/admin/products/MUG-1", data=fields(page))).status_code == 303
+    mug = others.products["MUG-1"]
+    assert [mug[name] for name in ("name", "description", "category")] == ["Ada's mug", "Bob's text", "garden"]
+    assert mug["price"] == {"amount": 990, "currency": "EUR"}
+
+
+@pytest.mark.parametrize("was", ["", "x", "x " * 400, "\0"])
+async def test_without_what_it_was_a_form_loses_nothing(ada, others, was: str) -> None:
+    form = fields(await ada.get("/admin/products/MUG-1")) | {"name": "Ada's mug", "was": was}
+    others.managed._changed("MUG-1", {"name": "Bob's mug", "category": "garden"})
+    page = await ada.post("/admin/products/MUG-1", data=form)
+    assert (page.status_code, fields(page)["name"], fields(page)["category"]) == (409, "Ada's mug", form["category"])
+
+
+async def test_the_longest_description_can_be_sent_in_any_script(ada, others) -> None:
+    others.managed._changed("MUG-1", {"description": "茶" * 4000})
+    form = fields(await ada.get("/admin/products/MUG-1"))
+    assert (await ada.post("/admin/products/MUG-1", data=form | {"name": "Ada's mug"})).status_code == 303
+
+
 @pytest.mark.parametrize("version", ["", "*", '"1-1"\r\nX: y', 'W/"1-1"', "1-1", '"x"'])
 async def test_a_forged_version_is_a_conflict_and_not_a_way_round_it(ada, others, version: str) -> None:
     form = fields(await ada.get("/admin/products/MUG-1")) | {"name": "Mine", "version": version}

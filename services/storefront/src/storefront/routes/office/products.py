@@ -11,6 +11,7 @@ from chassis.errors import Unavailable
 from storefront.routes.forms import Form, form_of, see_other
 from storefront.routes.office.desk import CATALOG, Desk, Sku, address, desk, found
 from storefront.routes.office.prices import bounds, price_of, typed
+from storefront.routes.office.versions import EDITABLE, digests, merge, text
 from storefront.usecases.office import ManagedProduct, ManagedProducts, NewProduct
 from storefront.usecases.remote import Money, Refused
 
@@ -20,7 +21,7 @@ router = APIRouter(include_in_schema=False)
 
 Manager = Annotated[Desk, Depends(desk(CATALOG))]
 
-FIELDS = ("sku", "name", "description", "category", "price", "image_url")
+FIELDS = ("sku", *EDITABLE)
 ETAG = re.compile(r'"[0-9]{1,9}-[0-9]{1,40}"')
 NO_VERSION = '"0-0"'
 """An ETag that no product has: a form without a version gets the answer to a concurrent change."""
@@ -91,10 +92,12 @@ async def _change(desk: Desk, sku: str, form: Form) -> Response:
     except Refused as refused:
         now = await desk.office.catalog.get(desk.token, sku)
         hidden = "hidden" if now.hidden else ""
-        if refused.slug not in ("product-changed", "unknown-sku"):
+        mistaken = refused.slug not in ("product-changed", "unknown-sku")
+        if hidden or not mistaken:
+            merge(form, _filled(desk, now))
+        if mistaken:
             return await _edit(desk, now, form, errors=_errors(refused), conflict=hidden, status=422)
-        if hidden or not _has(now, changes):
-            form["version"] = now.version or NO_VERSION
+        if hidden or not _has(now, _changes(desk, form)):
             return await _edit(desk, now, form, conflict=hidden or "changed", status=409)
     return see_other(f"/admin/products/{sku}?done=saved")
 
@@ -120,8 +123,8 @@ async def restore_product(desk: Manager, sku: Sku) -> Response:
     await desk.office.catalog.restore(desk.token, sku)
     if "version" in form:
         now = await desk.office.catalog.get(desk.token, sku)
+        merge(form, _filled(desk, now))
         if not _has(now, _changes(desk, form)):
-            form["version"] = now.version or NO_VERSION
             return await _edit(desk, now, form, conflict="restored")
     return see_other(f"/admin/products/{sku}?done=restored")
 
@@ -134,7 +137,7 @@ def _changes(desk: Desk, form: Form) -> dict[str, Any]:
     currency = desk.given.currency
     return {
         "name": form.text("name"),
-        "description": _text(form, "description"),
+        "description": text(form, "description"),
         "category": form.text("category"),
         "price": price_of(form.text("price"), currency, desk.language) or Money(0, currency),
         "image_url": form.text("image_url") or None,
@@ -153,7 +156,7 @@ async def _is_saved(desk: Desk, sku: str, changes: Mapping[str, Any]) -> bool:
 
 def _filled(desk: Desk, product: ManagedProduct) -> Form:
     """Returns a product's fields as text."""
-    return Form(
+    form = Form(
         name=product.name,
         description=product.description,
         category=product.category,
@@ -161,6 +164,7 @@ def _filled(desk: Desk, product: ManagedProduct) -> Form:
         image_url=product.image_url or "",
         version=product.version or NO_VERSION,
     )
+    return Form(form, was=digests(form))
 
 
 async def _edit(
@@ -178,7 +182,7 @@ async def _edit(
     A conflict is that the product was `changed` or `hidden` meanwhile, or was `restored` with other fields.
     """
     now = _filled(desk, product)
-    differing = [name for name in FIELDS if name in now and now.text(name) != _text(form, name)] if conflict else []
+    differing = [name for name in EDITABLE if now.text(name) != text(form, name)] if conflict else []
     more = {"product": product, "now": now, "differing": differing, "conflict": conflict, "changed": changed}
     return await _form(desk, "office_product.html", form, errors or {}, status, **more)
 
@@ -202,11 +206,6 @@ def _errors(refused: Refused) -> dict[str, str]:
     if not errors:
         raise refused
     return errors
-
-
-def _text(form: Form, name: str) -> str:
-    """Returns a field with the line breaks of a text area, which browsers send as CR LF, as LF."""
-    return form.text(name).replace("\r\n", "\n")
 
 
 def _version(form: Form) -> str:
