@@ -19,14 +19,19 @@ OFFSET = int(os.environ.get("TEST_PORT_OFFSET") or 10_000)
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A running shop on RUNTIME (native by default), which is stopped and removed at the end of the session."""
+    """A running shop on RUNTIME (native by default), which is stopped and removed at the end of the session.
+
+    It does not limit requests, because all of them come from one address. `tests/edge` tests the limits.
+    """
     run = tmp_path_factory.mktemp("shop")
     shop = RUNTIMES[os.environ.get("RUNTIME") or "native"](Place(Path(__file__).parents[1], run, OFFSET))
-    try:
-        shop.up()
-        yield shop
-    finally:
-        shop.reset()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RATE_LIMIT", "off")
+        try:
+            shop.up()
+            yield shop
+        finally:
+            shop.reset()
 
 
 @pytest.fixture
