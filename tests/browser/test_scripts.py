@@ -86,3 +86,13 @@ def test_a_page_of_an_order_asks_no_more_after_its_session_ended(visit, without)
             page.clock.run_for(3_500)
             page.evaluate("fetch('/').then(answer => answer.text())")  # later than what was asked
     assert asked == [404]
+
+
+def test_what_was_opened_on_the_page_of_an_order_stays_open(visit, without) -> None:
+    page = visit("/")
+    with without("payment"):
+        buy(page, IN_STOCK)
+        page.wait_for_url("**/orders/*")
+        page.get_by_text("Cancel this order").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Paid and confirmed", timeout=20_000)
+    expect(page.get_by_role("button", name="Yes, cancel the order")).to_be_visible()

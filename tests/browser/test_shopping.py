@@ -201,6 +201,22 @@ def test_a_declined_card_is_replaced_by_a_good_one(visit) -> None:
     assert orders(page) == 2
 
 
+def test_back_from_an_order_shows_the_form_that_was_corrected(visit) -> None:
+    page = visit("/")
+    put_into_cart(page, IN_STOCK)
+    check_out(page)
+    page.get_by_label("City").fill(" ")
+    page.get_by_role("button", name="Order now").click()
+    expect(page.locator("[aria-invalid]")).to_have_count(1)
+    expect(page.locator("#count")).to_have_text("1")
+    page.get_by_label("City").fill(ADDRESS["City"])
+    order(page)
+    sees(page, CONFIRMED)
+
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Checkout")
+
+
 def test_a_confirmed_order_is_cancelled(visit) -> None:
     page = visit("/")
     buy(page, IN_STOCK)
