@@ -83,7 +83,7 @@ cluster-down:  ## Uninstall the shop; keep its volumes and passwords
 test: $(INSTALLED)  ## Run every test against real stores
 	@$(SHOPCTL) packages
 	@RUNTIME=native TEST_STORES=native \
-	  tools/test.sh libs services tools tests/edge tests/native -- tests/contracts tests/e2e tests/browser tests/faults
+	  tools/test.sh libs services tools -- tests/contracts tests/e2e tests/browser tests/faults -- tests/edge tests/native
 
 test-containers: $(INSTALLED)  ## Run tests in containers: newest versions of the stores, and the shop in Compose
 	@RUNTIME=compose TEST_STORES=containers TESTCONTAINERS_RYUK_DISABLED=true \

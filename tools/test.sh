@@ -1,20 +1,29 @@
 #!/usr/bin/env bash
-# Runs two pytests in parallel, for `make test` and `make test-containers`: tools/test.sh FIRST… -- SECOND…
-# Each may start a shop: they have different ports.
+# Runs pytests in parallel, for `make test` and `make test-containers`: tools/test.sh FIRST… -- SECOND… [-- THIRD…]
+# The first one is shown while it runs, the others afterwards. Each may start a shop: they have different ports.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
-first_tests=()
-while [ "$1" != -- ]; do first_tests+=("$1") && shift; done
-shift
-report=$(mktemp)
-trap 'kill $(jobs -p) 2>/dev/null; wait; rm -f "$report"' EXIT
+offsets=(11000 10000 12000)
+reports=$(mktemp -d)
+trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$reports"' EXIT
 
-.venv/bin/pytest "$@" >"$report" 2>&1 &
-second=$!
-TEST_PORT_OFFSET=11000 .venv/bin/pytest "${first_tests[@]}"
-first=$?
-echo "The tests of the shop run in parallel; their report follows."
-wait "$second"
-second=$?
-cat "$report"
-exit $((first || second))
+first=() group=() others=()
+for word in "$@" --; do
+  if [ "$word" != -- ]; then
+    group+=("$word")
+  elif [ ${#first[@]} = 0 ]; then
+    first=("${group[@]}") group=()
+  else
+    n=$((${#others[@]} + 1))
+    TEST_PORT_OFFSET=${offsets[n]} .venv/bin/pytest "${group[@]}" >"$reports/$n" 2>&1 &
+    others+=($!) group=()
+  fi
+done
+TEST_PORT_OFFSET=${offsets[0]} .venv/bin/pytest "${first[@]}"
+failed=$?
+for n in "${!others[@]}"; do
+  echo "These tests ran in parallel:"
+  wait "${others[n]}" || failed=1
+  cat "$reports/$((n + 1))"
+done
+exit $failed
