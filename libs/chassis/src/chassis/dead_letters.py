@@ -41,7 +41,8 @@ def router(prefix: str, service: str, url: SecretStr | str) -> APIRouter:
 async def count(url: SecretStr | str, queue: str) -> int:
     """Returns how many messages wait in a queue, over a connection of its own. Raises Unavailable.
 
-    A passive declaration needs no permission in RabbitMQ, so a service can count what it must not read.
+    A passive declaration requires any permission for the queue since RabbitMQ 4.3, and none before. A service has the
+    permission to write to it (shopctl's definitions), so it can count what it must not read.
     """
     try:
         async with asyncio.timeout(TIMEOUT):
