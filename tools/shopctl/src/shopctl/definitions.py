@@ -68,8 +68,8 @@ def _user(name: str) -> dict[str, Any]:
 def _permission(each: Declaration, services: Services) -> dict[str, Any]:
     """A service writes to its consumers' exchanges and to its own for failures, and reads its own queue.
 
-    It may count its dead letters: RabbitMQ 4.3 requires any permission for that. To write to a queue has no other effect,
-    because messages reach it through exchanges, and a binding also requires to read the exchange.
+    It may count its dead letters: RabbitMQ 4.3 requires any permission for that. Writing to a queue has no other
+    effect: messages reach it through exchanges, and a binding also requires reading the exchange.
     """
     own = [f"{each.name}.failed", f"{each.name}.dead"] if each.consumes else []
     return _right(
