@@ -22,9 +22,12 @@ async def counts(edge: Edge, requests: int, **headers: str) -> Counter[int]:
 
 
 @pytest.mark.parametrize("key", ["Authorization", "Cookie"])
-async def test_each_client_has_its_own_limit(run_folder: Path, upstreams: dict[str, Upstream], key: str) -> None:
+@pytest.mark.parametrize("length", [40, 700])
+async def test_each_client_has_its_own_limit(
+    run_folder: Path, upstreams: dict[str, Upstream], key: str, length: int
+) -> None:
     def named(name: str) -> dict[str, str]:
-        return {key: f"Bearer {name * 40}" if key == "Authorization" else f"session={name * 40}"}
+        return {key: f"Bearer {name * length}" if key == "Authorization" else f"session={name * length}"}
 
     async with nginx(run_folder, upstreams, FEW) as edge:
         assert (await counts(edge, 12, **named("a")))[200] in (5, 6)
