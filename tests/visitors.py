@@ -1,12 +1,14 @@
 """The storefront's pages, and who visits them: for the tests in a browser and for the screenshots."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Playwright
 
 from shopctl import demo
+from shopctl.native.packages import browser as chromium_program
 from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, SHOPPER_EMAIL, SHOPPER_PASSWORD
 
 CATEGORIES = demo.load()
@@ -18,6 +20,12 @@ SOLD_OUT = next(product.sku for product in PRODUCTS if product.stock == 0)
 
 ADDRESS = {"Full name": "Ann Lee", "Street and number": "Quay 1", "Postal code": "5003", "City": "Bergen"}
 """What a shopper types at the checkout, by the label of the field; the country is Norway."""
+
+
+def chromium(playwright: Playwright) -> Browser:
+    """Starts the system's Chromium without a screen."""
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses its sandbox to root
+    return playwright.chromium.launch(executable_path=chromium_program(), args=arguments)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ The guest, the shopper and the administrator of `tests/visitors.py` look at thei
 """
 
 import base64
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
@@ -14,10 +13,9 @@ from typing import Annotated
 import typer
 from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import Error as BrowserError
-from visitors import PAGES, VISITORS, Visitor, visitor
+from visitors import PAGES, VISITORS, Visitor, chromium, visitor
 
 from shopctl.console import fail, out
-from shopctl.native.packages import browser as chromium_program
 from shopctl.place import Place
 
 ROOT = Path(__file__).parents[1]
@@ -34,7 +32,7 @@ def main(docs: Annotated[bool, typer.Option("--docs", help="Write docs/images in
     """Write a picture of each page of the running shop to .run/screenshots."""
     place = Place.here()
     try:
-        with chromium() as browser:
+        with sync_playwright() as playwright, chromium(playwright) as browser:
             visitors = {name: visitor(browser, place.address, name) for name in VISITORS}
             if docs:
                 written = [*picture_docs(browser, place.address, visitors, ROOT / "docs" / "images")]
@@ -43,15 +41,6 @@ def main(docs: Annotated[bool, typer.Option("--docs", help="Write docs/images in
     except BrowserError as error:
         fail(f"The pictures could not be taken: {error}\nDoes the shop run? `make up` starts it.")
     out.print(f"Wrote {len(written)} pictures to {written[0].parent}")
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses its sandbox to root
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_program(), args=arguments)
-        yield browser
-        browser.close()
 
 
 def picture_all(browser: Browser, address: str, visitors: dict[str, Visitor], folder: Path) -> Iterator[Path]:

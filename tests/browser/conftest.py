@@ -1,7 +1,6 @@
 """Fixtures: Chromium without a screen, in front of a shop with the demo catalog, and what every page must keep to."""
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
@@ -19,9 +18,9 @@ from playwright.sync_api import (
     sync_playwright,
 )
 from visitors import Visitor, visitor
+from visitors import chromium as start_chromium
 
 from shopctl import shelves
-from shopctl.native.packages import browser as chromium_program
 from shopctl.shop import Shop
 
 Open = Callable[..., Page]
@@ -60,10 +59,8 @@ def playwright(stocked: Shop) -> Iterator[Playwright]:
 
 @pytest.fixture(scope="module")
 def chromium(playwright: Playwright) -> Iterator[Browser]:
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses its sandbox to root
-    browser = playwright.chromium.launch(executable_path=chromium_program(), args=arguments)
-    yield browser
-    browser.close()
+    with start_chromium(playwright) as browser:
+        yield browser
 
 
 class Watch:
