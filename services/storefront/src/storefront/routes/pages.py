@@ -24,16 +24,18 @@ __all__ = ["INCOMPLETE", "PRIVATE", "Pages", "language_for", "soon", "wants_html
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
 PERSONAL = frozenset({"session", languages.COOKIE})
-"""The cookies on which a page depends. The edge's cache ignores requests that have one of them."""
+"""The cookies on which a page depends. The edge removes a stranger's, and sends the language in a header."""
 
+OWN = "private, no-cache"
+"""The Cache-Control of a page that nobody else should get. Its browser asks again before it shows the page."""
 
-INCOMPLETE = {"Cache-Control": "private, no-cache"}
-"""The headers of a page that lacks a part, because a service failed: nobody else should get it."""
+INCOMPLETE = {"Cache-Control": OWN}
+"""The headers of a page that lacks a part, because a service failed."""
 
 PRIVATE = {"Cache-Control": "private, no-store"}
 """The headers of a page that no cache keeps, not even the browser's."""
 
-ANSWER = {"Cache-Control": "private, no-cache"}
+ANSWER = {"Cache-Control": OWN}
 """The headers of a page that answers a POST: with `no-store`, Back could not show it again."""
 
 COUNT_TIMEOUT = 0.3
@@ -88,7 +90,7 @@ def _caching(request: Request, status: int) -> dict[str, str]:
     """A browser asks again each time. The edge may keep a page that is the same for everyone: it is at most 7 s old."""
     same = not PERSONAL & request.cookies.keys() and "authorization" not in request.headers
     kept = same and request.method in ("GET", "HEAD") and status in (200, 404)
-    age = "public, max-age=0, s-maxage=2, stale-while-revalidate=5" if kept else "private, no-cache"
+    age = "public, max-age=0, s-maxage=2, stale-while-revalidate=5" if kept else OWN
     return {"Cache-Control": age, "Vary": "Accept-Language, Cookie"}
 
 
