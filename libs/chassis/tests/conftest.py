@@ -10,9 +10,6 @@ import prometheus_client
 import pytest
 import sqlalchemy as sa
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from opentelemetry import metrics
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics import MeterProvider
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
@@ -88,8 +85,6 @@ async def topology(rabbitmq: Broker) -> AsyncIterator[Topology]:
 @pytest.fixture
 def sample() -> Callable[..., float | None]:
     """`sample("name", label="value")` returns a metric as Prometheus reads it."""
-    if not isinstance(metrics.get_meter_provider(), MeterProvider):
-        metrics.set_meter_provider(MeterProvider([PrometheusMetricReader()]))
 
     def read(name: str, **labels: str) -> float | None:
         found = (each for metric in prometheus_client.REGISTRY.collect() for each in metric.samples)

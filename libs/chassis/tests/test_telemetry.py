@@ -1,103 +1,33 @@
-"""A trace continues through the outbox and the broker; logs are JSON; metrics have the conventions' names."""
+"""Logs are JSON and bounded; metrics have the conventions' names, few series, and exemplars."""
 
+import asyncio
 import json
 import logging
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable
 
 import httpx2
 import pytest
 from fastapi import APIRouter
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from chassis import outbox, telemetry
+from chassis import telemetry, tracing
 from chassis.app import create_app
-from chassis.db import Database
 from chassis.ids import uuid7
-from chassis.messages import Event, Message
-from chassis.messaging import Consumer, handles
-from chassis.relay import Relay
 from chassis.settings import ServiceSettings
 
 
-class Lit(Message):
-    type = "lamps.lit.v1"
-    consumers = ("lamps",)
-    watts: int
-
-
-@pytest.fixture(scope="session")
-def exporter() -> InMemorySpanExporter:
-    """A process can set its tracer provider only once, so this one stays."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
-    return exporter
-
-
-@pytest.fixture
-def spans(exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    exporter.clear()
-    monkeypatch.setattr(telemetry, "_tracing", True)
-    return exporter
-
-
-async def test_a_consumers_span_is_linked_to_the_request_that_caused_its_event(
-    spans: InMemorySpanExporter, db: Database, topology, eventually
-):
-    seen: list[Event[Lit]] = []
-
-    async def handler(events: list[Event[Lit]]) -> None:
-        seen.extend(events)
-
-    with trace.get_tracer("test").start_as_current_span("request") as request:
-        async with db.transaction() as tx:
-            await outbox.put(tx, [(uuid7(), Lit(watts=7))])
-    async with (
-        Relay(db, topology.url, "lamps", [Lit]),
-        Consumer(topology.url, topology.queue, [handles(Lit, handler)]),
-    ):
-        await eventually(lambda: "process lamps.lit.v1" in {span.name for span in spans.get_finished_spans()})
-
-    consumed = next(span for span in spans.get_finished_spans() if span.name == "process lamps.lit.v1")
-    assert [link.context.trace_id for link in consumed.links] == [request.get_span_context().trace_id]
-    assert [link.context.span_id for link in consumed.links] == [request.get_span_context().span_id]
-    assert consumed.kind is trace.SpanKind.CONSUMER
-    assert trace.format_trace_id(request.get_span_context().trace_id) in str(seen[0].traceparent)
-
-
-async def request(path: str, *, headers: dict[str, str] | None = None) -> httpx2.Response:
+async def request(path: str, *, method: str = "GET", headers: dict[str, str] | None = None) -> httpx2.Response:
     router = APIRouter()
 
     @router.get("/lamps/{name}")
     async def find(name: str) -> str:
-        return {"desk": telemetry.traceparent() or ""}[name]
+        return {"desk": ""}[name]
 
     app = create_app(ServiceSettings(log_sample_ratio=0), "lamps", title="Lamps", routers=[router])
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://lamps") as client:
-        return await client.get(path, headers=headers)
-
-
-async def test_a_request_joins_its_callers_trace_under_its_routes_name(spans: InMemorySpanExporter):
-    caller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-    response = await request("/lamps/desk", headers={"traceparent": caller})
-
-    (span,) = spans.get_finished_spans()
-    assert span.name == "GET /lamps/{name}"
-    assert trace.format_trace_id(span.context.trace_id) == "0af7651916cd43dd8448eb211c80319c"
-    assert span.parent is not None
-    assert trace.format_span_id(span.parent.span_id) == "b7ad6b7169203331"
-    assert trace.format_span_id(span.context.span_id) in response.json()
-
-
-async def test_without_an_endpoint_nothing_is_traced():
-    assert (await request("/lamps/desk")).json() == ""
+        return await client.request(method, path, headers=headers)
 
 
 def test_every_log_line_is_one_json_object():
@@ -113,13 +43,13 @@ def test_every_log_line_is_one_json_object():
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", document["time"])
 
 
-def test_a_log_line_names_its_trace(spans: InMemorySpanExporter):
+def test_a_log_line_names_its_trace_even_if_that_is_not_sampled():
     record = logging.LogRecord("lamps", logging.INFO, "", 0, "lit", (), None)
 
-    with trace.get_tracer("test").start_as_current_span("request") as span:
+    with tracing.inside(tracing.Context("1" * 32, "1" * 16, "00", False)):
         line = telemetry.JsonFormatter().format(record)
 
-    assert json.loads(line)["trace_id"] == trace.format_trace_id(span.get_span_context().trace_id)
+    assert json.loads(line)["trace_id"] == "1" * 32
 
 
 async def test_a_failure_is_logged_with_its_route_and_status(capfd: pytest.CaptureFixture[str]):
@@ -130,11 +60,29 @@ async def test_a_failure_is_logged_with_its_route_and_status(capfd: pytest.Captu
     assert (line["method"], line["route"], line["status"]) == ("GET", "/lamps/{name}", 500)
 
 
+async def test_a_line_names_the_ids_in_its_path_and_nothing_else_of_it(capfd: pytest.CaptureFixture[str]):
+    id = str(uuid7())
+    for name in (id, "ann@example.com"):
+        await request(f"/lamps/{name}")
+
+    found = [line for line in map(json.loads, capfd.readouterr().out.splitlines()) if line["logger"] == "access"]
+    assert [line.get("name") for line in found] == [id, None]
+    assert not any("ann@" in str(line) for line in found)
+
+
+def test_the_lines_of_an_outage_are_bounded_and_the_others_counted(sample: Callable[..., float | None]):
+    before = sample("quayside_log_suppressed_lines_total") or 0
+    throttle = telemetry.Throttle(3)
+
+    permitted = sum(throttle.permits() for _ in range(100))
+
+    assert 3 <= permitted <= 6  # a second may begin meanwhile
+    assert sample("quayside_log_suppressed_lines_total") == before + 100 - permitted
+
+
 async def test_metrics_have_the_conventions_names_and_one_series_per_route():
     for path in ("/lamps/desk", "/lamps/none", "/chairs/1", "/chairs/2"):
         await request(path)
-    telemetry.sent.add(1, {"messaging.destination.name": "lamps"})
-    telemetry.consumed.add(1, {"messaging.destination.name": "lamps"})
 
     text = (await request("/metrics")).text
 
@@ -142,5 +90,35 @@ async def test_metrics_have_the_conventions_names_and_one_series_per_route():
     assert 'http_route="/lamps/{name}"' in text
     assert 'http_route="unmatched"' in text
     assert "/chairs" not in text
-    assert "messaging_client_sent_messages_total{" in text
-    assert "messaging_client_consumed_messages_total{" in text
+    assert 'quayside_http_problems_total{slug="internal-error"}' in text
+    assert "_created" not in text
+
+
+async def test_an_unknown_method_adds_no_series(sample: Callable[..., float | None]):
+    for method in ("FROB", "BLAH"):
+        await request("/lamps/desk", method=method)
+
+    text = (await request("/metrics")).text
+    assert 'http_request_method="_OTHER"' in text
+    assert "FROB" not in text
+
+
+async def test_a_sampled_request_is_an_exemplar(spans: list[tracing.Span]):
+    await request("/lamps/desk", headers={"traceparent": f"00-{7:032x}-{7:016x}-01"})
+
+    metrics = await request("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+
+    assert metrics.headers["Content-Type"].startswith("application/openmetrics-text")
+    assert f'# {{trace_id="{7:032x}"}}' in metrics.text
+
+
+async def test_the_lag_of_the_event_loop_is_measured(
+    sample: Callable[..., float | None], monkeypatch: pytest.MonkeyPatch
+):
+    before = sample("quayside_event_loop_lag_seconds_sum") or 0
+    async with telemetry.LoopLag():
+        await asyncio.sleep(0)
+        time.sleep(1.3)  # noqa: ASYNC251 - this is the lag
+        await asyncio.sleep(0.05)
+
+    assert (sample("quayside_event_loop_lag_seconds_sum") or 0) > before + 0.2

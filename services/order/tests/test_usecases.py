@@ -9,8 +9,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from opentelemetry import trace
 
+from chassis import tracing
 from chassis.db import Database
 from chassis.errors import Conflict, Invalid, NotFound, Problem, Unavailable
 from chassis.ids import uuid7
@@ -227,12 +227,9 @@ async def test_a_short_deadline_fails_no_other_order(shop) -> None:
     assert not patient.replayed
 
 
-async def test_each_order_continues_the_trace_of_its_own_request(shop, monkeypatch) -> None:
-    monkeypatch.setattr("chassis.telemetry._tracing", True)
-
+async def test_each_order_continues_the_trace_of_its_own_request(shop) -> None:
     async def order(number: int) -> None:
-        span = trace.NonRecordingSpan(trace.SpanContext(number, number, False, trace.TraceFlags(1)))
-        with trace.use_span(span):
+        with tracing.inside(tracing.extract(f"00-{number:032x}-{number:016x}-01")):
             await shop.placement.place(shop.request(f"shopper-{number}"))
 
     await asyncio.gather(*(order(number) for number in range(1, 6)))

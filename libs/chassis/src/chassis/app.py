@@ -68,7 +68,7 @@ def create_app(
     telemetry.setup(settings, name)
     judged = workers if settings.role == "worker" else ()  # with an API in the same process, the API stays ready
     health = Health(started, [each for each in judged if isinstance(each, Worker)])
-    entered: list[Resource] = [health, *resources, *([] if settings.role == "api" else workers)]
+    entered: list[Resource] = [health, telemetry.LoopLag(), *resources, *([] if settings.role == "api" else workers)]
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Protocol, Self
 
 from fastapi import Depends, Request
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import KeySet
 from joserfc.jwt import ClaimsOption
 
+from chassis import metrics
 from chassis.errors import Forbidden, Unauthenticated, Unavailable
 from chassis.http import HttpClient
 from chassis.outage import Outage
@@ -178,6 +179,8 @@ class TokenVerifier:
             self._outage.failed(f"{error.detail.partition(';')[0]}; is JWKS_URL right?")
         except Exception as error:
             self._outage.failed(f"its answer is not a key set ({type(error).__name__}); is JWKS_URL right?")
+        if not self._current:
+            metrics.key_refresh_failures.inc()
 
     async def _refresh(self) -> None:
         while True:
@@ -190,6 +193,8 @@ class UnknownKey(LookupError):
 
 
 def _invalid(error: Exception) -> Unauthenticated:
+    reasons = {ExpiredTokenError: "expired", UnknownKey: "unknown-key"}
+    metrics.refused_tokens.labels(reasons.get(type(error), "invalid")).inc()
     return Unauthenticated(
         "invalid-token", "The bearer token is not valid", f"{error}; get a new one from /api/identity."
     )

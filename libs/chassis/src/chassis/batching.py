@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from chassis import tracing
 from chassis.db import is_environment_failure
 from chassis.errors import Unavailable
 from chassis.waiting import deadline_passed, seconds_left, shared
@@ -42,7 +43,7 @@ class Batcher(Generic[T, R]):
         self._size = size
         self._limit = queue
         self._timeout = timeout
-        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._waiting: deque[tuple[T, asyncio.Future[R], tracing.Context | None]] = deque()
         self._worker: asyncio.Task[None] | None = None
 
     async def submit(self, item: T) -> R:
@@ -52,7 +53,7 @@ class Batcher(Generic[T, R]):
         future: asyncio.Future[R] = loop.create_future()
         left = seconds_left()
         alarm = None if left is None else loop.call_later(left, _give_up, future)
-        self._waiting.append((item, future))
+        self._waiting.append((item, future, tracing.current()))
         if self._worker is None or self._worker.done():
             self._worker = shared(self._work(), "batches")
         try:
@@ -63,8 +64,10 @@ class Batcher(Generic[T, R]):
 
     async def _work(self) -> None:
         while batch := self._take():
-            results = await self._results([item for item, _ in batch])
-            for (_, future), result in zip(batch, results, strict=True):
+            items, futures, contexts = zip(*batch, strict=True)
+            with tracing.batch("batch", contexts):
+                results = await self._results(list(items))
+            for future, result in zip(futures, results, strict=True):
                 if future.done():
                     continue
                 if isinstance(result, Exception):
@@ -85,12 +88,12 @@ class Batcher(Generic[T, R]):
             return [*await self._results(items[:half]), *await self._results(items[half:])]
         return results
 
-    def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
-        batch: list[tuple[T, asyncio.Future[R]]] = []
+    def _take(self) -> list[tuple[T, asyncio.Future[R], tracing.Context | None]]:
+        batch: list[tuple[T, asyncio.Future[R], tracing.Context | None]] = []
         while self._waiting and len(batch) < self._size:
-            item, future = self._waiting.popleft()
-            if not future.done():
-                batch.append((item, future))
+            waiting = self._waiting.popleft()
+            if not waiting[1].done():
+                batch.append(waiting)
         return batch
 
 

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis import errors
+from chassis import errors, metrics
 from chassis.db import SCHEMA_CHANGED, is_environment_failure
 from chassis.methods import allowed
 
@@ -89,6 +89,7 @@ def understood(error: Exception, scope: Scope) -> errors.Problem:
 
 
 def problem_response(problem: errors.Problem) -> Response:
+    metrics.problems.labels(problem.slug).inc()
     headers = {} if problem.retry_after is None else {"Retry-After": str(problem.retry_after)}
     if isinstance(problem, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
@@ -149,8 +150,10 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def http_problem(status: int, title: str, headers: Mapping[str, str] | None = None) -> Response:
+    slug = SLUGS.get(status, "http-error")
+    metrics.problems.labels(slug).inc()
     document = {
-        "type": errors.TYPE_BASE + SLUGS.get(status, "http-error"),
+        "type": errors.TYPE_BASE + slug,
         "title": _printable(title),
         "status": status,
         "detail": DETAILS.get(status, "Correct the request."),

@@ -13,7 +13,8 @@ from types import FrameType
 from typing import Annotated, Any, Protocol, Self, runtime_checkable
 
 from fastapi import APIRouter, Depends, Request
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
 from starlette.responses import PlainTextResponse, Response
 
 __all__ = ["Draining", "Health", "Worker"]
@@ -102,8 +103,9 @@ class Health:
             return PlainTextResponse(trouble, 503)
         return await self.startup()
 
-    async def metrics(self) -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    async def metrics(self, request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(REGISTRY), media_type=content_type)
 
 
 async def draining(request: Request) -> asyncio.Event:

@@ -6,6 +6,7 @@ turn an overload into an outage. `test_http.py` shows both.
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any, Self
 import aiohttp
 import msgspec
 
-from chassis import telemetry
+from chassis import metrics, tracing
 from chassis.errors import Unavailable
 from chassis.waiting import DEADLINE_HEADER, deadline_passed, seconds_left
 
@@ -102,18 +103,33 @@ class HttpClient:
     async def _once(self, method: str, path: str, headers: Mapping[str, str] | None, body: bytes | None) -> Response:
         assert self._session is not None, "the client is used before it is started"
         limit = self._limit()
-        sent = _sent(limit, headers)
-        try:
-            async with asyncio.timeout(limit):
-                async with self._session.request(
-                    method, self._base + path, headers=sent, data=body, allow_redirects=False
-                ) as answer:
-                    response = Response(answer.status, await answer.read(), answer.headers)
-        except (aiohttp.ClientError, OSError) as error:
-            raise self._unavailable(str(error) or type(error).__name__) from error
-        if response.status >= 500:
-            raise self._unavailable(f"it answered {response.status}")
+        start = time.perf_counter()
+        wrong = ""
+        with tracing.span(f"{method} {self._name}", tracing.CLIENT, self._described(method)) as span:
+            try:
+                async with asyncio.timeout(limit):
+                    async with self._session.request(
+                        method, self._base + path, headers=_sent(limit, headers), data=body, allow_redirects=False
+                    ) as answer:
+                        response = Response(answer.status, await answer.read(), answer.headers)
+                span.set("http.response.status_code", response.status)
+                wrong = str(response.status) if response.status >= 500 else ""
+            except (aiohttp.ClientError, OSError) as error:
+                wrong = "timeout" if isinstance(error, TimeoutError) else "unreachable"
+                raise self._unavailable(str(error) or type(error).__name__) from error
+            except asyncio.CancelledError:
+                wrong = "cancelled"
+                raise
+            finally:
+                if wrong:
+                    span.fail(wrong)
+                metrics.observe(metrics.client_duration.labels(self._name, wrong), time.perf_counter() - start)
+        if wrong:
+            raise self._unavailable(f"it answered {wrong}")
         return response
+
+    def _described(self, method: str) -> dict[str, tracing.Value]:
+        return {"http.request.method": method, "server.address": self._name}
 
     @asynccontextmanager
     async def stream(
@@ -164,6 +180,6 @@ class HttpClient:
 
 def _sent(limit: float, headers: Mapping[str, str] | None) -> dict[str, str]:
     sent = {DEADLINE_HEADER: str(int(limit * 1000)), **(headers or {})}
-    if traceparent := telemetry.traceparent():
+    if traceparent := tracing.traceparent():
         sent["traceparent"] = traceparent
     return sent

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from chassis import telemetry
+from chassis import tracing
 from chassis.db import Connection
 from chassis.messages import Message
 
@@ -67,16 +67,16 @@ async def put(
 ) -> None:
     """Writes (subject, message) pairs as outbox rows of this transaction, in one statement.
 
-    In a transaction that several requests share, `traceparents` gives the trace of each subject; otherwise the current
-    trace is used. The IDs ascend in the order of `messages`.
+    A message continues the trace of the event with its subject that is being processed, or else the current trace. In
+    a transaction that several requests share, `traceparents` gives the trace of each subject. The IDs ascend in the
+    order of `messages`.
     """
-    current = telemetry.traceparent()
     rows = [
         (
             message.type,
             str(subject),
             msgspec.json.encode(message).decode(),
-            current if traceparents is None else traceparents[subject],
+            tracing.traceparent_of(str(subject)) if traceparents is None else traceparents.get(subject),
         )
         for subject, message in messages
     ]

@@ -9,7 +9,7 @@ published (`SKIP LOCKED`), so two relays never send the same row at the same tim
 import asyncio
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Self
@@ -19,7 +19,7 @@ import asyncpg
 import msgspec
 from pydantic import SecretStr
 
-from chassis import telemetry
+from chassis import metrics, tracing
 from chassis.db import Connection, Database
 from chassis.ids import created_at, floor
 from chassis.messages import Message
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 POLL = 0.2
 TAKE = 256
 BACKOFF = (0.1, 30.0)
+COUNT_AFTER = 1.0
+"""Seconds that the oldest message waits before the number of all that wait is worth a query."""
 LOOK_BACK = timedelta(minutes=15)
 """The age up to which messages are published again when their queue was lost."""
 
@@ -76,6 +78,7 @@ class Relay:
         db.after_messages.append(self._wake)
 
     async def __aenter__(self) -> Self:
+        metrics.outbox_age.set_function(lambda: self.backlog_seconds)
         await self._task.__aenter__()
         return self
 
@@ -93,14 +96,20 @@ class Relay:
 
     async def _work(self) -> None:
         woken, self._woken = self._woken, False
-        try:
-            if woken or self._lost or await self._waiting():
-                while await self.publish_once() == TAKE:
-                    pass
-            for key in self._lost.keys() - self._resting():
-                await self._publish_again(key)
-        finally:
-            telemetry.outbox_age.set(self.backlog_seconds)
+        if self.backlog_seconds > COUNT_AFTER:
+            await self._count()
+        if woken or self._lost or await self._waiting():
+            while await self.publish_once() == TAKE:
+                pass
+        for key in self._lost.keys() - self._resting():
+            await self._publish_again(key)
+        if self._oldest is None:
+            metrics.outbox_events.set(0)
+
+    async def _count(self) -> None:
+        async with self._db.connection() as connection:
+            count = await connection.fetchval("SELECT count(*) FROM (SELECT FROM outbox LIMIT 10000) AS some")
+        metrics.outbox_events.set(count)
 
     async def _waiting(self) -> bool:
         """Returns whether there are rows. The query is cheap enough for five times a second."""
@@ -123,6 +132,8 @@ class Relay:
             self._oldest = min(self._oldest, oldest) if blocked and self._oldest is not None else oldest
             confirmed = await self._publish(rows)
             await self._archive(connection, confirmed)
+        for key, count in Counter(row["routing_key"] for row in rows if row["id"] in set(confirmed)).items():
+            metrics.sent.labels(key).inc(count)
         if len(confirmed) == len(rows) and not blocked:
             self._oldest = None if len(rows) < TAKE else self._oldest
         return len(confirmed)
@@ -130,7 +141,6 @@ class Relay:
     async def _archive(self, connection: Connection, ids: list[UUID]) -> None:
         if ids:
             await connection.execute(ARCHIVE, ids)
-            telemetry.sent.add(len(ids))
 
     async def _publish_again(self, key: str) -> None:
         """Publishes the messages of a lost queue again, if it is back: those from shortly before the loss and since."""
@@ -150,7 +160,12 @@ class Relay:
     async def _publish(self, rows: list[asyncpg.Record]) -> list[UUID]:
         """Publishes the rows, and returns the IDs of those that the queues of all consumers have stored."""
         by_key: dict[str, list[Envelope]] = defaultdict(list)
+        spans: dict[UUID, tracing.Span] = {}
         for row in rows:
+            context = tracing.extract(row["traceparent"])
+            if context is not None and context.recording:
+                spans[row["id"]] = _span(row, context)
+                context = spans[row["id"]]
             by_key[row["routing_key"]].append(
                 Envelope(
                     id=row["id"],
@@ -159,7 +174,7 @@ class Relay:
                     time=created_at(row["id"]),
                     subject=row["subject"],
                     data=msgspec.Raw(row["data"].encode()),
-                    traceparent=row["traceparent"],
+                    traceparent=None if context is None else context.traceparent,
                 )
             )
         messages = [(key, ids, body) for key, envelopes in by_key.items() for ids, body in pack(envelopes)]
@@ -170,8 +185,12 @@ class Relay:
             if failure is None:
                 confirmed += ids
                 self._blocked.pop(key, None)
+                for id in spans.keys() & set(
+                    ids
+                ):  # an attempt that fails has no span: the next one tells how long it took
+                    spans[id].finish()
             elif isinstance(failure, Refused):
-                telemetry.refused.add(len(ids), {"messaging.destination.name": key})
+                metrics.refused.labels(key).inc(len(ids))
                 self._block(key, failure, ids[0])
             else:
                 down = failure
@@ -208,3 +227,20 @@ class Relay:
         delay = min(delay * 2, BACKOFF[1])
         self._blocked[key] = (time.monotonic() + delay, delay)
         log.warning("relay: %s; %s again in %.1f s", reason, key, delay)
+
+
+def _span(row: asyncpg.Record, context: tracing.Context) -> tracing.Span:
+    return tracing.Span(
+        f"send {row['routing_key']}",
+        tracing.PRODUCER,
+        context,
+        {
+            "messaging.system": "rabbitmq",
+            "messaging.operation.name": "send",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": row["routing_key"],
+            "messaging.message.id": str(row["id"]),
+            "quayside.subject": row["subject"],
+            "quayside.outbox.wait": round(max(0.0, time.time() - created_at(row["id"]).timestamp()), 3),
+        },
+    )

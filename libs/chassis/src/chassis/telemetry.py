@@ -1,63 +1,34 @@
-"""Traces, metrics and logs. The names of spans and metrics are defined here and nowhere else.
+"""Logs as JSON, and the span, metric and log line of each request. See also `tracing` and `metrics`.
 
-With the instrumentation of opentelemetry-contrib a request costs five times as much; our own span and histogram cost
-almost nothing. Messages carry the trace ID, so that a saga can be followed across the broker. `test_telemetry.py`
-follows one.
+With the instrumentation of opentelemetry-contrib a request costs five times as much; our own costs almost nothing.
+`test_telemetry.py` shows the lines and series.
 """
 
-import contextlib
+import asyncio
 import json
 import logging
 import random
+import re
+import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from opentelemetry import metrics, propagate, trace
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.trace import Link, SpanKind
-
+from chassis import metrics, tracing
 from chassis.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["RequestTelemetry", "consume_span", "setup", "traceparent"]
+__all__ = ["RequestTelemetry", "setup"]
 
-REQUEST_DURATION = "http.server.request.duration"  # OpenTelemetry semantic conventions
-MESSAGES_CONSUMED = "messaging.client.consumed.messages"
-MESSAGES_SENT = "messaging.client.sent.messages"
-MESSAGES_REFUSED = "quayside.messaging.refused"  # the names from here on are our own: the conventions have none
-SUBSCRIPTIONS = "quayside.messaging.subscriptions"
-CONSUMER_UP = "quayside.messaging.consumer.up"
-OUTBOX_AGE = "quayside.outbox.age"
 GONE = 499  # as in nginx: the client disconnected before a response was sent
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+LINES_PER_SECOND = 10
+"""The number of failed requests of a process that are logged in a second. In an outage every request fails."""
 
-_meter = metrics.get_meter("quayside")
-_tracer = trace.get_tracer("quayside")
-request_duration = _meter.create_histogram(
-    REQUEST_DURATION,
-    unit="s",
-    description="Duration of HTTP requests",
-    explicit_bucket_boundaries_advisory=BUCKETS,
-)
-consumed = _meter.create_counter(MESSAGES_CONSUMED, unit="{event}", description="Events handled")
-sent = _meter.create_counter(MESSAGES_SENT, unit="{event}", description="Events published and confirmed")
-refused = _meter.create_counter(
-    MESSAGES_REFUSED,
-    unit="{event}",
-    description="Events that the broker refused: no queue, or a full one",
-)
-subscribed = _meter.create_counter(SUBSCRIPTIONS, unit="{subscription}", description="Subscriptions of a consumer")
-consumer_up = _meter.create_gauge(CONSUMER_UP, description="1 while this process consumes the queue, otherwise 0")
-outbox_age = _meter.create_gauge(OUTBOX_AGE, unit="s", description="Age of the oldest unpublished event")
 access = logging.getLogger("access")
-
-_tracing = False
 
 
 class JsonFormatter(logging.Formatter):
@@ -71,9 +42,8 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
-        context = trace.get_current_span().get_span_context()
-        if context.is_valid:
-            line["trace_id"] = trace.format_trace_id(context.trace_id)
+        if trace_id := tracing.trace_id():
+            line["trace_id"] = trace_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)  # in ASCII: a lone surrogate in a request must not lose the line
@@ -83,8 +53,7 @@ JsonFormatter.converter = time.gmtime
 
 
 def setup(settings: ServiceSettings, service: str) -> None:
-    """Sets up the logs and metrics of this process and, with an endpoint, its traces. `create_app` calls it once."""
-    global _tracing
+    """Sets up the logs of this process and, with an endpoint, its traces. `create_app` calls it once."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
@@ -93,50 +62,56 @@ def setup(settings: ServiceSettings, service: str) -> None:
     server = logging.getLogger("uvicorn")  # log its lines in our format
     server.handlers.clear()
     server.propagate = True
-    resource = Resource({SERVICE_NAME: service})
-    if not isinstance(metrics.get_meter_provider(), MeterProvider):
-        metrics.set_meter_provider(MeterProvider([PrometheusMetricReader()], resource=resource))
-    if settings.otel_exporter_otlp_endpoint and not _tracing:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+    if settings.otel_exporter_otlp_endpoint and not tracing.exporting():
+        from chassis.otlp import Exporter
 
-        provider = TracerProvider(
-            sampler=ParentBased(TraceIdRatioBased(settings.trace_sample_ratio)), resource=resource
+        tracing.export_to(
+            Exporter(settings.otel_exporter_otlp_endpoint, service, socket.gethostname()), settings.trace_sample_ratio
         )
-        endpoint = settings.otel_exporter_otlp_endpoint.rstrip("/") + "/v1/traces"
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint, timeout=5)))
-        trace.set_tracer_provider(provider)
-        _tracing = True
 
 
-def traceparent() -> str | None:
-    """Returns the current span as a W3C traceparent, or None without tracing."""
-    if not _tracing:
-        return None
-    carrier: dict[str, str] = {}
-    propagate.inject(carrier)
-    return carrier.get("traceparent")
+class LoopLag:
+    """Measures once a second, inside its `async with` block, how late the event loop runs a timer."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="loop lag")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            start = time.perf_counter()
+            await asyncio.sleep(1)
+            metrics.loop_lag.observe(max(0.0, time.perf_counter() - start - 1))
 
 
-@contextlib.contextmanager
-def consume_span(type: str, traceparents: Sequence[str | None]) -> Iterator[None]:
-    """Opens a consumer span for a batch, with a link to the span that caused each event."""
-    if not _tracing:
-        yield
-        return
-    contexts = [
-        trace.get_current_span(propagate.extract({"traceparent": t})).get_span_context() for t in traceparents if t
-    ]
-    with _tracer.start_as_current_span(
-        f"process {type}", kind=SpanKind.CONSUMER, links=[Link(c) for c in contexts if c.is_valid]
-    ):
-        yield
+class Throttle:
+    """Permits a number of lines in each second, and counts those that it did not permit."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._second = 0
+        self._count = 0
+
+    def permits(self) -> bool:
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._count = second, 0
+        self._count += 1
+        if self._count <= self._limit:
+            return True
+        metrics.suppressed_lines.inc()
+        return False
 
 
 class RequestTelemetry:
-    """Pure ASGI middleware: records a span (with tracing), a duration, and a log line for failures and a sample.
+    """Pure ASGI middleware: records a span (if sampled), a duration, and a log line for failures and a sample.
 
     The application inside raises nothing (see `chassis.failures`), so the status is the one that was sent.
     """
@@ -144,6 +119,7 @@ class RequestTelemetry:
     def __init__(self, app: "ASGIApp", sample_ratio: float) -> None:
         self.app = app
         self.sample_ratio = sample_ratio
+        self._failures = Throttle(LINES_PER_SECOND)
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] != "http" or scope["path"].startswith(("/health/", "/metrics")):
@@ -158,36 +134,47 @@ class RequestTelemetry:
                 status = message["status"]
             await send(message)
 
-        try:
-            if _tracing:
-                carrier = {k.decode(): v.decode("latin-1") for k, v in scope["headers"] if k == b"traceparent"}
-                with _tracer.start_as_current_span(
-                    scope["method"], context=propagate.extract(carrier), kind=SpanKind.SERVER
-                ) as span:
+        sent = next((value for key, value in scope["headers"] if key == b"traceparent"), None)
+        context = tracing.receive(None if sent is None else sent.decode("latin-1"))
+        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
+        with tracing.inside(context):
+            try:
+                if context is not None and context.recording:
+                    with tracing.Span(method, tracing.SERVER, context) as span:
+                        try:
+                            await self.app(scope, receive, observed)
+                        finally:
+                            describe_request(span, method, scope, status)
+                else:
                     await self.app(scope, receive, observed)
-                    span.update_name(f"{scope['method']} {route_of(scope)}")
-                    span.set_attribute("http.response.status_code", status)
-            else:
-                await self.app(scope, receive, observed)
-        finally:
-            elapsed = time.perf_counter() - start
-            route = route_of(scope)
-            request_duration.record(
-                elapsed,
-                {
-                    "http.request.method": scope["method"],
-                    "http.route": route,
-                    "http.response.status_code": status,
-                },
-            )
-            if status >= 500 or random.random() < self.sample_ratio:  # noqa: S311
-                fields = {
-                    "method": scope["method"],
-                    "route": route,
-                    "status": status,
-                    "ms": round(elapsed * 1000, 1),
-                }
-                access.info("%s %s %d", scope["method"], scope["path"], status, extra={"fields": fields})
+            finally:
+                self._record(method, scope, status, time.perf_counter() - start)
+
+    def _record(self, method: str, scope: "Scope", status: int, elapsed: float) -> None:
+        route = route_of(scope)
+        metrics.observe(metrics.request_duration.labels(method, route, status), elapsed)
+        if self._failures.permits() if status >= 500 else random.random() < self.sample_ratio:  # noqa: S311
+            fields = {
+                "method": method,
+                "route": route,
+                "status": status,
+                "ms": round(elapsed * 1000, 1),
+                **{name: value for name, value in scope.get("path_params", {}).items() if UUID.fullmatch(str(value))},
+            }
+            access.info("%s %s %d", method, route, status, extra={"fields": fields})
+
+
+def describe_request(span: tracing.Span, method: str, scope: "Scope", status: int) -> None:
+    route = route_of(scope)
+    span.name = f"{method} {route}"
+    span.attributes |= {
+        "http.request.method": method,
+        "http.route": route,
+        "http.response.status_code": status,
+        "url.scheme": scope["scheme"],
+    }
+    if status >= 500:
+        span.fail(str(status))
 
 
 def route_of(scope: "Scope") -> str:

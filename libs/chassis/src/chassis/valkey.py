@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
+from chassis import tracing
 from chassis.errors import Unavailable
 from chassis.outage import address, reason
 
@@ -80,11 +81,11 @@ class Valkey:
 
     async def execute(self, *command: str | int | bytes) -> Any:
         """Runs one command, such as `("HGETALL", key)`."""
-        with self._unavailable():
+        with self._unavailable(), _span(str(command[0])):
             return await self._execute(*command)
 
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | int | bytes]) -> Any:
-        with self._unavailable():
+        with self._unavailable(), _span("EVALSHA"):
             try:
                 return await self._execute("EVALSHA", script.digest, len(keys), *keys, *arguments)
             except NoScriptError:  # Valkey has restarted; EVAL stores the script too
@@ -99,6 +100,10 @@ class Valkey:
             slug = f"{self._what.removesuffix('s')}-unavailable"
             title = f"{self._what.capitalize()} cannot be reached"
             raise Unavailable(slug, title, "Try again in a second.") from error
+
+
+def _span(command: str) -> tracing.Span | tracing.Nothing:
+    return tracing.span(command, tracing.CLIENT, {"db.system.name": "redis", "db.operation.name": command})
 
 
 class Pool(BlockingConnectionPool):

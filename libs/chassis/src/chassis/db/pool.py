@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import functools
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Self
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from pydantic import SecretStr
 
+from chassis import metrics, tracing
 from chassis.errors import Unavailable
 from chassis.outage import address, reason
 
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
 else:
     DriverConnection = object
 
+STATEMENTS = frozenset({"execute", "executemany", "fetch", "fetchrow", "fetchval"})
+TARGET = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM|FROM)\s+([a-z_]+)", re.IGNORECASE)
+COMMANDS = {"INSERT INTO": "INSERT", "UPDATE": "UPDATE", "DELETE FROM": "DELETE"}
 NEEDS_CORRECTION = (
     asyncpg.InvalidAuthorizationSpecificationError,  # no such role, a wrong password, an address that is refused
     asyncpg.InvalidCatalogNameError,
@@ -79,16 +86,51 @@ async def _no_reset(_: object) -> None:
 
 
 class Connection(DriverConnection):
-    """A connection borrowed from the pool. `outbox.put` sets `left_messages`, and the commit then wakes the relay."""
+    """A connection borrowed from the pool. `outbox.put` sets `left_messages`, and the commit then wakes the relay.
 
-    def __init__(self, driver: "PoolConnectionProxy[asyncpg.Record]") -> None:
+    In a sampled trace, each statement is a span.
+    """
+
+    def __init__(self, driver: "PoolConnectionProxy[asyncpg.Record]", database: str) -> None:
         self._driver = driver
+        self._database = database
         self.left_messages = False
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(self._driver, name)
+            found = getattr(self._driver, name)
+            return self._traced(found) if name in STATEMENTS and tracing.recording() else found
+
+    def _traced(self, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def traced(statement: str, *arguments: Any, **options: Any) -> Any:
+            with statement_span(summary(statement), self._database):
+                return await method(statement, *arguments, **options)
+
+        return traced
+
+
+def statement_span(name: str, database: str) -> "tracing.Span | tracing.Nothing":
+    return tracing.span(
+        name,
+        tracing.CLIENT,
+        {
+            "db.system.name": "postgresql",
+            "db.namespace": database,
+            "db.operation.name": name.partition(" ")[0],
+            "db.query.summary": name,
+        },
+    )
+
+
+@functools.cache
+def summary(statement: str) -> str:
+    """Returns the command and the table of a statement, such as `INSERT outbox`. The program has few statements."""
+    found = TARGET.search(statement)
+    if found is None:
+        return statement.split(maxsplit=1)[0].upper()
+    command = COMMANDS.get(found[1].upper(), "SELECT")
+    return f"{command} {found[2]}"
 
 
 class Database:
@@ -134,7 +176,16 @@ class Database:
                 "plan_cache_mode": "force_generic_plan",
             },
         )
+        for state, count in (
+            ("busy", self._busy),
+            ("idle", self._pool.get_idle_size),
+            ("limit", self._pool.get_max_size),
+        ):
+            metrics.pool_connections.labels(state).set_function(count)
         return self
+
+    def _busy(self) -> int:
+        return 0 if self._pool is None else self._pool.get_size() - self._pool.get_idle_size()
 
     async def __aexit__(self, *_: object) -> None:
         if self._pool is not None:
@@ -149,8 +200,10 @@ class Database:
         pool = self._pool
         if pool is None:
             raise Unavailable("shutting-down", "This process is stopping", "Try again: another process will answer.")
+        start = time.perf_counter()
         try:
             connection = await pool.acquire(timeout=self._acquire_timeout)
+            metrics.pool_wait.observe(time.perf_counter() - start)
         except TimeoutError as error:
             if not pool.get_size():  # there are no other connections that could be busy
                 raise _down(self.url, TimeoutError(f"nothing within {self._acquire_timeout:g} s")) from error
@@ -158,15 +211,22 @@ class Database:
         except (OSError, asyncpg.PostgresError) as error:
             raise _down(self.url, error) from error
         try:
-            yield Connection(connection)
+            yield Connection(connection, self.name)
         finally:
             await pool.release(connection)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         async with self.connection() as connection:
-            async with connection.transaction():
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
                 yield connection
+            except BaseException:
+                await transaction.rollback()
+                raise
+            with statement_span("COMMIT", self.name):
+                await transaction.commit()
             if connection.left_messages:
                 for wake in self.after_messages:
                     wake()

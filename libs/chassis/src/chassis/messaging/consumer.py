@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 from pydantic import SecretStr
 
-from chassis import telemetry
+from chassis import metrics
 from chassis.db import is_environment_failure
 from chassis.messaging.connection import close, connect
 from chassis.messaging.handling import Arrival, Handles, Handling, read
@@ -84,7 +84,7 @@ class Consumer:
         return None if down < PATIENCE else f"the queue {self._queue} has not been consumed for {down:.0f} s"
 
     def _consuming(self, yes: bool) -> None:
-        telemetry.consumer_up.set(int(yes), {"messaging.destination.name": self._queue})
+        metrics.consumer_up.labels(self._queue).set(int(yes))
         now = time.monotonic()
         lasted = self._up_since is not None and now - self._up_since > STABLE
         if not yes and (lasted or self._down_since is None):
@@ -129,7 +129,7 @@ class Consumer:
                 await queue.consume(self._on_message)
             self._outage.over()
             log.info("consuming %s", self._queue)
-            telemetry.subscribed.add(1, {"messaging.destination.name": self._queue})
+            metrics.subscribed.labels(self._queue).inc()
             self._consuming(True)
             await self._consume(channel)
             if self._cancelled.is_set():

@@ -7,13 +7,14 @@ Otherwise one unexpected exception would stop the queue. `test_handling.py` fuzz
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from aio_pika.abc import AbstractIncomingMessage
 
-from chassis import telemetry
+from chassis import metrics, tracing
 from chassis.db import is_environment_failure
 from chassis.messages import Event, Message
 from chassis.messaging.envelope import Envelope, Malformed, unpack
@@ -110,8 +111,12 @@ class Handling:
                     return False
         if not good:
             return True
-        with telemetry.consume_span(type, [event.traceparent for event in events]):
-            return await self._bisect(self._handlers[type], good, events, gone)
+        metrics.batch_size.labels(self._queue).observe(len(events))
+        start = time.perf_counter()
+        with tracing.processing(self._queue, type, events):
+            done = await self._bisect(self._handlers[type], good, events, gone)
+            metrics.observe(metrics.process_duration.labels(self._queue, type), time.perf_counter() - start)
+        return done
 
     def _decoded(self, envelope: Envelope) -> Event[Any]:
         decoder = self._decoders.get(envelope.type)
@@ -136,13 +141,14 @@ class Handling:
                         return False
                     continue
                 if len(items) == 1:
+                    tracing.failed(events[0].subject, error)
                     return await self._ladder.climb(*items[0], error, gone)
                 half = len(items) // 2
                 return await self._bisect(handler, items[:half], events[:half], gone) and await self._bisect(
                     handler, items[half:], events[half:], gone
                 )
             else:
-                telemetry.consumed.add(len(items), {"messaging.destination.name": self._queue})
+                metrics.consumed.labels(self._queue, items[0].envelope.type).inc(len(items))
                 return True
 
 

@@ -14,6 +14,7 @@ import msgspec
 from aio_pika.abc import AbstractIncomingMessage
 from pydantic import SecretStr
 
+from chassis import metrics
 from chassis.messaging.connection import BrokerDown
 from chassis.messaging.envelope import Envelope, pack
 from chassis.messaging.publisher import Publisher, Refused
@@ -77,6 +78,7 @@ class Ladder:
                 await pause(self._stopping, delay)
                 delay = min(delay * 2, 5)
             else:
+                metrics.retries.labels(self._queue, step).inc()
                 return True
         return False
 

@@ -16,12 +16,20 @@ import asyncpg
 import pytest
 import redis
 
+from chassis import tracing
 from chassis.db import migrations
 from chassis.local.processes import StartError
 from chassis.testing import stores
 from chassis.testing.tokens import jwks_url as jwks_url
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Takes spans in place of the exporter."""
+
+    add: Callable[[tracing.Span], None]
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,15 @@ class Broker:
 def pytest_configure() -> None:
     """Treats SIGTERM like an interrupt, so that the session stops what it started."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture
+def spans() -> Iterator[list[tracing.Span]]:
+    """The spans that end during a test. Traces are recorded only if their traceparent says `sampled`."""
+    ended: list[tracing.Span] = []
+    tracing.export_to(Ended(ended.append), 0)
+    yield ended
+    tracing.export_to(None, 0)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Protocol
 from uuid import UUID
 
-from chassis import outbox, telemetry
+from chassis import outbox, tracing
 from chassis.batching import Batcher
 from chassis.db import Database
 from chassis.errors import Conflict, Invalid, Unavailable
@@ -117,7 +117,7 @@ class Placement:
             lines=quote.lines,
             total=quote.total,
             currency=quote.currency,
-            traceparent=telemetry.traceparent(),
+            traceparent=tracing.traceparent(),
         )
 
     async def _refuse_if_ordered(self, request: PlaceOrder) -> None:
