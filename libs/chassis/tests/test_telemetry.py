@@ -5,7 +5,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 
 import httpx2
 import pytest
@@ -15,6 +15,8 @@ from chassis import telemetry, tracing
 from chassis.app import create_app
 from chassis.ids import uuid7
 from chassis.settings import ServiceSettings
+from chassis.streams import EventStream
+from chassis.testing.apps import client_of
 
 
 async def request(path: str, *, method: str = "GET", headers: dict[str, str] | None = None) -> httpx2.Response:
@@ -122,3 +124,21 @@ async def test_the_lag_of_the_event_loop_is_measured(
         await asyncio.sleep(0.05)
 
     assert (sample("quayside_event_loop_lag_seconds_sum") or 0) > before + 0.2
+
+
+async def test_the_time_that_an_event_stream_stays_open_does_not_count(sample: Callable[..., float | None]):
+    router = APIRouter()
+
+    async def events() -> AsyncGenerator[bytes, None]:
+        yield b"data: 1\n\n"
+        await asyncio.sleep(0.3)
+
+    @router.get("/blinks")
+    async def blinks() -> EventStream:
+        return EventStream(events())
+
+    app = create_app(ServiceSettings(log_sample_ratio=0), "lamps", title="Lamps", routers=[router])
+    async with client_of(app) as client:
+        await client.get("/blinks")
+
+    assert 0 < (sample("http_server_request_duration_seconds_sum", http_route="/blinks") or 0) < 0.3

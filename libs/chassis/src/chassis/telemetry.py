@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["RequestTelemetry", "setup"]
 
 GONE = 499  # as in nginx: the client disconnected before a response was sent
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 LINES_PER_SECOND = 10
@@ -113,6 +114,7 @@ class Throttle:
 class RequestTelemetry:
     """Pure ASGI middleware: records a span (if sampled), a duration, and a log line for failures and a sample.
 
+    The duration of an event stream ends with its headers: how long it stays open is not how long anybody waits.
     The application inside raises nothing (see `chassis.failures`), so the status is the one that was sent.
     """
 
@@ -126,12 +128,14 @@ class RequestTelemetry:
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
-        status = GONE
+        status, end = GONE, 0.0
 
         async def observed(message: "Message") -> None:
-            nonlocal status
+            nonlocal status, end
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if (b"content-type", EVENT_STREAM) in message["headers"]:
+                    end = time.perf_counter()
             await send(message)
 
         sent = next((value for key, value in scope["headers"] if key == b"traceparent"), None)
@@ -148,7 +152,7 @@ class RequestTelemetry:
                 else:
                     await self.app(scope, receive, observed)
             finally:
-                self._record(method, scope, status, time.perf_counter() - start)
+                self._record(method, scope, status, (end or time.perf_counter()) - start)
 
     def _record(self, method: str, scope: "Scope", status: int, elapsed: float) -> None:
         route = route_of(scope)
