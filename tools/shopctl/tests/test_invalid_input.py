@@ -38,6 +38,8 @@ OPTIONS = {
     ],
     "outbox replay --since 2026-01-01 --service": ["", "cart", "nobody", "[/]"],
     "logs": ["nobody", "[/]", "--", "-x"],
+    "logs --order": ["", "nobody", "[/]", "01a2"],
+    "trace": ["", "nobody", "[/]", "01a2", "-x"],
     "audit --attempts": ["", "/nowhere", "."],
     "audit --poisoned": ["", "/nowhere", "."],
     "dead-letters list": ["nobody", "", "[/]"],
@@ -63,7 +65,7 @@ READER = {
     "SHOP_PSP_URL": "audit",
     "SHOP_PAYMENT_DATABASE_URL": "payments list",
 }
-READING = ["status", "logs", "payments list", "dead-letters list", "audit", "seed", "prune"]
+READING = ["status", "logs", "payments list", "trace 01a2", "dead-letters list", "audit", "seed", "prune"]
 
 LINES = {
     "not JSON": b"hello",

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,22 @@ class ComposeShop:
     def log_command(self, name: str | None, *, follow: bool, lines: int) -> list[str]:
         options = ["--tail", str(lines), *(["--follow"] if follow else [])]
         return [*self.command, "logs", *options, *([name] if name else [])]
+
+    def log_lines(self, name: str | None) -> Iterator[tuple[str, str]]:
+        command = [*self.command, "logs", "--no-color", *([name] if name else [])]
+        with subprocess.Popen(
+            command,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+        ) as running:
+            for line in running.stdout or ():
+                container, _, text = line.rstrip("\n").partition(" | ")
+                yield container.strip().removesuffix("-1"), text.strip()
+        if running.returncode:
+            raise StartError("docker compose logs failed. `make logs` shows why.")
 
     def containers(self, name: str) -> list[str]:
         """Returns the IDs of a service's containers."""

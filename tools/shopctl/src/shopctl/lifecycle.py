@@ -1,6 +1,5 @@
-"""The commands for the whole shop: up, down, reset, logs."""
+"""The commands for the whole shop: up, down, reset."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,24 +65,6 @@ def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
     with _changing() as place:
         runtime.current(place).reset()
     out.print("Removed everything. `make up` starts a new shop.")
-
-
-def logs(
-    service: Annotated[str | None, typer.Argument(help="A process, as `status` names it.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines.")] = False,
-    lines: Annotated[
-        int, typer.Option("--lines", "-n", min=0, max=1_000_000, help="Number of lines of each log to start with.")
-    ] = 50,
-) -> None:
-    """Print the last lines of the logs."""
-    try:
-        shop = runtime.current()
-        if service and service not in shop.names:
-            fail(f"There is no {service}; there are {', '.join(shop.names)}.")
-        command = shop.log_command(service, follow=follow, lines=lines)
-    except StartError as error:
-        fail(error)
-    os.execvpe(command[0], command, shop.environment)  # noqa: S606
 
 
 def packages() -> None:

@@ -1,6 +1,6 @@
 """The interface of a running shop for commands, tests and the benchmark, for every runtime."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,3 +71,6 @@ class Shop(Protocol):
 
     def log_command(self, name: str | None, *, follow: bool, lines: int) -> list[str]:
         """The command that prints the last lines of one, or of all. Raises StartError if there are none."""
+
+    def log_lines(self, name: str | None) -> Iterator[tuple[str, str]]:
+        """Yields the name of a process and a line of its log, for all lines of one, or of all. Raises StartError."""

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -154,6 +154,14 @@ class NativeShop:
         if not files:
             raise StartError("There are no logs yet. `make up` starts the shop.")
         return ["tail", "-n", str(lines), *(["-F"] if follow else []), *files]
+
+    def log_lines(self, name: str | None) -> Iterator[tuple[str, str]]:
+        for each in [name] if name else self.names:
+            log = self.place.log(each)
+            for file in sorted(log.parent.glob(f"{log.name}*"), reverse=True):  # order.log.1 is older than order.log
+                with file.open(errors="replace") as written:
+                    for line in written:
+                        yield each, line.rstrip("\n")
 
 
 class Starter:

@@ -1,0 +1,111 @@
+"""The steps of an order from the databases: its statuses, and below each the messages sent while it had this status.
+
+All services that publish keep their messages in `outbox_archive`, and consumers note in `inbox` when they began to
+handle one. An ID tells when a message was written. So this works without any trace.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+
+from chassis.ids import created_at, floor
+from shopctl.place import Place
+from shopctl.trace.order import Order
+from shopctl.trace.tree import Step, seconds
+
+__all__ = ["steps"]
+
+MARGIN = timedelta(minutes=10)
+"""By how much the clock that made the order's ID may differ from the database's."""
+NOTABLE = 0.05
+"""Seconds in the outbox that are worth a line."""
+STATUSES = "SELECT status, reason, at FROM order_history WHERE order_id = $1 ORDER BY seq"
+MESSAGES = """
+SELECT id, routing_key, published_at FROM outbox_archive WHERE subject = $1 AND id > $2
+UNION ALL SELECT id, routing_key, NULL FROM outbox WHERE subject = $1 ORDER BY id
+"""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One message: when it was written and published, and when consumers with a database began to handle it."""
+
+    sender: str
+    type: str
+    consumers: Sequence[str]
+    written: float
+    published: float | None
+    handled: Sequence[float]
+
+    def step(self) -> Step:
+        end = max([self.published or self.written, *self.handled])
+        waited = (self.published or self.written) - self.written
+        note = "not published yet" if self.published is None else ""
+        if waited > NOTABLE:
+            note = f"waited {seconds(waited)} in the outbox"
+        name = f"→ {', '.join(self.consumers)}: {self.type}"
+        return Step(self.sender, name, min(self.published or end, end), end, waited_since=self.written, note=note)
+
+
+async def steps(place: Place, order: Order) -> list[Step]:
+    """Returns one step for each status of the order. Raises one of UNREACHABLE."""
+    services = place.services
+    rows, *found = await asyncio.gather(
+        _fetch(
+            place, "order", "SELECT status, reason, at FROM order_history WHERE order_id = $1 ORDER BY seq", order.id
+        ),
+        *(_fetch(place, name, MESSAGES, str(order.id), floor(order.created_at - MARGIN)) for name in services.outboxes),
+    )
+    ids = [row["id"] for messages in found for row in messages]
+    received: dict[UUID, list[float]] = {}
+    for inbox in await asyncio.gather(
+        *(
+            _fetch(place, name, "SELECT event_id, received_at FROM inbox WHERE event_id = ANY($1)", ids)
+            for name in services.inboxes
+        )
+    ):
+        for row in inbox:
+            received.setdefault(row["event_id"], []).append(row["received_at"].timestamp())
+    messages = [
+        Sent(
+            name,
+            row["routing_key"],
+            services.consumers_of(row["routing_key"]),
+            _precisely(row["id"]).timestamp(),
+            row["published_at"].timestamp() if row["published_at"] else None,
+            received.get(row["id"], []),
+        )
+        for name, of_service in zip(services.outboxes, found, strict=True)
+        for row in of_service
+    ]
+    messages.sort(key=lambda each: each.written)
+    return _by_status(rows, messages)
+
+
+def _by_status(rows: Sequence[asyncpg.Record], messages: Sequence[Sent]) -> list[Step]:
+    starts = [row["at"].timestamp() for row in rows]
+    ends = [*starts[1:], float("inf")]
+    found = []
+    for index, (row, start, end) in enumerate(zip(rows, starts, ends, strict=True)):
+        # What is written with the first status may have an earlier time: a statement before, or another clock.
+        mine = [each.step() for each in messages if (index == 0 or each.written >= start) and each.written < end]
+        found.append(Step("order", row["status"], start, start, note=row["reason"] or "", children=mine))
+    return found
+
+
+def _precisely(id: UUID) -> datetime:
+    """When an ID was made, with the fraction of a millisecond that its database adds."""
+    return created_at(id) + timedelta(milliseconds=(id.int >> 64 & 0xFFF) / 4096)
+
+
+async def _fetch(place: Place, database: str, statement: str, *arguments: object) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(place.database_url("auditor", database), timeout=5, command_timeout=10)
+    try:
+        rows: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
+        return rows
+    finally:
+        await connection.close()
