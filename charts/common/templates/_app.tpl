@@ -12,10 +12,15 @@ every installation:
   given       the Secrets are not the chart's own; the app is one of our services
   secretEnv   dict of environment variable → Secret that has a key of its name
   files       dict of directory → glob of the chart's files that are mounted there
+  texts       dict of directory → dict of file → text, which are mounted there
   writable    list of writable directories, empty at the start, in addition to /tmp
+  room        size limit of each of them (default: 64Mi)
   storage     directory of a persistent volume: the app is then a StatefulSet with one pod
   user        numeric user
   port        the one port; `portName` its name
+  ports       dict of name → further port of the container and the Service
+  metrics     dict of name → port of the pod with /metrics, which Prometheus and `global.scrapers` may read
+  sidecars    list of further containers
   probes      dict of startup, readiness, liveness
   priority    one of the umbrella's priority classes
   affinity    requests of a client go to the same pod
@@ -24,6 +29,8 @@ every installation:
   migration   the app has a schema; a dict of `env` and `secrets` for the migration, in addition to the schema's URL
   from        list of apps that may call it; `["*"]` means all
   to          dict of app → port that it may call
+  token       the pod gets the token of its service account
+  single      it has one pod, whatever `global.replicas` is
   seconds     termination grace period
 */ -}}
 {{- define "common.app" -}}
@@ -31,6 +38,9 @@ every installation:
 {{- $app := merge (dict "values" $values) . (dict "name" .chart.Chart.Name "seconds" 45 "foreign" false) -}}
 {{- $least := (.chart.Values.global | default dict).replicas | default 0 -}}
 {{- $scale := merge (dict "replicas" (max $least $values.replicas)) $values -}}
+{{- if $app.single -}}
+{{- $scale = merge (dict "replicas" 1 "spread" "ScheduleAnyway" "autoscaling" (dict "enabled" false)) $values -}}
+{{- end -}}
 {{- $main := dict "app" $app "name" $app.name "component" "api" "scale" $scale -}}
 {{- $parts := list $main -}}
 {{- if $app.worker -}}
@@ -43,7 +53,7 @@ every installation:
 {{- end -}}
 {{ include "common.serviceaccount" $app }}
 {{- include "common.networkpolicy" $app }}
-{{- if $app.files }}{{ include "common.configmap" $app }}{{ end }}
+{{- if or $app.files $app.texts }}{{ include "common.configmap" $app }}{{ end }}
 {{- include "common.services" $app }}
 {{- range $parts }}
 {{- include "common.workload" . }}
@@ -75,11 +85,16 @@ admits only the edge and the services that call it.
 {{- range $own.calls }}{{ $_ := set $to . 8000 }}{{ end -}}
 {{- $from := $own.edge | ternary (list "edge") list -}}
 {{- range $other, $each := $services }}{{ if has $name $each.calls }}{{ $from = append $from $other }}{{ end }}{{ end -}}
+{{- $env := dict "FORWARDED_ALLOW_IPS" "*" -}}
+{{- with include "common.otlp" .chart -}}
+{{- $_ := set $env "OTEL_EXPORTER_OTLP_ENDPOINT" . -}}
+{{- end -}}
+{{- if include "common.observed" (dict "chart" .chart "part" "jaeger") }}{{ $_ := set $to "jaeger" 4318 }}{{ end -}}
 {{- $probe := dict "timeoutSeconds" 5 -}}
 {{- $given := dict
   "secrets" (concat $secrets (.secrets | default list))
   "from" (concat $from (.from | default list))
-  "to" $to
+  "to" (merge $to (.to | default dict))
   "headless" $own.edge -}}
 {{- if has "postgres" $own.stores }}{{ $_ := set $given "migration" (.migration | default dict) }}{{ end -}}
 {{- include "common.app" (merge $given . (dict
@@ -88,7 +103,8 @@ admits only the edge and the services that call it.
   "portName" "http"
   "priority" "services"
   "given" true
-  "env" (dict "FORWARDED_ALLOW_IPS" "*")
+  "env" $env
+  "metrics" (dict "http" 8000)
   "probes" (dict
     "startup" (merge (dict "httpGet" (dict "path" "/health/startup" "port" "http") "periodSeconds" 1 "failureThreshold" 600) $probe)
     "readiness" (merge (dict "httpGet" (dict "path" "/health/ready" "port" "http") "periodSeconds" 5) $probe)
@@ -108,4 +124,18 @@ valkey: {port: 6379, secret: valkey-url}
 {{- $names := list -}}
 {{- range $name, $each := include "common.declared" . | fromYaml }}{{ if has $store $each.stores }}{{ $names = append $names $name }}{{ end }}{{ end -}}
 {{ dict "names" $names | toJson }}
+{{- end }}
+
+{{- /* Not empty if this release has the observability chart. Takes a dict of chart and, if it asks for one, part. */ -}}
+{{- define "common.observed" -}}
+{{- $of := (.chart.Values.global | default dict).observability | default dict -}}
+{{- if and $of.enabled (or (not .part) (get $of (.part | default ""))) }}yes{{ end -}}
+{{- end }}
+
+{{- /* Where this app sends its traces, or nothing. Takes the chart's root context. */ -}}
+{{- define "common.otlp" -}}
+{{- $named := ((.Values.global | default dict).config | default dict).OTEL_EXPORTER_OTLP_ENDPOINT -}}
+{{- $own := (.Values.config | default dict).OTEL_EXPORTER_OTLP_ENDPOINT -}}
+{{- $jaeger := include "common.observed" (dict "chart" . "part" "jaeger") | empty | ternary "" "http://jaeger:4318" -}}
+{{ $named | default $own | default $jaeger }}
 {{- end }}

@@ -13,7 +13,7 @@ app.kubernetes.io/part-of: quayside
 {{- /* Metadata of a pod. Takes an app and component; a hash of its files is included, so that pods restart if they change. */ -}}
 {{- define "common.pod.metadata" -}}
 {{- $own := .annotations | default dict -}}
-{{- if .files }}{{ $_ := include "common.data" . | sha256sum | set $own "quayside.example/files" }}{{ end -}}
+{{- if or .files .texts }}{{ $_ := include "common.data" . | sha256sum | set $own "quayside.example/files" }}{{ end -}}
 labels: {{- include "common.pod.labels" . | nindent 2 }}
 {{- with merge (dict) (.values.podAnnotations | default dict) $own }}
 annotations: {{- include "common.texts" . | nindent 2 }}

@@ -34,6 +34,9 @@ spec:
       {{- if and $open $service.nodePort }}
       nodePort: {{ $service.nodePort }}
       {{- end }}
+    {{- range $name, $port := .ports }}
+    - {name: {{ $name }}, port: {{ $port }}, targetPort: {{ $name }}}
+    {{- end }}
 {{- if .headless }}
 ---
 apiVersion: v1
@@ -69,7 +72,17 @@ spec:
         {{- range .from }}
         - podSelector: {matchLabels: {app.kubernetes.io/name: {{ . }}}}
         {{- end }}
-        {{- if eq .portName "http" }}{{ with $global.scrapers }}{{ toYaml . | nindent 8 }}{{ end }}{{ end }}
+    {{- end }}
+    {{- $scrapers := $global.scrapers | default list }}
+    {{- if include "common.observed" (dict "chart" .chart "part" "prometheus") }}
+    {{- $scrapers = append $scrapers (dict "podSelector" (dict "matchLabels" (dict "app.kubernetes.io/name" "prometheus"))) }}
+    {{- end }}
+    {{- if and .metrics $scrapers }}
+    - ports:
+        {{- range values .metrics | sortAlpha }}
+        - port: {{ . }}
+        {{- end }}
+      from: {{- toYaml $scrapers | nindent 8 }}
     {{- end }}
     {{- with $own.ingress }}{{ toYaml . | nindent 4 }}{{ end }}
   egress:

@@ -14,11 +14,16 @@ metadata: {{- include "common.metadata" (pick . "chart" "name") | nindent 2 }}
 data: {{- include "common.data" . | nindent 2 }}
 {{- end }}
 
-{{- /* An app's files, as the data of a ConfigMap. */ -}}
+{{- /* An app's files and texts, as the data of a ConfigMap. */ -}}
 {{- define "common.data" -}}
 {{- range $glob := values .files | sortAlpha }}
 {{- range $path, $_ := $.chart.Files.Glob $glob }}
 {{ base $path }}: {{ $.chart.Files.Get $path | toJson }}
+{{- end }}
+{{- end }}
+{{- range $directory, $files := .texts }}
+{{- range $file, $text := $files }}
+{{ $file }}: {{ toJson $text }}
 {{- end }}
 {{- end }}
 {{- end }}

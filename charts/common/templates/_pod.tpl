@@ -1,7 +1,7 @@
 {{- /* The common part of every pod. Takes an app. */ -}}
 {{- define "common.pod" -}}
 serviceAccountName: {{ .account | default .name }}
-automountServiceAccountToken: false
+automountServiceAccountToken: {{ .token | default false }}
 enableServiceLinks: false
 # A lost DNS query is repeated after a second; the default of five is longer than a service waits for another.
 dnsConfig:
@@ -52,7 +52,7 @@ securityContext:
 {{- $global := (.chart.Values.global | default dict).config | default dict -}}
 {{- $all := dict -}}
 {{- range $name, $value := .values.config -}}
-{{- $text := get $global $name | default $value | include "common.text" -}}
+{{- $text := get $global $name | include "common.text" | default (include "common.text" $value) -}}
 {{- if $text }}{{ $_ := set $all $name $text }}{{ end -}}
 {{- end -}}
 {{- range $name, $value := .env }}{{ $_ := set $all $name (include "common.text" $value) }}{{ end -}}
@@ -96,7 +96,7 @@ volumeMounts:
   {{- if .secrets }}
   - {name: secrets, mountPath: /run/secrets, readOnly: true}
   {{- end }}
-  {{- range $directory, $_ := .files }}
+  {{- range $directory, $_ := merge (dict) (.files | default dict) (.texts | default dict) }}
   - {name: {{ include "common.volume" $directory }}, mountPath: {{ $directory }}, readOnly: true}
   {{- end }}
   {{- range .writable }}
@@ -129,7 +129,16 @@ volumes:
         - {key: {{ base $path }}, path: {{ base $path }}}
         {{- end }}
   {{- end }}
+  {{- range $directory, $files := .texts }}
+  - name: {{ include "common.volume" $directory }}
+    configMap:
+      name: {{ $.account | default $.name }}
+      items:
+        {{- range $file, $_ := $files }}
+        - {key: {{ $file }}, path: {{ $file }}}
+        {{- end }}
+  {{- end }}
   {{- range .writable }}
-  - {name: {{ include "common.volume" . }}, emptyDir: {sizeLimit: 64Mi}}
+  - {name: {{ include "common.volume" . }}, emptyDir: {sizeLimit: {{ $.room | default "64Mi" }}}}
   {{- end }}
 {{- end }}

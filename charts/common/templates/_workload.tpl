@@ -39,6 +39,10 @@ spec:
   template:
     metadata:
       {{- $own := dict "kubectl.kubernetes.io/default-container" $app.name }}
+      {{- if and $app.metrics ($app.chart.Values.global | default dict).scrapers }}
+      {{- $port := values $app.metrics | first | toString }}
+      {{- $own = merge $own (dict "prometheus.io/scrape" "true" "prometheus.io/port" $port "prometheus.io/path" "/metrics") }}
+      {{- end }}
       {{- include "common.pod.metadata" (merge (dict "component" .component "annotations" $own) $app) | nindent 6 }}
     spec:
       {{- include "common.pod" $app | nindent 6 }}
@@ -62,6 +66,11 @@ spec:
           {{- include "common.env" $app | nindent 10 }}
           ports:
             - {name: {{ $app.portName }}, containerPort: {{ $app.port }}}
+            {{- range $name, $port := merge (dict) ($app.ports | default dict) ($app.metrics | default dict) }}
+            {{- if ne $name $app.portName }}
+            - {name: {{ $name }}, containerPort: {{ $port }}}
+            {{- end }}
+            {{- end }}
           startupProbe: {{- toYaml $app.probes.startup | nindent 12 }}
           readinessProbe: {{- toYaml $app.probes.readiness | nindent 12 }}
           livenessProbe: {{- toYaml $app.probes.liveness | nindent 12 }}
@@ -72,6 +81,7 @@ spec:
           {{- end }}
           {{- include "common.resources" (dict "name" .name "resources" .scale.resources) | nindent 10 }}
           {{- include "common.mounts" $app | nindent 10 }}
+        {{- with $app.sidecars }}{{ toYaml . | nindent 8 }}{{ end }}
       {{- include "common.volumes" $app | nindent 6 }}
   {{- if $app.storage }}
   volumeClaimTemplates:
