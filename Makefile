@@ -126,12 +126,14 @@ lint: $(INSTALLED)  ## Check style, types, architecture, scripts
 	@$(BIN)/zizmor --quiet --offline .github
 	@$(SHOPCTL) derive --check
 	@$(BIN)/python tools/chart_values.py --check
+	@$(BIN)/python tools/dashboards.py --check
 
 format: $(INSTALLED)  ## Format the code, and update the generated files
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 	@$(SHOPCTL) derive
 	@$(BIN)/python tools/chart_values.py
+	@$(BIN)/python tools/dashboards.py
 
 lock: $(INSTALLED)  ## Update requirements/*.txt
 	@tools/lock.sh
