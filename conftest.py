@@ -12,7 +12,7 @@ from shopctl.definitions import render, template
 SETTINGS = {
     *("ADMIN_EMAIL", "ADMIN_PASSWORD", "AUDIENCE", "BROKER_URL", "CURRENCY", "DATABASE_URL", "ENVIRONMENT", "ISSUER"),
     *("JWKS_URL", "LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "PUBLIC_URL", "ROLE", "VALKEY_URL"),
-    *("EDGE_BIND", "EDGE_LISTEN", "LB_POLICY", "ORDER_TTL_SECONDS", "SWEEP_SECONDS"),
+    *("EDGE_BIND", "EDGE_LISTEN", "LB_POLICY", "OBSERVE", "ORDER_TTL_SECONDS", "SWEEP_SECONDS"),
 }
 
 # Tests set the environment of services, stores and shopctl themselves, so variables of the caller must not reach them.

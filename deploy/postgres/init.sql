@@ -21,6 +21,15 @@ ALTER ROLE "auditor" PASSWORD :'auditor_password';
 ALTER ROLE auditor SET default_transaction_read_only = on;
 GRANT pg_read_all_stats TO auditor;  -- the audit looks for sessions idle in transaction
 
+-- The exporter for Prometheus reads figures of the server, and no table of a service.
+\getenv exporter_password EXPORTER_PASSWORD
+\if :{?exporter_password}
+SELECT 'CREATE ROLE exporter LOGIN IN ROLE pg_monitor CONNECTION LIMIT 5'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'exporter') \gexec
+ALTER ROLE exporter PASSWORD :'exporter_password';
+ALTER ROLE exporter SET default_transaction_read_only = on;
+\endif
+
 SELECT format('CREATE DATABASE %I OWNER %I', service, service)
 FROM unnest(ARRAY['catalog', 'identity', 'order', 'payment']) AS service
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = service) \gexec

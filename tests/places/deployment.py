@@ -73,8 +73,9 @@ def compose_migration(name: str) -> str:
 
 
 def compose_names(shop: Shop) -> set[str]:
-    names = yaml.safe_load(shop.read("compose.yaml"))["services"].keys() - RESERVED
-    return {name.removesuffix("-migrate") for name in names}
+    found = yaml.safe_load(shop.read("compose.yaml"))["services"]
+    names = {name for name, each in found.items() if "profiles" not in each}  # the others observe the shop
+    return {name.removesuffix("-migrate") for name in names - RESERVED}
 
 
 def bake(shop: Shop, service: Declaration) -> Iterator[str]:

@@ -119,7 +119,7 @@ def test_an_invalid_environment_is_rejected(cli: CliRunner, name: str, value: st
 def test_an_invalid_port_offset_is_named_with_the_valid_range(cli: CliRunner) -> None:
     for command in ("up", "down", "status"):
         result = cli.invoke(app, [command], env={"SHOP_PORT_OFFSET": "60000"})
-        assert result.output == "SHOP_PORT_OFFSET is '60000'; it must be a whole number from 0 to 56861.\n"
+        assert result.output == "SHOP_PORT_OFFSET is '60000'; it must be a whole number from 0 to 56843.\n"
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"[]", b"\xff", b"{}"])

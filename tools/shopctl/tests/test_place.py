@@ -47,7 +47,7 @@ def test_the_holder_of_a_port_is_found_and_a_free_port_has_none() -> None:
 
 
 def test_an_ordinary_user_gets_the_command_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages, "missing", lambda tests: ["rabbitmq-server", "nginx"])
+    monkeypatch.setattr(packages, "missing", lambda tests, observe: ["rabbitmq-server", "nginx"])
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(packages.PackagesMissing, match="sudo apt-get install -y rabbitmq-server nginx"):
         packages.ensure()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shopctl.compose import ComposeShop
+from shopctl.compose import PUBLISHED, ComposeShop
 from shopctl.native.edge import LIMITS
 from shopctl.native.services import PASSED_ON, PROVIDER, Service, services
 from shopctl.place import Place
@@ -30,7 +30,9 @@ STRANGERS = {
     "UVICORN_WORKERS": "4",
 }
 # Variables of compose.yaml that are no service's settings: those of shopctl, and of the images.
-COMPOSE = {"EDGE_BIND", "EDGE_PORT", "IMAGES", "POSTGRES_PORT", "PSP_PORT", "RABBITMQ_PORT", "SHOP_SECRETS", "TAG"}
+COMPOSE = {"COMPOSE_PROFILES", "EDGE_BIND", "IMAGES", "JAEGER_KEEP_PERCENT", "SHOP_SECRETS", "TAG"} | {
+    f"{name.upper()}_PORT" for name in PUBLISHED
+}
 
 
 @pytest.fixture

@@ -4,12 +4,22 @@ from collections.abc import Mapping
 
 from shopctl.services import Services
 
-__all__ = ["RIGHTS", "lines"]
+__all__ = ["EXPORTER", "EXPORTER_RIGHTS", "RIGHTS", "lines"]
 
 RIGHTS = "~{name}:* resetchannels +@all -@admin -@dangerous -scan -randomkey -script -function"
 """The last four would show the names of all keys, or remove the scripts of another service."""
 
+EXPORTER = "exporter"
+EXPORTER_RIGHTS = "resetkeys resetchannels -@all +ping +info +slowlog|get +slowlog|len +latency|latest +client|setname"
+"""What the exporter for Prometheus needs: figures of the server, and no key."""
+
 
 def lines(services: Services, passwords: Mapping[str, str]) -> str:
-    """Returns a line for each service with Valkey. `passwords` has those of these services; they contain no space."""
-    return "".join(f"user {name} on >{passwords[name]} {RIGHTS.format(name=name)}\n" for name in services.valkey_users)
+    """Returns a line for each service with Valkey, and one for the exporter if it has a password.
+
+    `passwords` has those of these services; they contain no space.
+    """
+    rights = {name: RIGHTS.format(name=name) for name in services.valkey_users}
+    if EXPORTER in passwords:
+        rights[EXPORTER] = EXPORTER_RIGHTS
+    return "".join(f"user {name} on >{passwords[name]} {its}\n" for name, its in rights.items())

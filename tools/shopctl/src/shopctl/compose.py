@@ -14,13 +14,16 @@ from chassis.local.processes import Process, StartError
 from chassis.local.system import write
 from shopctl import consumers, derived, edge
 from shopctl.definitions import render, template
-from shopctl.place import ADMIN_PASSWORD, Place
+from shopctl.place import ADMIN_PASSWORD, TOOLS, Place
 from shopctl.services import STORES, Declaration
 from shopctl.shop import Report, Row
 
 __all__ = ["ComposeShop", "unavailable"]
 
 OLDEST = (2, 26)
+PUBLISHED = ("edge", "psp", "postgres", "rabbitmq", "prometheus", "alertmanager", "jaeger", "grafana")
+PROFILES = {"observability": "prometheus", "grafana": "grafana"}
+"""The profiles of compose.yaml, with a tool that shows that a shop has it."""
 UP = ("up", "--detach", "--no-build", "--wait", "--wait-timeout", "180")
 
 
@@ -53,7 +56,7 @@ class ComposeShop:
 
     @property
     def names(self) -> Sequence[str]:
-        return (*STORES, *self.place.services.names, "edge")
+        return (*STORES, *self.place.services.names, "edge", *self.place.tools)
 
     @property
     def _behind_the_edge(self) -> Sequence[Declaration]:
@@ -66,6 +69,19 @@ class ComposeShop:
     @property
     def secrets(self) -> Path:
         return self.place.run / "compose"
+
+    def observe(self, wanted: bool) -> str:
+        """Grafana is left out if its image is not here and cannot be pulled."""
+        tools, left_out = list(TOOLS if wanted else ()), ""
+        if wanted:
+            pulled = self._compose("--profile", "grafana", "pull", "--policy", "missing", "grafana")
+            if pulled.returncode:
+                tools.remove("grafana")
+                left_out = f"Grafana is left out, because its image cannot be pulled: {_end(pulled.stderr, 1)}"
+        if surplus := [name for name in self.place.tools if name not in tools]:
+            self._checked("rm", "--stop", "--force", *surplus)
+        self.place.use_tools(tools)
+        return left_out
 
     def up(self, report: Report = lambda name, seconds: None) -> list[str]:
         began, before = time.monotonic(), {each["ID"] for each in self._running()}
@@ -118,6 +134,8 @@ class ComposeShop:
         return found
 
     def address(self, name: str) -> tuple[str, int]:
+        if name in self.place.tools:
+            return "127.0.0.1", self.place.port(name)
         if name == "edge":
             return os.environ.get("EDGE_BIND") or "127.0.0.1", self.place.port("edge")
         for each in self._containers():
@@ -157,7 +175,7 @@ class ComposeShop:
     def write_secrets(self) -> None:
         """Write a file for each secret of compose.yaml. They are written each time, because the topology changes."""
         passwords, services = self.place.passwords, self.place.services
-        roles, users = (*services.databases, "auditor"), services.broker_users
+        roles, users = (*services.databases, "auditor", "exporter"), services.broker_users
         files = {
             "admin-password": ADMIN_PASSWORD,
             "postgres-password": passwords["postgres"],
@@ -165,6 +183,8 @@ class ComposeShop:
             + "".join(f"{role.upper()}_PASSWORD={passwords[f'database.{role}']}\n" for role in roles),
             "valkey-users": f"requirepass {passwords['valkey']}\n{self.place.valkey_users}",
             "psp-webhook-secret": passwords["psp-webhook"],
+            "postgres-exporter-password": passwords["database.exporter"],
+            "valkey-exporter-passwords": json.dumps({"redis://exporter@valkey:6379": passwords["valkey.exporter"]}),
             # Empty files count as not set.
             "stripe-api-key": os.environ.get("STRIPE_API_KEY", ""),
             "stripe-webhook-secret": os.environ.get("STRIPE_WEBHOOK_SECRET", ""),
@@ -206,8 +226,10 @@ class ComposeShop:
     @property
     def environment(self) -> dict[str, str]:
         """Our own environment, with the variables of compose.yaml."""
-        ports = {f"{name.upper()}_PORT": str(self.place.port(name)) for name in ("edge", "psp", "postgres", "rabbitmq")}
-        return {**os.environ, **ports, "SHOP_SECRETS": str(self.secrets), "COMPOSE_PROGRESS": "quiet"}
+        ports = {f"{name.upper()}_PORT": str(self.place.port(name)) for name in PUBLISHED}
+        profiles = [name for name, tool in PROFILES.items() if tool in self.place.tools]
+        ours = {"SHOP_SECRETS": str(self.secrets), "COMPOSE_PROFILES": ",".join(profiles), "COMPOSE_PROGRESS": "quiet"}
+        return {**os.environ, **ports, **ours}
 
     def _compose(self, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
         return _run(*self.command, *arguments, env=self.environment, input=input)

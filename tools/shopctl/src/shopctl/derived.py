@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from chassis.local.processes import StartError
-from shopctl import definitions, roles
+from shopctl import definitions, roles, scraping
 from shopctl.console import fail, out
 from shopctl.place import Place
 from shopctl.services import COLLECTED, Declaration, Services
@@ -46,6 +46,7 @@ def files(services: Services) -> dict[Path, str]:
     return {
         COLLECTED: collected(services),
         Path("deploy/postgres/init.sql"): roles.script(services),
+        Path("deploy/prometheus/prometheus.yml"): scraping.in_containers(services),
         Path("deploy/rabbitmq/definitions.json.template"): definitions.template(services),
         Path("charts/common/templates/_services.tpl"): in_charts(services),
     }

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from chassis.local.processes import StartError
 
-__all__ = ["address", "port_offset", "text"]
+__all__ = ["address", "flag", "port_offset", "text"]
 
 
 def text(name: str) -> str | None:
@@ -37,6 +37,14 @@ def address(name: str, like: str) -> str | None:
     if not good:
         raise StartError(f"{name} must look like {like}.")
     return value.rstrip("/")
+
+
+def flag(name: str) -> bool:
+    """Whether the variable is 1. It may be 0, empty, or not set."""
+    value = os.environ.get(name) or "0"
+    if value not in ("0", "1"):
+        raise StartError(f"{name} is {value!r}; it must be 0 or 1.")
+    return value == "1"
 
 
 def port_offset(highest: int) -> int:

@@ -14,6 +14,7 @@ from shopctl.console import fail, interruptible, out
 from shopctl.native import packages as system
 from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, SHOPPER_EMAIL, SHOPPER_PASSWORD, Place
 
+PAGES = ("grafana", "prometheus", "alertmanager", "jaeger")
 KINDS = {"native": "as plain processes", "compose": "in containers"}
 
 
@@ -23,10 +24,13 @@ def up() -> None:
     with _changing() as place:
         if given.text("SHOP_URL"):
             raise StartError("SHOP_URL names a shop on another machine. Unset it to start one here.")
+        observed = given.flag("OBSERVE")
         shop, why = runtime.starting(place)
         out.print(f"The shop runs {KINDS[shop.runtime]}: {why}.")
         if shop.runtime == "native":
-            _install()
+            _install(observe=observed)
+        if left_out := shop.observe(observed):
+            out.print(left_out)
         with out.status("Starting PostgreSQL, Valkey, RabbitMQ, the services and nginx …"):
             started = shop.up(_report)
         try:
@@ -44,7 +48,7 @@ The shop is open at [bold]{address}[/bold]
 
   back office  {ADMIN_EMAIL} / {ADMIN_PASSWORD}
   shopper      {SHOPPER_EMAIL} / {SHOPPER_PASSWORD}
-
+{_pages(place)}
 Try:  curl '{address}/api/catalog/products?q=soap&limit=3'
 """,
         soft_wrap=True,
@@ -72,11 +76,17 @@ def packages() -> None:
     _install(tests=True)
 
 
-def _install(tests: bool = False) -> None:
-    if missing := system.missing(tests):
+def _pages(place: Place) -> str:
+    """The addresses of the tools that have pages, a line each."""
+    found = {name: place.tool_url(name) for name in PAGES if name in place.tools}
+    return "".join(f"\n  {name:<12} {url}" for name, url in found.items()) + ("\n" if found else "")
+
+
+def _install(tests: bool = False, observe: bool = False) -> None:
+    if missing := system.missing(tests, observe):
         try:
             with out.status(f"Installing {', '.join(missing)} …"):
-                system.ensure(tests)
+                system.ensure(tests, observe)
         except system.PackagesMissing as error:
             fail(error)
 

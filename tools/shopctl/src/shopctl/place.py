@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +24,26 @@ PORTS = {
     "rabbitmq": 8672,
     "rabbitmq-dist": 8673,
     "epmd": 8674,
+    "rabbitmq-metrics": 8692,
+    "prometheus": 8090,
+    "alertmanager": 8093,
+    "jaeger": 8686,
+    "grafana": 8300,
+    "postgres-exporter": 8187,
+    "valkey-exporter": 8121,
+    "nginx-exporter": 8113,
+    "edge-exporter": 8114,
 }
+TOOLS = (
+    *("prometheus", "alertmanager", "jaeger", "grafana"),
+    *("postgres-exporter", "valkey-exporter", "nginx-exporter", "edge-exporter"),
+)
+"""What observes the shop; `make up OBSERVE=1` starts those that the runtime has."""
+OBSERVED = "observed"
 SECRETS = "secrets"
 PSP_DATABASE = "psp.sqlite"
 STATE = (
-    *("data", "logs", "pids", "compose", "lock", "runtime", SECRETS),
+    *("data", "logs", "pids", "compose", "lock", "runtime", OBSERVED, SECRETS),
     *(PSP_DATABASE, f"{PSP_DATABASE}-wal", f"{PSP_DATABASE}-shm"),
 )
 
@@ -49,7 +64,8 @@ class Place:
 
     SHOP_RUN and SHOP_PORT_OFFSET in the environment allow a second shop beside the first. For a shop on other machines,
     the environment gives addresses: SHOP_URL, with ADMIN_EMAIL and ADMIN_PASSWORD, SHOP_PSP_URL, SHOP_BROKER_URL (as
-    operator), SHOP_<SERVICE>_DATABASE_URL (as auditor). For each, X_FILE may name a file that holds it.
+    operator), SHOP_<SERVICE>_DATABASE_URL (as auditor), SHOP_PROMETHEUS_URL and SHOP_JAEGER_URL. For each, X_FILE may
+    name a file that holds it.
     """
 
     root: Path
@@ -127,7 +143,7 @@ class Place:
         """
         file = self.run / SECRETS
         known = _read_secrets(file) if file.exists() else {}
-        wanted = ["postgres", "valkey", "psp-webhook", "database.auditor"]
+        wanted = ["postgres", "valkey", "psp-webhook", "database.auditor", "database.exporter", "valkey.exporter"]
         wanted += [f"database.{name}" for name in self.services.databases]
         wanted += [f"broker.{name}" for name in self.services.broker_users]
         wanted += [f"valkey.{name}" for name in self.services.valkey_users]
@@ -164,12 +180,40 @@ class Place:
     @property
     def valkey_users(self) -> str:
         """The users of Valkey, as lines of its configuration."""
-        return acl.lines(self.services, {name: self.passwords[f"valkey.{name}"] for name in self.services.valkey_users})
+        names = (*self.services.valkey_users, acl.EXPORTER)
+        return acl.lines(self.services, {name: self.passwords[f"valkey.{name}"] for name in names})
 
     @property
     def psp_url(self) -> str:
         """The sandbox provider's own address."""
         return given.address("SHOP_PSP_URL", like="http://host:8007") or f"http://127.0.0.1:{self.port('psp')}"
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The tools that observe this shop: those with which `up` started it last; none without OBSERVE=1."""
+        file = self.run / OBSERVED
+        known = file.read_text(errors="replace").split() if file.exists() else ()
+        return tuple(name for name in TOOLS if name in known)
+
+    def use_tools(self, names: Iterable[str]) -> None:
+        """Remember the tools that observe this shop from now on."""
+        make_passable(self.run)
+        (self.run / OBSERVED).write_text(" ".join(names))
+
+    @property
+    def prometheus_url(self) -> str | None:
+        """The address of Prometheus, without a path; None if the shop is not observed."""
+        return self.tool_url("prometheus")
+
+    @property
+    def jaeger_url(self) -> str | None:
+        """The address of Jaeger's API and pages, without a path; None if there is no Jaeger, as in native shops."""
+        return self.tool_url("jaeger")
+
+    def tool_url(self, name: str) -> str | None:
+        """The address of a tool with pages: this machine's, or that of SHOP_<TOOL>_URL. None if it does not run."""
+        elsewhere = given.address(f"SHOP_{name.upper()}_URL", like="http://host:9090")
+        return elsewhere or (f"http://localhost:{self.port(name)}" if name in self.tools else None)
 
     @property
     def admin(self) -> tuple[str, str]:

@@ -38,8 +38,9 @@ RESERVED = frozenset(
     {
         *("chassis", "shopctl"),  # our other packages
         *("edge", "databases", "postgres", "valkey", "rabbitmq", "epmd"),  # what else Compose or the native shop runs
+        *("nginx", "prometheus", "alertmanager", "jaeger", "grafana"),  # the other jobs of Prometheus, and its users
         *("common", "infra", "shop", "secret", "stores", "seed", "audit", "smoke"),  # charts, their values and objects
-        *("auditor", "none", "public", "template0", "template1"),  # PostgreSQL's roles and databases
+        *("auditor", "exporter", "none", "public", "template0", "template1"),  # PostgreSQL's roles and databases
         *("operator", "guest", "amq"),  # RabbitMQ's users, and the prefix of its own exchanges
         *("broker", "database", "jwks"),  # BROKER_URL, DATABASE_URL and JWKS_URL are not addresses of services
         "docs",  # /api/docs is a page of storefront

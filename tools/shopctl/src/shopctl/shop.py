@@ -35,6 +35,12 @@ class Shop(Protocol):
     def names(self) -> Sequence[str]:
         """The names of all services and stores."""
 
+    def observe(self, wanted: bool) -> str:
+        """Decide whether the next `up` starts the tools that observe the shop, and stop what has to change for that.
+
+        Returns which tools this runtime leaves out, or an empty text.
+        """
+
     def up(self, report: Report) -> list[str]:
         """Start what is not running, and wait until all is ready; returns what was started. Raises StartError."""
 

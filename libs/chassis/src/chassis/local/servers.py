@@ -139,10 +139,10 @@ class Epmd:
 
 @dataclass(frozen=True)
 class RabbitMQ:
-    """RabbitMQ 3.10 or later without plugins, on one scheduler. Its `Epmd` must be started first.
+    """RabbitMQ 3.10 or later on one scheduler. Its `Epmd` must be started first.
 
     `definitions` is the JSON text that is loaded at each start, before any client can connect; `settings` the text of a
-    rabbitmq.conf without addresses.
+    rabbitmq.conf without addresses. Its plugin for Prometheus listens at `metrics_port`; without one, it has no plugin.
     """
 
     home: Path
@@ -151,6 +151,7 @@ class RabbitMQ:
     epmd_port: int
     definitions: str
     settings: str = ""
+    metrics_port: int | None = None
     name: str = "rabbitmq"
     stop_signal: signal.Signals = signal.SIGTERM
 
@@ -163,9 +164,13 @@ load_definitions = {self.home}/definitions.json
 log.file = false
 log.console = true
 """
+        plugins = "[].\n"
+        if self.metrics_port:
+            own_settings += f"prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = {self.metrics_port}\n"
+            plugins = "[rabbitmq_prometheus].\n"
         write(self.home / "rabbitmq.conf", self.settings + own_settings, user)
         write(self.home / "definitions.json", self.definitions, user)
-        write(self.home / "enabled_plugins", "[].\n", user)
+        write(self.home / "enabled_plugins", plugins, user)
         cookie = self.home / ".erlang.cookie"
         if not cookie.exists():
             write(cookie, secrets.token_hex(20), user, mode=0o400)

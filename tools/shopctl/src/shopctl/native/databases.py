@@ -17,7 +17,7 @@ from shopctl.roles import script
 
 def make_ready(place: Place, server: Postgres) -> None:
     """Create roles and databases and run the migrations; quick if nothing has changed. Raises StartError."""
-    roles = (*place.services.databases, "auditor")
+    roles = (*place.services.databases, "auditor", "exporter")
     passwords = {f"{role.upper()}_PASSWORD": place.passwords[f"database.{role}"] for role in roles}
     argv = [postgres_program("psql"), "-X", "-q", "-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres"]
     done = subprocess.run(

@@ -4,9 +4,11 @@ import contextlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from chassis.local.system import MissingProgram, postgres_program, program, rabbitmq_program
+from shopctl.native.tools import PROGRAMS
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
 
@@ -15,14 +17,16 @@ class PackagesMissing(Exception):
     """Some packages are missing and we may not install them; the message has the command to run."""
 
 
-def missing(tests: bool = False) -> list[str]:
-    """The Debian packages that are missing."""
+def missing(tests: bool = False, observe: bool = False) -> list[str]:
+    """The Debian packages that are missing: those of the shop, of its tests, and of the tools that observe it."""
     lookups: dict[str, Callable[[], object]] = {
         "postgresql": lambda: postgres_program("initdb"),
         "redis-server": lambda: program("valkey-server", "redis-server"),
         "rabbitmq-server": lambda: (rabbitmq_program("rabbitmq-server"), program("epmd")),
         "nginx": lambda: program("nginx"),
     }
+    if observe or tests:
+        lookups |= {package: partial(program, *names) for package, names in PROGRAMS.items()}
     if tests:
         lookups |= {"chromium": browser, "fonts-noto-cjk": _chinese_font}
     return [package for package, look in lookups.items() if _fails(look)]
@@ -40,12 +44,12 @@ def _chinese_font() -> None:
         raise MissingProgram("fonts-noto-cjk")
 
 
-def ensure(tests: bool = False) -> list[str]:
+def ensure(tests: bool = False, observe: bool = False) -> list[str]:
     """Install missing packages if we are root on Debian; returns what was installed.
 
     Raises PackagesMissing with the command to run, or with the end of apt-get's output.
     """
-    packages = missing(tests)
+    packages = missing(tests, observe)
     if not packages:
         return []
     if os.geteuid() != 0:
@@ -55,7 +59,7 @@ def ensure(tests: bool = False) -> list[str]:
     with _no_system_services():
         _apt_get("update")
         _apt_get("install", "-y", "--no-install-recommends", *packages)
-    if left := missing(tests):
+    if left := missing(tests, observe):
         raise PackagesMissing(f"apt-get succeeded, but these are still missing: {' '.join(left)}")
     return packages
 

@@ -84,7 +84,7 @@ def _further(place: Place) -> dict[str, dict[str, str]]:
             "WEBHOOK_URL": f"{_url(place, 'payment')}/api/payments/webhooks/psp",
             **webhook_secret,
         },
-        "storefront": _ours(PROVIDER[:1]),
+        "storefront": _ours(PROVIDER[:1]) | ({"PROMETHEUS_URL": place.prometheus_url} if place.prometheus_url else {}),
     }
 
 

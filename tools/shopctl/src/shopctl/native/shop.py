@@ -16,12 +16,16 @@ from shopctl.definitions import render, template
 from shopctl.native import databases, ports
 from shopctl.native.edge import Edge
 from shopctl.native.services import services
-from shopctl.place import Place
+from shopctl.native.tools import tools
+from shopctl.place import TOOLS, Place
 from shopctl.shop import Report, Row
 
 TIMEOUT = 60.0
 """Seconds within which a process must become ready."""
 STORES = ("postgres", "valkey", "rabbitmq", "epmd")
+OBSERVING = ("edge", "storefront")
+"""The processes whose settings depend on whether the shop is observed."""
+LEFT_OUT = "Jaeger and Grafana run only in containers. OTEL_EXPORTER_OTLP_ENDPOINT may name a collector of your own."
 
 
 class PortTaken(StartError):
@@ -55,13 +59,23 @@ class NativeShop:
                 port("epmd"),
                 definitions,
                 settings["rabbitmq"],
+                port("rabbitmq-metrics"),
             ),
         ]
-        return {server.name: server for server in (*stores, *services(place), Edge(place))}
+        observing = tools(place) if place.tools else ()
+        return {server.name: server for server in (*stores, *services(place), Edge(place), *observing)}
 
     @property
     def names(self) -> Sequence[str]:
         return list(self.servers)
+
+    def observe(self, wanted: bool) -> str:
+        if wanted != bool(self.place.tools):
+            # These have other settings in a shop that is observed.
+            self.stop(*(name for name in self.servers if name in (*TOOLS, *OBSERVING)))
+            self.place.use_tools([each.name for each in tools(self.place)] if wanted else ())
+            vars(self).pop("servers", None)
+        return LEFT_OUT if wanted else ""
 
     def process(self, name: str) -> Process | None:
         """The running process of that name."""
