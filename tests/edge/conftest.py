@@ -144,6 +144,8 @@ async def nginx(folder: Path, upstreams: dict[str, Upstream], settings: Mapping[
         "EDGE_TRUSTED_PROXIES": "",
         "EDGE_TRUSTED_NETWORKS": "",
         "LB_POLICY": "round-robin",
+        "EDGE_TELEMETRY": "off",
+        "EDGE_TELEMETRY_ADDRESS": f"127.0.0.1:{free_port()}",
         "NGINX_LOCAL_RESOLVERS": "127.0.0.1",
         **{f"{name.upper()}_SERVERS": f"server 127.0.0.1:{u.port};" for name, u in upstreams.items()},
         **settings,

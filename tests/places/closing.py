@@ -11,6 +11,7 @@ GAP = re.compile(r"(\S+): (.+); add(?: to (.+))?:\n((?: {4}.*\n?)+)")
 BEFORE = {
     "the upstreams": r"^upstream ",
     "server": r"^( *)location /api",
+    "$edge_service": r'^( *)"~ \(\?<edge_route>',
     "the list": r"^<li><a href=",
     "the table of services": r"^\| catalog ",
     "the diagram": r"^( *)catalog ---",

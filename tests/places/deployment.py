@@ -131,6 +131,9 @@ def edge(shop: Shop, service: Declaration) -> Iterator[str]:
         elif (route, name) not in passed:
             line = f"location {route} {{ proxy_pass http://{name}; }}"
             yield add(EDGE, f"{route} does not lead to {name}", line, to="server")
+    if service.routes and name not in re.findall(r'^ +"~ .*\(\?<edge_route>.*" +(\w+);$', text, re.MULTILINE):
+        routes = "|".join(map(re.escape, service.routes))
+        yield add(EDGE, f"telemetry does not know {name}", f'"~ (?<edge_route>{routes})" {name};', to="$edge_service")
 
 
 def root(text: str, name: str) -> Iterator[str]:

@@ -15,12 +15,13 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 from chassis import metrics, tracing
-from chassis.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["RequestTelemetry", "setup"]
+    from chassis.settings import ServiceSettings  # edge_exporter needs none, and pydantic costs 15 MB
+
+__all__ = ["RequestTelemetry", "setup", "write_logs"]
 
 GONE = 499  # as in nginx: the client disconnected before a response was sent
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
@@ -53,11 +54,16 @@ class JsonFormatter(logging.Formatter):
 JsonFormatter.converter = time.gmtime
 
 
-def setup(settings: ServiceSettings, service: str) -> None:
-    """Sets up the logs of this process and, with an endpoint, its traces. `create_app` calls it once."""
+def write_logs(level: str = "info") -> None:
+    """Makes this process write its logs to standard output, as JSON."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def setup(settings: "ServiceSettings", service: str) -> None:
+    """Sets up the logs of this process and, with an endpoint, its traces. `create_app` calls it once."""
+    write_logs(settings.log_level)
     for name in ("aio_pika", "aiormq"):  # they log a stack trace for each lost connection; we log one line
         logging.getLogger(name).setLevel(logging.CRITICAL)
     server = logging.getLogger("uvicorn")  # log its lines in our format

@@ -19,6 +19,7 @@ from shopctl.services import Services
 # Ports of what is not a service; a service declares its own.
 PORTS = {
     "edge": 8080,
+    "edge-telemetry": 8145,
     "postgres": 8432,
     "valkey": 8379,
     "rabbitmq": 8672,

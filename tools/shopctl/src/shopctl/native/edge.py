@@ -52,6 +52,8 @@ class Edge:
             "EDGE_RUN": ".",  # -p, below which nginx reads and writes everything, so that no path needs quoting
             "EDGE_CACHE": "cache",
             **{name: os.environ.get(name) or default for name, default in LIMITS.items()},
+            "EDGE_TELEMETRY": "off",
+            "EDGE_TELEMETRY_ADDRESS": f"127.0.0.1:{self.place.port('edge-telemetry')}",
             "EDGE_TRUSTED_PROXIES": trusted,
             "EDGE_TRUSTED_NETWORKS": re.sub(r"set_real_ip_from\s+([^\s;]+)", r"\1 1", trusted),
             "LB_POLICY": policy,
