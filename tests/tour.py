@@ -1,0 +1,40 @@
+"""A tour through the shop that gives every metric something to count, as far as that needs no fault."""
+
+import httpx2
+from shopper import Admin, Shopper
+
+from shopctl.place import Place
+
+PATHS = (
+    *("/", "/", "/search?q=soap", "/login", "/p/NO-SUCH-SKU"),
+    *("/api/catalog/products?q=espreso", "/api/catalog/categories"),
+)
+
+
+def tour(place: Place, admin: Admin) -> None:
+    """Reads pages, searches, signs in, and orders: confirmed, declined, sold out, cancelled and refunded. Takes 1 s."""
+    with httpx2.Client(base_url=place.address, headers={"Accept": "text/html"}, trust_env=False) as visitor:
+        for path in PATHS:
+            visitor.get(path)
+        visitor.post("/checkout")
+        visitor.get("/api/cart", headers={"Authorization": "Bearer nonsense"})
+        form = {"grant_type": "password", "username": place.admin[0], "password": "wrong"}
+        visitor.post("/api/identity/token", data=form)
+    sku, scarce = admin.product(stock=100), admin.product(stock=1)
+    orders = [
+        (shopper := Shopper(place), shopper.buy(product, quantity, method))
+        for product, quantity, method in (
+            (sku, 1, "tok_visa"),
+            (sku, 2, "tok_visa"),
+            (sku, 1, "tok_declined"),
+            (scarce, 2, "tok_visa"),
+        )
+    ]
+    shopper = Shopper(place)
+    orders.append((shopper, regretted := shopper.buy(sku)))
+    shopper.http.post(f"/api/orders/{regretted}/cancel").raise_for_status()
+    for shopper, order in orders:
+        shopper.waits_for(order)
+    refunded = orders[0][1]
+    admin.http.post(f"/api/admin/orders/{refunded}/refund").raise_for_status()
+    orders[0][0].waits_for(refunded, "REFUNDED")
