@@ -21,7 +21,7 @@ ifdef TAG
 export TAG
 endif
 
-.PHONY: help setup up down reset status logs seed images push pull charts cluster-up cluster-down test \
+.PHONY: help setup up down reset status top logs seed images push pull charts cluster-up cluster-down test \
   test-containers cluster-test cluster-bench screenshots new-service lint format bench audit lock
 
 help:  ## Print this list
@@ -38,6 +38,9 @@ down: $(if $(wildcard $(BIN)),$(INSTALLED))  ## Stop the shop; keep its data
 
 status: $(INSTALLED)  ## Show each process with its memory and backlog
 	@$(SHOPCTL) status
+
+top: $(INSTALLED)  ## Watch orders, latency, errors and queues, until Ctrl-C
+	@$(SHOPCTL) top
 
 logs: $(INSTALLED)  ## Follow the logs; SERVICE=order selects one service
 	@$(SHOPCTL) logs --follow $(SERVICE)

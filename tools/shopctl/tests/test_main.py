@@ -12,7 +12,7 @@ from shopctl.main import app
 COMMANDS = [
     *(["up"], ["down"], ["status"], ["logs"], ["reset"], ["seed"], ["prune"]),
     *(["dead-letters", "list"], ["dead-letters", "show"], ["dead-letters", "replay"]),
-    *(["outbox", "replay"], ["payments", "list"], ["trace"]),
+    *(["outbox", "replay"], ["payments", "list"], ["trace"], ["top"]),
 ]
 
 
@@ -52,6 +52,8 @@ def test_the_version_is_printed(cli: CliRunner) -> None:
         ["logs", "nobody"],
         ["logs", "--order", "01a2"],
         ["trace", "01a2"],
+        ["top"],
+        ["top", "--json"],
     ],
     ids=" ".join,
 )

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from chassis.ids import floor
 from shopctl.main import app
-from shopctl.trace.tree import seconds
+from shopctl.units import seconds
 
 PLACED = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 ORDER = UUID("01a21679-de57-7d25-a030-efeedce67d12")

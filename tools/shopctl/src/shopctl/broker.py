@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 
 from chassis.messaging.envelope import Envelope, Malformed, unpack
 from chassis.messaging.ladder import SENT_AS
+from shopctl.topology import Queue
 
 UNREACHABLE = (OSError, TimeoutError, AMQPError)
 PUT_BACK_WITHIN = 5.0
@@ -35,25 +35,25 @@ class DeadLetter:
     body: str
 
 
-class Queue(NamedTuple):
-    """The number of ready messages in a queue, and of its consumers."""
-
-    messages: int
-    consumers: int
-
-
 async def queues(url: str, names: Iterable[str]) -> dict[str, Queue | None]:
     """Returns each of these queues, None for one that is missing. Raises one of UNREACHABLE."""
-    found: dict[str, Queue | None] = {}
     async with await aio_pika.connect(url, timeout=5) as connection:
-        for name in names:
-            try:
-                async with connection.channel() as channel:
-                    declared = (await channel.declare_queue(name, passive=True)).declaration_result
-            except ChannelNotFoundEntity:
-                found[name] = None
-            else:
-                found[name] = Queue(declared.message_count or 0, declared.consumer_count or 0)
+        return await depths(connection, names)
+
+
+async def depths(connection: AbstractConnection, names: Iterable[str]) -> dict[str, Queue | None]:
+    """Does the same on a connection that is open."""
+    found: dict[str, Queue | None] = {}
+    channel = await connection.channel()
+    for name in names:
+        try:
+            declared = (await channel.declare_queue(name, passive=True)).declaration_result
+        except ChannelNotFoundEntity:  # it has closed the channel
+            found[name] = None
+            channel = await connection.channel()
+        else:
+            found[name] = Queue(declared.message_count or 0, declared.consumer_count or 0)
+    await channel.close()
     return found
 
 

@@ -140,9 +140,12 @@ class ComposeShop:
             return os.environ.get("EDGE_BIND") or "127.0.0.1", self.place.port("edge")
         for each in self._containers():
             if each["Service"] == name:
-                (network,) = _inspect(each["ID"])["NetworkSettings"]["Networks"].values()
-                return network["IPAddress"], 8000
+                return _address(_inspect(each["ID"]))
         raise StartError(f"{name} does not run")
+
+    def replicas(self) -> Mapping[str, tuple[str, int]]:
+        running = [each for each in self._running() if each["Service"] in self.place.services.names]
+        return {_name(each): _address(_inspect(each["ID"])) for each in running}
 
     def log_command(self, name: str | None, *, follow: bool, lines: int) -> list[str]:
         options = ["--tail", str(lines), *(["--follow"] if follow else [])]
@@ -286,6 +289,10 @@ def _process(container: Mapping[str, Any]) -> Process | None:
     """The container's first process, if the engine is on this machine."""
     pid = _inspect(container["ID"])["State"]["Pid"]
     return Process.of(pid) if pid else None
+
+
+def _address(inspected: Mapping[str, Any]) -> tuple[str, int]:
+    return next(iter(inspected["NetworkSettings"]["Networks"].values()))["IPAddress"], 8000
 
 
 def _inspect(container: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from chassis.local.processes import StartError
 
-__all__ = ["address", "flag", "port_offset", "text"]
+__all__ = ["address", "checked", "flag", "port_offset", "text"]
 
 
 def text(name: str) -> str | None:
@@ -25,7 +25,11 @@ def text(name: str) -> str | None:
 
 def address(name: str, like: str) -> str | None:
     """A URL with a host and the scheme of `like`, or its TLS variant. Errors do not show it: it may hold a password."""
-    value = text(name)
+    return checked(name, text(name), like)
+
+
+def checked(name: str, value: str | None, like: str) -> str | None:
+    """Such a URL from elsewhere, which `name` names."""
     if value is None:
         return None
     scheme = like.partition(":")[0]

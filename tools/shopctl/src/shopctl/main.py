@@ -18,6 +18,7 @@ COMMANDS = {
     "up": "shopctl.lifecycle:up",
     "down": "shopctl.lifecycle:down",
     "status": "shopctl.status:status",
+    "top": "shopctl.top.command:top",
     "logs": "shopctl.logs.command:logs",
     "trace": "shopctl.trace.command:trace",
     "reset": "shopctl.lifecycle:reset",

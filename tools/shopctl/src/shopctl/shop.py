@@ -71,6 +71,9 @@ class Shop(Protocol):
     def address(self, name: str) -> tuple[str, int]:
         """Host and port at which this machine reaches one without the edge."""
 
+    def replicas(self) -> Mapping[str, tuple[str, int]]:
+        """Host and port at which this machine reaches each process of a service that runs, by its name in `rows`."""
+
     @property
     def environment(self) -> Mapping[str, str]:
         """The environment for `log_command`."""

@@ -1,9 +1,18 @@
 """The names of RabbitMQ's queues, and the queues of each message."""
 
+from typing import NamedTuple
+
 from chassis.messaging.ladder import STEPS
 from shopctl.services import Services
 
-__all__ = ["queues", "retries"]
+__all__ = ["Queue", "queues", "retries"]
+
+
+class Queue(NamedTuple):
+    """The number of ready messages in a queue, and of its consumers."""
+
+    messages: int
+    consumers: int
 
 
 def queues(services: Services) -> tuple[str, ...]:

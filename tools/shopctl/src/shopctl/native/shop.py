@@ -158,6 +158,9 @@ class NativeShop:
     def address(self, name: str) -> tuple[str, int]:
         return "127.0.0.1", self.place.port(name)
 
+    def replicas(self) -> Mapping[str, tuple[str, int]]:
+        return {name: self.address(name) for name in self.place.services.names if self.process(name)}
+
     @property
     def environment(self) -> Mapping[str, str]:
         return os.environ

@@ -15,7 +15,8 @@ import asyncpg
 from chassis.ids import created_at, floor
 from shopctl.place import Place
 from shopctl.trace.order import Order
-from shopctl.trace.tree import Step, seconds
+from shopctl.trace.tree import Step
+from shopctl.units import seconds
 
 __all__ = ["steps"]
 

@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 from shopctl.console import printable
 from shopctl.edge import http
 from shopctl.trace.order import Order
-from shopctl.trace.tree import Step, seconds
+from shopctl.trace.tree import Step
+from shopctl.units import seconds
 
 __all__ = ["NoTrace", "steps"]
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from shopctl.colors import BAD, NOTE, WAIT, color_of
+from shopctl.units import seconds
 
 __all__ = ["Step", "draw"]
 
@@ -57,15 +58,6 @@ def draw(console: Console, steps: Sequence[Step]) -> None:
             below = Text(_continued(guide) + "  ", NOTE)
             below.append(note, BAD if note is step.error else NOTE)
             console.print(below, soft_wrap=True)
-
-
-def seconds(value: float) -> str:
-    """A duration in a unit that suits it."""
-    if value < 0.9995:
-        return f"{value * 1000:.1f} ms" if value < 0.0995 else f"{value * 1000:.0f} ms"
-    if value < 99.5:
-        return f"{value:.2f} s" if value < 9.995 else f"{value:.1f} s"
-    return f"{value / 60:.1f} min" if value < 5970 else f"{value / 3600:.1f} h"
 
 
 def _rows(steps: Sequence[Step], above: str = "") -> Iterator[tuple[str, Step]]:
