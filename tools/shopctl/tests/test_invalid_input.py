@@ -58,7 +58,7 @@ ENVIRONMENTS = {
     "SHOP_BROKER_URL": ["x", "http://shop", "amqp://", "amqp://shop:port"],
     "SHOP_BROKER_URL_FILE": ["/nowhere", "/", "/bin/true"],
     "SHOP_PSP_URL": ["x", "http://shop:port"],
-    "PROMETHEUS_URL": ["x", "http://shop:port"],
+    "SHOP_PROMETHEUS_URL": ["x", "http://shop:port"],
     "SHOP_PAYMENT_DATABASE_URL": ["x", "http://shop", "postgresql://", "postgresql://shop:port/payment"],
     "SHOP_PAYMENT_DATABASE_URL_FILE": ["/nowhere"],
 }
@@ -66,7 +66,7 @@ READER = {
     "SHOP_URL": "seed",
     "SHOP_BROKER_URL": "dead-letters list",
     "SHOP_PSP_URL": "audit",
-    "PROMETHEUS_URL": "top",
+    "SHOP_PROMETHEUS_URL": "top",
     "SHOP_PAYMENT_DATABASE_URL": "payments list",
 }
 READING = ["status", "logs", "payments list", "trace 01a2", "dead-letters list", "audit", "seed", "prune"]

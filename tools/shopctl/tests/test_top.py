@@ -99,6 +99,20 @@ def test_rates_and_quantiles_are_those_of_the_time_between_two_looks() -> None:
     assert (route.service, route.name, route.requests) == ("order", "GET /api/orders/{order_id}", 10.0)
 
 
+def test_the_edge_is_shown_with_what_its_exporter_counts() -> None:
+    registry = CollectorRegistry()
+    seen = Histogram("quayside_edge_request_duration_seconds", "…", ["service", "status"], registry=registry)
+
+    def look(at: float) -> Snapshot:
+        return snapshot(at, Process("edge", "edge", True, None, parse(generate_latest(registry).decode())))
+
+    before = look(NOW)
+    seen.labels("order", "2xx").observe(0.1)
+    seen.labels("edge", "503").observe(0.1)
+    (edge,) = figures(before, look(NOW + 1), SERVICES).services
+    assert (edge.name, edge.requests, edge.errors) == ("edge", 2.0, 1.0)
+
+
 def test_replicas_are_added_and_one_that_restarted_counts_from_zero() -> None:
     first, second = Reported(), Reported()
     for _ in range(100):

@@ -80,7 +80,7 @@ def test_without_a_trace_the_history_shows_who_sent_what_when(cli: CliRunner) ->
     assert result.exit_code == 0, result.output
     head, source, _, *rows = result.stdout.splitlines()
     assert head == f"order {ORDER}  RESERVED  placed 2026-11-24 10:00:00 UTC"
-    assert "the shop is not observed" in source
+    assert "there is no Jaeger" in source
     assert [*map(columns, rows)] == [
         ("├─ order PENDING", "0.0 ms", ""),
         ("│  ├─ order → catalog: catalog.reserve-stock.v1", "1.0 ms", "4.0 ms"),
@@ -182,7 +182,7 @@ def answering(status: int, body: bytes) -> Iterator[str]:
 
 def test_spans_are_drawn_as_a_tree_with_errors_and_waits(cli: CliRunner) -> None:
     with answering(200, json.dumps(document()).encode()) as url:
-        result = cli.invoke(app, ["trace", str(ORDER)], env={"JAEGER_URL": url})
+        result = cli.invoke(app, ["trace", str(ORDER)], env={"SHOP_JAEGER_URL": url})
     assert result.exit_code == 0, result.output
     assert [columns(row) for row in result.stdout.splitlines()[3:]] == [
         ("edge POST /api/orders", "0.0 ms", "20.0 ms"),
@@ -210,14 +210,14 @@ def test_spans_are_drawn_as_a_tree_with_errors_and_waits(cli: CliRunner) -> None
 )
 def test_without_an_answer_of_jaeger_the_history_is_shown(cli: CliRunner, status: int, body: bytes, why: str) -> None:
     with answering(status, body) as url:
-        result = cli.invoke(app, ["trace", str(ORDER)], env={"JAEGER_URL": url})
+        result = cli.invoke(app, ["trace", str(ORDER)], env={"SHOP_JAEGER_URL": url})
     assert result.exit_code == 0, result.output
     assert why in result.stdout
     assert "catalog.reserve-stock.v1" in result.stdout
 
 
 def test_a_jaeger_that_does_not_run_is_said_so(cli: CliRunner) -> None:
-    result = cli.invoke(app, ["trace", str(ORDER)], env={"JAEGER_URL": "http://127.0.0.1:9"})
+    result = cli.invoke(app, ["trace", str(ORDER)], env={"SHOP_JAEGER_URL": "http://127.0.0.1:9"})
     assert "Jaeger does not answer" in result.stdout
 
 

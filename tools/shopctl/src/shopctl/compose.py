@@ -21,6 +21,7 @@ from shopctl.shop import Report, Row
 __all__ = ["ComposeShop", "unavailable"]
 
 OLDEST = (2, 26)
+EXPORTER_PORT = 9114
 PUBLISHED = ("edge", "psp", "postgres", "rabbitmq", "prometheus", "alertmanager", "jaeger", "grafana")
 PROFILES = {"observability": "prometheus", "grafana": "grafana"}
 """The profiles of compose.yaml, with a tool that shows that a shop has it."""
@@ -140,12 +141,13 @@ class ComposeShop:
             return os.environ.get("EDGE_BIND") or "127.0.0.1", self.place.port("edge")
         for each in self._containers():
             if each["Service"] == name:
-                return _address(_inspect(each["ID"]))
+                return _address(_inspect(each["ID"])), 8000
         raise StartError(f"{name} does not run")
 
     def replicas(self) -> Mapping[str, tuple[str, int]]:
-        running = [each for each in self._running() if each["Service"] in self.place.services.names]
-        return {_name(each): _address(_inspect(each["ID"])) for each in running}
+        ports = {**dict.fromkeys(self.place.services.names, 8000), "edge-exporter": EXPORTER_PORT}
+        running = [each for each in self._running() if each["Service"] in ports]
+        return {_name(each): (_address(_inspect(each["ID"])), ports[each["Service"]]) for each in running}
 
     def log_command(self, name: str | None, *, follow: bool, lines: int) -> list[str]:
         options = ["--tail", str(lines), *(["--follow"] if follow else [])]
@@ -291,8 +293,9 @@ def _process(container: Mapping[str, Any]) -> Process | None:
     return Process.of(pid) if pid else None
 
 
-def _address(inspected: Mapping[str, Any]) -> tuple[str, int]:
-    return next(iter(inspected["NetworkSettings"]["Networks"].values()))["IPAddress"], 8000
+def _address(inspected: Mapping[str, Any]) -> str:
+    address: str = next(iter(inspected["NetworkSettings"]["Networks"].values()))["IPAddress"]
+    return address
 
 
 def _inspect(container: str) -> dict[str, Any]:

@@ -72,7 +72,10 @@ class Shop(Protocol):
         """Host and port at which this machine reaches one without the edge."""
 
     def replicas(self) -> Mapping[str, tuple[str, int]]:
-        """Host and port at which this machine reaches each process of a service that runs, by its name in `rows`."""
+        """Host and port at which this machine reaches the metrics of each running process, by its name in `rows`.
+
+        They are the services, and `edge-exporter` for the edge.
+        """
 
     @property
     def environment(self) -> Mapping[str, str]:

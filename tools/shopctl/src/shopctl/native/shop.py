@@ -159,7 +159,8 @@ class NativeShop:
         return "127.0.0.1", self.place.port(name)
 
     def replicas(self) -> Mapping[str, tuple[str, int]]:
-        return {name: self.address(name) for name in self.place.services.names if self.process(name)}
+        names = (*self.place.services.names, "edge-exporter")
+        return {name: self.address(name) for name in names if self.process(name)}
 
     @property
     def environment(self) -> Mapping[str, str]:

@@ -24,7 +24,7 @@ from shopctl.top.page import Page
 from shopctl.top.snapshot import Snapshot, Source
 from shopctl.top.trouble import trouble
 
-PROMETHEUS = "http://localhost:9090"
+LIKE = "http://host:9090"
 
 
 def top(
@@ -35,13 +35,13 @@ def top(
     ] = 1.5,
     prometheus: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Show the shop that this Prometheus scrapes. PROMETHEUS_URL does the same."),
+        typer.Option(metavar="URL", help="Show the shop that this Prometheus scrapes; default: SHOP_PROMETHEUS_URL."),
     ] = None,
 ) -> None:
     """Show orders, latency, errors, queues and what is wrong, until Ctrl-C. It works without a Prometheus."""
     try:
         place = Place.here()
-        url = given.checked("--prometheus", prometheus, PROMETHEUS) or given.address("PROMETHEUS_URL", like=PROMETHEUS)
+        url = given.checked("--prometheus", prometheus, LIKE) or given.address("SHOP_PROMETHEUS_URL", like=LIKE)
         asyncio.run(_top(place, url, interval, once=once or as_json or not out.is_terminal, as_json=as_json))
     except StartError as error:
         fail(error)

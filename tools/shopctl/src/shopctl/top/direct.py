@@ -1,6 +1,7 @@
 """Snapshots of the shop on this machine: `/metrics` of each process, the queues, and what `shopctl status` shows."""
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ TIMEOUT = 1.5
 """Seconds that a process has for its answer."""
 ROWS_EVERY = 3.0
 """Seconds between looks at processes and their memory, which take longer."""
+REPLICA = re.compile(r"-\d+$")
 MOST_BYTES = 8 * 1024 * 1024
 
 
@@ -71,22 +73,21 @@ class Direct:
         rows, addresses = self._seen.latest
         at = time.time()
         queues, processes = await asyncio.gather(
-            self._queues(), asyncio.gather(*(self._process(row, addresses.get(row.name)) for row in rows))
+            self._queues(), asyncio.gather(*(self._process(row, addresses) for row in rows))
         )
         remarks = [self._seen.trouble] if self._seen.trouble else []
         tried = [each for each in processes if each.name in addresses]
         if self._shop.runtime == "compose" and tried and not any(each.up for each in tried):
-            remarks.append(
-                "This machine does not reach the containers' network. `make up OBSERVE=1` starts a Prometheus:"
-                " use `shopctl top --prometheus URL`."
-            )
+            url = self._shop.place.prometheus_url or "URL, after `make up OBSERVE=1`"
+            remarks.append(f"The containers' network cannot be reached. Try `shopctl top --prometheus {url}`.")
         return Snapshot(at, processes, queues, remarks)
 
-    async def _process(self, row: Row, address: tuple[str, int] | None) -> Process:
-        service = row.name.partition("-")[0]
-        up, series = row.state == "ready", None
-        if address is not None:
-            up, series = await self._scrape(*address)
+    async def _process(self, row: Row, addresses: Mapping[str, tuple[str, int]]) -> Process:
+        service, up, series = REPLICA.sub("", row.name), row.state == "ready", None
+        if row.name in addresses:
+            up, series = await self._scrape(*addresses[row.name])
+        elif row.name == "edge" and "edge-exporter" in addresses:
+            _, series = await self._scrape(*addresses["edge-exporter"])
         return Process(service, row.name, up, row.memory, series)
 
     async def _scrape(self, host: str, port: int) -> tuple[bool, Series | None]:

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 from shopctl.services import Services
 from shopctl.statuses import OPEN, UNDOING
-from shopctl.top.series import Series
+from shopctl.top.series import Sample, Series
 from shopctl.top.snapshot import Process, Snapshot
 from shopctl.topology import Queue
 
 __all__ = ["Audit", "Figures", "Held", "Orders", "Route", "Service", "figures"]
 
 REQUESTS = "http_server_request_duration_seconds"
+STATUS = "http_response_status_code"
+EDGE_REQUESTS = "quayside_edge_request_duration_seconds"
 CONFIRMATION = "quayside_order_confirmation_seconds"
 
 
@@ -92,7 +94,7 @@ class Figures:
 
 
 def figures(before: Snapshot, now: Snapshot, services: Services) -> Figures:
-    """Compares two snapshots. What is not in `services` are stores and the edge."""
+    """Compares two snapshots. What is neither the edge nor in `services` is a store or a tool."""
     elapsed = max(now.at - before.at, 0.001)
     old = {each.name: each.series for each in before.processes if each.series}
     by_service: dict[str, list[Process]] = {}
@@ -109,16 +111,17 @@ def figures(before: Snapshot, now: Snapshot, services: Services) -> Figures:
         found, recent, series = by_service[name], counted[name], reported[name]
         memories = [each.memory for each in found if each.memory is not None]
         known = any(each.series for each in found)
+        requests = EDGE_REQUESTS if name == "edge" else REQUESTS
         return Service(
             name,
             processes=len(found),
             up=sum(each.up for each in found),
             memory=sum(memories) if memories else None,
             cpu=_rate(recent, "process_cpu_seconds_total", elapsed),
-            requests=_rate(recent, f"{REQUESTS}_count", elapsed) or (0.0 if known else None),
-            errors=_errors(recent, elapsed) if known else None,
-            p50=recent.quantile(0.5, REQUESTS),
-            p95=recent.quantile(0.95, REQUESTS),
+            requests=_rate(recent, f"{requests}_count", elapsed) or (0.0 if known else None),
+            errors=_failed(recent.all(f"{requests}_count")) / elapsed if known else None,
+            p50=recent.quantile(0.5, requests),
+            p95=recent.quantile(0.95, requests),
             outbox=_whole(series.highest("quayside_outbox_events")) if name in services.outboxes else None,
             outbox_age=series.highest("quayside_outbox_age_seconds") if name in services.outboxes else None,
             queue=(now.queues or {}).get(name),
@@ -129,8 +132,8 @@ def figures(before: Snapshot, now: Snapshot, services: Services) -> Figures:
     shop, recent = _together(reported.values()), _together(counted.values())
     return Figures(
         at=now.at,
-        services=[service(name) for name in services.names if name in by_service],
-        stores=[service(name) for name in by_service if name not in services.names],
+        services=[service(name) for name in ("edge", *services.names) if name in by_service],
+        stores=[service(name) for name in by_service if name not in ("edge", *services.names)],
         orders=_orders(shop, recent, elapsed),
         audit=_audit(shop),
         routes=sorted(_routes(counted, elapsed), key=lambda route: -route.requests),
@@ -178,21 +181,19 @@ def _audit(series: Series) -> Audit | None:
 
 def _routes(counted: Mapping[str, Series], elapsed: float) -> Iterable[Route]:
     for service, recent in counted.items():
-        by_route: dict[tuple[str, str], tuple[float, float]] = {}
+        by_route: dict[tuple[str, str], list[Sample]] = {}
         for each in recent.all(f"{REQUESTS}_count"):
             key = each.labels["http_request_method"], each.labels["http_route"]
-            count, errors = by_route.get(key, (0.0, 0.0))
-            failed = each.value if each.labels["http_response_status_code"] >= "500" else 0.0
-            by_route[key] = count + each.value, errors + failed
-        for (method, route), (count, errors) in by_route.items():
-            if count:
+            by_route.setdefault(key, []).append(each)
+        for (method, route), samples in by_route.items():
+            if count := sum(each.value for each in samples):
                 p95 = recent.quantile(0.95, REQUESTS, http_request_method=method, http_route=route)
-                yield Route(service, f"{method} {route}", count / elapsed, errors / elapsed, p95)
+                yield Route(service, f"{method} {route}", count / elapsed, _failed(samples) / elapsed, p95)
 
 
-def _errors(recent: Series, elapsed: float) -> float:
-    found = recent.all(f"{REQUESTS}_count")
-    return sum(each.value for each in found if each.labels["http_response_status_code"] >= "500") / elapsed
+def _failed(samples: Iterable[Sample]) -> float:
+    """The requests with a status of 500 and above."""
+    return sum(each.value for each in samples if (each.labels.get(STATUS) or each.labels["status"]).startswith("5"))
 
 
 def _together(series: Iterable[Series | None]) -> Series:

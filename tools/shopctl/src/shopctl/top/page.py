@@ -8,6 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from shopctl.colors import BAD, GOOD, NOTE, WARN, color_of
+from shopctl.place import TOOLS
+from shopctl.services import STORES
 from shopctl.top.figures import Audit, Figures, Held, Orders, Service
 from shopctl.top.trouble import trouble
 from shopctl.units import megabytes, rate, seconds
@@ -120,12 +122,13 @@ class Page:
     def _stores(self) -> Text:
         line = Text()
         for each in self.figures.stores:
-            if each.name == "epmd" and each.up:
-                continue  # a small helper of RabbitMQ
+            if each.name not in STORES and each.up:
+                continue  # RabbitMQ's port mapper, and the tools that observe the shop
             line.append("● " if each.up else "✗ ", GOOD if each.up else BAD)
             line.append(each.name, "" if each.up else BAD)
             line.append(f" {megabytes(each.memory)}   " if each.memory else "   ", NOTE)
-        total = sum(each.memory or 0 for each in (*self.figures.services, *self.figures.stores))
+        shop = [*self.figures.services, *(each for each in self.figures.stores if each.name not in TOOLS)]
+        total = sum(each.memory or 0 for each in shop)
         return line.append(f"all {megabytes(total)}" if total else "", NOTE)
 
     def _routes(self, rows: int) -> Table:

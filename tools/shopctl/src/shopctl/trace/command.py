@@ -7,13 +7,10 @@ from typing import Annotated
 import typer
 
 from chassis.local.processes import StartError
-from shopctl import given, runtime
 from shopctl.console import fail, out, reason
 from shopctl.place import Place
 from shopctl.trace import history, jaeger, tree
 from shopctl.trace.order import UNREACHABLE, Order, find
-
-JAEGER = "http://127.0.0.1:16686"
 
 
 def trace(
@@ -24,7 +21,7 @@ def trace(
 ) -> None:
     """Draw what happened to an order: the spans of its trace or, if there is none, its statuses and messages.
 
-    The trace comes from the Jaeger of the observed shop (`make up OBSERVE=1`), or from the one that JAEGER_URL names.
+    The trace comes from the Jaeger of the observed shop (`make up OBSERVE=1`), or from the one of SHOP_JAEGER_URL.
     """
     place = _place()
     order = find(place, order_id)
@@ -45,21 +42,15 @@ def trace(
 def _from_jaeger(place: Place, order: Order) -> tuple[list[tree.Step], str]:
     """The spans of an order and their source; or none, and why there are none."""
     try:
-        url = given.address("JAEGER_URL", like=JAEGER) or _observed(place)
+        url = place.jaeger_url
     except StartError as error:
         fail(error)
     if url is None:
-        return [], "there is no trace: the shop is not observed; `make up OBSERVE=1` starts Jaeger"
+        return [], "there is no Jaeger: `make up OBSERVE=1` starts one, in containers"
     try:
         return jaeger.steps(url, order), f"trace {order.trace_id or ''} from Jaeger at {url}"
     except jaeger.NoTrace as error:
         return [], str(error)
-
-
-def _observed(place: Place) -> str | None:
-    """The address of the shop's own Jaeger; None if the shop is not observed."""
-    find = getattr(runtime.current(place), "jaeger_url", None)
-    return find() if find else None
 
 
 def _place() -> Place:
