@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from functools import cache
@@ -23,7 +23,7 @@ import httpx2
 import pytest
 import typer
 from documents import ROOT, Block, blocks, blocks_of, documents, the
-from shopper import until
+from shopper import Admin, Shopper, until
 
 from shopctl import services
 from shopctl.main import app
@@ -45,6 +45,8 @@ ELSEWHERE = {
     "docs/kubernetes.md: *": CLUSTER,
     "charts/*": CLUSTER,
     "deploy/nginx/README.md: In a container": DOCKER,
+    "docs/runbooks/README.md: *": CLUSTER,
+    "docs/runbooks/*": "the commands that change nothing are run one by one",
     "docs/how-to/new-service.md: *": "tests/native/test_new_service.py adds a service to a copy",
     "docs/how-to/new-page.md: *": "creates a service; tests/native/test_new_service.py does that in a copy",
 }
@@ -187,6 +189,23 @@ def test_keys_are_rotated_as_the_readme_says(shop: Shop) -> None:
     before = asyncio.run(keys())
     said_by(shell(with_addresses(the(ROTATION), shop.place, "identity"), {"ENVIRONMENT": "development"}))
     assert asyncio.run(keys()) == before + 1
+
+
+def test_the_commands_of_runbooks_work(seeded: Place, new_shopper: Callable[[], Shopper], admin: Admin) -> None:
+    shopper = new_shopper()
+    order = shopper.buy(admin.product(stock=1))
+    shopper.waits_for(order)
+    here = {"SHOP_RUN": str(seeded.run), "SHOP_PORT_OFFSET": str(seeded.offset), "ORDER": order}
+    said_by(shell("\n".join(commands_of_runbooks()).replace("ORDER-ID", "$ORDER"), here))
+
+
+def commands_of_runbooks() -> list[str]:
+    """Returns the commands that change nothing and that any shop can answer; of similar ones only one."""
+    lines = {line for block in blocks() if block.name.startswith("docs/runbooks/") for line in block.text.splitlines()}
+    reads = re.compile(r"shopctl (?:status|logs|trace|payments list|dead-letters list)\b")
+    found = {re.sub(r"--lines \d+", "--lines 9", line) for line in filter(reads.match, lines)}
+    assert len(found) > 10
+    return sorted(found)
 
 
 @contextmanager

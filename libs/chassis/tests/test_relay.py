@@ -224,6 +224,20 @@ async def test_the_backlog_is_the_age_of_the_oldest_row(db: Database, topology, 
     assert await emptied(db)
 
 
+async def test_rows_that_wait_are_counted_and_then_published(
+    db: Database, topology, cable, eventually, sample, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("chassis.relay.COUNT_AFTER", 0.1)
+    await cable.cut()
+    async with relay(db, topology, cable.url):
+        await put(db, Lit(watts=7), Lit(watts=8), Dimmed())
+        await eventually(lambda: sample("quayside_outbox_events") == 3)
+
+        await cable.mend()
+        await eventually(lambda: sample("quayside_outbox_events") == 0)
+    assert await emptied(db)
+
+
 @pytest.mark.parametrize("seconds", [-600, 600])
 async def test_the_backlog_goes_by_the_databases_clock(db: Database, topology, cable, eventually, seconds: int):
     await cable.cut()

@@ -63,6 +63,23 @@ def test_removing_a_shop_leaves_other_files(tmp_path: Path) -> None:
     assert [path.name for path in place.run.iterdir()] == ["letter.txt"]
 
 
+def test_the_tools_of_a_shop_are_remembered_and_have_addresses(tmp_path: Path) -> None:
+    Place(ROOT, tmp_path / "run").use_tools(["prometheus", "nothing-known"])
+    place = Place(ROOT, tmp_path / "run", offset=1000)
+    assert place.tools == ("prometheus",)
+    assert (place.prometheus_url, place.jaeger_url) == ("http://localhost:9090", None)
+    place.use_tools(())
+    assert (place.tools, place.prometheus_url) == ((), None)
+
+
+def test_the_tools_of_a_shop_on_other_machines_are_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_JAEGER_URL", "https://jaeger.example/")
+    place = Place(ROOT, tmp_path / "run")
+    assert (place.prometheus_url, place.jaeger_url) == (None, "https://jaeger.example")
+
+
 def test_the_account_of_another_shop_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Place(ROOT, tmp_path / "run")
     monkeypatch.setenv("ADMIN_PASSWORD", "of something else")

@@ -108,7 +108,7 @@ class Relay:
 
     async def _count(self) -> None:
         async with self._db.connection() as connection:
-            count = await connection.fetchval("SELECT count(*) FROM (SELECT FROM outbox LIMIT 10000) AS some")
+            count = await connection.fetchval("SELECT count(*) FROM (SELECT FROM outbox LIMIT 10000) AS counted")
         metrics.outbox_events.set(count)
 
     async def _waiting(self) -> bool:

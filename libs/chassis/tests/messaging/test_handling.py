@@ -13,12 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pamqp.commands import Basic
+from prometheus_client import REGISTRY
 
 from chassis.ids import uuid7
 from chassis.messages import Event, Message
 from chassis.messaging import Consumer, Envelope, handles, pack
 from chassis.messaging.envelope import Malformed, unpack
-from chassis.messaging.ladder import SENT_AS, attempts_of
+from chassis.messaging.ladder import SENT_AS, Ladder, attempts_of
 
 DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000
 
@@ -247,3 +248,11 @@ async def until(condition, seconds: float) -> bool:
             return True
         await asyncio.sleep(0.01)
     return False
+
+
+async def test_failed_events_are_counted_from_zero_so_that_the_first_one_is_an_increase() -> None:
+    Ladder("amqp://nowhere", "counted", asyncio.Event())
+
+    for step in ("retry.5s", "retry.30s", "retry.5m", "dead"):
+        labels = {"messaging_destination_name": "counted", "step": step}
+        assert REGISTRY.get_sample_value("quayside_messaging_retries_total", labels) == 0

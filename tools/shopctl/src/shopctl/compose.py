@@ -25,6 +25,8 @@ EXPORTER_PORT = 9114
 PUBLISHED = ("edge", "psp", "postgres", "rabbitmq", "prometheus", "alertmanager", "jaeger", "grafana")
 PROFILES = {"observability": "prometheus", "grafana": "grafana"}
 """The profiles of compose.yaml, with a tool that shows that a shop has it."""
+BESIDE_THE_EDGE = ("edge-exporter", "nginx-exporter")
+"""They share the network of the edge's container, and lose it when that starts again."""
 UP = ("up", "--detach", "--no-build", "--wait", "--wait-timeout", "180")
 
 
@@ -113,6 +115,8 @@ class ComposeShop:
     def start(self, name: str, **settings: str) -> None:
         this_time = json.dumps({"services": {name: {"environment": settings}}})
         self._checked("--file", "-", *UP, "--no-deps", name, input=this_time)
+        if name == "edge" and (beside := [each for each in BESIDE_THE_EDGE if each in self.place.tools]):
+            self._checked("up", "--detach", "--no-deps", "--force-recreate", *beside)
         edge.wait_for(self.address("edge"), [each for each in self._behind_the_edge if name in ("edge", each.name)])
 
     def stop(self, *names: str) -> None:

@@ -48,6 +48,12 @@ JOBS = {
     "prometheus": Job("localhost", 9090),
 }
 
+PORTS = {
+    **{name: f"{name}-exporter" for name in ("edge", "nginx", "postgres", "valkey")},
+    **dict.fromkeys(("rabbitmq", "rabbitmq-queues"), "rabbitmq-metrics"),
+}
+"""The port of a native job, as `Place` names it, if it has another name."""
+
 
 def in_containers(services: Services) -> str:
     """The configuration for Compose, in which the name of a service stands for the addresses of all its replicas."""
@@ -60,10 +66,8 @@ def in_containers(services: Services) -> str:
 
 def native(place: Place) -> str:
     """The configuration for a native shop, which has no Jaeger."""
-    ports = {"rabbitmq": "rabbitmq-metrics", "localhost": "prometheus"}
-    hosts = {name: name for name in place.services.upstreams}
-    hosts |= {name: ports.get(job.host, job.host) for name, job in JOBS.items() if name != "jaeger"}
-    return _text({name: _static(f"127.0.0.1:{place.port(host)}") for name, host in hosts.items()})
+    names = [*place.services.upstreams, *(name for name in JOBS if name != "jaeger")]
+    return _text({name: _static(f"127.0.0.1:{place.port(PORTS.get(name, name))}") for name in names})
 
 
 def _static(address: str) -> str:

@@ -42,6 +42,8 @@ class Ladder:
         self._queue = queue
         self._stopping = stopping
         self._publisher = Publisher(url, name=f"{queue}:retry")
+        for step in (*STEPS, DEAD):
+            metrics.retries.labels(queue, step)  # Prometheus sees no increase in a counter that begins with 1
 
     async def close(self) -> None:
         await self._publisher.__aexit__()

@@ -1,13 +1,15 @@
-"""nginx in front of the services, from deploy/nginx's templates."""
+"""nginx in front of the services, from deploy/nginx's templates, and the process that reads its telemetry."""
 
 import os
 import re
 import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from chassis.local.processes import Command, StartError, answers
 from chassis.local.system import environment, own, program, run_as, write
+from shopctl.native.services import Service
 from shopctl.place import Place
 
 LIMITS = {
@@ -52,8 +54,8 @@ class Edge:
             "EDGE_RUN": ".",  # -p, below which nginx reads and writes everything, so that no path needs quoting
             "EDGE_CACHE": "cache",
             **{name: os.environ.get(name) or default for name, default in LIMITS.items()},
-            "EDGE_TELEMETRY": "off",
-            "EDGE_TELEMETRY_ADDRESS": f"127.0.0.1:{self.place.port('edge-telemetry')}",
+            "EDGE_TELEMETRY": "on" if self.place.tools else "off",
+            "EDGE_TELEMETRY_ADDRESS": telemetry_address(self.place),
             "EDGE_TRUSTED_PROXIES": trusted,
             "EDGE_TRUSTED_NETWORKS": re.sub(r"set_real_ip_from\s+([^\s;]+)", r"\1 1", trusted),
             "LB_POLICY": policy,
@@ -71,6 +73,30 @@ class Edge:
 
     def ready(self) -> bool:
         return answers(self.port, b"GET /health/edge HTTP/1.0\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 200")
+
+
+@dataclass(frozen=True)
+class EdgeExporter(Service):
+    """`chassis.edge_exporter` beside nginx, with the settings of a service."""
+
+    telemetry: str = ""
+
+    @classmethod
+    def of(cls, place: Place) -> "EdgeExporter":
+        env = {"MALLOC_ARENA_MAX": "2"}
+        return cls("edge-exporter", place.port("edge-exporter"), env, place.run, telemetry=telemetry_address(place))
+
+    def command(self) -> Command:
+        argv = (sys.executable, "-m", "chassis.edge_exporter", self.telemetry, f"127.0.0.1:{self.port}")
+        return Command(argv, self.cwd, self.environment)
+
+    def ready(self) -> bool:
+        return answers(self.port, b"GET /metrics HTTP/1.0\r\n\r\n", b"HTTP/1.0 200")
+
+
+def telemetry_address(place: Place) -> str:
+    """Where nginx sends its packets, and counts its connections."""
+    return f"127.0.0.1:{place.port('edge-telemetry')}"
 
 
 def _policy(known: Path) -> str:

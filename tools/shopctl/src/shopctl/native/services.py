@@ -15,7 +15,10 @@ from shopctl.services import Declaration
 # From our own environment a service gets only what its interpreter may need, and these settings. compose.yaml passes on
 # the same ones, and the README lists them. A ROLE or DATABASE_URL of another program does not reach a service.
 INTERPRETER = ("HOME", "LD_LIBRARY_PATH")
-PASSED_ON = ("LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "ORDER_TTL_SECONDS", "PUBLIC_URL", "SWEEP_SECONDS")
+PASSED_ON = (
+    *("LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "TRACE_SAMPLE_RATIO"),
+    *("ORDER_TTL_SECONDS", "PUBLIC_URL", "SWEEP_SECONDS"),
+)
 PROVIDER = ("PAYMENT_PROVIDER", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET")
 """Variables for the payment service only; the storefront gets the first, because it shows the provider's test cards."""
 DEVELOPMENT = {"ENVIRONMENT": "development", "ADMIN_EMAIL": ADMIN_EMAIL, "ADMIN_PASSWORD": ADMIN_PASSWORD}

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chassis.local.processes import Command, answers
+from chassis.local.processes import Command, Server, answers
 from chassis.local.system import environment, own, program, run_as, write
 from shopctl import scraping
+from shopctl.native.edge import EdgeExporter, telemetry_address
 from shopctl.place import Place
 
 __all__ = ["PROGRAMS", "Tool", "tools"]
@@ -52,7 +53,7 @@ class Tool:
         return answers(self.port, question.encode(), b"HTTP/1.1 200")
 
 
-def tools(place: Place) -> list[Tool]:
+def tools(place: Place) -> list[Server]:
     """Every tool of a native shop, configured for this machine."""
     deploy, passwords = place.root / "deploy", place.passwords
 
@@ -100,6 +101,15 @@ def tools(place: Place) -> list[Tool]:
             "--redis.user=exporter",
             settings={"REDIS_PASSWORD": passwords["valkey.exporter"]},
         ),
+        _tool(
+            place,
+            "nginx-exporter",
+            "prometheus-nginx-exporter",
+            f"--nginx.scrape-uri=http://{telemetry_address(place)}/stub_status",
+            # Debian's version ends if nginx does not answer at first; later ones ignore these.
+            settings={"NGINX_RETRIES": "60", "NGINX_RETRY_INTERVAL": "500ms"},
+        ),
+        EdgeExporter.of(place),
     ]
 
 
