@@ -8,6 +8,7 @@ kubernetes=1.33.0 # the version for which templates are rendered and checked
 mapfile -t parts < <(printf '%s\n' */Chart.yaml | xargs -n 1 dirname | grep -vxE 'common|shop')
 bare=infra.enabled=false,secret.enabled=false,edge.enabled=false,psp.enabled=false,seed.enabled
 split=order.worker.enabled=true,order.worker.autoscaling.enabled=true,order.autoscaling.enabled
+all=prometheus.cadvisor.enabled=true,prometheus.storage.size=2Gi,grafana.enabled=true,dashboards.enabled=true
 command -v "$helm" >/dev/null || { echo "Helm is not installed: https://helm.sh/docs/intro/install/" >&2; exit 1; }
 
 # Helm does not do this recursively, so the shop comes last. Each chart is packed again, because its version stays the
@@ -21,7 +22,7 @@ build() {
 
 # Prints the options without which a chart cannot be installed alone.
 required() {
-  case $1 in edge | infra | shop) ;; *) echo "--set existingSecret=$1" ;; esac
+  case $1 in edge | infra | observability | shop) ;; *) echo "--set existingSecret=$1" ;; esac
 }
 
 check() {
@@ -36,8 +37,12 @@ check() {
   render shop -f shop/values-ha.yaml --output-dir "$rendered/ha"
   render shop --set "$bare=false,identity.admin.email=" --output-dir "$rendered/bare"
   render shop --set "$split=true" --output-dir "$rendered/split"
+  render shop --set "global.observability.enabled=true" --output-dir "$rendered/observed"
+  render observability --set "$all" --output-dir "$rendered/observability-all"
   validate
-  score
+  score shop -f shop/values-ha.yaml
+  ignored+=(deployment-replicas) # each tool has one pod
+  score observability --set "$all"
   echo "charts: ${parts[*]} shop pass all checks"
 }
 
@@ -63,12 +68,12 @@ validate() {
 # one kind of probe. The others ask for headless Services, and for anti-affinity of pods that are single or already spread.
 ignored=(container-ephemeral-storage-request-and-limit container-image-pull-policy container-security-context-user-group-id
   deployment-has-host-podantiaffinity pod-probes-identical statefulset-has-servicename)
-score() {
+score() { # score CHART OPTION…
   if ! command -v kube-score >/dev/null; then
     echo "charts: kube-score is not installed, so the charts are not scored" >&2
     return
   fi
-  "$helm" template shop shop --kube-version $kubernetes -f shop/values-ha.yaml 2>/dev/null |
+  "$helm" template "$1" "$1" --kube-version $kubernetes "${@:2}" 2>/dev/null |
     kube-score score --kubernetes-version v1.33 --exit-one-on-warning --output-format ci --ignore-container-cpu-limit \
       "${ignored[@]/#/--ignore-test=}" - | { grep -vE '^\[(OK|SKIPPED)\]' && return 1 || true; }
 }

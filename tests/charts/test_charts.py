@@ -1,34 +1,11 @@
-"""Tests of the objects that the charts render and of the values that they reject. They need Helm, but no cluster.
+"""Tests of the objects that the charts render and of the values that they reject. They need Helm, but no cluster."""
 
-HELM may name another Helm program.
-"""
-
-import os
 import re
-import subprocess
 from typing import Any
 
 import pytest
 import yaml
-from release import ROOT
-
-Objects = dict[tuple[str, str], dict[str, Any]]
-
-ALONE = {"edge": [], "infra": [], "shop": []}
-
-
-def template(chart: str, *values: str) -> subprocess.CompletedProcess[str]:
-    needed = ALONE.get(chart, [f"existingSecret={chart}"])
-    options = [f"--set={value}" for value in (*needed, *values)]
-    command = [os.environ.get("HELM", "helm"), "template", chart, f"charts/{chart}", "--kube-version=1.33.0", *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-
-
-def rendered(chart: str, *values: str) -> Objects:
-    done = template(chart, *values)
-    assert done.returncode == 0, done.stderr
-    found = [each for each in yaml.safe_load_all(done.stdout) if each]
-    return {(each["kind"], each["metadata"]["name"]): each for each in found}
+from rendering import Objects, rendered, template
 
 
 def jobs(objects: Objects) -> dict[str, Any]:
@@ -98,6 +75,7 @@ REFUSED = {
         "global.registry=local host, audit.schedule=every night, shopctl.secrets.shop-broker-url.name=A_B",
         "shopctl.existingSecret=A_B, identity.admin.email=admin, identity.config.PUBLIC_URL=shop.example",
         "identity.config.PUBLIC_URL=https://, identity.config.ACCESS_MINUTES=61, identity.admin.email=a.@-.x",
+        "global.config.TRACE_SAMPLE_RATIO=1.5, global.observability.enabled=maybe, global.config.PROMETHEUS_URL=p:9090",
     ],
     "catalog": ["config.DATABASE_POOL_SIZE=1, config.JWKS_URL=http://identity:8000, replicas=two"],
     "cart": ["config.VALKEY_TIMEOUT=0, config.CART_DAYS=0"],
@@ -111,6 +89,10 @@ REFUSED = {
     "payment": ["config.PSP_URL=//psp, config.PROVIDER_TIMEOUT=60"],
     "psp": ["config.WEBHOOK_URL=payment, storage.size=5GB", "storage.size=0Gi"],
     "infra": ["postgres.storage.size=1.2.3Gi, postgres.storage.className=Fast Disk"],
+    "observability": [
+        "prometheus.retention.time=ever, prometheus.retention.size=1Gi, prometheus.interval=0, jaeger.keepPercent=101",
+        "prometheus.kubeStateMetrics=http://metrics:8080, alertmanager.existingSecret=A_B, prometheus.storage.size=2GB",
+    ],
     "edge": [
         "clusterDomain=cluster local, trustedProxies[0]=10.0.0.0/33, service.port=70000",
         "trustedProxies[0]=10.0.0, service.loadBalancerClass=a b, lbPolicy=random",

@@ -20,7 +20,7 @@ every installation:
   port        the one port; `portName` its name
   ports       dict of name → further port of the container and the Service
   metrics     dict of name → port of the pod with /metrics, which Prometheus and `global.scrapers` may read
-  sidecars    list of further containers
+  sidecars    list of further containers, which then have the ports of `metrics`
   probes      dict of startup, readiness, liveness
   priority    one of the umbrella's priority classes
   affinity    requests of a client go to the same pod
@@ -86,10 +86,13 @@ admits only the edge and the services that call it.
 {{- $from := $own.edge | ternary (list "edge") list -}}
 {{- range $other, $each := $services }}{{ if has $name $each.calls }}{{ $from = append $from $other }}{{ end }}{{ end -}}
 {{- $env := dict "FORWARDED_ALLOW_IPS" "*" -}}
-{{- with include "common.otlp" .chart -}}
-{{- $_ := set $env "OTEL_EXPORTER_OTLP_ENDPOINT" . -}}
-{{- end -}}
+{{- /* The sandbox provider is an outside party: it has neither metrics nor traces. */ -}}
+{{- $metrics := dict -}}
+{{- if $own.edge -}}
+{{- $metrics = dict "http" 8000 -}}
+{{- with include "common.otlp" .chart }}{{ $_ := set $env "OTEL_EXPORTER_OTLP_ENDPOINT" . }}{{ end -}}
 {{- if include "common.observed" (dict "chart" .chart "part" "jaeger") }}{{ $_ := set $to "jaeger" 4318 }}{{ end -}}
+{{- end -}}
 {{- $probe := dict "timeoutSeconds" 5 -}}
 {{- $given := dict
   "secrets" (concat $secrets (.secrets | default list))
@@ -104,7 +107,7 @@ admits only the edge and the services that call it.
   "priority" "services"
   "given" true
   "env" $env
-  "metrics" (dict "http" 8000)
+  "metrics" $metrics
   "probes" (dict
     "startup" (merge (dict "httpGet" (dict "path" "/health/startup" "port" "http") "periodSeconds" 1 "failureThreshold" 600) $probe)
     "readiness" (merge (dict "httpGet" (dict "path" "/health/ready" "port" "http") "periodSeconds" 5) $probe)

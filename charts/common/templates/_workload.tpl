@@ -40,7 +40,7 @@ spec:
     metadata:
       {{- $own := dict "kubectl.kubernetes.io/default-container" $app.name }}
       {{- if and $app.metrics ($app.chart.Values.global | default dict).scrapers }}
-      {{- $port := values $app.metrics | first | toString }}
+      {{- $port := keys $app.metrics | sortAlpha | first | get $app.metrics | toString }}
       {{- $own = merge $own (dict "prometheus.io/scrape" "true" "prometheus.io/port" $port "prometheus.io/path" "/metrics") }}
       {{- end }}
       {{- include "common.pod.metadata" (merge (dict "component" .component "annotations" $own) $app) | nindent 6 }}
@@ -66,7 +66,7 @@ spec:
           {{- include "common.env" $app | nindent 10 }}
           ports:
             - {name: {{ $app.portName }}, containerPort: {{ $app.port }}}
-            {{- range $name, $port := merge (dict) ($app.ports | default dict) ($app.metrics | default dict) }}
+            {{- range $name, $port := merge (dict) ($app.ports | default dict) (empty $app.sidecars | not | ternary dict ($app.metrics | default dict)) }}
             {{- if ne $name $app.portName }}
             - {name: {{ $name }}, containerPort: {{ $port }}}
             {{- end }}
