@@ -6,13 +6,16 @@ import random
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalog import usecases
+from catalog.messages import ReserveStock
 from catalog.models import LEGAL, State
 from catalog.repository import search
+from chassis import tracing
 from chassis.db import Database
 from chassis.errors import Conflict, NotFound
 from chassis.testing.clock import clock_off
@@ -213,3 +216,22 @@ async def test_the_database_clock_orders_products_by_age(db, add, seconds) -> No
         ages = await connection.fetch("SELECT now() - created_at, now() - updated_at FROM products")
     assert [item.sku for item in page.items] == ["THIRD-1", "SECOND-1", "FIRST-1"]
     assert all(timedelta(0) <= age < timedelta(minutes=1) for row in ages for age in row)
+
+
+async def test_the_replies_to_a_batch_continue_the_traces_of_their_own_orders(db, add, events, spans) -> None:
+    await add("A", stock=1)
+    batch = [
+        msgspec.structs.replace(events.reserve(order, {"A": 1}), traceparent=f"00-{order.int:032x}-{order.int:016x}-01")
+        for order in ORDERS[:2]
+    ]
+
+    with tracing.processing("catalog", ReserveStock.type, batch):
+        await usecases.reserve(db, batch)
+
+    processed = {
+        span.attributes["quayside.subject"]: span.traceparent for span in spans if span.name == "process catalog"
+    }
+    async with db.connection() as connection:
+        rows = await connection.fetch("SELECT subject, traceparent FROM outbox")
+    assert {row["subject"]: row["traceparent"] for row in rows} == processed
+    assert len({traceparent[3:35] for traceparent in processed.values()}) == 2

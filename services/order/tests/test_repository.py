@@ -9,18 +9,21 @@ from chassis.db import Connection, Database
 from order import repository
 from order.models import UNDOING, Status
 
-QUERIES: dict[str, Callable[[Connection], Awaitable[Any]]] = {
-    "orders_open": lambda tx: repository.due_for_expiry(tx, 10),
-    "orders_undoing": lambda tx: repository.due_for_undo(tx, 60, 10),
-    "orders_cart": lambda tx: repository.cart_was_ordered(tx, "ann", "a version"),
-}
+Query = Callable[[Connection], Awaitable[Any]]
+QUERIES: list[tuple[str, Query]] = [
+    ("orders_open", lambda tx: repository.due_for_expiry(tx, 10)),
+    ("orders_undoing", lambda tx: repository.due_for_undo(tx, 60, 10)),
+    ("orders_cart", lambda tx: repository.cart_was_ordered(tx, "ann", "a version")),
+    ("orders_open", repository.open_orders),
+    ("orders_undoing", repository.open_orders),
+]
 
 
-@pytest.mark.parametrize("index", QUERIES)
-async def test_a_query_by_status_uses_its_partial_index(db: Database, index: str) -> None:
+@pytest.mark.parametrize(("index", "query"), QUERIES)
+async def test_a_query_by_status_uses_its_partial_index(db: Database, index: str, query: Query) -> None:
     async with db.transaction() as tx:
         await tx.execute("SET LOCAL enable_seqscan = off")  # the table is empty
-        await QUERIES[index](tx)
+        await query(tx)
         assert await tx.fetchval("SELECT pg_stat_get_xact_numscans($1::text::regclass)", index) == 1
 
 

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
+from chassis import tracing
 from chassis.auth import Principal
 from chassis.errors import Unauthenticated
 from chassis.ids import uuid7
@@ -135,6 +136,29 @@ async def test_the_back_office_needs_its_scope(client) -> None:
     assert [item["id"] for item in page.json()["items"]] == [id]
     refused = await client.post(f"/api/admin/orders/{id}/refund", headers=as_("admin"))
     assert (refused.status_code, refused.json()["type"].rsplit("/")[-1]) == (409, "not-refundable")
+
+
+async def test_a_manager_sees_the_trace_of_an_order_and_its_principal_does_not(client) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    headers = as_("ann", "k1") | {"traceparent": f"00-{trace}-b7ad6b7169203331-00"}
+    id = (await client.post("/api/orders", json=BODY, headers=headers)).json()["id"]
+    untraced = (await order(client, "bob")).json()["id"]
+
+    async def shown(path: str, name: str) -> Any:
+        return (await client.get(path, headers=as_(name))).json()
+
+    assert (await shown(f"/api/admin/orders/{id}", "admin"))["trace_id"] == trace
+    assert (await shown(f"/api/admin/orders/{untraced}", "admin"))["trace_id"] is None
+    assert "trace_id" not in await shown(f"/api/orders/{id}", "ann")
+
+
+async def test_the_span_of_a_request_has_the_id_of_its_order(client, spans) -> None:
+    sampled = {"traceparent": f"00-{7:032x}-{7:016x}-01"}
+    id = (await client.post("/api/orders", json=BODY, headers=as_("ann", "k1") | sampled)).json()["id"]
+    await client.get(f"/api/orders/{id}", headers=as_("ann") | sampled)
+
+    found = {span.name: span.attributes.get("quayside.order.id") for span in spans if span.kind == tracing.SERVER}
+    assert found == {"POST /api/orders": id, "GET /api/orders/{order_id}": id}
 
 
 async def test_a_manager_sees_whose_orders_they_are_and_filters_them(client) -> None:

@@ -236,7 +236,7 @@ async def test_each_order_continues_the_trace_of_its_own_request(shop) -> None:
 
     async with shop.db.connection() as connection:
         rows = await connection.fetch(
-            "SELECT principal, traceparent FROM outbox JOIN orders ON subject = orders.id::text"
+            "SELECT principal, outbox.traceparent FROM outbox JOIN orders ON subject = orders.id::text"
         )
     assert {row["principal"]: row["traceparent"] for row in rows} == {
         f"shopper-{n}": f"00-{n:032x}-{n:016x}-01" for n in range(1, 6)

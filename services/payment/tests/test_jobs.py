@@ -3,17 +3,23 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
 
+import msgspec
 import pytest
 
+from chassis import tracing
 from chassis.db import Database
 from chassis.ids import uuid7
+from chassis.messages import Event
 from chassis.testing.locks import somebody_waits
 from payment import jobs, usecases
 from payment.jobs import Driver
+from payment.messages import Cancel, Charge
 from payment.models import Answer, Payment
 
-from .conftest import Ledger, charge_event
+from .conftest import Ledger, cancel_event, charge_event
 
 
 class Slow(Ledger):
@@ -131,3 +137,88 @@ async def test_a_driver_that_stops_writes_what_was_answered(db: Database) -> Non
         await eventually(leased)
         asyncio.get_running_loop().call_later(0.2, provider.released.set)
     assert await captured(db) == 20
+
+
+def traced(event: Event[Any], number: int) -> Event[Any]:
+    return msgspec.structs.replace(event, traceparent=f"00-{number:032x}-{number:016x}-01")
+
+
+async def replies(db: Database) -> dict[UUID, str]:
+    """The traceparent of the latest reply to each order."""
+    async with db.connection() as c:
+        rows = await c.fetch("SELECT subject, traceparent FROM outbox ORDER BY id")
+    return {UUID(row["subject"]): row["traceparent"] for row in rows}
+
+
+async def test_the_request_and_the_reply_continue_the_trace_of_the_charge(
+    db: Database, ledger: Ledger, spans: list[tracing.Span]
+) -> None:
+    events = [traced(charge_event(uuid7()), 1), traced(charge_event(uuid7()), 2)]
+    with tracing.processing("payment", Charge.type, events):
+        await usecases.charge(db, events, "psp")
+
+    async with Driver(db, {"psp": ledger}, concurrency=4):
+
+        async def answered() -> bool:
+            return len(await replies(db)) == 2
+
+        await eventually(answered)
+
+    processed = {span.attributes["quayside.subject"]: span for span in spans if span.name == "process payment"}
+    charges = [span for span in spans if span.name == "charge"]
+    assert await replies(db) == {UUID(str(id)): span.traceparent for id, span in processed.items()}
+    for charge in charges:
+        parent = processed[charge.attributes["quayside.order.id"]]
+        assert (charge.trace_id, charge.parent_id, charge.error) == (parent.trace_id, parent.span_id, None)
+        assert charge.attributes["quayside.payment.provider"] == "psp"
+        assert charge.attributes["quayside.payment.outcome"] == "succeeded"
+        assert charge.attributes["quayside.payment.attempt"] == 1
+    assert len(charges) == 2
+
+
+async def test_an_attempt_without_an_answer_is_an_error_in_the_trace(
+    db: Database, ledger: Ledger, spans: list[tracing.Span]
+) -> None:
+    ledger.lost = 1
+    event = traced(charge_event(uuid7()), 1)
+    with tracing.processing("payment", Charge.type, [event]):
+        await usecases.charge(db, [event], "psp")
+
+    async with Driver(db, {"psp": ledger}, concurrency=4):
+
+        async def answered() -> bool:
+            return len(await replies(db)) == 1
+
+        await eventually(answered)
+
+    attempts = [span for span in spans if span.name == "charge"]
+    assert [span.attributes["quayside.payment.attempt"] for span in attempts] == [1, 2]
+    assert [span.error for span in attempts] == ["no-answer", None]
+
+
+async def test_a_refund_continues_the_trace_of_its_cancel(
+    db: Database, ledger: Ledger, spans: list[tracing.Span]
+) -> None:
+    order_id = uuid7()
+    await usecases.charge(db, [charge_event(order_id)], "psp")
+    cancelled = traced(cancel_event(order_id), 3)
+
+    async with Driver(db, {"psp": ledger}, concurrency=4) as driver:
+
+        async def charged() -> bool:
+            return await captured(db) == 1
+
+        await eventually(charged)
+        with tracing.processing("payment", Cancel.type, [cancelled]):
+            await usecases.cancel(db, [cancelled])
+        driver.wake()
+
+        async def refunded() -> bool:
+            return len(spans) > 0 and spans[-1].name == "COMMIT" and "refund" in {span.name for span in spans}
+
+        await eventually(refunded)
+
+    (processed,) = (span for span in spans if span.name == "process payment")
+    (refund,) = (span for span in spans if span.name == "refund")
+    assert (refund.parent_id, refund.trace_id) == (processed.span_id, f"{3:032x}")
+    assert (await replies(db))[order_id] == processed.traceparent

@@ -67,8 +67,8 @@ async def put(
 ) -> None:
     """Writes (subject, message) pairs as outbox rows of this transaction, in one statement.
 
-    A message continues the trace of the event with its subject that is being processed, or else the current trace. In
-    a transaction that several requests share, `traceparents` gives the trace of each subject. The IDs ascend in the
+    A message continues the trace of the event with its subject that is being processed. Otherwise, it continues the
+    trace that `traceparents` gives for its subject or, without `traceparents`, the current one. The IDs ascend in the
     order of `messages`.
     """
     rows = [
@@ -76,7 +76,8 @@ async def put(
             message.type,
             str(subject),
             msgspec.json.encode(message).decode(),
-            tracing.traceparent_of(str(subject)) if traceparents is None else traceparents.get(subject),
+            tracing.traceparent_of(str(subject))
+            or (tracing.traceparent() if traceparents is None else traceparents.get(subject)),
         )
         for subject, message in messages
     ]

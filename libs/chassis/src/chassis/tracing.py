@@ -207,8 +207,8 @@ def traceparent() -> str | None:
 
 
 def traceparent_of(subject: str) -> str | None:
-    """Returns the traceparent of a message about `subject`: that of the event being processed, or the current one."""
-    context = _subjects.get().get(subject) or _current.get()
+    """Returns the traceparent of the event about `subject` that is being processed; None if there is none."""
+    context = _subjects.get().get(subject)
     return None if context is None else context.traceparent
 
 

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from catalog import routes
 from catalog.consumers import consumer
+from catalog.jobs import gauges
 from catalog.messages import PUBLISHED
 from catalog.settings import Settings
 from chassis import dead_letters
@@ -31,7 +32,7 @@ def create(settings: Settings | None = None) -> FastAPI:
             routes.admin,
         ],
         resources=[db, verifier, Relay(db, settings.broker_url, "catalog", PUBLISHED)],
-        workers=[consumer(db, settings.broker_url)],
+        workers=[consumer(db, settings.broker_url), gauges(db)],
         verifier=verifier,
         parts=routes.Parts(db, settings.currency),
         started=partial(migrations.check, db, "catalog"),

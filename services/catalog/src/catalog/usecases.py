@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from catalog import metrics
 from catalog.messages import OrderConfirmed, ReleaseStock, ReserveStock, StockRejected, StockReserved
 from catalog.models import Product, Reservation, Shelf, State, totals
 from catalog.repository import products, stock
@@ -53,6 +54,8 @@ async def reserve(db: Database, events: Sequence[Event[ReserveStock]]) -> None:
         await stock.write_levels(tx, shelf.changed)
         orders = [event.data.order_id for event in fresh]
         await outbox.put(tx, [(order, _answer(order, decided[order])) for order in orders])
+    metrics.reservations.labels(metrics.RESERVED).inc(len(held))
+    metrics.reservations.labels(metrics.REJECTED).inc(len(new) - len(held))
 
 
 def _answer(order: UUID, reservation: Reservation) -> StockReserved | StockRejected:

@@ -1,4 +1,4 @@
-"""Work on a schedule: keys are rotated, and expired rows are deleted.
+"""Work on a schedule: keys are rotated, expired rows are deleted, and the gauge is set.
 
 DATABASE_URL=postgresql://… python -m identity.jobs     rotates the key now, at any age
 """
@@ -10,15 +10,16 @@ from functools import partial
 
 from chassis.db import Database
 from chassis.tasks import PeriodicTask
-from identity import repository
+from identity import metrics, repository
 from identity.settings import Settings
 from identity.usecases.keys import rotate
 
-__all__ = ["housekeeping", "rotate_keys"]
+__all__ = ["gauges", "housekeeping", "rotate_keys"]
 
 log = logging.getLogger(__name__)
 
 HOUR = 3600.0
+GAUGES_SECONDS = 60.0
 
 
 async def rotate_keys(db: Database, settings: Settings, *, now: bool = False) -> None:
@@ -41,6 +42,18 @@ async def _housekeep(db: Database, settings: Settings) -> None:
     await rotate_keys(db, settings)
     async with db.transaction() as tx:
         await repository.prune(tx)
+
+
+def gauges(db: Database) -> PeriodicTask:
+    """Returns the task that sets the gauge. Every worker runs it, and all report the same number."""
+    task = PeriodicTask("gauges", partial(measure, db), every=GAUGES_SECONDS)
+    task.wake()
+    return task
+
+
+async def measure(db: Database) -> None:
+    async with db.connection() as connection:
+        metrics.key_age.set(await repository.key_age(connection))
 
 
 async def main() -> None:

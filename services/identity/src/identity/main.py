@@ -43,7 +43,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         title="Identity",
         routers=[routes.router, routes.admin],
         resources=[db],
-        workers=[jobs.housekeeping(db, settings)],
+        workers=[jobs.housekeeping(db, settings), jobs.gauges(db)],
         verifier=OwnVerifier(keyring, issuer=settings.issuer, audience=settings.audience),
         parts=routes.Parts(db, issuer, passwords, registrations, settings.public_url),
         started=started,

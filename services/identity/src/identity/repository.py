@@ -184,6 +184,15 @@ async def signing_keys(connection: Connection) -> list[SigningKey]:
     return [SigningKey(**row) for row in rows]
 
 
+async def key_age(connection: Connection) -> float:
+    """Returns for how many seconds the newest key that may sign has done so; 0 if there is none."""
+    age: float | None = await connection.fetchval(
+        "SELECT extract(epoch FROM clock_timestamp() - max(signs_at))::float8 FROM signing_keys"
+        " WHERE signs_at <= clock_timestamp()"
+    )
+    return age or 0.0
+
+
 async def add_signing_key(tx: Connection, key: SigningKey) -> None:
     await tx.execute(
         "INSERT INTO signing_keys (kid, jwk, signs_at) VALUES ($1, $2::text::json, $3)",

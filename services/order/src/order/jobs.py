@@ -1,12 +1,15 @@
-"""Work on a schedule: expiry, and undo commands without a reply."""
+"""Work on a schedule: expiry, undo commands without a reply, and the gauges."""
 
 from functools import partial
 
 from chassis.db import Database
 from chassis.tasks import PeriodicTask
+from order import metrics, repository
 from order.usecases import saga
 
-__all__ = ["sweeper"]
+__all__ = ["gauges", "sweeper"]
+
+GAUGES_SECONDS = 5.0
 
 
 def sweeper(db: Database, seconds: float) -> PeriodicTask:
@@ -17,3 +20,15 @@ def sweeper(db: Database, seconds: float) -> PeriodicTask:
 async def sweep(db: Database) -> None:
     while await saga.expire(db) or await saga.resend_undo(db):
         pass
+
+
+def gauges(db: Database) -> PeriodicTask:
+    """Returns the task that sets the gauges. Every worker runs it, and all report the same numbers."""
+    task = PeriodicTask("gauges", partial(measure, db), every=GAUGES_SECONDS)
+    task.wake()
+    return task
+
+
+async def measure(db: Database) -> None:
+    async with db.connection() as connection:
+        metrics.set_open(await repository.open_orders(connection))

@@ -13,7 +13,7 @@ from chassis.relay import Relay
 from order import routes
 from order.clients import CartClient, CatalogClient
 from order.consumers import consumer
-from order.jobs import sweeper
+from order.jobs import gauges, sweeper
 from order.messages import PUBLISHED
 from order.settings import Settings
 from order.usecases.feed import Feed
@@ -45,7 +45,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         openapi_url="/api/orders/openapi.json",
         routers=[dead_letters.router("/api/admin/orders", "order", settings.broker_url), routes.router, routes.admin],
         resources=[db, verifier, relay, cart, catalog, feed],
-        workers=[consumer(db, settings.broker_url), sweeper(db, settings.sweep_seconds)],
+        workers=[consumer(db, settings.broker_url), sweeper(db, settings.sweep_seconds), gauges(db)],
         verifier=verifier,
         parts=routes.Parts(db, placement, feed),
         started=partial(migrations.check, db, "order"),

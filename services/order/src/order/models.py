@@ -121,7 +121,7 @@ class OrderLine:
 class NewOrder:
     """An order that is not stored yet. `total` is in minor units; `shipping_address` is JSON.
 
-    `traceparent` is the trace of the request; the order's first message continues it.
+    `traceparent` is the trace of the request; the order's messages continue it.
     """
 
     id: UUID
@@ -161,6 +161,7 @@ orders = sa.Table(
     sa.Column("created_at", _timestamp, nullable=False),
     sa.Column("expires_at", _timestamp, nullable=False),
     sa.Column("undo_sent_at", _timestamp),
+    sa.Column("traceparent", sa.Text),
     sa.CheckConstraint("total >= 0", name="orders_total"),
 )
 sa.Index("orders_key", orders.c.principal, orders.c.idempotency_key, unique=True)

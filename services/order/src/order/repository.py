@@ -1,6 +1,7 @@
 """All queries of the order service."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -20,6 +21,7 @@ __all__ = [
     "latest",
     "lock",
     "move",
+    "open_orders",
     "undo_sent",
 ]
 
@@ -27,6 +29,8 @@ Record = asyncpg.Record
 
 ORDER = "id, principal, status, total, currency, lines, shipping_address, created_at, expires_at"
 """The columns in a response. Only a manager sees the principal."""
+COUNTED = 10_000
+"""The number of open orders, and of those that are being undone, up to which they are counted."""
 
 
 def sql(statuses: Iterable[Status]) -> str:
@@ -68,12 +72,12 @@ async def add_orders(tx: Connection, orders: Sequence[NewOrder], ttl_seconds: in
     rows = await tx.fetch(
         "WITH placed AS ("  # noqa: S608
         "  INSERT INTO orders (id, principal, idempotency_key, request_hash, cart_version, status, seq, total,"
-        "    currency, lines, payment_method, shipping_address, created_at, expires_at)"
+        "    currency, lines, payment_method, shipping_address, created_at, expires_at, traceparent)"
         f"  SELECT id, principal, key, hash, cart, '{Status.PENDING}', 1, total, currency, lines::json, method,"
-        "    address::json, now(), now() + make_interval(secs => $11)"
+        "    address::json, now(), now() + make_interval(secs => $12), trace"
         "  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::bigint[], $7::text[],"
-        "    $8::text[], $9::text[], $10::text[]) AS t (id, principal, key, hash, cart, total, currency, lines,"
-        "    method, address)"
+        "    $8::text[], $9::text[], $10::text[], $11::text[]) AS t (id, principal, key, hash, cart, total, currency,"
+        "    lines, method, address, trace)"
         "  ON CONFLICT DO NOTHING RETURNING id, created_at)"
         " INSERT INTO order_history (order_id, seq, status, at)"
         f" SELECT id, 1, '{Status.PENDING}', created_at FROM placed RETURNING order_id",
@@ -87,6 +91,7 @@ async def add_orders(tx: Connection, orders: Sequence[NewOrder], ttl_seconds: in
         [lines_json(order.lines, order.currency) for order in orders],
         [order.payment_method for order in orders],
         [order.shipping_address.decode() for order in orders],
+        [order.traceparent for order in orders],
         ttl_seconds,
     )
     return {row["order_id"] for row in rows}
@@ -106,28 +111,29 @@ async def cart_was_ordered(connection: Connection, principal: str, cart_version:
 async def lock(tx: Connection, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Locks these orders, sorted by ID, and returns the columns that a transition and its commands need."""
     rows = await tx.fetch(
-        "SELECT id, status, principal, cart_version, total, currency, payment_method, lines FROM orders"
-        " WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE",
+        "SELECT id, status, principal, cart_version, total, currency, payment_method, lines, created_at, undo_sent_at,"
+        " traceparent FROM orders WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE",
         sorted(ids),
     )
     return {row["id"]: row for row in rows}
 
 
-async def move(tx: Connection, moves: Sequence[tuple[UUID, Status, str | None]]) -> None:
-    """Stores (order ID, status, reason) triples, each as the next step of the order's history."""
+async def move(tx: Connection, moves: Sequence[tuple[UUID, Status, str | None]]) -> Mapping[UUID, datetime]:
+    """Stores (order ID, status, reason) triples, each as the next step of the order's history. Returns their times."""
     ids, statuses, reasons = zip(*moves, strict=True)
-    await tx.execute(
+    rows = await tx.fetch(
         "WITH moved AS ("  # noqa: S608
         "  UPDATE orders o SET status = t.status, seq = seq + 1,"
         f"    undo_sent_at = CASE WHEN t.status IN {sql(UNDOING)} THEN now() END"
         "  FROM unnest($1::uuid[], $2::text[], $3::text[]) AS t (id, status, reason)"
         "  WHERE o.id = t.id RETURNING o.id, o.seq, o.status, t.reason)"
         " INSERT INTO order_history (order_id, seq, status, reason, at)"
-        " SELECT id, seq, status, reason, clock_timestamp() FROM moved",
+        " SELECT id, seq, status, reason, clock_timestamp() FROM moved RETURNING order_id, at",
         ids,
         [str(status) for status in statuses],
         reasons,
     )
+    return {row["order_id"]: row["at"] for row in rows}
 
 
 async def due_for_expiry(tx: Connection, limit: int) -> list[UUID]:
@@ -159,7 +165,7 @@ async def undo_sent(tx: Connection, ids: Sequence[UUID]) -> None:
 async def get(connection: Connection, id: UUID, principal: str | None) -> Record | None:
     """Returns an order, with its history as JSON; if `principal` is given, only an order of that principal."""
     return await connection.fetchrow(
-        f"SELECT {ORDER}, seq, (SELECT json_agg(json_strip_nulls("  # noqa: S608
+        f"SELECT {ORDER}, seq, traceparent, (SELECT json_agg(json_strip_nulls("  # noqa: S608
         "  json_build_object('seq', seq, 'status', status, 'at', at, 'reason', reason)) ORDER BY seq)"
         "  FROM order_history WHERE order_id = id)::text AS history"
         " FROM orders WHERE id = $1 AND ($2::text IS NULL OR principal = $2)",
@@ -197,6 +203,20 @@ async def latest(
         f" ORDER BY id DESC LIMIT {int(limit)}",
         *arguments,
     )
+
+
+async def open_orders(connection: Connection) -> dict[Status, tuple[int, float]]:
+    """Returns, for each state that can change, how many orders are in it, and for how many seconds the oldest is."""
+    rows = await connection.fetch(
+        "WITH unsettled AS ("  # noqa: S608
+        f" (SELECT id, seq, status FROM orders WHERE status IN {sql(OPEN)} ORDER BY expires_at LIMIT $1)"
+        " UNION ALL"
+        f" (SELECT id, seq, status FROM orders WHERE status IN {sql(UNDOING)} ORDER BY undo_sent_at LIMIT $1))"
+        " SELECT u.status, count(*), extract(epoch FROM clock_timestamp() - min(at))::float8 AS seconds"
+        " FROM unsettled u JOIN order_history h ON h.order_id = u.id AND h.seq = u.seq GROUP BY u.status",
+        COUNTED,
+    )
+    return {Status(row["status"]): (row["count"], row["seconds"]) for row in rows}
 
 
 async def history_after(connection: Connection, seen: Mapping[UUID, int]) -> list[Record]:

@@ -12,6 +12,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
+from chassis import tracing
 from chassis.app import JsonBytes, parts
 from chassis.auth import Authenticated, Principal, authenticate, requires
 from chassis.db import Database
@@ -97,6 +98,7 @@ async def place(request: Request) -> JsonBytes:
             expected_currency=body.expected_total.currency,
         )
     )
+    tracing.describe("quayside.order.id", str(placed.order_id))
     headers = {"Location": f"/api/orders/{placed.order_id}"}
     if placed.replayed:
         headers["Idempotent-Replayed"] = "true"
@@ -115,14 +117,14 @@ async def list_own(
 @router.get("/{order_id}", summary="Read an order", responses={200: {"model": Order}})
 async def get_own(given: Given, order_id: CanonicalId, principal: Authenticated) -> JsonBytes:
     """Returns an order of the principal, with its history."""
-    return await _order(given.db, order_id, principal.sub)
+    return await _order(given.db, order_id, principal)
 
 
 @router.post("/{order_id}/cancel", summary="Cancel an order", status_code=202, responses={202: {"model": Order}})
 async def cancel(given: Given, order_id: CanonicalId, principal: Authenticated) -> JsonBytes:
     """Undoes an order: its stock is released, and a captured payment is refunded."""
     await saga.cancel(given.db, order_id, principal.sub)
-    return await _order(given.db, order_id, principal.sub, 202)
+    return await _order(given.db, order_id, principal, 202)
 
 
 @router.get(
@@ -188,26 +190,32 @@ async def list_all(request: Request, given: Given, _: Manager, query: Annotated[
 
 
 @admin.get("/{order_id}", responses={200: {"model": AnyOrder}})
-async def get_any(given: Given, order_id: CanonicalId, _: Manager) -> JsonBytes:
+async def get_any(given: Given, order_id: CanonicalId, manager: Manager) -> JsonBytes:
     """Returns an order of any principal, with its history."""
-    return await _order(given.db, order_id, None)
+    return await _order(given.db, order_id, manager, managed=True)
 
 
 @admin.post("/{order_id}/refund", status_code=202, responses={202: {"model": AnyOrder}})
-async def refund(given: Given, order_id: CanonicalId, _: Manager) -> JsonBytes:
+async def refund(given: Given, order_id: CanonicalId, manager: Manager) -> JsonBytes:
     """Refunds a confirmed order in full and releases its stock."""
     await saga.refund(given.db, order_id)
-    return await _order(given.db, order_id, None, 202)
+    return await _order(given.db, order_id, manager, 202, managed=True)
 
 
-async def _order(db: Database, order_id: UUID, principal: str | None, status: int = 200) -> JsonBytes:
-    """Returns an order of this principal, or of any for a manager, who also sees whose it is."""
-    row = await _found(db, order_id, principal)
-    summary = _summary(row, principal is None)
-    return JsonBytes(encode({**summary, "history": msgspec.Raw(row["history"].encode())}), status)
+async def _order(
+    db: Database, order_id: UUID, principal: Principal, status: int = 200, *, managed: bool = False
+) -> JsonBytes:
+    """Returns an order of this principal or, if `managed`, of anybody, and then whose it is."""
+    row = await _found(db, order_id, None if managed else principal.sub)
+    shown = _summary(row, managed) | {"history": msgspec.Raw(row["history"].encode())}
+    if "orders:manage" in principal.scopes:
+        trace = tracing.extract(row["traceparent"])
+        shown["trace_id"] = None if trace is None else trace.trace_id
+    return JsonBytes(encode(shown), status)
 
 
 async def _found(db: Database, order_id: UUID, principal: str | None) -> asyncpg.Record:
+    tracing.describe("quayside.order.id", str(order_id))
     async with db.connection() as connection:
         row = await repository.get(connection, order_id, principal)
     if row is None:

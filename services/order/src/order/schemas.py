@@ -93,7 +93,10 @@ class OrderSummary(BaseModel):
 
 
 class Order(OrderSummary):
+    """`trace_id` is only for managers; it is null if the order has no trace."""
+
     history: list[Step]
+    trace_id: str | None = None
 
 
 class OrderPage(BaseModel):

@@ -1,4 +1,7 @@
-"""The driver: asks the providers about every due payment, many at once, and writes the answers in batches."""
+"""The driver: asks the providers about every due payment, many at once, and writes the answers in batches.
+
+Another job sets the gauges.
+"""
 
 import asyncio
 import logging
@@ -7,10 +10,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Self
 
+from chassis import tracing
 from chassis.batching import Batcher
 from chassis.db import Database, is_environment_failure
 from chassis.tasks import PeriodicTask
-from payment import usecases
+from payment import metrics, repository, usecases
 from payment.models import Answer, Outcome, Payment
 from payment.usecases import Provider, Result
 
@@ -18,6 +22,7 @@ log = logging.getLogger(__name__)
 
 POLL = 0.5
 BATCH = 128
+GAUGES_SECONDS = 5.0
 STOP_WITHIN = 5.0
 """Seconds for the current lease and the calls in flight together, at the end. Then calls have one more second."""
 WRITE_AGAIN_AFTER = (0.2, 1.0, 5.0)
@@ -87,12 +92,13 @@ class Driver:
 
     async def _drive(self, payment: Payment) -> None:
         assert payment.operation is not None
-        try:
-            answer = await usecases.ask(self._providers, payment)
-        except Exception:
-            log.exception("asking about %s failed", payment.key)
-            answer = Answer(Outcome.UNKNOWN, "our-failure", stuck=True)
-        await self._write(Result(payment.order_id, payment.operation, answer))
+        with tracing.inside(tracing.extract(payment.traceparent)):
+            try:
+                answer = await usecases.ask(self._providers, payment)
+            except Exception:
+                log.exception("asking about %s failed", payment.key)
+                answer = Answer(Outcome.UNKNOWN, "our-failure", stuck=True)
+            await self._write(Result(payment.order_id, payment.operation, answer))
 
     async def _write(self, result: Result) -> None:
         for pause in (*WRITE_AGAIN_AFTER, None):
@@ -105,3 +111,16 @@ class Driver:
                     return
                 log.warning("writing the answer for %s failed: %s; again in %s s", result.order_id, error, pause)
                 await asyncio.sleep(pause)
+
+
+def gauges(db: Database) -> PeriodicTask:
+    """Returns the task that sets the gauges. Every worker runs it, and all report the same numbers."""
+    task = PeriodicTask("gauges", partial(measure, db), every=GAUGES_SECONDS)
+    task.wake()
+    return task
+
+
+async def measure(db: Database) -> None:
+    async with db.connection() as connection:
+        metrics.set_undecided(await repository.undecided(connection))
+        metrics.stuck.set(await repository.stuck(connection))

@@ -12,7 +12,7 @@ from chassis.relay import Relay
 from payment import routes
 from payment.clients.sandbox import SandboxProvider
 from payment.consumers import consumer
-from payment.jobs import Driver
+from payment.jobs import Driver, gauges
 from payment.messages import PUBLISHED
 from payment.settings import Settings
 
@@ -36,7 +36,7 @@ def create(settings: Settings | None = None) -> FastAPI:
             routes.admin,
         ],
         resources=[db, verifier, *providers.values(), Relay(db, settings.broker_url, "payment", PUBLISHED)],
-        workers=[driver, consumer(db, settings.payment_provider, driver.wake, settings.broker_url)],
+        workers=[driver, consumer(db, settings.payment_provider, driver.wake, settings.broker_url), gauges(db)],
         verifier=verifier,
         parts=routes.Parts(db, providers, driver.wake),
         started=lambda: migrations.check(db, "payment"),

@@ -83,6 +83,8 @@ class Payment:
     attempt or, during a call, the end of its lease; it is None if there is nothing to ask. `as_of` is the time at which
     the row was read. All times are the database's, because the clocks of processes differ: with a clock that is wrong
     by minutes, a process would retry too early, or delay a refund.
+
+    `traceparent` is the place in the order's trace at which the charge or, later, its cancel was processed.
     """
 
     order_id: UUID
@@ -98,6 +100,7 @@ class Payment:
     attempts: int = 0
     first_attempt_at: datetime | None = None
     next_attempt_at: datetime | None = None
+    traceparent: str | None = None
     as_of: datetime = field(kw_only=True)
 
     @property
@@ -139,6 +142,7 @@ payments = sa.Table(
     sa.Column("updated_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("provider", sa.Text, server_default="psp"),  # the default is for the release that knows only this one
     sa.Column("provider_reference", sa.Text),
+    sa.Column("traceparent", sa.Text),
     sa.CheckConstraint(f"state IN ({_listed(State)})"),
     sa.CheckConstraint("amount >= 0"),
     # Only a tombstone has no charge, and an undecided payment always has a time of its next attempt.

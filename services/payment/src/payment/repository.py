@@ -1,6 +1,6 @@
 """All queries of payment. Statements that lock several payments lock them in the order of their keys."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,12 +13,14 @@ from payment.models import OPERATIONS, Payment, State
 
 COLUMNS = (
     "order_id, state, amount, currency, payment_method, provider, provider_reference, cancel_requested, reason, stuck,"
-    " attempts, first_attempt_at, next_attempt_at, now()"
+    " attempts, first_attempt_at, next_attempt_at, traceparent, now()"
 )
 SHOWN = (
     "order_id, state, amount, currency, provider, provider_reference, reason, stuck, attempts, next_attempt_at,"
     " created_at, updated_at"
 )
+COUNTED = 10_000
+"""The number of payments up to which they are counted."""
 LEASE = f"""
     WITH due AS MATERIALIZED (
         SELECT order_id AS id FROM payments WHERE next_attempt_at <= now()
@@ -30,15 +32,22 @@ LEASE = f"""
 """  # noqa: S608
 
 
-async def insert_requested(tx: Connection, charges: Iterable[Charge], provider: str) -> None:
-    """Inserts payments that are due at once, except for orders that already have a payment or a tombstone."""
-    rows = sorted((c.order_id, c.amount, c.currency, c.payment_method) for c in charges)
+async def insert_requested(tx: Connection, charges: Mapping[UUID, tuple[Charge, str | None]], provider: str) -> None:
+    """Inserts payments that are due at once, except for orders that already have a payment or a tombstone.
+
+    `charges` has, by order ID, a charge and its traceparent.
+    """
+    rows = [
+        (order_id, c.amount, c.currency, c.payment_method, traceparent)
+        for order_id, (c, traceparent) in sorted(charges.items())
+    ]
     if rows:
         await tx.execute(
-            "INSERT INTO payments (order_id, state, amount, currency, payment_method, provider, next_attempt_at)"
-            " SELECT order_id, $5, amount, currency, payment_method, $6, now()"
-            " FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[])"
-            " AS t (order_id, amount, currency, payment_method) ON CONFLICT DO NOTHING",
+            "INSERT INTO payments (order_id, state, amount, currency, payment_method, provider,"
+            " next_attempt_at, traceparent)"
+            " SELECT order_id, $6, amount, currency, payment_method, $7, now(), traceparent"
+            " FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[])"
+            " AS t (order_id, amount, currency, payment_method, traceparent) ON CONFLICT DO NOTHING",
             *zip(*rows, strict=True),
             State.REQUESTED,
             provider,
@@ -67,17 +76,19 @@ async def save(tx: Connection, payments: Iterable[Payment]) -> None:
     """Writes the columns that can change, for payments that this transaction has locked."""
     rows = [
         (p.order_id, p.state, p.provider_reference, p.cancel_requested, p.reason, p.stuck, p.attempts,
-         p.first_attempt_at, p.next_attempt_at)
+         p.first_attempt_at, p.next_attempt_at, p.traceparent)
         for p in payments
     ]  # fmt: skip
     if rows:
         await tx.execute(
             "UPDATE payments SET state = t.state, provider_reference = t.provider_reference,"
             " cancel_requested = t.cancel_requested, reason = t.reason, stuck = t.stuck, attempts = t.attempts,"
-            " first_attempt_at = t.first_attempt_at, next_attempt_at = t.next_attempt_at, updated_at = now()"
+            " first_attempt_at = t.first_attempt_at, next_attempt_at = t.next_attempt_at,"
+            " traceparent = t.traceparent, updated_at = now()"
             " FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bool[], $5::text[], $6::bool[], $7::int[],"
-            " $8::timestamptz[], $9::timestamptz[]) AS t (order_id, state, provider_reference, cancel_requested,"
-            " reason, stuck, attempts, first_attempt_at, next_attempt_at) WHERE payments.order_id = t.order_id",
+            " $8::timestamptz[], $9::timestamptz[], $10::text[]) AS t (order_id, state, provider_reference,"
+            " cancel_requested, reason, stuck, attempts, first_attempt_at, next_attempt_at, traceparent)"
+            " WHERE payments.order_id = t.order_id",
             *zip(*rows, strict=True),
         )
 
@@ -124,6 +135,26 @@ async def latest(
 async def get(connection: Connection, order_id: UUID) -> dict[str, Any] | None:
     row = await connection.fetchrow(f"SELECT {SHOWN} FROM payments WHERE order_id = $1", order_id)  # noqa: S608
     return None if row is None else dict(row)
+
+
+async def undecided(connection: Connection) -> dict[State, tuple[int, float]]:
+    """Returns, by state, how many payments wait for an answer of the provider, and for how many seconds the oldest."""
+    rows = await connection.fetch(
+        "SELECT state, count(*), extract(epoch FROM clock_timestamp() - min(since))::float8 AS seconds FROM ("
+        " SELECT state, CASE state WHEN $1 THEN coalesce(first_attempt_at, updated_at) ELSE created_at END AS since"
+        " FROM payments WHERE next_attempt_at IS NOT NULL ORDER BY next_attempt_at LIMIT $2) AS waiting GROUP BY state",
+        State.REFUNDING,
+        COUNTED,
+    )
+    return {State(row["state"]): (row["count"], row["seconds"]) for row in rows}
+
+
+async def stuck(connection: Connection) -> int:
+    """Returns how many payments need an operator."""
+    count: int = await connection.fetchval(
+        "SELECT count(*) FROM (SELECT FROM payments WHERE stuck LIMIT $1) AS counted", COUNTED
+    )
+    return count
 
 
 async def now(connection: Connection) -> datetime:

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from chassis import tracing
 from chassis.app import JsonBytes, parts
 from chassis.auth import requires
 from chassis.db import Database
@@ -47,6 +48,8 @@ async def receive(provider: str, request: Request, given: Given) -> Response:
     if known is None:
         raise NotFound("unknown-provider", "No such provider", "See the service's settings.")
     hint = known.hinted(request.headers, await request.body())
+    if hint is not None:
+        tracing.describe("quayside.order.id", str(hint.order_id))
     if hint is not None and await usecases.hint(given.db, hint):
         given.wake()
     return Response(status_code=204)
@@ -66,6 +69,7 @@ async def find(request: Request, given: Given, query: Annotated[PaymentQuery, Qu
 @admin.get("/{order_id}", responses={200: {"model": PaymentOut}})
 async def read(order_id: CanonicalId, given: Given) -> JsonBytes:
     """Returns the payment of an order."""
+    tracing.describe("quayside.order.id", str(order_id))
     async with given.db.connection() as connection:
         found = await repository.get(connection, order_id)
     if found is None:

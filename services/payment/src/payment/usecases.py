@@ -2,17 +2,19 @@
 
 import random
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
-from chassis import inbox, outbox
+from chassis import inbox, outbox, tracing
 from chassis.db import Database
 from chassis.errors import Malformed
 from chassis.messages import Event
-from payment import models, repository
+from chassis.metrics import observe
+from payment import metrics, models, repository
 from payment.messages import Cancel, Charge
 from payment.models import Answer, Operation, Outcome, Payment, Reply
 
@@ -79,7 +81,8 @@ async def charge(db: Database, events: Sequence[Event[Charge]], provider: str) -
     """Inserts the payments, for this provider. The driver then asks the provider to charge them."""
     async with db.transaction() as tx:
         fresh = await inbox.first_time(tx, CONSUMER, events)
-        await repository.insert_requested(tx, (event.data for event in fresh), provider)
+        charges = {event.data.order_id: (event.data, tracing.traceparent_of(event.subject)) for event in fresh}
+        await repository.insert_requested(tx, charges, provider)
 
 
 async def cancel(db: Database, events: Sequence[Event[Cancel]]) -> None:
@@ -90,8 +93,10 @@ async def cancel(db: Database, events: Sequence[Event[Cancel]]) -> None:
         await repository.insert_tombstones(tx, order_ids)
         payments = await repository.lock(tx, order_ids)
         replies = []
-        for order_id in order_ids:
-            payments[order_id], reply = models.cancel(payments[order_id])
+        for event in fresh:
+            payment, reply = models.cancel(payments[event.data.order_id])
+            here = tracing.traceparent_of(event.subject) or payment.traceparent
+            payments[payment.order_id] = replace(payment, traceparent=here)
             replies.append(reply)
         await repository.save(tx, payments.values())
         await outbox.put(tx, _addressed(replies))
@@ -108,11 +113,32 @@ async def ask(providers: Mapping[str, Provider], payment: Payment) -> Answer:
     provider = providers.get(payment.provider or "")
     if provider is None:
         return Answer(Outcome.UNKNOWN, "provider-not-configured", stuck=True)
+    assert payment.operation is not None
+    start = time.perf_counter()
+    with tracing.span(payment.operation, attributes=_described(payment)) as span:
+        answer = _readable(await _asked(provider, payment))
+        span.set("quayside.payment.outcome", answer.outcome)
+        if answer.outcome is Outcome.UNKNOWN:
+            span.fail(answer.reason or answer.outcome)
+    taken = metrics.provider_duration.labels(payment.provider, payment.operation, answer.outcome)
+    observe(taken, time.perf_counter() - start)
+    return answer
+
+
+async def _asked(provider: Provider, payment: Payment) -> Answer:
     if payment.key_forgotten:
-        return _readable(await provider.find(payment))
+        return await provider.find(payment)
     if payment.operation is Operation.REFUND:
-        return _readable(await provider.refund(payment))
-    return _readable(await provider.charge(payment))
+        return await provider.refund(payment)
+    return await provider.charge(payment)
+
+
+def _described(payment: Payment) -> dict[str, tracing.Value]:
+    return {
+        "quayside.order.id": str(payment.order_id),
+        "quayside.payment.provider": payment.provider or "",
+        "quayside.payment.attempt": payment.attempts,
+    }
 
 
 async def settle(db: Database, results: Sequence[Result]) -> list[None]:
@@ -133,7 +159,8 @@ async def settle(db: Database, results: Sequence[Result]) -> list[None]:
             )
             replies.append(reply)
         await repository.save(tx, payments.values())
-        await outbox.put(tx, _addressed(replies))
+        traceparents = {order_id: payment.traceparent for order_id, payment in payments.items()}
+        await outbox.put(tx, _addressed(replies), traceparents)
     return [None] * len(results)
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "lock_levels",
     "lock_reservations",
     "set_states",
+    "sold_out",
     "write_levels",
 ]
 
@@ -125,3 +126,11 @@ async def add_restock(tx: Connection, id: str, sku: str, quantity: int) -> tuple
     row = await tx.fetchrow("SELECT sku, quantity FROM restocks WHERE id = $1", id)
     assert row is not None  # restocks are never deleted
     return row["sku"], row["quantity"]
+
+
+async def sold_out(connection: Connection) -> int:
+    """Returns how many products are on sale and have no stock."""
+    count: int = await connection.fetchval(
+        "SELECT count(*) FROM stock AS s JOIN products AS p ON p.sku = s.sku WHERE s.available = 0 AND NOT p.hidden"
+    )
+    return count

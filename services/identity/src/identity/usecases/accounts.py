@@ -8,7 +8,7 @@ from uuid import UUID
 from chassis.db import Database
 from chassis.errors import Conflict, Forbidden, Malformed, TooManyRequests
 from chassis.ids import uuid7
-from identity import repository
+from identity import metrics, repository
 from identity.models import MAX_EMAIL, Account, address_of, spellings
 from identity.usecases.passwords import Passwords, Patience
 
@@ -76,13 +76,14 @@ async def sign_in(db: Database, passwords: Passwords, email: str, password: str,
     """
     address, forms = address_of(email), spellings(password)
     if not (email.isascii() and address.isprintable() and len(address) <= MAX_EMAIL and forms):
-        raise invalid_grant("The email address or the password is wrong")
+        raise _refused()
     async with passwords.turn(client) as limit:
         async with db.connection() as connection:
             account = await repository.account_by_email(connection, address)
             limit.reschedule(None)
             wait = await repository.count_try(connection, address, FREE_TRIES, LONGEST_WAIT)
         if wait:
+            metrics.sign_ins.labels(metrics.LIMITED).inc()
             raise TooManyRequests(
                 "too-many-tries",
                 "Too many failed sign-ins for this address",
@@ -94,10 +95,17 @@ async def sign_in(db: Database, passwords: Passwords, email: str, password: str,
         if account and right and forms[0] not in right:
             account = await _with_new_hash(db, passwords, account, forms[0])
     if account is None or not right:
-        raise invalid_grant("The email address or the password is wrong")
+        raise _refused()
     async with db.connection() as connection:
         await repository.forget_tries(connection, address)
+    metrics.sign_ins.labels(metrics.ACCEPTED).inc()
     return account
+
+
+def _refused() -> Malformed:
+    """Counts an attempt that is refused, and returns its problem."""
+    metrics.sign_ins.labels(metrics.REFUSED).inc()
+    return invalid_grant("The email address or the password is wrong")
 
 
 async def _with_new_hash(db: Database, passwords: Passwords, account: Account, password: str) -> Account | None:

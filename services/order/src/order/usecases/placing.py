@@ -11,7 +11,7 @@ from chassis.batching import Batcher
 from chassis.db import Database
 from chassis.errors import Conflict, Invalid, Unavailable
 from chassis.ids import uuid7
-from order import repository
+from order import metrics, repository
 from order.models import NewOrder
 from order.usecases.deduplication import Deduplication, Key, Placed
 from order.usecases.pricing import Pricing, Products
@@ -131,6 +131,7 @@ class Placement:
             stored = await repository.add_orders(tx, orders_by_key, self._ttl_seconds)
             messages = [(order.id, order.reserve()) for order in orders if order.id in stored]
             await outbox.put(tx, messages, {order.id: order.traceparent for order in orders})
+        metrics.placed.inc(len(stored))
         return [order.id if order.id in stored else _already_ordered() for order in orders]
 
 

@@ -1,6 +1,7 @@
 """Moves orders through the saga: on a reply, on a request to cancel or refund, and on a schedule."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -24,7 +25,8 @@ from order.messages import (
     StockRejected,
     StockReserved,
 )
-from order.models import UNDO, Command, Input, Status, results, transition
+from order.models import UNDO, Command, Input, Status, results, settled, transition
+from order.usecases.endings import Ending, record
 
 __all__ = [
     "cancel",
@@ -81,7 +83,8 @@ async def expire(db: Database) -> int:
     """Starts the undo of open orders whose time is over. Returns their number."""
     async with db.transaction() as tx:
         ids = await repository.due_for_expiry(tx, BATCH)
-        await _advance(tx, ids, Input.EXPIRE, {})
+        ended = await _advance(tx, ids, Input.EXPIRE, {})
+    record(ended)
     return len(ids)
 
 
@@ -90,7 +93,8 @@ async def resend_undo(db: Database) -> int:
     async with db.transaction() as tx:
         ids = await repository.due_for_undo(tx, UNDO_PATIENCE_SECONDS, BATCH)
         orders = await repository.lock(tx, ids)
-        await outbox.put(tx, [(id, COMMANDS[command](orders[id])) for id in ids for command in UNDO])
+        messages = [(id, COMMANDS[command](orders[id])) for id in ids for command in UNDO]
+        await outbox.put(tx, messages, _traces(orders))
         await repository.undo_sent(tx, ids)
     return len(ids)
 
@@ -100,7 +104,8 @@ async def _answered(
 ) -> None:
     async with db.transaction() as tx:
         fresh = await inbox.first_time(tx, CONSUMER, events)
-        await _advance(tx, [event.data.order_id for event in fresh], input, reasons or {})
+        ended = await _advance(tx, [event.data.order_id for event in fresh], input, reasons or {})
+    record(ended)
 
 
 async def _asked(db: Database, order_id: UUID, principal: str | None, input: Input, slug: str) -> None:
@@ -118,12 +123,14 @@ async def _asked(db: Database, order_id: UUID, principal: str | None, input: Inp
                 "See its history: an order that failed or expired needs no undo.",
                 order_status=status,
             )
-        await _advance(tx, [order_id], input, {})
+        ended = await _advance(tx, [order_id], input, {})
+    record(ended)
 
 
-async def _advance(tx: Connection, ids: Sequence[UUID], input: Input, reasons: Mapping[UUID, str]) -> None:
+async def _advance(tx: Connection, ids: Sequence[UUID], input: Input, reasons: Mapping[UUID, str]) -> list[Ending]:
+    """Applies an input to these orders. Returns the endings to record once the transaction is committed."""
     if not ids:
-        return
+        return []
     orders = await repository.lock(tx, ids)
     moves: list[tuple[UUID, Status, str | None]] = []
     messages: list[tuple[UUID, Message]] = []
@@ -132,9 +139,21 @@ async def _advance(tx: Connection, ids: Sequence[UUID], input: Input, reasons: M
         if step is not None:
             moves.append((id, step.status, reasons.get(id)))
             messages += [(id, COMMANDS[command](order)) for command in step.commands]
-    if moves:
-        await repository.move(tx, moves)
-        await outbox.put(tx, messages)
+    if not moves:
+        return []
+    moved_at = await repository.move(tx, moves)
+    await outbox.put(tx, messages, _traces(orders))
+    return [_ending(orders[id], status, reason, moved_at[id]) for id, status, reason in moves if settled(status)]
+
+
+def _traces(orders: Mapping[UUID, asyncpg.Record]) -> dict[UUID, str | None]:
+    """Returns the traces of the orders themselves, for steps that no event causes: a cancel, a refund, an expiry."""
+    return {id: order["traceparent"] for id, order in orders.items()}
+
+
+def _ending(order: asyncpg.Record, status: Status, reason: str | None, at: datetime) -> Ending:
+    began_at = order["undo_sent_at"] if status is Status.REFUNDED else order["created_at"]
+    return Ending(order["id"], status, reason, began_at, at, order["traceparent"])
 
 
 def order_not_found() -> NotFound:

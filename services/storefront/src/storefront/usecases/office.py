@@ -83,9 +83,10 @@ class ManagedCatalog(Protocol):
 
 
 class AnyOrder(Order, frozen=True, kw_only=True):
-    """An order and whose it is: the ID of an account, or of a guest."""
+    """An order and whose it is: the ID of an account, or of a guest. `trace_id` is that of its trace, if it has one."""
 
     principal: str
+    trace_id: str | None = None
 
 
 class AnyOrders(msgspec.Struct, frozen=True):

@@ -48,6 +48,13 @@ async def test_nothing_found_is_a_page_that_says_so(ada, find: str) -> None:
     assert "<script>" not in page.text
 
 
+async def test_an_order_shows_the_id_of_its_trace_if_it_has_one(ada, others) -> None:
+    others.managed.order(ID(3), trace_id="0af7651916cd43dd8448eb211c80319c")
+
+    assert "0af7651916cd43dd8448eb211c80319c" in (await ada.get(f"/admin/orders/{ID(3)}")).text
+    assert "Trace" not in (await ada.get(f"/admin/orders/{ID(1)}")).text
+
+
 async def test_an_order_is_shown_with_its_history_payment_and_customer(ada) -> None:
     page = await ada.get(f"/admin/orders/{ID(1)}")
     for text in (

@@ -1,0 +1,25 @@
+"""Work on a schedule: the gauge."""
+
+from functools import partial
+
+from catalog import metrics
+from catalog.repository import stock
+from chassis.db import Database
+from chassis.tasks import PeriodicTask
+
+__all__ = ["gauges"]
+
+GAUGES_SECONDS = 15.0
+"""It reads the stock of all products: an index on what is available would have to be updated by each reservation."""
+
+
+def gauges(db: Database) -> PeriodicTask:
+    """Returns the task that sets the gauge. Every worker runs it, and all report the same number."""
+    task = PeriodicTask("gauges", partial(measure, db), every=GAUGES_SECONDS)
+    task.wake()
+    return task
+
+
+async def measure(db: Database) -> None:
+    async with db.connection() as connection:
+        metrics.sold_out.set(await stock.sold_out(connection))
