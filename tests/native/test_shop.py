@@ -9,13 +9,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shopctl.edge import http
 from shopctl.native import ports
 from shopctl.native.shop import NativeShop
-from shopctl.place import Place
+from shopctl.place import TOOLS, Place
 
 SHOPCTL = [sys.executable, "-c", "from shopctl.main import app; app()"]
 
@@ -28,12 +29,14 @@ class Lab:
         ours = {"SHOP_RUN": str(run), "SHOP_PORT_OFFSET": str(offset), "RUNTIME": "native"}
         self.env = {**os.environ, **ours, "COLUMNS": "200"}
 
-    def shopctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*SHOPCTL, *arguments], env=self.env, capture_output=True, text=True, timeout=110)
+    def shopctl(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        environment = {**self.env, **settings}
+        return subprocess.run([*SHOPCTL, *arguments], env=environment, capture_output=True, text=True, timeout=110)
 
-    def up(self) -> None:
-        done = self.shopctl("up")
+    def up(self, **settings: str) -> str:
+        done = self.shopctl("up", **settings)
         assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def pids(self) -> dict[str, int]:
         return {name: process.pid for name in self.shop.servers if (process := self.shop.process(name))}
@@ -41,6 +44,10 @@ class Lab:
     def products(self) -> int:
         with http.open(f"{self.shop.place.address}/api/catalog/categories") as answer:
             return sum(category["products"] for category in json.load(answer)["items"])
+
+    def prometheus(self, what: str) -> Any:
+        with http.open(f"{self.shop.place.prometheus_url}/api/v1/{what}") as answer:
+            return json.load(answer)["data"]
 
     def leftovers(self) -> list[str]:
         """Returns processes whose working directory is in this shop, and ports of the shop that are still in use."""
@@ -117,9 +124,7 @@ def test_up_waits_until_every_queue_is_consumed(lab: Lab) -> None:
     """A service is ready before it consumes. In a restart RabbitMQ is ready last, and no seeding hides the wait."""
     lab.up()
     lab.shopctl("down")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(lab.env, "SHOP_BROKER_URL", "amqp://operator@127.0.0.1:1/another-shop")
-        lab.up()
+    lab.up(SHOP_BROKER_URL="amqp://operator@127.0.0.1:1/another-shop")
     assert json.loads(lab.shopctl("status", "--json").stdout)["backlog"]["unconsumed"] == []
 
 
@@ -156,7 +161,29 @@ def test_two_commands_do_not_change_a_shop_at_the_same_time(lab: Lab) -> None:
     assert "another shopctl" in done.stderr
 
 
+def test_observed_it_is_read_by_prometheus_until_the_next_up(lab: Lab) -> None:
+    lab.up()
+    before = lab.pids()
+    assert f"http://localhost:{lab.shop.place.port('prometheus')}" in lab.up(OBSERVE="1")
+    observed = lab.pids()
+    changed = {name for name in observed if observed[name] != before.get(name)}
+    assert changed == {"edge", "storefront", *lab.shop.place.tools}
+    deadline = time.monotonic() + 15
+    while down := [each for each in lab.prometheus("targets")["activeTargets"] if each["health"] != "up"]:
+        assert time.monotonic() < deadline, down
+        time.sleep(0.3)
+    assert len(lab.prometheus("rules")["groups"]) >= 5
+    assert lab.shopctl("status").returncode == 0
+
+    lab.up()
+
+    assert lab.shop.place.tools == ()
+    assert lab.pids().keys() == before.keys()
+    assert [name for name in TOOLS if ports.holder(lab.shop.place.port(name))] == []
+
+
 def test_reset_removes_everything(lab: Lab) -> None:
+    lab.up(OBSERVE="1")
     data = lab.shop.place.data.resolve()
     assert data.exists()
     assert lab.shopctl("reset", "--yes").returncode == 0

@@ -30,9 +30,15 @@ STRANGERS = {
     "UVICORN_WORKERS": "4",
 }
 # Variables of compose.yaml that are no service's settings: those of shopctl, and of the images.
-COMPOSE = {"COMPOSE_PROFILES", "EDGE_BIND", "IMAGES", "JAEGER_KEEP_PERCENT", "SHOP_SECRETS", "TAG"} | {
-    f"{name.upper()}_PORT" for name in PUBLISHED
-}
+COMPOSE = {
+    "COMPOSE_PROFILES",
+    "EDGE_BIND",
+    "IMAGES",
+    "JAEGER_KEEP_PERCENT",
+    "SHOP_PROMETHEUS_URL",
+    "SHOP_SECRETS",
+    "TAG",
+} | {f"{name.upper()}_PORT" for name in PUBLISHED}
 
 
 @pytest.fixture

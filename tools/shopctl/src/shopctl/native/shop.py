@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 from chassis.local.processes import Process, Server, StartError, spawn, stop_all, wait_ready
 from chassis.local.servers import Epmd, Postgres, RabbitMQ, Valkey
@@ -38,10 +37,19 @@ class NativeShop:
 
     place: Place = field(default_factory=Place.here)
     runtime: str = "native"
+    _known: dict[tuple[str, ...], dict[str, Server]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
-    @cached_property
+    @property
     def servers(self) -> dict[str, Server]:
-        """Every process of the shop, stores first."""
+        """Every process of the shop, stores first; last the tools, if it is observed."""
+        observing = self.place.tools
+        if observing not in self._known:
+            self._known[observing] = {server.name: server for server in self._configured()}
+        return self._known[observing]
+
+    def _configured(self) -> list[Server]:
         place, data, passwords = self.place, self.place.data, self.place.passwords
         deploy, port = place.root / "deploy", place.port
         definitions = render(
@@ -62,8 +70,7 @@ class NativeShop:
                 port("rabbitmq-metrics"),
             ),
         ]
-        observing = tools(place) if place.tools else ()
-        return {server.name: server for server in (*stores, *services(place), Edge(place), *observing)}
+        return [*stores, *services(place), Edge(place), *(tools(place) if place.tools else ())]
 
     @property
     def names(self) -> Sequence[str]:
@@ -71,10 +78,10 @@ class NativeShop:
 
     def observe(self, wanted: bool) -> str:
         if wanted != bool(self.place.tools):
-            # These have other settings in a shop that is observed.
+            names = [each.name for each in tools(self.place)] if wanted else []
+            self._check_ports(names)  # before anything is stopped
             self.stop(*(name for name in self.servers if name in (*TOOLS, *OBSERVING)))
-            self.place.use_tools([each.name for each in tools(self.place)] if wanted else ())
-            vars(self).pop("servers", None)
+            self.place.use_tools(names)
         return LEFT_OUT if wanted else ""
 
     def process(self, name: str) -> Process | None:

@@ -1,0 +1,156 @@
+"""Tests of the shop with `OBSERVE=1` in Compose: what Prometheus reads, an order's one trace in Jaeger, hardening."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from shopctl.compose import ComposeShop
+from shopctl.place import TOOLS
+from shopctl.scraping import JOBS
+
+pytestmark = pytest.mark.timeout(180)
+
+PROFILES = {"none": "", "observability": "observability", "with Grafana": "observability,grafana"}
+CHECKS = {
+    "prom/prometheus": ("promtool", "check", "config", "/deploy/prometheus/prometheus.yml"),
+    "prom/alertmanager": ("amtool", "check-config", "/deploy/alertmanager/alertmanager.yml"),
+    "jaegertracing/jaeger": (None, "validate", "--config", "/deploy/jaeger/jaeger.yaml"),
+}
+"""The command that checks a configuration, by image; None is the image's own program."""
+
+
+@pytest.fixture(scope="module")
+def observed(shop: ComposeShop) -> Iterator[ComposeShop]:
+    """The shop with its tools. Afterwards they are removed, and the next `up` starts the services without them."""
+    shop.observe(True)
+    shop.up()
+    yield shop
+    shop.observe(False)
+    assert not [name for name in TOOLS if shop.containers(name)]
+
+
+@pytest.fixture(scope="module")
+def config(shop: ComposeShop) -> dict[str, Any]:
+    """The resolved configuration of compose.yaml with every profile."""
+    return resolve(shop, "observability,grafana")
+
+
+@pytest.fixture(scope="module")
+def prometheus(observed: ComposeShop) -> Iterator[httpx2.Client]:
+    with client(observed.place.prometheus_url) as http:
+        yield http
+
+
+def test_prometheus_reads_every_job_and_has_valid_rules(observed, prometheus) -> None:
+    wanted = {*JOBS, *observed.place.services.upstreams}
+    assert until(lambda: states(prometheus) == dict.fromkeys(wanted, "up")), states(prometheus)
+    rules = [rule for group in ask(prometheus, "rules")["groups"] for rule in group["rules"]]
+    assert rules
+    assert not [rule["name"] for rule in rules if rule["health"] == "err"]
+    assert until(lambda: ask(prometheus, "alertmanagers")["activeAlertmanagers"])
+
+
+def test_exporters_read_their_stores_with_their_own_users(observed, prometheus) -> None:
+    for metric in ("pg_up", "redis_up", "nginx_up"):
+        assert until(lambda metric=metric: value(prometheus, metric) == 1), metric
+    assert value(prometheus, "pg_settings_max_connections") == 100
+    assert value(prometheus, 'sum(rabbitmq_detailed_queue_consumers{queue="order"})') == 1
+
+
+def test_an_order_is_one_trace_from_the_edge_to_confirmed(observed, shopper, admin) -> None:
+    id = shopper.buy(admin.product(stock=1))
+    assert shopper.waits_for(id) == "CONFIRMED"
+    assert shopper.has_empty_cart()
+    with client(observed.place.jaeger_url) as jaeger:
+        assert until(lambda: traces(jaeger, id)), "Jaeger has no trace of the order"
+        (trace,) = traces(jaeger, id)
+    names = {key: process["serviceName"] for key, process in trace["processes"].items()}
+    spans = {(names[span["processID"]], span["operationName"]) for span in trace["spans"]}
+    assert {"edge", "order", "cart", "catalog", "payment"} <= {service for service, _ in spans}
+    assert {("order", "POST /api/orders"), ("payment", "charge"), ("order", "order"), ("cart", "process cart")} <= spans
+    known = {span["spanID"] for span in trace["spans"]}
+    (root,) = (span for span in trace["spans"] if not parents(span))
+    assert names[root["processID"]] == "edge"
+    assert {parent for span in trace["spans"] for parent in parents(span)} <= known
+
+
+@pytest.mark.parametrize("profiles", PROFILES.values(), ids=PROFILES)
+def test_compose_yaml_is_valid_with_each_profile(shop, profiles: str) -> None:
+    found = {name for name in TOOLS if name in resolve(shop, profiles)["services"]}
+    wanted = {"": set(), "observability": {*TOOLS} - {"grafana"}}.get(profiles, {*TOOLS})
+    assert found == wanted
+
+
+def test_tools_are_hardened_and_seen_by_this_machine_alone(config: dict[str, Any]) -> None:
+    for name in TOOLS:
+        service = config["services"][name]
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert int(service["mem_limit"]) <= 256 * 2**20, name
+        assert {port["host_ip"] for port in service.get("ports", ())} <= {"127.0.0.1"}, name
+        assert all(secret["source"].startswith(f"{name}-") for secret in service.get("secrets", ())), name
+
+
+@pytest.mark.parametrize("image", CHECKS)
+def test_the_images_accept_their_configuration(config: dict[str, Any], root, docker, image: str) -> None:
+    (reference,) = {each["image"] for each in config["services"].values() if each["image"].rpartition(":")[0] == image}
+    program, *arguments = CHECKS[image]
+    entrypoint = ("--entrypoint", program) if program else ()
+    mount = ("--volume", f"{root}/deploy:/deploy:ro")
+    docker("run", "--rm", "--network", "none", *mount, *entrypoint, reference, *arguments)
+
+
+def resolve(shop: ComposeShop, profiles: str) -> dict[str, Any]:
+    command = [*shop.command, "config", "--format", "json"]
+    environment = {**shop.environment, "COMPOSE_PROFILES": profiles}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def client(url: str | None) -> httpx2.Client:
+    assert url
+    return httpx2.Client(base_url=url, timeout=10, trust_env=False)
+
+
+def ask(prometheus: httpx2.Client, what: str, **parameters: str) -> Any:
+    return prometheus.get(f"/api/v1/{what}", params=parameters).raise_for_status().json()["data"]
+
+
+def states(prometheus: httpx2.Client) -> dict[str, str]:
+    """Returns the health of each job; of its targets, one that is not up counts."""
+    targets = sorted(ask(prometheus, "targets")["activeTargets"], key=lambda each: each["health"] != "up")
+    return {target["labels"]["job"]: target["health"] for target in targets}
+
+
+def value(prometheus: httpx2.Client, query: str) -> float | None:
+    result = ask(prometheus, "query", query=query)["result"]
+    return float(result[0]["value"][1]) if result else None
+
+
+def traces(jaeger: httpx2.Client, order_id: str) -> list[dict[str, Any]]:
+    """Returns the traces in which the order was placed; later requests for it are traces of their own."""
+    tags = json.dumps({"quayside.order.id": order_id})
+    found = jaeger.get("/api/traces", params={"service": "order", "operation": "POST /api/orders", "tags": tags})
+    data: list[dict[str, Any]] = found.raise_for_status().json()["data"] or []
+    return data
+
+
+def parents(span: dict[str, Any]) -> list[str]:
+    return [each["spanID"] for each in span["references"] if each["refType"] == "CHILD_OF"]
+
+
+def until(holds: Any, seconds: float = 40) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if holds():
+            return True
+        time.sleep(0.3)
+    return False
