@@ -34,7 +34,15 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             shop.reset()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def observed(shop: Shop) -> Shop:
+    """The shop with Prometheus and the other tools, from the first test that needs them to the end of the session."""
+    shop.observe(True)
+    shop.up()
+    return shop
+
+
+@pytest.fixture(scope="session")
 def audit(shop: Shop) -> Callable[..., None]:
     """Waits until the shop is quiet, then fails unless every invariant holds.
 

@@ -69,6 +69,7 @@ PAGES = [
     Shown("office-orders", "/admin/orders", "administrator"),
     Shown("office-order", "/admin/orders/{order}", "administrator"),
     Shown("office-refund", "/admin/orders/{order}/refund", "administrator"),
+    Shown("office-live", "/admin/live", "administrator"),
     Shown("not-found", "/no-such-page", status=404),
     Shown("api", "/api/docs"),
 ]

@@ -2,8 +2,8 @@
 
     tools/dashboards.py [--check]
 
-A panel then takes about ten lines, and people can edit it. An export of Grafana's gets the same form. With `--check`
-nothing is written, and the exit status is 1 if a file has another form.
+A panel then takes some twenty lines, and people can edit it. What Grafana adds to an export is removed: its own IDs and
+versions. With `--check` nothing is written, and the exit status is 1 if a file has another form.
 """
 
 import json
@@ -13,10 +13,18 @@ from typing import Any
 
 DASHBOARDS = Path(__file__).resolve().parent.parent / "deploy/grafana/dashboards"
 WIDTH = 120
+OF_GRAFANA = {"id", "version", "iteration"}, {"id", "pluginVersion"}
+"""Keys of a dashboard, and of a panel, that Grafana sets by itself."""
 
 
 def text(dashboard: dict[str, Any]) -> str:
-    return _lines(dashboard, indent=0, before=0, after=0) + "\n"
+    kept = _without(dashboard, OF_GRAFANA[0])
+    kept["panels"] = [_without(panel, OF_GRAFANA[1]) for panel in kept["panels"]]
+    return _lines(kept, indent=0, before=0, after=0) + "\n"
+
+
+def _without(value: dict[str, Any], keys: set[str]) -> dict[str, Any]:
+    return {key: each for key, each in value.items() if key not in keys}
 
 
 def _lines(value: Any, indent: int, before: int, after: int) -> str:

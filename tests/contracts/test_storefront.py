@@ -87,6 +87,10 @@ CALLS = {
 }
 
 
+FOREIGN = "PrometheusClient."
+"""A client of a program that is not ours: the storefront's own tests run it against the real one."""
+
+
 def methods(package: ModuleType) -> set[str]:
     """Returns the public methods of all public classes of a package, as `Class.method`."""
     names = [each.name for each in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")]
@@ -102,7 +106,7 @@ def methods(package: ModuleType) -> set[str]:
 
 def test_every_method_of_a_client_has_a_contract() -> None:
     agreed = {each["by"] for each in STOREFRONT.values()}
-    missing = methods(storefront.clients) - agreed
+    missing = {each for each in methods(storefront.clients) - agreed if not each.startswith(FOREIGN)}
     assert not missing, f"without a contract in http.yaml: {', '.join(sorted(missing))}"
     assert agreed <= methods(storefront.clients)
     assert CALLS.keys() == STOREFRONT.keys()

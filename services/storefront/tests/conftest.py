@@ -1,6 +1,6 @@
 """Fixtures: the application with a real Valkey, the other services in one server, and browsers without a screen."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx2
 import pytest
@@ -12,6 +12,7 @@ from storefront.settings import Settings
 
 from .others import Others
 from .others import problem as others_problem
+from .prometheus import prometheus as running_prometheus
 
 Browser = Callable[..., httpx2.AsyncClient]
 
@@ -53,3 +54,10 @@ def browser(app: FastAPI) -> Browser:
     """`async with browser() as ann:` gives a client that keeps cookies, and asks for pages as browsers do."""
     headers = {"Accept": "text/html,*/*;q=0.8", "Accept-Language": "en", "Sec-Fetch-Site": "same-origin"}
     return lambda **more: client_of(app, headers=headers | more)
+
+
+@pytest.fixture(scope="session")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Prometheus with the metrics of a shop."""
+    with running_prometheus(tmp_path_factory.mktemp("prometheus")) as address:
+        yield address

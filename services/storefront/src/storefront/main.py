@@ -6,10 +6,11 @@ from chassis.app import create_app
 from chassis.http import HttpClient
 from chassis.valkey import Valkey
 from storefront import routes
-from storefront.clients import CartClient, CatalogClient, IdentityClient, OrderClient, office
+from storefront.clients import CartClient, CatalogClient, IdentityClient, OrderClient, PrometheusClient, office
 from storefront.models.cards import CARDS
 from storefront.repository import Sessions
 from storefront.settings import Settings
+from storefront.usecases.live import Live
 
 __all__ = ["create"]
 
@@ -32,12 +33,13 @@ def create(settings: Settings | None = None) -> FastAPI:
     streams = HttpClient(settings.order_url, name="order", connections=MAX_STREAMS)
     payment = HttpClient(settings.payment_url, name="payment")
     identity = HttpClient(settings.identity_url, name="identity", timeout=3.5)  # it hashes passwords in turns
+    prometheus = HttpClient(settings.prometheus_url, name="prometheus") if settings.prometheus_url else None
     app = create_app(
         settings,
         "storefront",
         title="Storefront",
         routers=routes.routers,
-        resources=[valkey, catalog, cart, order, streams, payment, identity],
+        resources=[valkey, catalog, cart, order, streams, payment, identity, *([prometheus] if prometheus else [])],
         parts=routes.Parts(
             sessions=Sessions(valkey, days=settings.session_days),
             pages=routes.Pages(),
@@ -46,6 +48,7 @@ def create(settings: Settings | None = None) -> FastAPI:
             identity=IdentityClient(identity),
             orders=OrderClient(order, streams),
             office=office(catalog=catalog, cart=cart, order=order, payment=payment, identity=identity),
+            live=Live(PrometheusClient(prometheus)) if prometheus else None,
             currency=settings.currency,
             cards=CARDS[settings.payment_provider],
         ),

@@ -22,6 +22,9 @@ class Settings(ServiceSettings):
     identity_url: HttpUrl
     """The addresses of the services: `http://host:port`"""
 
+    prometheus_url: HttpUrl | None = None
+    """Where the live map gets its numbers: `http://host:9090`. Without it, the page says how to get a Prometheus."""
+
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
     """The shop's only currency."""
 

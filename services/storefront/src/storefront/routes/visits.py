@@ -17,6 +17,7 @@ from storefront.repository import Sessions
 from storefront.routes.cookies import COOKIE
 from storefront.routes.forms import SECRET, Form, asked, form_of, here, see_other
 from storefront.routes.pages import PRIVATE, Pages, soon, wants_html
+from storefront.usecases.live import Live
 from storefront.usecases.office import Office
 from storefront.usecases.remote import Carts, Catalog, Identity, Ordering, Refused
 from storefront.usecases.sessions import SessionEnded, Visit, cart_token
@@ -37,6 +38,7 @@ class Parts:
     identity: Identity
     orders: Ordering
     office: Office
+    live: Live | None
     currency: str
     cards: Sequence[str]
 

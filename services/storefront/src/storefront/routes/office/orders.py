@@ -13,7 +13,7 @@ from storefront.routes.office.desk import ORDERS, Desk, OrderId, address, desk, 
 from storefront.usecases.office import AnyOrder, AnyOrders, Payment
 from storefront.usecases.remote import Account, Refused
 
-__all__ = ["router"]
+__all__ = ["id_of", "router"]
 
 router = APIRouter(include_in_schema=False)
 
@@ -28,14 +28,14 @@ async def list_orders(desk: Manager) -> Response:
     """Lists orders, newest first. `find` is an order ID, or the email address of an account."""
     asked = Form(desk.request.query_params)
     find = asked.text("find")[:254]
-    if (id := _id(find)) is not None:
+    if (id := id_of(find)) is not None:
         return see_other(f"/admin/orders/{id}")
     query = {
         "status": asked.text("status") if asked.text("status") in STATUSES else None,
         "waiting_seconds": asked.number("waiting_seconds"),
         "principal": asked.text("principal")[:100] or None,
     }
-    cursor = _id(asked.text("cursor"))
+    cursor = id_of(asked.text("cursor"))
     account = await _account_of(desk, find) if find else None
     orders = AnyOrders([])
     if account is not None or not find:
@@ -121,7 +121,7 @@ async def _payment(desk: Desk, order_id: str) -> tuple[Payment | None]:
 
 async def _customer(desk: Desk, order: AnyOrder) -> tuple[Account | None]:
     """Returns the account that placed an order, or (None,) for a guest."""
-    if _id(order.principal) is None:
+    if id_of(order.principal) is None:
         return (None,)
     return (await desk.office.accounts.by_id(desk.token, order.principal),)
 
@@ -145,7 +145,7 @@ async def _account_of(desk: Desk, email: str) -> Account | None:
         return None
 
 
-def _id(text: str) -> str | None:
+def id_of(text: str) -> str | None:
     try:
         return str(UUID(text))
     except ValueError:
