@@ -170,9 +170,9 @@ def test_each_kind_of_trouble_is_one_sentence() -> None:
     down = [Process("order", "order-2", False), Process("cart", "cart", False), Process("postgres", "postgres", False)]
     now = snapshot(NOW + 1, order.process(), *down, queues={**GOOD_QUEUES, **bad})
     assert trouble(figures(before, now, SERVICES)) == [
-        "postgres is down.",
-        "cart is down.",
-        "1 of 2 processes of order are down.",
+        "postgres does not answer.",
+        "cart does not answer.",
+        "1 of 2 processes of order do not answer.",
         "The queue order has no consumer.",
         "The queue payment is missing.",
         "order answers 1.0 requests a second with an error.",
@@ -190,7 +190,7 @@ def test_a_broker_that_does_not_answer_is_named_once() -> None:
         return trouble(figures(look, look, SERVICES))
 
     assert with_rabbitmq(True) == ["RabbitMQ does not answer about its queues."]
-    assert with_rabbitmq(False) == ["rabbitmq is down."]
+    assert with_rabbitmq(False) == ["rabbitmq does not answer."]
 
 
 # --- the page ------------------------------------------------------------------------------------

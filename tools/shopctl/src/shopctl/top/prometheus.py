@@ -18,11 +18,11 @@ __all__ = ["Prometheus"]
 
 TIMEOUT = 5.0
 MESSAGES, CONSUMERS = "rabbitmq_detailed_queue_messages_ready", "rabbitmq_detailed_queue_consumers"
-STORES = {"postgres": "pg_up", "valkey": "redis_up", "rabbitmq": "up", "nginx": "nginx_up"}
-"""The jobs of the stores and the edge, with the metric that says whether the store itself answers."""
+REPORTED = {"edge": "up", "postgres": "pg_up", "valkey": "redis_up", "rabbitmq": "up"}
+"""The jobs about the edge and the stores, with the metric that says whether these themselves answer."""
 MEMORY = ("process_resident_memory_bytes", "redis_memory_used_rss_bytes", "rabbitmq_process_resident_memory_bytes")
 QUERY = (
-    '{__name__=~"up|pg_up|redis_up|nginx_up|quayside_.+|http_server_request_duration_seconds_(count|bucket)'
+    '{__name__=~"up|pg_up|redis_up|quayside_.+|http_server_request_duration_seconds_(count|bucket)'
     f'|process_cpu_seconds_total|{"|".join(MEMORY)}|{MESSAGES}|{CONSUMERS}"}}'
 )
 
@@ -71,25 +71,31 @@ class Prometheus:
             if answer.status != 200:
                 raise ValueError(f"it answered {answer.status}")
             found = (await answer.json())["data"]["result"]
-        samples = [_sample(each["metric"], each["value"][1]) for each in found]
-        return Snapshot(time, [*self._processes(samples)], self._queues(samples))
+        targets: dict[tuple[str, str], list[Sample]] = {}
+        for each in found:
+            sample = _sample(each["metric"], each["value"][1])
+            targets.setdefault((sample.labels.get("job", ""), sample.labels.get("instance", "")), []).append(sample)
+        series = {key: Series(samples) for key, samples in sorted(targets.items())}
+        return Snapshot(
+            time,
+            [process for (job, instance), each in series.items() for process in self._processes(job, instance, each)],
+            self._queues(Series(sample for each in series.values() for sample in each)),
+            [
+                f"Prometheus does not reach {instance}, which reports about {job}."
+                for (job, instance), each in series.items()
+                if job in REPORTED and not each.total("up")
+            ],
+        )
 
-    def _processes(self, samples: list[Sample]) -> Iterable[Process]:
-        grouped: dict[tuple[str, str], list[Sample]] = {}
-        for each in samples:
-            key = each.labels.get("job", ""), each.labels.get("instance", "")
-            grouped.setdefault(key, []).append(each)
-        for (job, instance), of_process in sorted(grouped.items()):
-            if job in self._services.names:
-                series = Series(of_process)
-                yield Process(job, f"{job} {instance}", _is_up(series, "up"), _memory(series), series)
-            elif job in STORES:
-                series = Series(of_process)
-                name = "edge" if job == "nginx" else job
-                yield Process(name, f"{job} {instance}", _is_up(series, STORES[job]), _memory(series))
+    def _processes(self, job: str, instance: str, series: Series) -> Iterable[Process]:
+        """The process behind a target of Prometheus; none if its exporter does not tell."""
+        name, up = f"{job} {instance}", bool(series.total("up"))
+        if job in self._services.names:
+            yield Process(job, name, up, _memory(series), series if up else None)
+        elif job in REPORTED and up:
+            yield Process(job, name, bool(series.total(REPORTED[job])), _memory(series), series)
 
-    def _queues(self, samples: list[Sample]) -> Mapping[str, Queue | None] | None:
-        series = Series(each for each in samples if each.name in (MESSAGES, CONSUMERS))
+    def _queues(self, series: Series) -> Mapping[str, Queue | None] | None:
         known = set(series.values(MESSAGES, "queue"))
         if not known:
             return None
@@ -98,10 +104,6 @@ class Prometheus:
 
 def _sample(metric: Mapping[str, Any], value: str) -> Sample:
     return Sample(metric["__name__"], {key: label for key, label in metric.items() if key != "__name__"}, float(value))
-
-
-def _is_up(series: Series, metric: str) -> bool:
-    return bool(series.total("up")) and bool(series.total(metric))
 
 
 def _memory(series: Series) -> int | None:

@@ -21,9 +21,9 @@ def _all(figures: Figures) -> Iterator[str]:
     yield from figures.remarks
     for each in (*figures.stores, *figures.services):
         if not each.up:
-            yield f"{each.name} is down."
+            yield f"{each.name} does not answer."
         elif each.up < each.processes:
-            yield f"{each.processes - each.up} of {each.processes} processes of {each.name} are down."
+            yield f"{each.processes - each.up} of {each.processes} processes of {each.name} do not answer."
     yield from _queues(figures)
     for each in figures.services:
         yield from _of(each)
