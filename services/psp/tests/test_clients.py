@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import logging
 import time
 from datetime import UTC, datetime
 
@@ -41,3 +42,16 @@ async def test_a_receiver_that_is_down_is_a_failure() -> None:
     sender = HttpWebhookSender("http://127.0.0.1:9/hook", SECRET, connections=1)
     assert not await sender.send(REFUND)
     await sender.close()
+
+
+async def test_an_outage_of_the_receiver_is_logged_when_it_begins_and_when_it_ends(
+    receiver: Receiver, webhook_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    sender = HttpWebhookSender(webhook_url, SECRET, connections=1)
+    for status in (500, 500, 503, 204, 204):
+        receiver.status = status
+        await sender.send(REFUND)
+    await sender.close()
+    logged = [record.message for record in caplog.records if record.name == "psp.clients"]
+    assert logged == ["sending webhooks fails: answered 500", "sending webhooks works again"]

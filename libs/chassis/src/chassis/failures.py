@@ -6,7 +6,6 @@ shows on a real server that this does not happen here.
 """
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 
 from fastapi import Request
@@ -16,13 +15,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis import errors, metrics
+from chassis import errors, metrics, telemetry
 from chassis.db import SCHEMA_CHANGED, is_environment_failure
 from chassis.methods import allowed
 
 __all__ = ["Failures", "http_problem", "on_http_exception", "on_invalid", "on_problem"]
-
-log = logging.getLogger(__name__)
 
 
 class Failures:
@@ -80,11 +77,13 @@ def replayed(heard: Sequence[Message], receive: Receive) -> Receive:
 
 
 def understood(error: Exception, scope: Scope) -> errors.Problem:
-    """Returns the problem to send to the client. Logs the error, a bug with its stack."""
+    """Returns the problem to send to the client, and notes the error for the request's log line."""
     if is_environment_failure(error):
-        log.warning("%s %s: %s: %s", scope["method"], scope["path"], type(error).__name__, error)
-        return errors.Unavailable("database-unavailable", "The database does not answer", "Try again in a second.")
-    log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+        problem = errors.Unavailable("database-unavailable", "The database does not answer", "Try again in a second.")
+        problem.__cause__ = error
+        telemetry.failed(scope, problem)
+        return problem
+    telemetry.failed(scope, error)
     return errors.Problem("internal-error", "Something failed here", "The failure is logged. Trying again may help.")
 
 
@@ -97,8 +96,10 @@ def problem_response(problem: errors.Problem) -> Response:
     return Response(body, problem.status, headers, "application/problem+json")
 
 
-async def on_problem(_: Request, error: Exception) -> Response:
+async def on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.Problem)
+    if error.status >= 500:
+        telemetry.failed(request.scope, error)
     return problem_response(error)
 
 

@@ -85,7 +85,7 @@ loop_lag = Histogram(
     "How late a timer of the event loop was; it is set once a second",
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
-suppressed_lines = Counter("quayside_log_suppressed_lines", "Lines about failed requests that were not written")
+suppressed_lines = Counter("quayside_log_suppressed_lines", "Lines that were not written: too many came from one place")
 exported_spans = Counter("quayside_trace_exported_spans", "Spans that the collector accepted")
 dropped_spans = Counter("quayside_trace_dropped_spans", "Spans lost: the buffer was full, or the collector failed")
 

@@ -24,6 +24,7 @@ from chassis.db import Connection, Database
 from chassis.ids import created_at, floor
 from chassis.messages import Message
 from chassis.messaging import BrokerDown, Envelope, Publisher, Refused, pack
+from chassis.outage import Outage
 from chassis.tasks import PeriodicTask
 
 __all__ = ["Relay"]
@@ -74,6 +75,7 @@ class Relay:
         self._woken = False
         self._oldest: float | None = None
         self._blocked: dict[str, tuple[float, float]] = {}  # routing key → (not before, delay)
+        self._refusals: dict[str, Outage] = {}
         self._lost: dict[str, UUID] = {}  # routing key of a lost queue → the ID after which to publish again
         db.after_messages.append(self._wake)
 
@@ -184,7 +186,8 @@ class Relay:
         for (key, ids, _), failure in zip(messages, results, strict=True):
             if failure is None:
                 confirmed += ids
-                self._blocked.pop(key, None)
+                if self._blocked.pop(key, None):
+                    self._refusals.pop(key).over()
                 for id in spans.keys() & set(
                     ids
                 ):  # an attempt that fails has no span: the next one tells how long it took
@@ -226,7 +229,7 @@ class Relay:
         _, delay = self._blocked.get(key, (0.0, BACKOFF[0] / 2))
         delay = min(delay * 2, BACKOFF[1])
         self._blocked[key] = (time.monotonic() + delay, delay)
-        log.warning("relay: %s; %s again in %.1f s", reason, key, delay)
+        self._refusals.setdefault(key, Outage(log, f"relay: {key}")).failed(reason)
 
 
 def _span(row: asyncpg.Record, context: tracing.Context) -> tracing.Span:

@@ -15,20 +15,22 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 from chassis import metrics, tracing
+from chassis.errors import Problem
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from chassis.settings import ServiceSettings  # edge_exporter needs none, and pydantic costs 15 MB
 
-__all__ = ["RequestTelemetry", "setup", "write_logs"]
+__all__ = ["RequestTelemetry", "failed", "setup", "write_logs"]
 
 GONE = 499  # as in nginx: the client disconnected before a response was sent
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 LINES_PER_SECOND = 10
-"""The number of failed requests of a process that are logged in a second. In an outage every request fails."""
+LINE = "%s %s %d"
+FAILURES = "chassis.failures"
 
 access = logging.getLogger("access")
 
@@ -58,6 +60,7 @@ def write_logs(level: str = "info") -> None:
     """Makes this process write its logs to standard output, as JSON."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
+    handler.addFilter(Bound())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
@@ -98,23 +101,34 @@ class LoopLag:
             metrics.loop_lag.observe(max(0.0, time.perf_counter() - start - 1))
 
 
-class Throttle:
-    """Permits a number of lines in each second, and counts those that it did not permit."""
+class Bound(logging.Filter):
+    """Permits 10 lines a second from each place in the code, and counts those that it does not permit.
 
-    def __init__(self, limit: int) -> None:
+    In an outage every request fails, and each failure is a line.
+    """
+
+    def __init__(self, limit: int = LINES_PER_SECOND) -> None:
+        super().__init__()
         self._limit = limit
         self._second = 0
-        self._count = 0
+        self._counts: dict[tuple[str, int], int] = {}
 
-    def permits(self) -> bool:
+    def filter(self, record: logging.LogRecord) -> bool:
         second = int(time.monotonic())
         if second != self._second:
-            self._second, self._count = second, 0
-        self._count += 1
-        if self._count <= self._limit:
+            self._second, self._counts = second, {}
+        place = record.pathname, record.lineno
+        count = self._counts[place] = self._counts.get(place, 0) + 1
+        if count <= self._limit:
             return True
         metrics.suppressed_lines.inc()
         return False
+
+
+def failed(scope: "Scope", error: Exception) -> None:
+    """Notes why a request failed, for its log line: a problem, or an exception that nobody expected."""
+    if FAILURES in scope:
+        scope[FAILURES].append(error)
 
 
 class RequestTelemetry:
@@ -127,7 +141,6 @@ class RequestTelemetry:
     def __init__(self, app: "ASGIApp", sample_ratio: float) -> None:
         self.app = app
         self.sample_ratio = sample_ratio
-        self._failures = Throttle(LINES_PER_SECOND)
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] != "http" or scope["path"].startswith(("/health/", "/metrics")):
@@ -135,6 +148,7 @@ class RequestTelemetry:
             return
         start = time.perf_counter()
         status, end = GONE, 0.0
+        scope[FAILURES] = []  # one list for all copies of the scope
 
         async def observed(message: "Message") -> None:
             nonlocal status, end
@@ -163,15 +177,30 @@ class RequestTelemetry:
     def _record(self, method: str, scope: "Scope", status: int, elapsed: float) -> None:
         route = route_of(scope)
         metrics.observe(metrics.request_duration.labels(method, route, status), elapsed)
-        if self._failures.permits() if status >= 500 else random.random() < self.sample_ratio:  # noqa: S311
-            fields = {
-                "method": method,
-                "route": route,
-                "status": status,
-                "ms": round(elapsed * 1000, 1),
-                **{name: value for name, value in scope.get("path_params", {}).items() if UUID.fullmatch(str(value))},
-            }
-            access.info("%s %s %d", method, route, status, extra={"fields": fields})
+        failures = scope[FAILURES]
+        if status < 500 and not failures and random.random() >= self.sample_ratio:  # noqa: S311
+            return
+        fields = {
+            "method": method,
+            "route": route,
+            "status": status,
+            "ms": round(elapsed * 1000, 1),
+            **{name: value for name, value in scope.get("path_params", {}).items() if UUID.fullmatch(str(value))},
+        }
+        if status < 500 and not failures:
+            access.info(LINE, method, route, status, extra={"fields": fields})
+        elif failures and not isinstance(failures[-1], Problem):
+            access.error(LINE, method, route, status, extra={"fields": fields}, exc_info=failures[-1])
+        else:
+            reason = {"reason": _reason(failures[-1])} if failures else {}
+            access.warning(LINE, method, route, status, extra={"fields": fields | reason})
+
+
+def _reason(problem: Problem) -> str:
+    """Returns what caused the problem, or else what it says itself, in one line."""
+    cause = problem.__cause__
+    text = problem.detail if cause is None else f"{type(cause).__name__}: {cause}"
+    return f"{problem.slug}: {' '.join(text.split())[:300]}"
 
 
 def describe_request(span: tracing.Span, method: str, scope: "Scope", status: int) -> None:

@@ -5,7 +5,6 @@ server has reset. `test_valkey.py` shows that none of this happens here.
 """
 
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from hashlib import sha1
 from typing import Any, Self
@@ -21,8 +20,6 @@ from chassis.errors import Unavailable
 from chassis.outage import address, reason
 
 __all__ = ["Script", "Valkey"]
-
-log = logging.getLogger(__name__)
 
 
 class Script:
@@ -96,7 +93,6 @@ class Valkey:
         try:
             yield
         except RedisError as error:
-            log.warning("valkey: %s: %s", type(error).__name__, error)
             slug = f"{self._what.removesuffix('s')}-unavailable"
             title = f"{self._what.capitalize()} cannot be reached"
             raise Unavailable(slug, title, "Try again in a second.") from error

@@ -70,7 +70,9 @@ async def confirm(db: Database, events: Sequence[Event[OrderConfirmed]]) -> None
         orders = await _orders(tx, events)
         reservations = await stock.lock_reservations(tx, orders)
         for order in orders - reservations.keys():
-            log.error("order %s is confirmed, but has no reservation", order)
+            log.error(
+                "order %s is confirmed, but has no reservation", order, extra={"fields": {"order_id": str(order)}}
+            )
         held = {order for order, each in reservations.items() if each.state is State.HELD}
         lines = await stock.lines_of(tx, held)
         shelf = Shelf(await stock.lock_levels(tx, {sku for each in lines.values() for sku in each}))

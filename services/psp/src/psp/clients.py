@@ -24,11 +24,15 @@ def signature(secret: str, body: bytes, at: int) -> str:
 
 
 class HttpWebhookSender:
-    """Sends to one receiver. Call `close` at the end."""
+    """Sends to one receiver. Call `close` at the end.
+
+    The first failure is logged, and the first success after it; a webhook that fails is sent again.
+    """
 
     def __init__(self, url: str, secret: str, connections: int) -> None:
         self._url = url
         self._secret = secret
+        self._failing = False
         connector = TCPConnector(limit=connections, keepalive_timeout=IDLE_SECONDS)
         self._session = ClientSession(timeout=TIMEOUT, connector=connector)
 
@@ -41,11 +45,22 @@ class HttpWebhookSender:
         try:
             async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
                 if 200 <= answer.status < 300:
+                    self._works()
                     return True
-                log.warning("the webhook of %s was answered %d", entry.id, answer.status)
+                self._fails(f"answered {answer.status}")
         except (ClientError, TimeoutError) as error:
-            log.warning("the webhook of %s failed: %r", entry.id, error)
+            self._fails(repr(error))
         return False
+
+    def _fails(self, why: str) -> None:
+        if not self._failing:
+            self._failing = True
+            log.warning("sending webhooks fails: %s", why)
+
+    def _works(self) -> None:
+        if self._failing:
+            self._failing = False
+            log.info("sending webhooks works again")
 
     async def close(self) -> None:
         await self._session.close()

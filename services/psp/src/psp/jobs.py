@@ -14,12 +14,18 @@ log = getLogger(__name__)
 
 
 async def deliver_webhooks(store: Store, sender: WebhookSender) -> None:
-    """Delivers webhooks when they are due, until it is cancelled."""
+    """Delivers webhooks when they are due, until it is cancelled; logs when the store fails and when it works again."""
+    failing = False
     while True:
         try:
             more = await usecases.deliver_webhooks(store, sender)
         except sqlite3.Error:
-            log.exception("webhooks wait, because the store failed")
-            more = False
+            if not failing:
+                log.exception("webhooks wait, because the store failed")
+            more, failing = False, True
+        else:
+            if failing:
+                log.info("the store works again")
+            failing = False
         if not more:
             await asyncio.sleep(POLL_SECONDS)

@@ -19,6 +19,7 @@ from chassis.db import is_environment_failure
 from chassis.messages import Event, Message
 from chassis.messaging.envelope import Envelope, Malformed, unpack
 from chassis.messaging.ladder import Gone, Ladder, attempts_of, sent_as
+from chassis.outage import Outage
 from chassis.waiting import pause
 
 __all__ = ["Arrival", "Handler", "Handles", "Handling", "handles", "read"]
@@ -79,6 +80,7 @@ class Handling:
         self._handlers = {message.type: handler for message, handler in handlers}
         self._ladder = ladder
         self._stopping = stopping
+        self._outage = Outage(log, f"handling events of {queue}")
 
     async def handle(self, batch: Sequence[Arrival], gone: Gone) -> bool:
         """Returns True once every event is handled or on the retry ladder.
@@ -126,15 +128,12 @@ class Handling:
 
     async def _bisect(self, handler: Handler, items: list[Item], events: list[Event[Any]], gone: Gone) -> bool:
         delay = 0.1
-        told = None
         while True:
             try:
                 await handler(events)
             except Exception as error:
                 if is_environment_failure(error):
-                    if str(error) != told:
-                        log.warning("%s: %s (retrying the same batch until it succeeds)", self._queue, error)
-                    told = str(error)
+                    self._outage.failed(error)
                     await pause(self._stopping, delay * random.uniform(0.5, 1))  # noqa: S311
                     delay = min(delay * 2, 5)
                     if gone() or self._stopping.is_set():
@@ -148,6 +147,7 @@ class Handling:
                     handler, items[half:], events[half:], gone
                 )
             else:
+                self._outage.over()
                 metrics.consumed.labels(self._queue, items[0].envelope.type).inc(len(items))
                 return True
 

@@ -18,6 +18,7 @@ from chassis import metrics
 from chassis.messaging.connection import BrokerDown
 from chassis.messaging.envelope import Envelope, pack
 from chassis.messaging.publisher import Publisher, Refused
+from chassis.outage import Outage
 from chassis.waiting import pause
 
 __all__ = ["SENT_AS", "STEPS", "Gone", "Ladder", "attempts_of"]
@@ -42,6 +43,7 @@ class Ladder:
         self._queue = queue
         self._stopping = stopping
         self._publisher = Publisher(url, name=f"{queue}:retry")
+        self._outage = Outage(log, f"putting aside failed events of {queue}")
         for step in (*STEPS, DEAD):
             metrics.retries.labels(queue, step)  # Prometheus sees no increase in a counter that begins with 1
 
@@ -49,13 +51,18 @@ class Ladder:
         await self._publisher.__aexit__()
 
     async def climb(self, envelope: Envelope, attempts: int, error: Exception, gone: Gone) -> bool:
-        """Moves an event one step up after `attempts` earlier failures; after the last step, to the dead letters."""
+        """Moves an event one step up after `attempts` earlier failures; after the last step, to the dead letters.
+
+        The first failure and the last one are logged.
+        """
         step = STEPS[attempts] if attempts < len(STEPS) else DEAD
-        log.error(
-            "%s: event %s (%s) of %s failed: %s; to %s",
-            *(self._queue, envelope.id, envelope.type, envelope.subject, error, step),
-            exc_info=None if isinstance(error, msgspec.DecodeError | LookupError) else error,
-        )
+        if step in (STEPS[0], DEAD):
+            log.error(
+                "%s: event %s (%s) failed: %s; to %s",
+                *(self._queue, envelope.id, envelope.type, error, step),
+                exc_info=None if isinstance(error, msgspec.DecodeError | LookupError) else error,
+                extra={"fields": {"subject": envelope.subject}},
+            )
         ((_, body),) = pack([envelope])
         return await self._send(step, body, {ATTEMPTS: attempts + 1}, gone)
 
@@ -69,17 +76,15 @@ class Ladder:
 
     async def _send(self, step: str, body: bytes, headers: dict[str, Any], gone: Gone) -> bool:
         delay = 0.1
-        told = None
         while not (gone() or self._stopping.is_set()):
             try:
                 await self._publisher.publish(f"{self._queue}.failed", step, body, headers=headers)
             except (BrokerDown, Refused) as error:
-                if str(error) != told:
-                    log.warning("%s: %s (retrying until it succeeds)", self._queue, error)
-                told = str(error)
+                self._outage.failed(error)
                 await pause(self._stopping, delay)
                 delay = min(delay * 2, 5)
             else:
+                self._outage.over()
                 metrics.retries.labels(self._queue, step).inc()
                 return True
         return False

@@ -11,6 +11,7 @@ from joserfc.jwk import ECKey, KeySet
 
 from chassis.db import Database, is_environment_failure
 from chassis.errors import Unavailable
+from chassis.outage import Outage
 from identity import repository
 from identity.models import SigningKey, retired, signer
 
@@ -57,6 +58,7 @@ class Keyring:
         self._imported: dict[str, ECKey] = {}
         self._origin = datetime.min  # the database's time when the monotonic clock was 0
         self._read_at = float("-inf")
+        self._outage = Outage(log, "reading the signing keys")
 
     async def load(self) -> None:
         async with self._db.connection() as connection:
@@ -95,6 +97,8 @@ class Keyring:
         except Exception as error:
             if not self._keys or not is_environment_failure(error):
                 raise
-            log.warning("reading the signing keys failed: %s", error)
+            self._outage.failed(error)
+        else:
+            self._outage.over()
         if not self._keys:
             raise Unavailable("keys-unavailable", "There is no signing key yet", "Try again in a second.")
