@@ -82,13 +82,13 @@ def test_without_a_trace_the_history_shows_who_sent_what_when(cli: CliRunner) ->
     assert head == f"order {ORDER}  RESERVED  placed 2026-11-24 10:00:00 UTC"
     assert "there is no Jaeger" in source
     assert [*map(columns, rows)] == [
-        ("├─ order PENDING", "0.0 ms", ""),
-        ("│  ├─ order → catalog: catalog.reserve-stock.v1", "1.0 ms", "4.0 ms"),
-        ("│  │    waited 3.00 s in the outbox", "", ""),
-        ("│  └─ catalog → order: catalog.stock-reserved.v1", "3.01 s", "3.0 ms"),
-        ("└─ order RESERVED", "3.02 s", ""),
-        ("   └─ order → payment: payment.charge.v1", "3.02 s", ""),
-        ("        not published yet", "", ""),
+        ("├ order PENDING", "0.0 ms", ""),
+        ("│ ├ order → catalog: catalog.reserve-stock.v1", "1.0 ms", "4.0 ms"),
+        ("│ │   waited 3.00 s in the outbox", "", ""),
+        ("│ └ catalog → order: catalog.stock-reserved.v1", "3.01 s", "3.0 ms"),
+        ("└ order RESERVED", "3.02 s", ""),
+        ("  └ order → payment: payment.charge.v1", "3.02 s", ""),
+        ("      not published yet", "", ""),
     ]
     assert "····················" in rows[1]  # the time in the outbox
 
@@ -186,13 +186,13 @@ def test_spans_are_drawn_as_a_tree_with_errors_and_waits(cli: CliRunner) -> None
     assert result.exit_code == 0, result.output
     assert [columns(row) for row in result.stdout.splitlines()[3:]] == [
         ("edge POST /api/orders", "0.0 ms", "20.0 ms"),
-        (" └─ order POST /api/orders", "2.0 ms", "15.0 ms"),
-        ("    └─ order send payment.charge.v1", "20.0 ms", "5.0 ms"),
-        ("         waited 400 ms in the outbox", "", ""),
-        ("       └─ payment process payment", "430 ms", "70.0 ms"),
-        ("            in a batch of 3", "", ""),
-        ("          └─ payment charge", "440 ms", "50.0 ms"),
-        ("               TimeoutError", "", ""),
+        ("└ order POST /api/orders", "2.0 ms", "15.0 ms"),
+        ("  └ order send payment.charge.v1", "20.0 ms", "5.0 ms"),
+        ("    │ waited 400 ms in the outbox", "", ""),
+        ("    └ payment process payment", "430 ms", "70.0 ms"),
+        ("      │ in a batch of 3", "", ""),
+        ("      └ payment charge", "440 ms", "50.0 ms"),
+        ("          TimeoutError", "", ""),
     ]
 
 

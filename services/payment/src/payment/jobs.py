@@ -9,10 +9,12 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Self
+from uuid import UUID
 
 from chassis import tracing
 from chassis.batching import Batcher
 from chassis.db import Database, is_environment_failure
+from chassis.outage import Outage
 from chassis.tasks import PeriodicTask
 from payment import metrics, repository, usecases
 from payment.models import Answer, Outcome, Payment
@@ -25,6 +27,7 @@ BATCH = 128
 GAUGES_SECONDS = 5.0
 STOP_WITHIN = 5.0
 """Seconds for the current lease and the calls in flight together, at the end. Then calls have one more second."""
+OUR_FAILURE = "our-failure"
 WRITE_AGAIN_AFTER = (0.2, 1.0, 5.0)
 """Pauses in seconds, in total less than a lease. After the last one the payment becomes due again."""
 
@@ -42,6 +45,7 @@ class Driver:
         self._concurrency = concurrency
         self._results: Batcher[Result, None] = Batcher(partial(usecases.settle, db), size=BATCH)
         self._calls: set[asyncio.Task[None]] = set()
+        self._outage = Outage(log, "writing the provider's answers")
         self._full = False
         self._stopping = False
         self._leasing = PeriodicTask("leasing payments", self._start_due, every=POLL, stop_within=STOP_WITHIN / 2)
@@ -96,21 +100,31 @@ class Driver:
             try:
                 answer = await usecases.ask(self._providers, payment)
             except Exception:
-                log.exception("asking about %s failed", payment.key)
-                answer = Answer(Outcome.UNKNOWN, "our-failure", stuck=True)
+                if payment.reason != OUR_FAILURE:  # not again at each attempt
+                    log.exception("asking the provider failed", extra=_about(payment.order_id))
+                answer = Answer(Outcome.UNKNOWN, OUR_FAILURE, stuck=True)
             await self._write(Result(payment.order_id, payment.operation, answer))
 
     async def _write(self, result: Result) -> None:
         for pause in (*WRITE_AGAIN_AFTER, None):
             try:
                 await self._results.submit(result)
-                return
             except Exception as error:
-                if pause is None or not is_environment_failure(error):
-                    log.exception("the answer for %s is not written; the provider is asked again", result.order_id)
+                if not is_environment_failure(error):
+                    log.exception(
+                        "an answer is not written; the provider is asked again", extra=_about(result.order_id)
+                    )
                     return
-                log.warning("writing the answer for %s failed: %s; again in %s s", result.order_id, error, pause)
-                await asyncio.sleep(pause)
+                self._outage.failed(error)
+                if pause is not None:  # otherwise the provider is asked again
+                    await asyncio.sleep(pause)
+            else:
+                self._outage.over()
+                return
+
+
+def _about(order: UUID) -> dict[str, dict[str, str]]:
+    return {"fields": {"order_id": str(order)}}
 
 
 def gauges(db: Database) -> PeriodicTask:

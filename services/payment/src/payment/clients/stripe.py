@@ -119,7 +119,7 @@ class StripeProvider:
                 {"idempotency_key": payment.key},
             )
         except (stripe.CardError, stripe.InvalidRequestError) as error:
-            log.info("Stripe refused the charge of %s: %s", payment.order_id, error)
+            log.info("Stripe refused a charge: %s", error, extra={"fields": {"order_id": str(payment.order_id)}})
             if error.error is None or error.error.payment_intent is None:
                 return Answer(Outcome.REFUSED, _reason(error))
             return await self._decided(error.error.payment_intent, _reason(error))

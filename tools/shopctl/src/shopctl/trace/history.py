@@ -15,15 +15,13 @@ import asyncpg
 from chassis.ids import created_at, floor
 from shopctl.place import Place
 from shopctl.trace.order import Order
-from shopctl.trace.tree import Step
+from shopctl.trace.tree import NOTABLE, Step
 from shopctl.units import seconds
 
 __all__ = ["steps"]
 
 MARGIN = timedelta(minutes=10)
 """By how much the clock that made the order's ID may differ from the database's."""
-NOTABLE = 0.05
-"""Seconds in the outbox that are worth a line."""
 STATUSES = "SELECT status, reason, at FROM order_history WHERE order_id = $1 ORDER BY seq"
 MESSAGES = """
 SELECT id, routing_key, published_at FROM outbox_archive WHERE subject = $1 AND id > $2

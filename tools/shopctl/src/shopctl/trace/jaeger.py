@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from shopctl.console import printable
 from shopctl.edge import http
 from shopctl.trace.order import Order
-from shopctl.trace.tree import Step
+from shopctl.trace.tree import NOTABLE, Step
 from shopctl.units import seconds
 
 __all__ = ["NoTrace", "steps"]
@@ -90,7 +90,7 @@ def _tree(trace: dict[str, Any]) -> list[Step]:
 
 def _notes(span: dict[str, Any], tags: dict[str, Any], wait: float) -> list[str]:
     notes = []
-    if wait >= 0.001:
+    if wait > NOTABLE:
         notes.append(f"waited {seconds(wait)} in the outbox")
     if (count := _number(tags.get("messaging.batch.message_count"))) > 1:
         notes.append(f"in a batch of {count:.0f}")

@@ -58,8 +58,7 @@ async def look_up(place: Place, beginning: str) -> list[Order]:
     connection = await asyncpg.connect(place.database_url("auditor", "order"), timeout=5, command_timeout=5)
     try:
         rows = await connection.fetch(
-            "SELECT id, status, created_at, to_jsonb(orders) ->> 'traceparent' AS traceparent FROM orders"
-            " WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT 2",
+            "SELECT id, status, created_at, traceparent FROM orders WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT 2",
             first,
             last,
         )

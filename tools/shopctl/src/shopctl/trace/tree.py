@@ -9,7 +9,10 @@ from rich.text import Text
 from shopctl.colors import BAD, NOTE, WAIT, color_of
 from shopctl.units import seconds
 
-__all__ = ["Step", "draw"]
+__all__ = ["NOTABLE", "Step", "draw"]
+
+NOTABLE = 0.05
+"""Seconds in the outbox that are worth a line; the bar has dots for shorter ones too."""
 
 LEAST_BAR, MOST_BAR = 10, 60
 TIMES = 20
@@ -54,22 +57,23 @@ def draw(console: Console, steps: Sequence[Step]) -> None:
         line.append(f" {'+' + seconds(step.begin - begin):>9} {duration:>9} ", NOTE)
         line.append_text(_bar(step, begin, max(end - begin, 1e-6), bar))
         console.print(line, soft_wrap=True)
-        for note in filter(None, (step.error, step.note)):
-            below = Text(_continued(guide) + "  ", NOTE)
+        for note in filter(None, dict.fromkeys((step.error, step.note))):
+            below = Text(_continued(guide) + ("│ " if step.children else "  "), NOTE)
             below.append(note, BAD if note is step.error else NOTE)
             console.print(below, soft_wrap=True)
 
 
-def _rows(steps: Sequence[Step], above: str = "") -> Iterator[tuple[str, Step]]:
-    """Yields each step with the lines of the tree on its left."""
+def _rows(steps: Sequence[Step], above: str = "", *, root: bool = True) -> Iterator[tuple[str, Step]]:
+    """Yields each step with the lines of the tree on its left; a root that is alone needs none."""
+    lines = not root or len(steps) > 1
     for step in steps:
         last = step is steps[-1]
-        yield (f"{above}{'└─ ' if last else '├─ '}" if above or len(steps) > 1 else ""), step
-        yield from _rows(step.children, above + ("   " if last else "│  ") if above or len(steps) > 1 else " ")
+        yield (above + ("└ " if last else "├ ") if lines else ""), step
+        yield from _rows(step.children, above + ("  " if last else "│ ") if lines else "", root=False)
 
 
 def _continued(guide: str) -> str:
-    return guide.replace("├─", "│ ").replace("└─", "  ")
+    return guide.replace("├", "│").replace("└", " ")
 
 
 def _bar(step: Step, begin: float, total: float, width: int) -> Text:
