@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -122,15 +123,20 @@ async def test_an_unroutable_key_backs_off_and_delays_no_other(db: Database, top
         assert await ids(db, "outbox") == stuck
 
 
-async def test_an_unroutable_key_is_published_once_a_queue_is_bound(db: Database, topology, eventually):
+async def test_an_unroutable_key_is_published_once_a_queue_is_bound(db: Database, topology, eventually, caplog):
+    """The refusal is logged when it begins and when it ends, but not at each attempt."""
+    caplog.set_level(logging.INFO)
     (id,) = await put(db, Unheard())
     async with relay(db, topology):
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.7)  # several attempts
         queue = await topology.channel.get_queue(topology.queue)
         await queue.bind(topology.exchange, "chairs.#")
         await eventually(lambda: emptied(db))
 
     assert set(await published(topology)) == {id}
+    told, over, *_ = (record.message for record in caplog.records if record.name == "chassis.relay")
+    assert "no queue is bound to it (trying until it succeeds)" in told
+    assert over.endswith(": works again")
 
 
 async def test_a_row_is_archived_once_every_consumer_has_it(db: Database, topology, eventually, caplog):

@@ -157,7 +157,8 @@ class Relay:
                 break
             self._lost[key] = rows[-1]["id"]
         del self._lost[key]
-        log.warning("relay: a queue of %s was lost; the last %d events were published once more", key, count)
+        if count:
+            log.warning("relay: a queue of %s was lost; the last %d events were published once more", key, count)
 
     async def _publish(self, rows: list[asyncpg.Record]) -> list[UUID]:
         """Publishes the rows, and returns the IDs of those that the queues of all consumers have stored."""

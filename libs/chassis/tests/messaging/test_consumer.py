@@ -112,7 +112,9 @@ async def test_a_poison_event_is_found_and_the_others_are_handled(topology, even
 
 
 @pytest.mark.parametrize(("attempts", "place"), [(None, "retry.5s"), (1, "retry.30s"), (2, "retry.5m"), (3, "dead")])
-async def test_an_event_that_fails_climbs_the_ladder_to_its_end(topology, eventually, attempts, place):
+async def test_an_event_that_fails_climbs_the_ladder_to_its_end(topology, eventually, attempts, place, caplog):
+    """Its first failure and its last one are logged."""
+
     async def choke(_: list[int]) -> None:
         raise ZeroDivisionError("a bug")
 
@@ -121,6 +123,8 @@ async def test_an_event_that_fails_climbs_the_ladder_to_its_end(topology, eventu
     async with consuming(topology, Handled(choke)):
         (found,) = await eventually(lambda: topology.arrived(place))
 
+    logged = [record.fields["subject"] for record in caplog.records if record.name == "chassis.messaging.ladder"]
+    assert logged == ([sent.subject] if place in ("retry.5s", "dead") else [])
     assert found.headers["x-attempts"] == (attempts or 0) + 1
     assert found.routing_key == place
     assert found.delivery_mode == 2
