@@ -30,7 +30,7 @@ help:  ## Print this list
 	  /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Run the shop
-up: $(INSTALLED)  ## Start the shop and load the demo catalog; no effect if it runs
+up: $(INSTALLED)  ## Start the shop and load the demo catalog; OBSERVE=1 also starts Prometheus, Jaeger, Grafana
 	@$(SHOPCTL) up
 
 down: $(if $(wildcard $(BIN)),$(INSTALLED))  ## Stop the shop; keep its data

@@ -1,6 +1,8 @@
 """Tests of the shop with `OBSERVE=1` in Compose: what Prometheus reads, an order's one trace in Jaeger, hardening."""
 
+import hashlib
 import json
+import secrets
 import subprocess
 import time
 from collections.abc import Iterator
@@ -79,6 +81,25 @@ def test_an_order_is_one_trace_from_the_edge_to_confirmed(observed, shopper, adm
     assert {parent for span in trace["spans"] for parent in parents(span)} <= known
 
 
+def test_jaeger_keeps_what_went_wrong_even_if_it_keeps_nothing_else(config, root, docker) -> None:
+    options = ("--detach", "--env", "JAEGER_KEEP_PERCENT=0", "--volume", f"{root}/deploy/jaeger:/etc/jaeger:ro")
+    options += ("--publish", "127.0.0.1::4318", "--publish", "127.0.0.1::16686")
+    command = ("--config", "/etc/jaeger/jaeger.yaml", "--set", "processors.tail_sampling.decision_wait=1s")
+    container = docker("run", *options, config["services"]["jaeger"]["image"], *command)
+    try:
+        with client(f"http://{docker('port', container, '4318')}") as collector:
+            assert until(lambda: send(collector, "plain"))
+            send(collector, "error", error=True)
+            send(collector, "rejected", status="REJECTED")
+            send(collector, "slow", seconds=3)
+            time.sleep(3)  # by then it has decided
+            send(collector, "error")
+        with client(f"http://{docker('port', container, '16686')}") as jaeger:
+            assert until(lambda: lengths(jaeger) == {"error": 2, "rejected": 1, "slow": 1}), lengths(jaeger)
+    finally:
+        docker("rm", "--force", "--volumes", container)
+
+
 @pytest.mark.parametrize("profiles", PROFILES.values(), ids=PROFILES)
 def test_compose_yaml_is_valid_with_each_profile(shop, profiles: str) -> None:
     found = {name for name in TOOLS if name in resolve(shop, profiles)["services"]}
@@ -141,6 +162,32 @@ def traces(jaeger: httpx2.Client, order_id: str) -> list[dict[str, Any]]:
     found = jaeger.get("/api/traces", params={"service": "order", "operation": "POST /api/orders", "tags": tags})
     data: list[dict[str, Any]] = found.raise_for_status().json()["data"] or []
     return data
+
+
+def send(collector: httpx2.Client, name: str, *, error: bool = False, status: str = "", seconds: float = 0.01) -> bool:
+    """Sends a span, in a trace whose ID follows from its name. Returns whether the collector answers."""
+    now = time.time_ns()
+    span = {
+        "traceId": hashlib.md5(name.encode(), usedforsecurity=False).hexdigest(),
+        "spanId": secrets.token_hex(8),
+        "name": name,
+        "startTimeUnixNano": str(now),
+        "endTimeUnixNano": str(now + int(seconds * 1e9)),
+        "attributes": [{"key": "quayside.order.status", "value": {"stringValue": status}}] if status else [],
+        "status": {"code": 2} if error else {},
+    }
+    service = {"attributes": [{"key": "service.name", "value": {"stringValue": "order"}}]}
+    body = {"resourceSpans": [{"resource": service, "scopeSpans": [{"spans": [span]}]}]}
+    try:
+        return collector.post("/v1/traces", json=body).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def lengths(jaeger: httpx2.Client) -> dict[str, int]:
+    """Returns the number of spans of each trace that was kept, by the name of its first span."""
+    found = jaeger.get("/api/traces", params={"service": "order"}).raise_for_status().json()["data"] or ()
+    return {trace["spans"][0]["operationName"]: len(trace["spans"]) for trace in found}
 
 
 def parents(span: dict[str, Any]) -> list[str]:

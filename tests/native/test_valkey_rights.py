@@ -24,11 +24,12 @@ Client = Callable[[str], redis.Redis]
 def client(valkey: str) -> Iterator[Client]:
     """`client("cart")` is a connection with the rights of that service."""
     with redis.Redis.from_url(valkey) as administrator:
-        for line in acl.lines(SERVICES, {name: f"password-of-{name}" for name in USERS}).splitlines():
+        users = (*USERS, acl.EXPORTER)
+        for line in acl.lines(SERVICES, {name: f"password-of-{name}" for name in users}).splitlines():
             administrator.execute_command("ACL", "SETUSER", *line.split()[1:])
         address = urlsplit(valkey)
         yield lambda name: redis.Redis(address.hostname, address.port, username=name, password=f"password-of-{name}")
-        administrator.execute_command("ACL", "DELUSER", *USERS)
+        administrator.execute_command("ACL", "DELUSER", *users)
 
 
 @pytest.mark.parametrize("service", USERS)
@@ -58,10 +59,19 @@ def test_a_service_cannot_administer_or_see_what_others_have(
         own.execute_command(*command)
 
 
+def test_the_exporter_reads_figures_and_no_key(client: Client) -> None:
+    with client(acl.EXPORTER) as exporter:
+        assert exporter.info("memory")["used_memory"] > 0
+        for command in (("GET", "cart:a"), ("SET", "exporter:a", "1"), *ADMINISTRATION, *OTHERS):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                exporter.execute_command(*command)
+
+
 def test_the_chart_gives_the_same_rights() -> None:
     template = (ROOT / "charts" / "infra" / "templates" / "valkey.yaml").read_text()
     _, *rights = acl.RIGHTS.split()
-    assert re.findall(r'"(resetchannels|[+-]@?[a-z]+)"', template) == rights
+    given = re.findall(r'"(resetkeys|resetchannels|[+-]@?[a-z|]+)"', template)
+    assert given == [*rights, *acl.EXPORTER_RIGHTS.split()]
 
 
 def test_valkey_refuses_to_store_more_before_its_container_is_full() -> None:
