@@ -37,7 +37,7 @@ class Query:
         found = TOKEN.finditer(LABELS.sub("", self.expr))
         return [(each["name"], each["matchers"] or "") for each in found if each["name"] not in {None, *WORDS}]
 
-    def prepared(self, window: str = "1m", **variables: str) -> str:
+    def prepared(self, window: str = "2m", **variables: str) -> str:
         """Returns the query with Grafana's variables replaced, as it does for "All"."""
         values = {"__rate_interval": window, "__range": window, "__interval": "5s"} | variables
         return re.sub(r"\$(\w+)", lambda found: values.get(found[1], ".*"), self.expr)

@@ -137,7 +137,9 @@ def test_the_tools_have_the_files_that_they_have_in_compose(on: Objects) -> None
     assert on["ConfigMap", "alertmanager"]["data"] == of_deploy("alertmanager/alertmanager.yml")
     assert on["ConfigMap", "jaeger"]["data"] == of_deploy("jaeger/jaeger.yaml")
     dashboards = of_deploy("grafana/dashboards/*.json")
-    assert on["ConfigMap", "grafana"]["data"].items() >= {**dashboards, **of_deploy("grafana/provisioning/*/*")}.items()
+    runbooks = {path.name: path.read_text() for path in (ROOT / "docs/runbooks").glob("*.md")}
+    files = {**dashboards, **of_deploy("grafana/provisioning/*/*"), **runbooks}
+    assert on["ConfigMap", "grafana"]["data"].items() >= files.items()
     for name, text in dashboards.items():
         each = on["ConfigMap", f"dashboard-{name.removesuffix('.json')}"]
         assert each["data"] == {name: text}
