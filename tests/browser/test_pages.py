@@ -3,14 +3,11 @@
 Nothing on it moves by itself, neither on a telephone nor on a wide screen.
 """
 
-from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
-import html5lib
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Page
+from rules_of_pages import faults_of_axe, faults_of_html
 from visitors import IN_STOCK, PAGES, Shown
 
 LANGUAGES: dict[str, dict[str, Any]] = {
@@ -27,11 +24,6 @@ FORMS = [
     (f"/admin/products/{IN_STOCK}/stock", "administrator", "Add"),
 ]
 """A page with a form, who fills it in, and the button that sends it."""
-
-RUN_AXE = "async options => (await axe.run(options)).violations"
-ALL_RULES = {"resultTypes": ["violations"]}
-COLORS = ALL_RULES | {"runOnly": ["color-contrast", "link-in-text-block"]}
-"""Those rules of axe whose result depends on the theme."""
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -81,21 +73,3 @@ def test_an_empty_form_comes_back_with_what_is_missing(visit, visitors, path: st
     assert page.locator("[aria-invalid]").count() > 0
     assert faults_of_html(sent.value.text()) == []
     assert faults_of_axe(page) == []
-
-
-def faults_of_html(text: str) -> list[str]:
-    """Returns the errors of the parser of the HTML standard, and each ID that comes twice."""
-    parser = html5lib.HTMLParser(tree=html5lib.getTreeBuilder("etree"))
-    tree = parser.parse(text)
-    errors = [f"line {line}: {html5lib.constants.E[code] % values}" for (line, _), code, values in parser.errors]
-    ids = Counter(element.get("id") for element in tree.iter() if element.get("id"))
-    return errors + [f"{count} elements have the ID {id}" for id, count in ids.items() if count > 1]
-
-
-def faults_of_axe(page: Page) -> list[str]:
-    """Returns each rule that is broken in one of the themes, with the element that breaks it."""
-    page.evaluate(AXE_SCRIPT)
-    violations = page.evaluate(RUN_AXE, ALL_RULES)
-    page.emulate_media(color_scheme="dark")
-    violations += page.evaluate(RUN_AXE, COLORS)
-    return [f"{each['id']}: {node['html']} {node['failureSummary']}" for each in violations for node in each["nodes"]]

@@ -150,7 +150,7 @@ class Scene:
     open: Mapping[str, int]
     oldest: Mapping[str, float]
     settled: Mapping[str, float]
-    placed: float
+    placed: float | None
     seconds: float | None
     unknown_payments: int
     curves: Mapping[str, Sequence[tuple[float, float]]]

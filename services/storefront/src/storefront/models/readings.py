@@ -44,7 +44,7 @@ def drawn(at: datetime, samples: Iterable[Sample], curves: Iterable[Curve]) -> S
         open={status: round(value) for status, value in by("open", "status").items()},
         oldest=by("oldest", "status"),
         settled=by("settled", "status"),
-        placed=only("placed") or 0.0,
+        placed=only("placed"),
         seconds=only("seconds"),
         unknown_payments=round(only("undecided") or 0),
         curves={curve.labels["is"]: curve.points for curve in curves},
