@@ -17,6 +17,7 @@ import pytest
 from aiohttp import web
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from chassis.edge_exporter import dropped
 from shopctl import services
 
 from .conftest import ROOT, Edge, Upstream, free_port, nginx
@@ -303,7 +304,9 @@ async def test_requests_are_counted_by_service_status_and_what_the_cache_had(
         **{"catalog 2xx": 4, "cart 2xx": 1, "cart 4xx": 1, "cart 503": 1},
         **{"order 2xx": 30 - refused, "edge 4xx": 1, "edge 429": refused},
     }
-    assert of(got, "quayside_edge_cache_requests_total") == {"miss": 1, "hit": 2, "bypass": 1}
+    cache = of(got, "quayside_edge_cache_requests_total")
+    assert {result: number for result, number in cache.items() if number} == {"miss": 1, "hit": 2, "bypass": 1}
+    assert len(cache) == 7
     assert got["quayside_edge_bytes_total"] > sum(len(each.content) for each in sizes)
     assert got["quayside_edge_lost_lines_total malformed"] == 0
     assert plain.headers["Content-Type"].startswith("text/plain")
@@ -384,6 +387,19 @@ async def test_malformed_packets_are_counted_and_make_no_series() -> None:
         exporter.send(json.dumps(GOOD).encode())
         got = await exporter.until("quayside_edge_lost_lines_total malformed", len(packets) + 101)
     assert len(of(got, f"{DURATION}_count")) == 200
+
+
+async def test_lines_that_the_system_dropped_are_counted(lines: Lines) -> None:
+    lines.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    assert dropped(lines.socket) == 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(100):
+            sender.sendto(b"x" * 500, lines.socket.getsockname())
+    received = 0
+    with contextlib.suppress(BlockingIOError):
+        while lines.socket.recv(4096):
+            received += 1
+    assert dropped(lines.socket) == 100 - received > 0
 
 
 async def test_without_its_exporter_the_edge_answers_as_before(
