@@ -11,7 +11,7 @@ from shopctl.colors import BAD, GOOD, NOTE, WARN, color_of
 from shopctl.place import TOOLS
 from shopctl.services import STORES
 from shopctl.top.figures import Audit, Figures, Held, Orders, Service
-from shopctl.top.trouble import trouble
+from shopctl.top.trouble import OLD_ORDER, trouble
 from shopctl.units import megabytes, rate, seconds
 
 __all__ = ["Page"]
@@ -38,8 +38,9 @@ class Page:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         wrong = trouble(self.figures)
         height = (options.height or console.height) if console.is_terminal else TALL - 1 + len(wrong)
-        parts: list[RenderableType] = [self._head(options.max_width), Text(), self._orders(options)]
         tall = console.is_terminal and height >= TALL and options.max_width >= WIDE and not options.ascii_only
+        line = 0 if tall or options.ascii_only else options.max_width
+        parts: list[RenderableType] = [self._head(options.max_width), Text(), self._orders(line)]
         if tall:
             parts += [Text(), self._curves(options.max_width)]
         parts += [Text(), self._services(options.max_width), Text(), self._stores(), Text()]
@@ -55,19 +56,20 @@ class Page:
         head = Text.assemble(("Quayside", "bold"), (f"  {self.title}", NOTE), no_wrap=True, overflow="ellipsis")
         return head.append(at.rjust(max(1, width - head.cell_len)))
 
-    def _orders(self, options: ConsoleOptions) -> Table:
+    def _orders(self, width: int) -> Table:
+        """The figures of orders, with a small curve if there is a `width` for it."""
         orders = self.figures.orders
         table = Table.grid(padding=(0, 2))
-        table.add_column(style=NOTE, no_wrap=True)
-        table.add_column(no_wrap=True)
+        table.add_column(style=NOTE, no_wrap=True, min_width=18)
+        table.add_column(no_wrap=True, overflow="ellipsis")
         flow = _pairs(("placed", _rate(orders.placed)), ("confirmed", _rate(orders.confirmed)))
         flow += _pairs(("failed", _rate(orders.failed, bad=WARN)))
-        if not options.ascii_only and self.placed:
-            flow.append(curve(self.placed, options.max_width - flow.cell_len - 20, 1)[0], "color(32)")
+        if width and self.placed:
+            flow.append(curve(self.placed, width - flow.cell_len - 20, 1)[0], "color(32)")
         table.add_row("orders a second", flow)
         table.add_row("POST to CONFIRMED", _pairs(("p50", _seconds(orders.p50)), ("p95", _seconds(orders.p95))))
-        table.add_row("open orders", _held(orders.open))
-        table.add_row("payments undecided", _payments(orders))
+        table.add_row("open, oldest", _held(orders.open))
+        table.add_row("undecided payments", _payments(orders))
         table.add_row("last audit", _audit(self.figures.audit, self.figures.at))
         return table
 
@@ -82,8 +84,7 @@ class Page:
         for name, values, unit, color in both:
             known = [value for value in values if value is not None]
             top = f"  highest {unit(max(known))}" if known else ""
-            cell = Text(name, "bold", no_wrap=True)
-            cell.append(top, NOTE)
+            cell = Text.assemble((name, "bold"), (top, NOTE), no_wrap=True)
             for row in curve(values, half, 5):
                 cell.append(f"\n{row}", color)
             cells.append(cell.append("\n" + "▔" * half, NOTE))
@@ -180,7 +181,7 @@ def _held(held: Sequence[Held]) -> Text:
 
 
 def _held_one(each: Held) -> Text:
-    return Text(str(each.count)).append(f" oldest {seconds(each.age)}", WARN if each.age > 120 else NOTE)
+    return Text(str(each.count)).append(f" {seconds(each.age)}", WARN if each.age > OLD_ORDER else NOTE)
 
 
 def _payments(orders: Orders) -> Text:

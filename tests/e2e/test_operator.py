@@ -1,0 +1,84 @@
+"""The operator's terminal on a running shop: `shopctl top`, `logs --order`, `trace`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from shopctl.shop import Shop
+
+SHOPCTL = [sys.executable, "-m", "shopctl"]
+
+
+@pytest.fixture
+def environment(shop: Shop) -> dict[str, str]:
+    """The environment of a command about the shop, in a terminal of 80 columns."""
+    ours = {"SHOP_RUN": str(shop.place.run), "SHOP_PORT_OFFSET": str(shop.place.offset), "RUNTIME": shop.runtime}
+    return {**os.environ, **ours, "COLUMNS": "80"}
+
+
+@pytest.fixture
+def shopctl(environment: dict[str, str]):
+    """Runs a command about the shop, and returns its standard output."""
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run([*SHOPCTL, *arguments], env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def hanging(shop: Shop) -> Iterator[str]:
+    """A service that has stopped answering, and goes on at the end."""
+    (process,) = shop.processes()["identity"]
+    process.send(signal.SIGSTOP)
+    yield "identity"
+    process.send(signal.SIGCONT)
+
+
+def test_top_shows_every_service_and_store_and_what_it_cannot_reach(shop: Shop, shopctl, hanging: str) -> None:
+    figures = json.loads(shopctl("top", "--json"))
+    page = shopctl("top", "--once")
+
+    up = {each["name"]: each["up"] for each in figures["services"]}
+    assert up == {name: int(name != hanging) for name in ("edge", *shop.place.services.names)}
+    assert {"postgres", "valkey", "rabbitmq"} <= {each["name"] for each in figures["stores"] if each["up"]}
+    assert all(each["memory"] for each in figures["services"])
+    assert figures["queues"]["order"][1] == 1  # consumers
+    assert figures["trouble"] == [f"{hanging} does not answer."]
+    assert f"{hanging} does not answer." in page
+    assert max(map(len, page.splitlines())) <= 80
+
+
+def test_top_counts_orders_while_they_are_placed(environment: dict[str, str], new_shopper, admin) -> None:
+    sku = admin.product(stock=100)
+    with subprocess.Popen([*SHOPCTL, "top", "--json"], env=environment, stdout=subprocess.PIPE, text=True) as looking:
+        while looking.poll() is None:
+            shopper = new_shopper()
+            shopper.waits_for(shopper.buy(sku))
+        assert looking.stdout
+        figures = json.loads(looking.stdout.read())
+
+    assert figures["orders"]["placed"] > 0
+    assert figures["orders"]["confirmed"] > 0
+    assert 0 < figures["orders"]["p50"] < 10
+    assert {each["state"] for each in figures["orders"]["open"]} >= {"PENDING", "RESERVED"}
+    assert any(each["name"] == "POST /api/orders" for each in figures["routes"])
+
+
+def test_trace_and_logs_show_one_order(shopctl, shopper, admin) -> None:
+    id = shopper.buy(admin.product(stock=1), method="tok_declined")
+    shopper.waits_for(id, "PAYMENT_FAILED")
+
+    drawn = shopctl("trace", id)
+    logged = shopctl("logs", "--order", id)
+
+    for step in ("PENDING", "RESERVED", "PAYMENT_FAILED", "catalog.reserve-stock.v1", "payment.failed.v1"):
+        assert step in drawn
+    assert all(id in line or " access" in line or "/api/orders" in line for line in logged.splitlines())
