@@ -67,7 +67,7 @@ def registry() -> str:
     for service in ("catalog", "order"):
         lines = [f"FROM {images}/{service}:test-1", "LABEL org.opencontainers.image.version=test-2"]
         if service == "order":
-            lines.append("COPY --chmod=644 0003_note.py /app/order/migrations/versions/")
+            lines.append("COPY --chmod=644 0004_note.py /app/order/migrations/versions/")
         image = f"{images}/{service}:test-2"
         run("docker", "build", "--quiet", "--tag", image, "--file", "-", str(NEXT), stdin="\n".join(lines))
         run("docker", "push", "--quiet", image)

@@ -185,7 +185,7 @@ def test_messages_and_requests_scale_separately(shop: Release, traffic) -> None:
 def test_an_old_schema_is_reported_in_one_line(shop: Release) -> None:
     said = logs_of_order(shop, "behind", f"{shop.registry}/quayside/order:test-2", "--check", "order", "--wait", "3")
     assert len(said) <= 2  # what it waits for, and that it gives up
-    assert said[-1].startswith("order: the schema is at 0002, this code needs 0003")
+    assert said[-1].startswith("order: the schema is at 0003, this code needs 0004")
 
 
 def test_an_upgrade_and_its_rollback_fail_no_request(shop: Release, traffic) -> None:
@@ -193,11 +193,11 @@ def test_an_upgrade_and_its_rollback_fail_no_request(shop: Release, traffic) -> 
         before = shop.get("deployment", "order")["spec"]["template"]["spec"]["containers"][0]["image"]
         shop.upgrade(order_image_tag="test-2", catalog_image_tag="test-2")
         shop.settled()
-        assert revision(shop) == "0003"
+        assert revision(shop) == "0004"
         shop.rollback()
         del shop.values["order.image.tag"], shop.values["catalog.image.tag"]
         shop.settled()
-        assert revision(shop) == "0003"  # an older release runs on a newer schema
+        assert revision(shop) == "0004"  # an older release runs on a newer schema
         assert shop.get("deployment", "order")["spec"]["template"]["spec"]["containers"][0]["image"] == before
     assert flow.failed == 0, flow.trouble
 

@@ -38,6 +38,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/catalog/products": {**PRODUCT, "price": PRICE},
     "PATCH /api/catalog/products/{sku}": {"name": "Mug", "description": "Blue.", "category": "tests", "price": PRICE},
     "PUT /api/catalog/products/{sku}/restocks/{id}": {"quantity": 1},
+    "PUT /api/admin/orders/audit": {"findings": {"A1": 0}},
 }
 FORMS = ("POST /api/identity/token", "POST /api/identity/revoke", "POST /api/payments/webhooks/{provider}")  # no JSON
 OPEN = {

@@ -1,5 +1,6 @@
 """Orders are counted once, after the commit, and the gauges say how many are open and for how long."""
 
+import time
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from prometheus_client import REGISTRY
 
 from chassis import tracing
 from chassis.testing.fixtures import execute
+from order import repository
 from order.jobs import measure
 from order.messages import PaymentCaptured, PaymentFailed, StockRejected, StockReserved
 from order.models import OPEN, UNDOING, Status, settled
@@ -118,3 +120,23 @@ async def test_the_gauges_count_the_open_orders_by_state_and_fall_back_to_0(shop
 
 def counts() -> dict[str, float]:
     return {status: value("quayside_orders_open", status=status) for status in OPEN | UNDOING}
+
+
+async def test_the_gauges_show_what_the_last_audit_found(shop: Any) -> None:
+    async def audited(**findings: int) -> dict[str, tuple[float, float]]:
+        async with shop.db.connection() as connection:
+            await repository.replace_audit(connection, findings)
+        await measure(shop.db)
+        names = [sample.labels["invariant"] for sample in samples("quayside_audit_ok")]
+        return {
+            name: (value("quayside_audit_ok", invariant=name), value("quayside_audit_findings", invariant=name))
+            for name in names
+        }
+
+    assert await audited(A1=0, A2=3) == {"A1": (1, 0), "A2": (0, 3)}
+    assert await audited(A1=2, A10=0) == {"A1": (0, 2), "A10": (1, 0)}
+    assert abs(value("quayside_audit_timestamp_seconds") - time.time()) < 60
+
+
+def samples(name: str) -> list[Any]:
+    return [sample for metric in REGISTRY.collect() for sample in metric.samples if sample.name == name]

@@ -161,6 +161,21 @@ async def test_the_span_of_a_request_has_the_id_of_its_order(client, spans) -> N
     assert found == {"POST /api/orders": id, "GET /api/orders/{order_id}": id}
 
 
+@pytest.mark.parametrize(
+    ("name", "findings", "status"),
+    [
+        ("admin", {"A1": 0, "A10": 2}, 204),
+        ("ann", {"A1": 0}, 403),
+        ("admin", {}, 422),
+        ("admin", {"A1": -1}, 422),
+        ("admin", {"an invariant of one's own": 1}, 422),
+    ],
+)
+async def test_only_a_manager_reports_what_an_audit_found(client, name: str, findings: Any, status: int) -> None:
+    answer = await client.put("/api/admin/orders/audit", json={"findings": findings}, headers=as_(name))
+    assert answer.status_code == status
+
+
 async def test_a_manager_sees_whose_orders_they_are_and_filters_them(client) -> None:
     own = (await order(client)).json()["id"]
 

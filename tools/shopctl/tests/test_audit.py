@@ -64,6 +64,8 @@ class FakeOutside:
     order_url: str
     ledger: list[dict[str, Any]] = field(default_factory=list)
     lie: dict[str, Any] = field(default_factory=dict)
+    reported: dict[str, int] | None = None
+    status: int = 204
 
     def move(self, kind: str, order: UUID, amount: int = TOTAL) -> None:
         entry = {"seq": len(self.ledger) + 1, "kind": kind, "order_id": str(order), "amount": amount}
@@ -74,6 +76,7 @@ class FakeOutside:
         app.router.add_get("/ledger", self._ledger)
         app.router.add_post("/api/identity/token", self._token)
         app.router.add_get("/api/admin/orders/{id}", self._order)
+        app.router.add_put("/api/admin/orders/audit", self._report)
         return app
 
     async def _ledger(self, request: web.Request) -> web.Response:
@@ -83,6 +86,10 @@ class FakeOutside:
 
     async def _token(self, request: web.Request) -> web.Response:
         return web.json_response({"access_token": "token"})
+
+    async def _report(self, request: web.Request) -> web.Response:
+        self.reported = (await request.json())["findings"]
+        return web.Response(status=self.status)
 
     async def _order(self, request: web.Request) -> web.Response:
         async with connected(self.order_url) as db:
@@ -427,6 +434,27 @@ async def test_waiting_passes_once_the_shop_has_settled(shop: Shop) -> None:
         )
 
     assert all(each.ok for each in await waiting)
+
+
+async def test_the_order_service_gets_the_result_for_its_metrics(shop: Shop) -> None:
+    await shop.spoil("order", "UPDATE orders SET total = total + 1 WHERE status IN ('REJECTED', 'CANCELLED')")
+
+    findings = await shop.audit()
+
+    assert shop.outside.reported is not None
+    assert shop.outside.reported["A9"] == 2
+    assert {name for name, count in shop.outside.reported.items() if not count} == {
+        e.invariant for e in findings if e.ok
+    }
+
+
+async def test_an_audit_that_cannot_be_reported_is_still_an_audit(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.outside.status = 404  # as the order service of an earlier release answers
+
+    assert await shop.failing() == set()
+    assert "The metrics do not show this audit: PUT" in capsys.readouterr().err
 
 
 async def test_an_unreadable_source_is_reported(shop: Shop, tmp_path: Path) -> None:

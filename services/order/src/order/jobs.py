@@ -32,3 +32,4 @@ def gauges(db: Database) -> PeriodicTask:
 async def measure(db: Database) -> None:
     async with db.connection() as connection:
         metrics.set_open(await repository.open_orders(connection))
+        metrics.set_audit(tuple(row) for row in await repository.audit(connection))

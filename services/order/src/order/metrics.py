@@ -1,12 +1,13 @@
 """The metrics of order. docs/reference/telemetry.md explains each."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from order.models import OPEN, UNDOING, Status, settled
 
-__all__ = ["confirmation", "ended", "placed", "set_open"]
+__all__ = ["confirmation", "ended", "placed", "set_audit", "set_open"]
 
 placed = Counter("quayside_orders_placed", "Orders stored")
 ended = Counter("quayside_orders_settled", "Orders whose saga ended in this state", ["status"])
@@ -17,6 +18,9 @@ confirmation = Histogram(
 )
 open_orders = Gauge("quayside_orders_open", "Orders that are in this state now; counted up to 10,000", ["status"])
 oldest_open = Gauge("quayside_orders_oldest_open_seconds", "Age of the oldest of them, in this state", ["status"])
+audit_ok = Gauge("quayside_audit_ok", "1 if the last audit found nothing wrong, otherwise 0", ["invariant"])
+audit_findings = Gauge("quayside_audit_findings", "What the last audit found", ["invariant"])
+audit_timestamp = Gauge("quayside_audit_timestamp_seconds", "When the last audit ended")
 
 for status in filter(settled, Status):  # a counter that begins with 0 shows its first increase
     ended.labels(status)
@@ -28,3 +32,13 @@ def set_open(found: Mapping[Status, tuple[int, float]]) -> None:
         count, seconds = found.get(status, (0, 0.0))
         open_orders.labels(status).set(count)
         oldest_open.labels(status).set(seconds)
+
+
+def set_audit(results: Iterable[tuple[str, int, datetime]]) -> None:
+    """Sets the gauges of the last audit to its (invariant, findings, time)."""
+    audit_ok.clear()
+    audit_findings.clear()
+    for invariant, findings, at in results:
+        audit_ok.labels(invariant).set(int(findings == 0))
+        audit_findings.labels(invariant).set(findings)
+        audit_timestamp.set(at.timestamp())

@@ -185,4 +185,11 @@ order_history = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("at", _timestamp, nullable=False),
 )
+audit_results = sa.Table(
+    "audit_results",
+    metadata,
+    sa.Column("invariant", sa.Text, primary_key=True),
+    sa.Column("findings", sa.Integer, nullable=False),
+    sa.Column("at", _timestamp, nullable=False),
+)
 outbox.tables(metadata)

@@ -12,6 +12,7 @@ from order.models import FAILED, OPEN, UNDOING, NewOrder, OrderLine, Status
 
 __all__ = [
     "add_orders",
+    "audit",
     "cart_was_ordered",
     "due_for_expiry",
     "due_for_undo",
@@ -22,6 +23,7 @@ __all__ = [
     "lock",
     "move",
     "open_orders",
+    "replace_audit",
     "undo_sent",
 ]
 
@@ -217,6 +219,24 @@ async def open_orders(connection: Connection) -> dict[Status, tuple[int, float]]
         COUNTED,
     )
     return {Status(row["status"]): (row["count"], row["seconds"]) for row in rows}
+
+
+async def replace_audit(connection: Connection, findings: Mapping[str, int]) -> None:
+    """Stores the number of findings of each invariant in place of the last audit's. It is one statement."""
+    invariants, counts = zip(*sorted(findings.items()), strict=True)
+    await connection.execute(
+        "WITH gone AS (DELETE FROM audit_results WHERE invariant <> ALL ($1::text[]))"
+        " INSERT INTO audit_results (invariant, findings, at)"
+        " SELECT invariant, findings, now() FROM unnest($1::text[], $2::int[]) AS t (invariant, findings)"
+        " ON CONFLICT (invariant) DO UPDATE SET findings = excluded.findings, at = excluded.at",
+        invariants,
+        counts,
+    )
+
+
+async def audit(connection: Connection) -> list[Record]:
+    """Returns the invariant, findings and time of each result of the last audit."""
+    return await connection.fetch("SELECT invariant, findings, at FROM audit_results")
 
 
 async def history_after(connection: Connection, seen: Mapping[UUID, int]) -> list[Record]:

@@ -24,7 +24,17 @@ from chassis.schemas import parsed
 from chassis.streams import EventStream
 from order import repository
 from order.models import Status, settled
-from order.schemas import Accepted, AllQuery, AnyOrder, AnyOrderPage, Order, OrderPage, OwnQuery, PlaceOrderBody
+from order.schemas import (
+    Accepted,
+    AllQuery,
+    AnyOrder,
+    AnyOrderPage,
+    AuditBody,
+    Order,
+    OrderPage,
+    OwnQuery,
+    PlaceOrderBody,
+)
 from order.usecases import saga
 from order.usecases.feed import Feed
 from order.usecases.placing import Placement, PlaceOrder
@@ -187,6 +197,14 @@ async def list_all(request: Request, given: Given, _: Manager, query: Annotated[
     once(request)
     filters = query.model_dump(exclude={"cursor", "limit"})
     return await _page(given.db, query, True, **filters)
+
+
+@admin.put("/audit", status_code=204)
+async def report_audit(given: Given, _: Manager, body: AuditBody) -> Response:
+    """Stores what `shopctl audit` found, for the metrics."""
+    async with given.db.connection() as connection:
+        await repository.replace_audit(connection, body.findings)
+    return Response(status_code=204)
 
 
 @admin.get("/{order_id}", responses={200: {"model": AnyOrder}})

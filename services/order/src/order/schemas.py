@@ -16,6 +16,7 @@ __all__ = [
     "AllQuery",
     "AnyOrder",
     "AnyOrderPage",
+    "AuditBody",
     "Money",
     "Order",
     "OrderPage",
@@ -66,6 +67,15 @@ class Accepted(BaseModel):
 
     id: UUID
     status: Status
+
+
+class AuditBody(Body):
+    """What an audit found, by invariant."""
+
+    findings: Annotated[
+        dict[Annotated[str, Field(pattern=r"^A[1-9][0-9]?$")], Annotated[int, Field(ge=0, le=2**31 - 1)]],
+        Field(min_length=1, max_length=50),
+    ]
 
 
 class Line(BaseModel):

@@ -19,6 +19,11 @@ class Finding:
     def ok(self) -> bool:
         return not self.wrong
 
+    @property
+    def number(self) -> int:
+        """The number of objects that violate the invariant."""
+        return sum(map(len, self.wrong.values()))
+
     def blame(self, how: str, objects: Iterable[object]) -> None:
         """Add objects with a problem; without objects, add nothing."""
         if names := [str(each) for each in objects]:

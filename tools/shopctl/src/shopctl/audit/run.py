@@ -8,8 +8,9 @@ from shopctl.audit.finding import Finding
 from shopctl.audit.messages import a6, a7, dead_letters
 from shopctl.audit.money import a3, a9
 from shopctl.audit.orders import Attempt, a4, a5, a8, a10
-from shopctl.audit.sources import Addresses, Sources, opened
+from shopctl.audit.sources import UNREADABLE, Addresses, Sources, opened
 from shopctl.audit.stock import a1, a2
+from shopctl.console import err, reason
 from shopctl.services import Services
 from shopctl.statuses import OPEN, UNDOING
 from shopctl.topology import retries
@@ -26,7 +27,10 @@ async def check(
     poisoned: Collection[str] = (),
     wait: float = 0,
 ) -> list[Finding]:
-    """Check every invariant, repeatedly for up to `wait` seconds until all hold. Raises one of UNREADABLE."""
+    """Check every invariant, repeatedly for up to `wait` seconds until all hold. Raises one of UNREADABLE.
+
+    The order service gets the result, for the metrics; if it cannot, a line on stderr says so.
+    """
     deadline = time.monotonic() + wait
     async with opened(addresses, services) as sources:
         while True:
@@ -34,8 +38,16 @@ async def check(
             if late or await quiet(sources):
                 findings = await look(sources, attempts, poisoned)
                 if late or all(each.ok for each in findings):
+                    await report(sources, findings)
                     return findings
             await asyncio.sleep(POLL_SECONDS)
+
+
+async def report(sources: Sources, findings: Sequence[Finding]) -> None:
+    try:
+        await sources.report({each.invariant: each.number for each in findings})
+    except UNREADABLE as error:
+        err.print(f"The metrics do not show this audit: {reason(error)}", markup=False, soft_wrap=True)
 
 
 async def look(sources: Sources, attempts: Sequence[Attempt] | None, poisoned: Collection[str]) -> list[Finding]:

@@ -96,10 +96,7 @@ class Sources:
 
     async def views(self, orders: Iterable[object]) -> list[dict[str, Any]]:
         """Return these orders as an administrator sees them through the edge."""
-        username, password = self.addresses.admin
-        login = {"grant_type": "password", "username": username, "password": password}
-        token = await self._json("POST", f"{self.addresses.edge}/api/identity/token", data=login)
-        headers = {"Authorization": f"Bearer {token['access_token']}"}
+        headers = await self._headers()
         slots = asyncio.Semaphore(CONCURRENCY)
 
         async def view(order: object) -> dict[str, Any]:
@@ -107,6 +104,21 @@ class Sources:
                 return await self._json("GET", f"{self.addresses.edge}/api/admin/orders/{order}", headers=headers)
 
         return await asyncio.gather(*map(view, orders))
+
+    async def report(self, findings: Mapping[str, int]) -> None:
+        """Give the order service the number of findings of each invariant. Raises one of UNREADABLE."""
+        url = f"{self.addresses.edge}/api/admin/orders/audit"
+        body = {"findings": dict(findings)}
+        async with self.http.put(url, json=body, headers=await self._headers()) as response:
+            if not response.ok:
+                raise Unreadable(f"PUT {url}: {response.status}")
+
+    async def _headers(self) -> dict[str, str]:
+        """Log in, and return the headers of an administrator's request."""
+        username, password = self.addresses.admin
+        login = {"grant_type": "password", "username": username, "password": password}
+        token = await self._json("POST", f"{self.addresses.edge}/api/identity/token", data=login)
+        return {"Authorization": f"Bearer {token['access_token']}"}
 
     async def _json(self, method: str, url: str, **content: Any) -> dict[str, Any]:
         async with self.http.request(method, url, **content) as response:
