@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from collector import Collector
 from shopper import Admin, Shopper
 
 from shopctl.place import Place
@@ -17,16 +18,35 @@ from shopctl.shop import Shop
 OFFSET = int(os.environ.get("TEST_PORT_OFFSET") or 10_000)
 
 
+LAST = {"test_series.py", "test_privacy.py"}
+"""What all the other tests have left behind is looked at after them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name in LAST)
+
+
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def telemetry() -> Iterator[Collector]:
+    """Takes the spans of the whole session. Only the services of a native shop can send to it."""
+    with Collector() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory, telemetry: Collector) -> Iterator[Shop]:
     """A running shop on RUNTIME (native by default), which is stopped and removed at the end of the session.
 
-    It does not limit requests, because all of them come from one address. `tests/edge` tests the limits.
+    It does not limit requests, because all of them come from one address. `tests/edge` tests the limits. A native shop
+    records all traces.
     """
     run = tmp_path_factory.mktemp("shop")
-    shop = RUNTIMES[os.environ.get("RUNTIME") or "native"](Place(Path(__file__).parents[1], run, OFFSET))
+    runtime = os.environ.get("RUNTIME") or "native"
+    shop = RUNTIMES[runtime](Place(Path(__file__).parents[1], run, OFFSET))
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RATE_LIMIT", "off")
+        if runtime == "native":
+            environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", telemetry.url)
         try:
             shop.up()
             yield shop

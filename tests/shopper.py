@@ -12,6 +12,10 @@ from shopctl.place import Place
 from shopctl.statuses import UNDONE
 
 FINAL = {"CONFIRMED", *UNDONE}
+KEYS: set[str] = set()
+"""The idempotency keys that shoppers have used."""
+TOKENS: set[str] = set()
+"""Their access tokens."""
 
 
 class Shopper:
@@ -20,6 +24,7 @@ class Shopper:
     def __init__(self, place: Place, *, token: str | None = None) -> None:
         self.http = httpx2.Client(base_url=place.address, timeout=15, trust_env=False)
         token = token or self.http.post("/api/identity/guests").raise_for_status().json()["access_token"]
+        TOKENS.add(token)
         self.http.headers["Authorization"] = f"Bearer {token}"
         self.total = 0
         self.version = ""
@@ -46,6 +51,8 @@ class Shopper:
 
     def order(self, method: str = "tok_visa", key: str | None = None, **changes: Any) -> httpx2.Response:
         headers = {"Idempotency-Key": key or str(uuid4())}
+        if not key:
+            KEYS.add(headers["Idempotency-Key"])
         return self.http.post("/api/orders", json=self.body(method, **changes), headers=headers)
 
     def has_empty_cart(self, seconds: float = 20) -> bool:
