@@ -365,6 +365,9 @@ BAD: list[dict[str, Any]] = [
     {"status": "000"},
     {"seconds": -1},
     {"bytes": "many"},
+    {"bytes": 10**400},
+    {"service": "cart\n"},
+    {"status": "200\n"},
     {"end": 1e300},
     {"route": "/" + "a" * 64},
     {"caller": "junk"},
@@ -373,7 +376,17 @@ BAD: list[dict[str, Any]] = [
 
 async def test_malformed_packets_are_counted_and_make_no_series() -> None:
     packets = [json.dumps(GOOD | bad).encode() for bad in BAD]
-    packets += [b"", b"\xff\xfe", b"<190> nginx: ", b"{", b"{}", b"[" * 3000, b"{" * 3000, os.urandom(4000)]
+    packets += [
+        b"",
+        b"\xff\xfe",
+        b"<190> nginx: ",
+        b"{",
+        b"{}",
+        b"[" * 3000,
+        b"{" * 3000,
+        b'{"x":' + b"[" * 3000,
+        bytes(range(256)) * 8,
+    ]
     invented = [json.dumps(GOOD | {"service": "a" * (n // 26) + chr(97 + n % 26)}).encode() for n in range(300)]
     async with exporting(1) as exporter:
         for packet in packets:

@@ -45,15 +45,15 @@ class Line(msgspec.Struct):
     """What nginx tells about a request, in the format `telemetry` of quayside.conf.template."""
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "_OTHER"]
-    service: Annotated[str, Meta(pattern="^[a-z]{1,32}$")]
+    service: Annotated[str, Meta(pattern=r"^[a-z]{1,32}\Z")]
     route: Annotated[str, Meta(max_length=64)]
-    status: Annotated[str, Meta(pattern="^[1-5][0-9]{2}$")]
+    status: Annotated[str, Meta(pattern=r"^[1-5][0-9]{2}\Z")]
     cache: str
-    bytes: Annotated[int, Meta(ge=0)]
+    bytes: Annotated[int, Meta(ge=0, le=1 << 50)]
     end: Annotated[float, Meta(ge=0, le=1e11)]
     seconds: Annotated[float, Meta(ge=0, le=1e6)]
     traceparent: str
-    caller: Annotated[str, Meta(pattern="^([0-9a-f]{16})?$")]
+    caller: Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?\Z")]
 
 
 class Edge:
@@ -80,7 +80,7 @@ class Edge:
         try:
             line = self._decode(packet[packet.index(b"{") :])
             duration = self._of(line.service, line.status if line.status in STATUSES else f"{line.status[0]}xx")
-        except ValueError:
+        except (ValueError, RecursionError):
             self.malformed += 1
             return
         context = tracing.extract(line.traceparent)
