@@ -25,6 +25,8 @@ EXPORTER_PORT = 9114
 PUBLISHED = ("edge", "psp", "postgres", "rabbitmq", "prometheus", "alertmanager", "jaeger", "grafana")
 PROFILES = {"observability": "prometheus", "grafana": "grafana"}
 """The profiles of compose.yaml, with a tool that shows that a shop has it."""
+ALL = ("--profile", "*")
+"""For commands that remove containers: a profile may have been started without `make up`."""
 BESIDE_THE_EDGE = ("edge-exporter", "nginx-exporter")
 """They share the network of the edge's container, and lose it when that starts again."""
 UP = ("up", "--detach", "--no-build", "--wait", "--wait-timeout", "180")
@@ -105,11 +107,11 @@ class ComposeShop:
 
     def down(self) -> list[str]:
         running = [_name(each) for each in self._running()]
-        self._checked("down", "--remove-orphans", "--timeout", "30")
+        self._checked(*ALL, "down", "--remove-orphans", "--timeout", "30")
         return running
 
     def reset(self) -> None:
-        self._checked("down", "--remove-orphans", "--volumes", "--timeout", "5")
+        self._checked(*ALL, "down", "--remove-orphans", "--volumes", "--timeout", "5")
         self.place.remove()
 
     def start(self, name: str, **settings: str) -> None:

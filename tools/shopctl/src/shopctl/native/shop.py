@@ -77,9 +77,9 @@ class NativeShop:
         return list(self.servers)
 
     def observe(self, wanted: bool) -> str:
-        if wanted != bool(self.place.tools):
-            names = [each.name for each in tools(self.place)] if wanted else []
-            self._check_ports(names)  # before anything is stopped
+        names = [each.name for each in tools(self.place)] if wanted else []
+        if names != [*self.place.tools]:
+            self._check_ports([name for name in names if not self.process(name)])  # before anything is stopped
             self.stop(*(name for name in self.servers if name in (*TOOLS, *OBSERVING)))
             self.place.use_tools(names)
         return LEFT_OUT if wanted else ""

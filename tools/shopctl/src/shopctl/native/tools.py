@@ -1,5 +1,6 @@
 """The tools that observe a native shop, from Debian's packages: Prometheus, Alertmanager and the stores' exporters."""
 
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Tool:
     def prepare(self) -> None:
         user = run_as("prometheus")
         own(self.home, user)
+        shutil.rmtree(self.home / "rules", ignore_errors=True)  # some may be gone from deploy/
         for name, text in self.files.items():
             own((self.home / name).parent, user)
             write(self.home / name, text, user)
@@ -56,7 +58,6 @@ class Tool:
 def tools(place: Place) -> list[Server]:
     """Every tool of a native shop, configured for this machine."""
     deploy, passwords = place.root / "deploy", place.passwords
-
     rules = {f"rules/{file.name}": file.read_text() for file in (deploy / "prometheus/rules").glob("*.yaml")}
     valkey = f"redis://127.0.0.1:{place.port('valkey')}"
     return [
@@ -96,7 +97,7 @@ def tools(place: Place) -> list[Server]:
             place,
             "valkey-exporter",
             "prometheus-redis-exporter",
-            "--config-command=-",
+            "--config-command=-",  # its user may not read Valkey's configuration, which holds a password
             f"--redis.addr={valkey}",
             "--redis.user=exporter",
             settings={"REDIS_PASSWORD": passwords["valkey.exporter"]},
