@@ -202,9 +202,10 @@ class Release:
         until(holds, seconds, f"{node} is not Ready={ready}")
 
 
-def until(holds: Callable[[], object], seconds: float, otherwise: str) -> None:
+def until(holds: Callable[[], object], seconds: float, otherwise: str | Callable[[], str]) -> None:
     """Waits until `holds()` is true. Raises AssertionError after `seconds`."""
     end = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < end, f"{otherwise} after {seconds} s"
+        late = time.monotonic() > end
+        assert not late, f"{otherwise if isinstance(otherwise, str) else otherwise()} after {seconds} s"
         time.sleep(0.5)

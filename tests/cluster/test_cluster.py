@@ -8,11 +8,15 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+import yaml
 from balancing import counted, slow_pod
-from release import SERVICES, STORES, Release, run, until
-from shopper import Admin
+from observed import TOOLS, forwarded, spans, targets, values
+from release import ROOT, SERVICES, STORES, Release, run, until
+from shopper import Admin, Shopper
 
 pytestmark = pytest.mark.timeout(420)
+
+PROMETHEUS = ROOT / "deploy/prometheus/prometheus.yml"
 
 
 def test_one_command_installs_it_and_an_order_is_confirmed(shop: Release, figures: list[str]) -> None:
@@ -319,17 +323,48 @@ def test_a_new_installation_has_the_old_data(shop: Release) -> None:
     shop.uninstall()
     until(lambda: not jobs_of(shop), 20, "some Jobs are left")
     shop.files.clear()
-    shop.upgrade()
+    shop.upgrade(global_observability_enabled="true", observability_prometheus_cadvisor_enabled="true")
     shop.settled()
     assert Admin(shop.place).available(sku) == 7
     shop.audit()
+
+
+def test_the_installation_is_observed(shop: Release, figures: list[str]) -> None:
+    shopper, admin = Shopper(shop.place), Admin(shop.place)
+    order = shopper.buy(admin.product(stock=9))
+    assert shopper.waits_for(order) == "CONFIRMED"
+    trace = admin.http.get(f"/api/admin/orders/{order}").raise_for_status().json()["trace_id"]
+    with forwarded(shop, "prometheus", 9090) as prometheus, forwarded(shop, "jaeger", 16686) as jaeger:
+        jobs = {each["job_name"] for each in yaml.safe_load(PROMETHEUS.read_text())["scrape_configs"]} | {"cadvisor"}
+        until(lambda: targets(prometheus) == {job: {"up"} for job in jobs}, 60, lambda: str(targets(prometheus)))
+
+        memory = 'container_memory_working_set_bytes{container!=""}'
+        until(lambda: {*SERVICES, *STORES} <= values(prometheus, memory, "container").keys(), 60, "no memory is known")
+
+        (pod,) = (each["metadata"]["name"] for each in shop.pods("cart"))
+        shop.kubectl("delete", "pod", pod, "--wait=false")
+
+        until(lambda: ("order", "order") in spans(jaeger, trace), 60, f"Jaeger does not know the trace {trace}")
+        services = {service for service, _ in spans(jaeger, trace)}
+        assert services == {"edge", "order", "cart", "catalog", "payment"}
+
+        def up() -> dict[str, float]:
+            return values(prometheus, 'up{job="cart"}', "instance")
+
+        until(lambda: pod not in up() and [*up().values()] == [1], 60, "no new pod of cart is up")
+        assert pod in values(prometheus, 'count_over_time(up{job="cart"}[5m])', "instance")
+    sizes = shop.memory()
+    of_tools = {tool: sum(size for name, size in sizes.items() if name.startswith(tool)) for tool in TOOLS}
+    figures.append("memory in MB: " + ", ".join(f"{tool} {size / 1e6:.0f}" for tool, size in of_tools.items()))
 
 
 def test_uninstalling_keeps_only_the_data_and_its_secrets(shop: Release) -> None:
     shop.kubectl("delete", "pod", "auditor", "--now")
     shop.uninstall()
     kinds = "deployments,statefulsets,pods,services,jobs,cronjobs,networkpolicies,hpa,pdb,configmaps,serviceaccounts"
-    assert left(shop, kinds) == []
+    assert left(shop, f"{kinds},roles,rolebindings") == []
+    of_cluster = run("kubectl", "get", "clusterroles,clusterrolebindings", "--output", "name")
+    assert f"/{shop.namespace}-prometheus" not in of_cluster
     assert sorted(left(shop, "secrets")) == ["secret/shop", "secret/stores"]
     assert len(left(shop, "pvc")) == len(STORES)
 
