@@ -72,6 +72,16 @@ def test_every_service_sends_traces_to_jaeger_and_is_scraped(on: Objects) -> Non
     assert ("prometheus", 15692) in peers(on, "rabbitmq", "ingress")
 
 
+def test_the_edge_reports_to_containers_beside_it_and_serves_without_them(on: Objects, off: Objects) -> None:
+    assert env(off, "edge")["EDGE_TELEMETRY"] == "off"
+    assert env(on, "edge")["EDGE_TELEMETRY"] == "on"
+    nginx, *exporters = pod(on, "edge")["spec"]["containers"]
+    assert [each["name"] for each in exporters] == ["exporter", "nginx-exporter"]
+    assert "readinessProbe" in nginx
+    assert not any("readinessProbe" in each for each in exporters)
+    assert len(pod(off, "edge")["spec"]["containers"]) == 1
+
+
 def test_only_the_live_map_and_grafana_reach_prometheus(on: Objects) -> None:
     assert env(on, "storefront")["PROMETHEUS_URL"] == "http://prometheus:9090"
     assert ("prometheus", 9090) in peers(on, "storefront", "egress")

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 import yaml
 from balancing import counted, slow_pod
-from observed import TOOLS, forwarded, spans, targets, values
+from observed import TOOLS, forwarded, silent, spans, targets, values
 from release import ROOT, SERVICES, STORES, Release, run, until
 from shopper import Admin, Shopper
 
@@ -340,6 +340,7 @@ def test_the_installation_is_observed(shop: Release, figures: list[str]) -> None
 
         memory = 'container_memory_working_set_bytes{container!=""}'
         until(lambda: {*SERVICES, *STORES} <= values(prometheus, memory, "container").keys(), 60, "no memory is known")
+        until(lambda: not silent(shop, prometheus), 60, lambda: f"panels without data: {silent(shop, prometheus)}")
 
         (pod,) = (each["metadata"]["name"] for each in shop.pods("cart"))
         shop.kubectl("delete", "pod", pod, "--wait=false")
