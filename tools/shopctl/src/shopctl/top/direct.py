@@ -25,6 +25,8 @@ __all__ = ["Direct"]
 
 TIMEOUT = 1.5
 """Seconds that a process has for its answer."""
+PATIENCE = 5.0
+"""Seconds that RabbitMQ has to tell about all queues; until then the page shows what it told before."""
 ROWS_EVERY = 3.0
 """Seconds between looks at processes and their memory, which take longer."""
 REPLICA = re.compile(r"-\d+$")
@@ -47,6 +49,9 @@ class Direct:
         self._names = queues_of(shop.place.services)
         self._seen = Rows(shop)
         self._connection: AbstractConnection | None = None
+        self._asking: asyncio.Task[Mapping[str, Queue | None] | None] | None = None
+        self._known: Mapping[str, Queue | None] | None = None
+        self._known_at = 0.0
         self._http: aiohttp.ClientSession | None = None
         self.title = f"{shop.runtime}  {shop.place.address}"
 
@@ -57,8 +62,10 @@ class Direct:
     async def __aexit__(self, *_: object) -> None:
         if self._http is not None:
             await self._http.close()
-        if self._connection is not None:
-            await close(self._connection)
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait({self._asking}, timeout=1)
+        await self._disconnect()
 
     async def first(self) -> list[Snapshot]:
         """Two snapshots, a second apart. Raises StartError if nothing runs."""
@@ -103,8 +110,17 @@ class Direct:
             return False, None
 
     async def _queues(self) -> Mapping[str, Queue | None] | None:
+        """The queues, as they were a few seconds ago if RabbitMQ is slow; None if it does not answer."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask(), name="queues")
+        done, _ = await asyncio.wait({self._asking}, timeout=TIMEOUT)
+        if done:
+            self._known, self._known_at = self._asking.result(), time.monotonic()
+        return self._known if time.monotonic() - self._known_at < PATIENCE else None
+
+    async def _ask(self) -> Mapping[str, Queue | None] | None:
         try:
-            async with asyncio.timeout(TIMEOUT):
+            async with asyncio.timeout(PATIENCE):
                 if self._connection is None or self._connection.is_closed:
                     self._connection = await aio_pika.connect(self._shop.place.own_broker_url("operator"))
                 return await broker.depths(self._connection, self._names)
@@ -112,11 +128,14 @@ class Direct:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            if self._connection is not None:
-                with suppress(Exception):
-                    await close(self._connection)
-            self._connection = None
+            await self._disconnect()
             return None
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):
+                await close(connection)
 
 
 class Rows:
