@@ -159,6 +159,11 @@ class Scene:
     def measured(self) -> bool:
         return any(each.replicas for each in self.services.values())
 
+    def pace(self, source: str, target: str) -> int:
+        """Returns the pace of a line: 0 also if one of its ends is down."""
+        traffic = self.links.get((source, target))
+        return 0 if traffic is None or self.down(source) or self.down(target) else traffic.pace
+
     def down(self, part: str) -> bool:
         """Returns whether nothing can pass this end of a line."""
         if part.startswith("queue:"):
