@@ -20,7 +20,7 @@ def tour(place: Place, admin: Admin) -> None:
         visitor.get("/api/cart", headers={"Authorization": "Bearer nonsense"})
         form = {"grant_type": "password", "username": place.admin[0], "password": "wrong"}
         visitor.post("/api/identity/token", data=form)
-    sku, scarce = admin.product(stock=100), admin.product(stock=1)
+    sku, scarce, _ = (admin.product(stock) for stock in (100, 1, 0))
     orders = [
         (shopper := Shopper(place), shopper.buy(product, quantity, method))
         for product, quantity, method in (
