@@ -1,9 +1,12 @@
 """The live map's data: what many viewers cost, and what is shown while Prometheus does not answer."""
 
 import asyncio
+import json
+import subprocess
 from collections.abc import Sequence
 
 from chassis.errors import Unavailable
+from chassis.local.system import program
 from storefront.models.live import Curve, Sample
 from storefront.usecases import live
 from storefront.usecases.live import Live
@@ -65,3 +68,29 @@ async def test_rates_are_taken_over_three_scrapes(monkeypatch) -> None:
     await map.look()
     assert "[60s]" in prometheus.asked[0]
     assert "[15s]" in prometheus.asked[2]
+
+
+def test_a_replica_is_gone_for_two_minutes_and_one_that_does_not_answer_is_not(tmp_path) -> None:
+    """`promtool` runs the query: only there can a target end as it does when Prometheus forgets it."""
+    series = {"stays": "1x60", "goes": "1x10 stale", "fails": "1x10 0x50"}
+    rules = {
+        "evaluation_interval": "5s",
+        "tests": [
+            {
+                "interval": "5s",
+                "input_series": [
+                    {"series": f'up{{job="order",instance="{name}"}}', "values": values}
+                    for name, values in series.items()
+                ],
+                "promql_expr_test": [
+                    {"expr": live.NOW["gone"], "eval_time": at, "exp_samples": [{"labels": gone, "value": 1}] * shown}
+                    for gone in ['{job="order",instance="goes"}']
+                    for at, shown in (("30s", 0), ("90s", 1), ("4m", 0))
+                ],
+            }
+        ],
+    }
+    file = tmp_path / "gone.yaml"
+    file.write_text(json.dumps(rules))
+    done = subprocess.run([program("promtool"), "test", "rules", file], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
