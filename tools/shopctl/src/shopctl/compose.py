@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -22,6 +23,8 @@ __all__ = ["ComposeShop", "unavailable"]
 
 OLDEST = (2, 26)
 EXPORTER_PORT = 9114
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+"""Sequences for a terminal, which Compose writes even with `--ansi never`."""
 PUBLISHED = ("edge", "psp", "postgres", "rabbitmq", "prometheus", "alertmanager", "jaeger", "grafana")
 PROFILES = {"observability": "prometheus", "grafana": "grafana"}
 """The profiles of compose.yaml, with a tool that shows that a shop has it."""
@@ -147,13 +150,14 @@ class ComposeShop:
             return os.environ.get("EDGE_BIND") or "127.0.0.1", self.place.port("edge")
         for each in self._containers():
             if each["Service"] == name:
-                return _address(_inspect(each["ID"])), 8000
+                return _address(*_inspect(each["ID"])), 8000
         raise StartError(f"{name} does not run")
 
     def replicas(self) -> Mapping[str, tuple[str, int]]:
         ports = {**dict.fromkeys(self.place.services.names, 8000), "edge-exporter": EXPORTER_PORT}
         running = [each for each in self._running() if each["Service"] in ports]
-        return {_name(each): (_address(_inspect(each["ID"])), ports[each["Service"]]) for each in running}
+        details = zip(running, _inspect(*(each["ID"] for each in running)), strict=False) if running else ()
+        return {_name(each): (_address(found), ports[each["Service"]]) for each, found in details}
 
     def log_command(self, name: str | None, *, follow: bool, lines: int) -> list[str]:
         options = ["--tail", str(lines), *(["--follow"] if follow else [])]
@@ -171,7 +175,7 @@ class ComposeShop:
         ) as running:
             for line in running.stdout or ():
                 container, _, text = line.rstrip("\n").partition(" | ")
-                yield container.strip().removesuffix("-1"), text.strip()
+                yield ANSI.sub("", container).strip().removesuffix("-1"), text.strip()
         if running.returncode:
             raise StartError("docker compose logs failed. `make logs` shows why.")
 
@@ -295,7 +299,8 @@ def _name(container: Mapping[str, Any]) -> str:
 
 def _process(container: Mapping[str, Any]) -> Process | None:
     """The container's first process, if the engine is on this machine."""
-    pid = _inspect(container["ID"])["State"]["Pid"]
+    (found,) = _inspect(container["ID"])
+    pid = found["State"]["Pid"]
     return Process.of(pid) if pid else None
 
 
@@ -304,9 +309,9 @@ def _address(inspected: Mapping[str, Any]) -> str:
     return address
 
 
-def _inspect(container: str) -> dict[str, Any]:
-    found: list[dict[str, Any]] = json.loads(_run("docker", "inspect", container).stdout)
-    return found[0]
+def _inspect(*containers: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(_run("docker", "inspect", *containers).stdout)
+    return found
 
 
 def _run(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -59,7 +59,7 @@ def show(line: Line, hide: Collection[object]) -> Text:
     level = str(line.fields.get("level", ""))
     text = Text()
     text.append(f"{line.time or '-':<23} ", NOTE)
-    text.append(f"{line.process:<11} ", color_of(line.process.partition("-")[0]))
+    text.append(f"{printable(line.process):<11} ", color_of(line.process.partition("-")[0]))
     if not line.fields:
         return text.append(printable(line.text))
     text.append(f"{level:<7} ", LEVELS.get(level, ""))
