@@ -1,5 +1,6 @@
 """A collector for tests: it takes spans by OTLP over HTTP, and returns those of a trace."""
 
+import contextlib
 import json
 import threading
 import time
@@ -7,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 __all__ = ["Collector", "Span"]
 
@@ -29,13 +30,17 @@ class Span:
 
 
 class Collector(ThreadingHTTPServer):
-    """Keeps each body that it got, compressed: a session of tests sends some 100 MB."""
+    """Keeps each body that it got, compressed: a session of tests sends some 100 MB.
+
+    While `fault` is a status, it refuses all bodies with it. While it is "silent", it takes none and does not answer.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self._bodies: list[bytes] = []
+        self.fault: int | Literal["silent"] | None = None
 
     def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -99,9 +104,14 @@ class Handler(BaseHTTPRequestHandler):
     server: Collector
 
     def do_POST(self) -> None:
-        self.server.take(self.rfile.read(int(self.headers["Content-Length"])))
-        self.send_response(200)
-        self.end_headers()
+        while self.server.fault == "silent":
+            time.sleep(0.1)
+        body, fault = self.rfile.read(int(self.headers["Content-Length"])), self.server.fault
+        if fault is None:
+            self.server.take(body)
+        with contextlib.suppress(OSError):  # the service may have given up
+            self.send_response(200 if fault is None else int(fault))
+            self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
         pass

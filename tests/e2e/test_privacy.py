@@ -1,0 +1,63 @@
+"""After all other tests: no span, metric or log line has personal data or secrets."""
+
+import re
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+from collector import Collector
+from flow import ADDRESS
+from shopper import KEYS, TOKENS
+
+from shopctl.place import ADMIN_PASSWORD, SHOPPER_PASSWORD
+from shopctl.shop import Shop
+
+EMAIL = re.compile(r"[\w.+%-]+(?:@|%40)(?!localhost)[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+")
+TOKEN = re.compile(r"\beyJ[\w-]{10,}|(?<![\w-])(?=[^\s\"]*[A-Z])(?=[^\s\"]*[a-z])[\w-]{43}(?![\w-])")
+"""A JSON Web Token; a refresh token or the ID of a session, which are 32 bytes in base64."""
+CARD = re.compile(r"\b(?:tok|pm_card)_[a-z]\w+")
+PASSWORDS = (ADMIN_PASSWORD, SHOPPER_PASSWORD, "correct horse", "battery staple", "long enough")
+LINES = (ADDRESS["name"], ADDRESS["line1"], ADDRESS["city"])
+OUTSIDE = {"psp"}
+"""The sandbox provider stands for an outside company, which knows cards."""
+
+
+@pytest.fixture
+def emitted(shop: Shop, telemetry: Collector) -> list[tuple[str, str]]:
+    """All that the shop has emitted, each with its source."""
+    if shop.runtime != "native":
+        pytest.skip("only a native shop sends its spans and logs to the tests")
+    return [*logs(shop), *metrics(shop), *(("spans", text) for text in telemetry.texts())]
+
+
+def logs(shop: Shop) -> Iterator[tuple[str, str]]:
+    for file in sorted((shop.place.run / "logs").glob("*.log")):
+        if file.stem not in OUTSIDE:
+            yield file.name, file.read_text(errors="replace")
+
+
+def metrics(shop: Shop) -> Iterator[tuple[str, str]]:
+    for name in shop.place.services.names:
+        if name not in OUTSIDE:
+            yield f"metrics of {name}", httpx2.get(f"http://127.0.0.1:{shop.place.port(name)}/metrics").text
+
+
+def test_nothing_that_is_emitted_is_personal_or_secret(shop: Shop, emitted: list[tuple[str, str]]) -> None:
+    secrets = {*PASSWORDS, *LINES, *KEYS, *TOKENS, *shop.place.passwords.values()}
+    words = re.compile("|".join(re.escape(secret) for secret in sorted(secrets, key=len, reverse=True)))
+    found = {
+        (source, match[0])
+        for source, text in emitted
+        for pattern in (EMAIL, TOKEN, CARD, words)
+        for match in pattern.finditer(text)
+    }
+
+    assert len(emitted) > 20
+    assert found == set()
+
+
+@pytest.mark.parametrize(
+    "secret", ["ann@example.org", "ann%40example.org", "eyJhbGciOiJFUzI1NiJ9.e30.c2ln", "aB3-" * 10 + "xyZ", "tok_visa"]
+)
+def test_each_kind_of_secret_is_recognized(secret: str) -> None:
+    assert any(pattern.search(f'{{"a": "{secret}"}}') for pattern in (EMAIL, TOKEN, CARD))
