@@ -37,14 +37,19 @@ SERVERS = {f"services/{name}/README.md: Run it alone" for name in services.load(
 CHARGE = "services/psp/README.md: Run it alone (2)"
 ROTATION = "services/identity/README.md: How it works"
 DOCKER, CLUSTER = "needs a Docker Engine: tests/containers", "needs a cluster: tests/cluster"
+OBSERVING = "tests/native and tests/containers observe a shop; test_operator.py runs what it offers"
 ELSEWHERE = {
     "README.md: Quayside": "tests/native starts a shop by `shopctl up`; `make test` runs this test",
     "CONTRIBUTING.md: Contributing": "what `.ci/run` runs",
+    "README.md: Seeing it": OBSERVING,
+    "docs/how-to/observe.md: *": OBSERVING,
     "README.md: In containers": DOCKER,
     "README.md: On Kubernetes": CLUSTER,
     "docs/kubernetes.md: *": CLUSTER,
+    "docs/how-to/kubernetes-dashboard.md: *": "needs a cluster, and programs from the network",
     "charts/*": CLUSTER,
     "deploy/nginx/README.md: In a container": DOCKER,
+    "deploy/nginx/README.md: Telemetry": "tests/edge starts edge-exporter",
     "docs/runbooks/README.md: *": CLUSTER,
     "docs/runbooks/*": "the commands that change nothing are run one by one",
     "docs/how-to/new-service.md: *": "tests/native/test_new_service.py adds a service to a copy",
