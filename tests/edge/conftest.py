@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pwd
+import random
 import re
 import shutil
 import socket
@@ -92,8 +93,16 @@ def render(template: Path, values: Mapping[str, str]) -> str:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """Returns a port that is free for TCP and UDP.
+
+    It is below those that the system gives to clients: one of them might take it before the server does.
+    """
+    while True:
+        port = random.randrange(24_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket(type=socket.SOCK_DGRAM) as packets:
+            packets.bind(("127.0.0.1", port))
+            with socket.create_server(("127.0.0.1", port)):
+                return port
 
 
 @pytest.fixture

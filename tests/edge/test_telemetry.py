@@ -88,7 +88,7 @@ class Lines:
 @pytest.fixture
 def lines() -> Iterator[Lines]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
-        receiver.bind(("127.0.0.1", 0))
+        receiver.bind(("127.0.0.1", free_port()))
         receiver.setblocking(False)
         yield Lines(receiver)
 
