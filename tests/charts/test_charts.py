@@ -258,6 +258,12 @@ def test_the_edge_trusts_the_same_proxies_for_address_and_scheme() -> None:
     assert variables["EDGE_TRUSTED_NETWORKS"] == "10.0.0.0/8 1; fd00::/8 1;"
 
 
+@pytest.mark.parametrize(("values", "expected"), [((), "off"), (("traceClients=true",), "on")])
+def test_the_edge_ignores_the_traces_of_clients_unless_asked(values: tuple[str, ...], expected: str) -> None:
+    (edge,) = rendered("edge", *values)["Deployment", "edge"]["spec"]["template"]["spec"]["containers"]
+    assert {"name": "EDGE_TRACE_CLIENTS", "value": expected} in edge["env"]
+
+
 def test_the_edge_has_its_limits_from_values_and_a_cache_that_it_can_write() -> None:
     (edge,) = rendered("edge", "rateLimit.enabled=false", "rateLimit.burst=7")["Deployment", "edge"]["spec"][
         "template"

@@ -150,6 +150,7 @@ async def nginx(folder: Path, upstreams: dict[str, Upstream], settings: Mapping[
         "EDGE_RUN": str(folder),
         "EDGE_CACHE": str(folder / "tmp" / "cache"),
         **LIMITS | {"RATE_LIMIT": "off"},
+        "EDGE_TRACE_CLIENTS": "on",
         "EDGE_TRUSTED_PROXIES": "",
         "EDGE_TRUSTED_NETWORKS": "",
         "LB_POLICY": "round-robin",

@@ -66,6 +66,27 @@ async def test_a_malformed_traceparent_is_replaced(edge: Edge) -> None:
         assert "tracestate" not in found
 
 
+PROXY = {"EDGE_TRUSTED_PROXIES": "set_real_ip_from 127.0.0.1;", "EDGE_TRUSTED_NETWORKS": "127.0.0.1 1;"}
+
+
+@pytest.mark.parametrize(("trusted", "kept"), [({}, False), (PROXY, True)], ids=["client", "trusted proxy"])
+async def test_without_edge_trace_clients_only_a_trusted_proxy_chooses_the_trace(
+    run_folder: Path, upstreams: dict[str, Upstream], lines: "Lines", trusted: dict[str, str], kept: bool
+) -> None:
+    settings = {"EDGE_TRACE_CLIENTS": "off", "EDGE_TELEMETRY": "on", "EDGE_TELEMETRY_ADDRESS": lines.address}
+    async with nginx(run_folder, upstreams, settings | trusted) as edge:
+        for sent in (SAMPLED, f"on 1 {SAMPLED}"):
+            found = await passed_on(edge, traceparent=sent)
+            line = await lines.fields()
+            if kept and sent == SAMPLED:
+                assert re.fullmatch(f"00-{TRACE}-[0-9a-f]{{16}}-01", found["traceparent"])
+                assert line["caller"] == SPAN
+            else:
+                assert MADE.fullmatch(found["traceparent"])
+                assert TRACE not in found["traceparent"]
+                assert line["caller"] == ""
+
+
 @dataclass
 class Lines:
     """The packets that nginx sends."""

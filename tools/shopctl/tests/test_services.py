@@ -95,6 +95,6 @@ def test_identity_knows_the_public_address(place: Place, monkeypatch: pytest.Mon
 
 def test_compose_passes_on_the_same_and_the_readme_lists_it() -> None:
     taken = set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_text()))
-    assert taken - COMPOSE == {*PASSED_ON, *LIMITS, "PAYMENT_PROVIDER", "LB_POLICY"}
+    assert taken - COMPOSE == {*PASSED_ON, *LIMITS, "PAYMENT_PROVIDER", "LB_POLICY", "EDGE_TRACE_CLIENTS"}
     readme = (ROOT / "README.md").read_text()
     assert {name for name in {*PROVIDER, *taken} - COMPOSE if f"`{name}`" not in readme} == set()

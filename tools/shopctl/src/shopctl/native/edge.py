@@ -56,6 +56,7 @@ class Edge:
             **{name: os.environ.get(name) or default for name, default in LIMITS.items()},
             "EDGE_TELEMETRY": "on" if self.place.tools else "off",
             "EDGE_TELEMETRY_ADDRESS": telemetry_address(self.place),
+            "EDGE_TRACE_CLIENTS": os.environ.get("EDGE_TRACE_CLIENTS") or "on",
             "EDGE_TRUSTED_PROXIES": trusted,
             "EDGE_TRUSTED_NETWORKS": re.sub(r"set_real_ip_from\s+([^\s;]+)", r"\1 1", trusted),
             "LB_POLICY": policy,
