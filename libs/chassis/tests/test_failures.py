@@ -125,6 +125,24 @@ async def test_a_bug_is_one_line_with_its_stack(lines):
     assert "in fail" in line["exception"]
 
 
+async def test_the_line_of_a_row_that_is_refused_does_not_hold_the_row(db: Database, lines):
+    people = APIRouter()
+
+    @people.post("/people/{name}")
+    async def add(name: str) -> None:
+        async with db.transaction() as tx:
+            await tx.execute("INSERT INTO people VALUES (2, $1)", name)
+
+    async with db.connection() as connection:
+        await connection.execute("CREATE TABLE people (id int CHECK (id < 2), name text)")
+    async with serving(people) as port, calling(port) as caller:
+        assert (await caller.ask("POST", "/people/Ann"))[0] == 500
+
+    (line,) = (line for line in lines() if line["level"] != "info")
+    assert "violates check constraint" in line["exception"]
+    assert "Ann" not in str(line)
+
+
 @pytest.mark.parametrize("path", ["/echo", "/raw"])
 async def test_a_client_that_disconnects_while_sending_is_no_failure(lines, path: str):
     async with serving(router) as port:

@@ -13,7 +13,7 @@ from chassis import outbox, tracing
 from chassis.app import create_app
 from chassis.batching import Batcher
 from chassis.db import Database
-from chassis.db.pool import summary
+from chassis.db.statements import summary
 from chassis.errors import Unavailable
 from chassis.http import HttpClient
 from chassis.ids import uuid7
@@ -158,6 +158,15 @@ async def test_statements_and_the_commit_are_spans_named_by_command_and_table(sp
         ("select a from lamps where b", "SELECT lamps"),
         ("WITH gone AS (DELETE FROM outbox RETURNING id) INSERT INTO archive SELECT id FROM gone", "DELETE outbox"),
         ("UPDATE lamps SET a = 1", "UPDATE lamps"),
+        ("SELECT extract(epoch FROM clock_timestamp() - max(at)) FROM lamps WHERE at < now()", "SELECT lamps"),
+        ("SELECT trim(both from name), substring(name FROM 9) FROM lamps", "SELECT lamps"),
+        ("SELECT (SELECT count(*) FROM bulbs WHERE lamp = l.id) FROM lamps l", "SELECT lamps"),
+        ("SELECT count(*) FROM (SELECT FROM lamps LIMIT 9) AS counted", "SELECT lamps"),
+        ("SELECT n FROM unnest($1::int[]) AS n JOIN lamps USING (n)", "SELECT"),
+        ("WITH a AS (SELECT id FROM lamps) SELECT id FROM a", "SELECT lamps"),
+        ("WITH due AS (SELECT id FROM lamps FOR UPDATE SKIP LOCKED)\n UPDATE lamps SET a = 1", "UPDATE lamps"),
+        ("SELECT a FROM lamps\n FOR NO KEY\n UPDATE", "SELECT lamps"),
+        ("INSERT INTO lamps AS l (a) VALUES (1) ON CONFLICT (a) DO UPDATE SET a = 2", "INSERT lamps"),
     ],
 )
 def test_a_statement_has_a_short_name(statement: str, expected: str):
@@ -199,6 +208,26 @@ async def test_each_event_of_a_batch_continues_its_own_trace(spans: list[Span]):
     assert [link.span_id for link in batch.links] == [one.span_id, three.span_id]
     assert batch.trace_id not in {one.trace_id, three.trace_id}
     assert named(spans, "INSERT outbox").parent_id == batch.span_id
+
+
+async def test_what_an_event_without_a_trace_causes_does_not_join_the_trace_of_another(spans: list[Span], db: Database):
+    traced, untraced, other = uuid7(), uuid7(), uuid7()
+    events = [Event(uuid7(), str(traced), Lit(watts=1), SAMPLED), Event(uuid7(), str(untraced), Lit(watts=2), None)]
+
+    with tracing.processing("lamps", Lit.type, events):
+        async with db.transaction() as tx:
+            await outbox.put(tx, [(subject, Lit(watts=7)) for subject in (traced, untraced)])
+            await outbox.put(tx, [(untraced, Lit(watts=8))], {untraced: UNSAMPLED})
+            await outbox.put(tx, [(other, Lit(watts=9))])
+            rows = await tx.fetch("SELECT subject, traceparent FROM outbox ORDER BY id")
+
+    processed = named(spans, "process lamps").traceparent
+    assert [(row["subject"], row["traceparent"]) for row in rows] == [
+        (str(traced), processed),
+        (str(untraced), None),
+        (str(untraced), UNSAMPLED),
+        (str(other), processed),
+    ]
 
 
 async def test_the_event_that_fails_is_the_error(spans: list[Span]):

@@ -67,17 +67,16 @@ async def put(
 ) -> None:
     """Writes (subject, message) pairs as outbox rows of this transaction, in one statement.
 
-    A message continues the trace of the event with its subject that is being processed. Otherwise, it continues the
-    trace that `traceparents` gives for its subject or, without `traceparents`, the current one. The IDs ascend in the
-    order of `messages`.
+    A message continues the trace of the event with its subject that is being processed. If that has none, or there is
+    none, it continues the trace that `traceparents` gives for its subject. Without `traceparents`, a message that no
+    event causes continues the current trace. The IDs ascend in the order of `messages`.
     """
     rows = [
         (
             message.type,
             str(subject),
             msgspec.json.encode(message).decode(),
-            tracing.traceparent_of(str(subject))
-            or (tracing.traceparent() if traceparents is None else traceparents.get(subject)),
+            _trace(subject, traceparents),
         )
         for subject, message in messages
     ]
@@ -92,3 +91,11 @@ async def put(
         data,
         traces,
     )
+
+
+def _trace(subject: UUID, traceparents: Mapping[UUID, str | None] | None) -> str | None:
+    if caused := tracing.traceparent_of(str(subject)):
+        return caused
+    if traceparents is not None:
+        return traceparents.get(subject)
+    return None if tracing.is_processed(str(subject)) else tracing.traceparent()

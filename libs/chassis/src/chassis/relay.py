@@ -134,7 +134,8 @@ class Relay:
             self._oldest = min(self._oldest, oldest) if blocked and self._oldest is not None else oldest
             confirmed = await self._publish(rows)
             await self._archive(connection, confirmed)
-        for key, count in Counter(row["routing_key"] for row in rows if row["id"] in set(confirmed)).items():
+        archived = set(confirmed)
+        for key, count in Counter(row["routing_key"] for row in rows if row["id"] in archived).items():
             metrics.sent.labels(key).inc(count)
         if len(confirmed) == len(rows) and not blocked:
             self._oldest = None if len(rows) < TAKE else self._oldest
@@ -189,9 +190,7 @@ class Relay:
                 confirmed += ids
                 if self._blocked.pop(key, None):
                     self._refusals.pop(key).over()
-                for id in spans.keys() & set(
-                    ids
-                ):  # an attempt that fails has no span: the next one tells how long it took
+                for id in spans.keys() & set(ids):  # a failed attempt has no span: the next one tells how long it took
                     spans[id].finish()
             elif isinstance(failure, Refused):
                 metrics.refused.labels(key).inc(len(ids))

@@ -33,6 +33,7 @@ __all__ = [
     "extract",
     "failed",
     "inside",
+    "is_processed",
     "keep",
     "processing",
     "receive",
@@ -157,7 +158,7 @@ class Caused(Protocol):
 
 _NOTHING = Nothing()
 _current: ContextVar[Context | None] = ContextVar("trace", default=None)
-_subjects: ContextVar[Mapping[str, Context]] = ContextVar("subjects", default={})  # noqa: B039
+_subjects: ContextVar[Mapping[str, Context | None]] = ContextVar("subjects", default={})  # noqa: B039
 _exporter: "Takes | None" = None
 _threshold = 0  # a trace is sampled if the last 56 bits of its ID are below this number
 
@@ -204,6 +205,11 @@ def traceparent() -> str | None:
     """Returns the current context as a W3C traceparent; None outside any trace."""
     context = _current.get()
     return None if context is None else context.traceparent
+
+
+def is_processed(subject: str) -> bool:
+    """Returns whether the batch that is being processed has an event about `subject`."""
+    return subject in _subjects.get()
 
 
 def traceparent_of(subject: str) -> str | None:
@@ -269,12 +275,13 @@ def batch(name: str, contexts: Sequence[Context | None], attributes: dict[str, V
 def processing(queue: str, type: str, events: Sequence[Caused]) -> Iterator[None]:
     """Opens a span for each sampled event of a batch, below the span that sent it.
 
-    Messages that the handler puts into the outbox continue the trace of the event with the same subject.
+    Messages that the handler puts into the outbox continue the trace of the event with the same subject; if that event
+    has none, they have none, because the current context may be another event's.
     """
-    contexts = {event.subject: context for event in events if (context := extract(event.traceparent)) is not None}
+    contexts = {event.subject: extract(event.traceparent) for event in events}
     spans: list[Span] = []
     for subject, context in contexts.items():
-        if context.recording:
+        if context is not None and context.recording:
             spans.append(
                 Span(
                     f"process {queue}",

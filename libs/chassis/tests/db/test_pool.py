@@ -12,6 +12,7 @@ import pytest
 from chassis.db import Database, is_environment_failure
 from chassis.db.pool import DatabaseDown
 from chassis.errors import Unavailable
+from chassis.telemetry import JsonFormatter
 
 
 @pytest.fixture
@@ -273,3 +274,36 @@ async def test_bad_data_and_bugs_are_not_worth_a_retry(db: Database, sql: str, a
 async def test_a_group_is_a_failure_of_the_environment_if_all_its_members_are():
     assert is_environment_failure(ExceptionGroup("", [OSError(), TimeoutError()]))
     assert not is_environment_failure(ExceptionGroup("", [OSError(), KeyError()]))
+
+
+PEOPLE = """
+CREATE TABLE people (id int CHECK (id < 2), name text PRIMARY KEY);
+INSERT INTO people VALUES (1, 'Ann Example')
+"""
+
+
+@pytest.mark.parametrize(
+    ("id", "error"),
+    [
+        pytest.param(2, asyncpg.CheckViolationError, id="a row that violates a check"),
+        pytest.param(1, asyncpg.UniqueViolationError, id="a key that exists"),
+        pytest.param("Ann Example", asyncpg.DataError, id="an argument of a wrong type"),
+    ],
+)
+async def test_the_text_of_an_error_holds_no_values(db: Database, id: int, error: type[Exception]):
+    name = "Ann Example"
+
+    async def fails() -> None:
+        async with db.transaction() as tx:
+            try:
+                await tx.execute("INSERT INTO people VALUES ($1, $2)", id, name)
+            except error as why:
+                raise LookupError("not stored") from why
+
+    async with db.connection() as connection:
+        await connection.execute(PEOPLE)
+    with pytest.raises(LookupError) as caught:
+        await fails()
+
+    assert isinstance(caught.value.__cause__, error)
+    assert "Ann" not in JsonFormatter().formatException((LookupError, caught.value, caught.tb))

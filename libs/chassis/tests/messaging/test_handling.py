@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from pamqp.commands import Basic
 from prometheus_client import REGISTRY
 
+from chassis.db import Database
 from chassis.ids import uuid7
 from chassis.messages import Event, Message
 from chassis.messaging import Consumer, Envelope, handles, pack
 from chassis.messaging.envelope import Malformed, unpack
 from chassis.messaging.ladder import SENT_AS, Ladder, attempts_of
+from chassis.telemetry import JsonFormatter
 
 DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000
 
@@ -256,3 +258,21 @@ async def test_failed_events_are_counted_from_zero_so_that_the_first_one_is_an_i
     for step in ("retry.5s", "retry.30s", "retry.5m", "dead"):
         labels = {"messaging_destination_name": "counted", "step": step}
         assert REGISTRY.get_sample_value("quayside_messaging_retries_total", labels) == 0
+
+
+async def test_the_log_of_a_failed_event_holds_no_row(topology, db: Database, eventually, caplog) -> None:
+    async def handler(events: list[Event[Lit]]) -> None:
+        async with db.transaction() as tx:
+            await tx.execute("INSERT INTO people VALUES ($1, $2)", 2, name)
+
+    name = "Ann Example"
+    async with db.connection() as connection:
+        await connection.execute("CREATE TABLE people (id int CHECK (id < 2), name text)")
+    async with Consumer(topology.url, topology.queue, [handles(Lit, handler)]):
+        await topology.send(event())
+        await eventually(lambda: topology.arrived("retry.5s"))
+
+    (record,) = (each for each in caplog.records if each.name == "chassis.messaging.ladder")
+    line = JsonFormatter().format(record)
+    assert "violates check constraint" in line
+    assert "Ann" not in line

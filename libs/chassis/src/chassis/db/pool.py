@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Self
@@ -13,6 +11,7 @@ from asyncpg.pool import PoolConnectionProxy
 from pydantic import SecretStr
 
 from chassis import metrics, tracing
+from chassis.db.statements import summary
 from chassis.errors import Unavailable
 from chassis.outage import address, reason
 
@@ -24,8 +23,6 @@ else:
     DriverConnection = object
 
 STATEMENTS = frozenset({"execute", "executemany", "fetch", "fetchrow", "fetchval"})
-TARGET = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM|FROM)\s+([a-z_]+)", re.IGNORECASE)
-COMMANDS = {"INSERT INTO": "INSERT", "UPDATE": "UPDATE", "DELETE FROM": "DELETE"}
 NEEDS_CORRECTION = (
     asyncpg.InvalidAuthorizationSpecificationError,  # no such role, a wrong password, an address that is refused
     asyncpg.InvalidCatalogNameError,
@@ -81,6 +78,27 @@ def _down(url: str, error: OSError | asyncpg.PostgresError) -> DatabaseDown:
     return DatabaseDown(f"{server} does not answer: {reason(error)}; is DATABASE_URL right?")
 
 
+def forget_values(error: BaseException) -> None:
+    """Removes the values of rows and arguments from the texts of an error and its causes.
+
+    PostgreSQL's detail of a violation is the whole row, and the driver quotes an argument that it cannot encode. The
+    text of an error goes into logs, which must hold no address or e-mail.
+    """
+    chain: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while chain:
+        each = chain.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        chain += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+        if isinstance(each, asyncpg.PostgresError):
+            each.detail = each.hint = each.context = None
+        if isinstance(each, asyncpg.PostgresError | asyncpg.InterfaceError) and "query argument" in str(each):
+            each.args = (str(each).partition(": ")[0],)  # "invalid input for query argument $1: …"
+            each.__cause__ = None
+
+
 async def _no_reset(_: object) -> None:
     """Does nothing: we leave no session state, and a reset would cost one more round trip, the price of a read."""
 
@@ -123,23 +141,13 @@ def statement_span(name: str, database: str) -> "tracing.Span | tracing.Nothing"
     )
 
 
-@functools.cache
-def summary(statement: str) -> str:
-    """Returns the command and the table of a statement, such as `INSERT outbox`. The program has few statements."""
-    found = TARGET.search(statement)
-    if found is None:
-        return statement.split(maxsplit=1)[0].upper()
-    command = COMMANDS.get(found[1].upper(), "SELECT")
-    return f"{command} {found[2]}"
-
-
 class Database:
     """A bounded pool of connections to one database.
 
     `async with db.transaction() as tx` commits at its end; if the transaction wrote messages to the outbox, it then
     calls each of `after_messages`, which wakes the relay. `async with db.connection() as c` is in autocommit mode, for
-    reads. Both raise `Unavailable` when no connection is free within `acquire_timeout` seconds. Connections are opened
-    when they are first needed.
+    reads. Both raise `Unavailable` when no connection is free within `acquire_timeout` seconds. Errors that leave their
+    blocks hold no values of rows. Connections are opened when they are first needed.
     """
 
     def __init__(
@@ -212,6 +220,9 @@ class Database:
             raise _down(self.url, error) from error
         try:
             yield Connection(connection, self.name)
+        except Exception as error:
+            forget_values(error)
+            raise
         finally:
             await pool.release(connection)
 
