@@ -86,7 +86,9 @@ cluster-down:  ## Uninstall the shop; keep its volumes and passwords
 test: $(INSTALLED)  ## Run every test against real stores
 	@$(SHOPCTL) packages
 	@RUNTIME=native TEST_STORES=native \
-	  tools/test.sh libs services tools -- tests/contracts tests/e2e tests/browser tests/faults -- tests/edge tests/native
+	  tools/test.sh libs services tools \
+	    -- tests/contracts tests/browser tests/faults tests/e2e/test_privacy.py tests/e2e/test_series.py \
+	    -- tests/e2e tests/edge tests/native
 
 test-containers: $(INSTALLED)  ## Run tests in containers: newest versions of the stores, and the shop in Compose
 	@RUNTIME=compose TEST_STORES=containers TESTCONTAINERS_RYUK_DISABLED=true \
