@@ -81,8 +81,13 @@ def test_an_order_is_one_trace_from_the_edge_to_confirmed(observed, shopper, adm
     assert {parent for span in trace["spans"] for parent in parents(span)} <= known
 
 
-def test_jaeger_keeps_what_went_wrong_even_if_it_keeps_nothing_else(config, root, docker) -> None:
-    options = ("--detach", "--env", "JAEGER_KEEP_PERCENT=0", "--volume", f"{root}/deploy/jaeger:/etc/jaeger:ro")
+WRONG = {"error": 2, "rejected": 1, "slow": 1}
+
+
+@pytest.mark.parametrize(("orders", "kept"), [("100", WRONG | {"POST /api/orders": 2}), ("0", WRONG)])
+def test_jaeger_keeps_what_went_wrong_and_the_wanted_share_of_orders(config, root, docker, orders, kept) -> None:
+    shares = ("--env", "JAEGER_KEEP_PERCENT=0", "--env", f"JAEGER_KEEP_ORDERS_PERCENT={orders}")
+    options = ("--detach", *shares, "--volume", f"{root}/deploy/jaeger:/etc/jaeger:ro")
     options += ("--publish", "127.0.0.1::4318", "--publish", "127.0.0.1::16686")
     command = ("--config", "/etc/jaeger/jaeger.yaml", "--set", "processors.tail_sampling.decision_wait=1s")
     container = docker("run", *options, config["services"]["jaeger"]["image"], *command)
@@ -92,10 +97,13 @@ def test_jaeger_keeps_what_went_wrong_even_if_it_keeps_nothing_else(config, root
             send(collector, "error", error=True)
             send(collector, "rejected", status="REJECTED")
             send(collector, "slow", seconds=3)
+            send(collector, "POST /api/orders", order="1")
+            send(collector, "GET /api/orders/{order_id}", order="1")
             time.sleep(3)  # by then it has decided
             send(collector, "error")
+            send(collector, "POST /api/orders")
         with client(f"http://{docker('port', container, '16686')}") as jaeger:
-            assert until(lambda: lengths(jaeger) == {"error": 2, "rejected": 1, "slow": 1}), lengths(jaeger)
+            assert until(lambda: lengths(jaeger) == kept), lengths(jaeger)
     finally:
         docker("rm", "--force", "--volumes", container)
 
@@ -164,16 +172,25 @@ def traces(jaeger: httpx2.Client, order_id: str) -> list[dict[str, Any]]:
     return data
 
 
-def send(collector: httpx2.Client, name: str, *, error: bool = False, status: str = "", seconds: float = 0.01) -> bool:
+def send(
+    collector: httpx2.Client,
+    name: str,
+    *,
+    error: bool = False,
+    order: str = "",
+    status: str = "",
+    seconds: float = 0.01,
+) -> bool:
     """Sends a span, in a trace whose ID follows from its name. Returns whether the collector answers."""
     now = time.time_ns()
+    attributes = {"quayside.order.id": order, "quayside.order.status": status}
     span = {
         "traceId": hashlib.md5(name.encode(), usedforsecurity=False).hexdigest(),
         "spanId": secrets.token_hex(8),
         "name": name,
         "startTimeUnixNano": str(now),
         "endTimeUnixNano": str(now + int(seconds * 1e9)),
-        "attributes": [{"key": "quayside.order.status", "value": {"stringValue": status}}] if status else [],
+        "attributes": [{"key": key, "value": {"stringValue": value}} for key, value in attributes.items() if value],
         "status": {"code": 2} if error else {},
     }
     service = {"attributes": [{"key": "service.name", "value": {"stringValue": "order"}}]}
