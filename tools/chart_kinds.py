@@ -61,6 +61,7 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "set of annotations": _texts(_QUALIFIED),
     "set of labels": _texts(_QUALIFIED, pattern=f"^({_WORD})?$", minimum=0),
+    "set of external labels": _texts("[A-Za-z_][A-Za-z0-9_]*", type="string"),
     "toleration": {
         "type": "object",
         "properties": {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from release import ROOT
-from rendering import Objects, rendered
+from rendering import Objects, rendered, template
 
 ON = "global.observability.enabled=true"
 SERVICES = ("cart", "catalog", "identity", "order", "payment", "storefront")
@@ -124,7 +124,8 @@ def test_the_jobs_have_the_names_that_they_have_in_compose(on: Objects) -> None:
             (selected,) = monitor["spec"]["selector"]["matchExpressions"]
             (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
             operator |= jobs(selected["values"], endpoint["relabelings"], "targetLabel")
-    assert own == operator == expected
+    assert own == expected
+    assert operator == expected - {"prometheus", "alertmanager"}  # these two are ours only
 
 
 def test_each_scraped_port_is_a_named_port_of_its_pod(on: Objects) -> None:
@@ -165,6 +166,25 @@ def test_without_its_kinds_there_is_nothing_for_an_operator() -> None:
     unwanted = rendered("shop", ON, "observability.operator.enabled=false", apis=OPERATOR)
     for objects in (rendered("shop", ON), unwanted):
         assert not {kind for kind, _ in objects} & {"PodMonitor", "PrometheusRule"}
+
+
+def test_everything_is_scraped_as_often_as_the_rules_need() -> None:
+    objects = rendered("observability", "prometheus.interval=15", "grafana.enabled=true", apis=OPERATOR)
+    assert configuration(objects)["global"]["scrape_interval"] == "15s"
+    monitors = [each["spec"]["podMetricsEndpoints"] for (kind, _), each in objects.items() if kind == "PodMonitor"]
+    assert {(each["interval"], each["scrapeTimeout"]) for (each,) in monitors} == {("15s", "15s")}
+    sources = yaml.safe_load(objects["ConfigMap", "grafana"]["data"]["datasources.yaml"])["datasources"]
+    assert [each["jsonData"].get("timeInterval") for each in sources] == ["15s", None]
+    refused = template("observability", "prometheus.interval=16")
+    assert refused.returncode != 0
+    assert "interval" in refused.stderr
+
+
+def test_an_external_label_makes_the_links_of_alerts_complete(on: Objects) -> None:
+    assert "external_labels" not in configuration(on)["global"]
+    source = "https://git.example/quayside/blob/main/"
+    objects = rendered("observability", f"prometheus.externalLabels.source={source}")
+    assert configuration(objects)["global"]["external_labels"] == {"source": source}
 
 
 def test_an_operator_finds_its_objects_by_labels() -> None:
@@ -214,6 +234,33 @@ def test_scrapers_are_admitted_and_find_annotations() -> None:
     rabbitmq = pod(objects, "rabbitmq", "StatefulSet")["metadata"]["annotations"]
     assert rabbitmq["prometheus.io/port"] == "15692"
     assert "prometheus.io/scrape" not in pod(objects, "psp", "StatefulSet")["metadata"]["annotations"]
+
+
+def test_scrapers_do_not_reach_an_api_without_login() -> None:
+    objects = rendered("shop", ON, "global.scrapers[0].namespaceSelector.matchLabels.team=theirs")
+    for name in ("prometheus", "alertmanager"):
+        assert "theirs" not in json.dumps(objects["NetworkPolicy", name])
+        assert "prometheus.io/scrape" not in pod(objects, name)["metadata"]["annotations"]
+    assert ("prometheus", 9093) in peers(objects, "alertmanager", "ingress")
+    assert ("prometheus", 9090) in peers(objects, "prometheus", "ingress")
+    assert "theirs" in json.dumps(objects["NetworkPolicy", "jaeger"])
+
+
+def test_grafana_permits_what_it_permits_in_compose(on: Objects) -> None:
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["grafana"]["environment"]
+    settings = {name: value for name, value in env(on, "grafana").items() if name.startswith("GF_")}
+    assert settings == {name: value for name, value in compose.items() if name.startswith("GF_")}
+    assert "GF_AUTH_ANONYMOUS_ORG_ROLE" not in settings  # a viewer
+
+
+def test_prometheus_shows_its_token_only_to_a_kubelet_that_it_knows() -> None:
+    def tls(*values: str) -> dict[str, Any]:
+        jobs = configuration(rendered("observability", "prometheus.cadvisor.enabled=true", *values))["scrape_configs"]
+        (kubelets,) = [each for each in jobs if each["job_name"] == "cadvisor"]
+        return dict(kubelets["tls_config"])
+
+    assert tls() == {"ca_file": "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"}
+    assert tls("prometheus.cadvisor.insecureSkipVerify=true") == {"insecure_skip_verify": True}
 
 
 def test_with_a_volume_prometheus_keeps_its_samples() -> None:

@@ -323,7 +323,11 @@ def test_a_new_installation_has_the_old_data(shop: Release) -> None:
     shop.uninstall()
     until(lambda: not jobs_of(shop), 20, "some Jobs are left")
     shop.files.clear()
-    shop.upgrade(global_observability_enabled="true", observability_prometheus_cadvisor_enabled="true")
+    shop.upgrade(
+        global_observability_enabled="true",
+        observability_prometheus_cadvisor_enabled="true",
+        observability_prometheus_cadvisor_insecureSkipVerify="true",  # those of kind sign their own certificates
+    )
     shop.settled()
     assert Admin(shop.place).available(sku) == 7
     shop.audit()

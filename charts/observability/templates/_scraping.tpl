@@ -1,6 +1,7 @@
 {{- /*
 What is scraped, for our Prometheus and for an operator's: a list of dicts with name, pods (the apps' names), port (a name),
-path and params. The job is the app's name without `-exporter`, unless `job` names it: docs/reference/telemetry.md.
+path and params. The job is the app's name without `-exporter`, unless `job` names it: docs/reference/telemetry.md. What is
+`ours` is not scraped by an operator's Prometheus, which has tools of its own.
 */ -}}
 {{- define "observability.targets" -}}
 {{- $services := list -}}
@@ -16,7 +17,7 @@ path and params. The job is the app's name without `-exporter`, unless `job` nam
   job: rabbitmq-queues
   path: /metrics/detailed
   params: {family: [queue_coarse_metrics, queue_consumer_count]}
-- {name: tools, pods: [prometheus, alertmanager], port: http}
+- {name: tools, pods: [prometheus, alertmanager], port: http, ours: true}
 - {name: jaeger, pods: [jaeger], port: metrics}
 {{- end }}
 
@@ -28,6 +29,9 @@ global:
   scrape_interval: {{ $own.interval }}s
   scrape_timeout: {{ $own.interval }}s
   evaluation_interval: {{ $own.interval }}s
+  {{- with $own.externalLabels }}
+  external_labels: {{ toJson . }}
+  {{- end }}
 storage:
   exemplars: {max_exemplars: 20000}
 rule_files: [/etc/rules/*.yaml]
