@@ -120,3 +120,22 @@ async def test_a_refund_is_measured_from_its_own_start(shop: Any, spans: list[tr
     await saga.payment_cancelled(shop.db, [event(PaymentCancelled(id, True))])
 
     assert spans == []
+
+
+async def test_a_refund_that_is_sent_again_still_began_when_it_was_asked_for(
+    shop: Any, spans: list[tracing.Span]
+) -> None:
+    await shop.confirm(id := await placed(shop, UNSAMPLED))
+    await saga.refund(shop.db, id)
+    hour_ago = "- interval '1 h'"
+    execute(
+        shop.db.url,
+        f"UPDATE orders SET undo_sent_at = undo_sent_at {hour_ago}",
+        f"UPDATE order_history SET at = at {hour_ago} WHERE status = 'REFUNDING'",
+    )
+
+    assert await saga.resend_undo(shop.db) == 1
+    await saga.payment_cancelled(shop.db, [event(PaymentCancelled(id, True))])
+
+    (order,) = spans
+    assert order.end - order.start > 3_600_000_000_000

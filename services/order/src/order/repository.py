@@ -113,8 +113,8 @@ async def cart_was_ordered(connection: Connection, principal: str, cart_version:
 async def lock(tx: Connection, ids: Iterable[UUID]) -> Mapping[UUID, Record]:
     """Locks these orders, sorted by ID, and returns the columns that a transition and its commands need."""
     rows = await tx.fetch(
-        "SELECT id, status, principal, cart_version, total, currency, payment_method, lines, created_at, undo_sent_at,"
-        " traceparent FROM orders WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE",
+        "SELECT id, status, principal, cart_version, total, currency, payment_method, lines, created_at, traceparent"
+        " FROM orders WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE",
         sorted(ids),
     )
     return {row["id"]: row for row in rows}
@@ -134,6 +134,16 @@ async def move(tx: Connection, moves: Sequence[tuple[UUID, Status, str | None]])
         ids,
         [str(status) for status in statuses],
         reasons,
+    )
+    return {row["order_id"]: row["at"] for row in rows}
+
+
+async def refunds_began(tx: Connection, ids: Sequence[UUID]) -> Mapping[UUID, datetime]:
+    """Returns when the refunds of these orders were asked for."""
+    rows = await tx.fetch(
+        "SELECT order_id, at FROM order_history WHERE order_id = ANY ($1::uuid[]) AND status = $2",
+        ids,
+        Status.REFUNDING,
     )
     return {row["order_id"]: row["at"] for row in rows}
 

@@ -21,7 +21,7 @@ SLOW_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The end of an order's saga. `began_at` is when the order was placed or, for a refund, when it was sent."""
+    """The end of an order's saga. `began_at` is when the order was placed or, for a refund, when it was asked for."""
 
     order_id: UUID
     status: Status

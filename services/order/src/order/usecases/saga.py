@@ -1,7 +1,6 @@
 """Moves orders through the saga: on a reply, on a request to cancel or refund, and on a schedule."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -143,17 +142,18 @@ async def _advance(tx: Connection, ids: Sequence[UUID], input: Input, reasons: M
         return []
     moved_at = await repository.move(tx, moves)
     await outbox.put(tx, messages, _traces(orders))
-    return [_ending(orders[id], status, reason, moved_at[id]) for id, status, reason in moves if settled(status)]
+    refunds = [id for id, status, _ in moves if status is Status.REFUNDED]
+    began_at = await repository.refunds_began(tx, refunds) if refunds else {}
+    return [
+        Ending(id, status, reason, began_at.get(id, orders[id]["created_at"]), moved_at[id], orders[id]["traceparent"])
+        for id, status, reason in moves
+        if settled(status)
+    ]
 
 
 def _traces(orders: Mapping[UUID, asyncpg.Record]) -> dict[UUID, str | None]:
     """Returns the traces of the orders themselves, for steps that no event causes: a cancel, a refund, an expiry."""
     return {id: order["traceparent"] for id, order in orders.items()}
-
-
-def _ending(order: asyncpg.Record, status: Status, reason: str | None, at: datetime) -> Ending:
-    began_at = order["undo_sent_at"] if status is Status.REFUNDED else order["created_at"]
-    return Ending(order["id"], status, reason, began_at, at, order["traceparent"])
 
 
 def order_not_found() -> NotFound:

@@ -54,9 +54,7 @@ async def steps(place: Place, order: Order) -> list[Step]:
     """Returns one step for each status of the order. Raises one of UNREACHABLE."""
     services = place.services
     rows, *found = await asyncio.gather(
-        _fetch(
-            place, "order", "SELECT status, reason, at FROM order_history WHERE order_id = $1 ORDER BY seq", order.id
-        ),
+        _fetch(place, "order", STATUSES, order.id),
         *(_fetch(place, name, MESSAGES, str(order.id), floor(order.created_at - MARGIN)) for name in services.outboxes),
     )
     ids = [row["id"] for messages in found for row in messages]
