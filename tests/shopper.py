@@ -82,11 +82,16 @@ class Admin(Shopper):
     """An administrator of the shop."""
 
     def __init__(self, place: Place) -> None:
-        with httpx2.Client(base_url=place.address, timeout=15, trust_env=False) as http:
-            username, password = place.admin
-            form = {"grant_type": "password", "username": username, "password": password}
-            token = http.post("/api/identity/token", data=form).raise_for_status().json()["access_token"]
-        super().__init__(place, token=token)
+        super().__init__(place, token=token_of_administrator(place))
+        self._place, self._since = place, time.monotonic()
+        self.http.event_hooks["request"] = [self._renew]
+
+    def _renew(self, request: httpx2.Request) -> None:
+        """Takes a new token before the old one expires, after 15 minutes: a session of tests may last longer."""
+        if time.monotonic() - self._since > 600:
+            self._since = time.monotonic()
+            TOKENS.add(token := token_of_administrator(self._place))
+            self.http.headers["Authorization"] = request.headers["Authorization"] = f"Bearer {token}"
 
     def product(self, stock: int, amount: int = 500) -> str:
         """Creates a product for one test, and returns its SKU."""
@@ -116,6 +121,13 @@ class Admin(Shopper):
         etag = self.http.get(path).headers["ETag"]
         body = {"price": {"amount": amount, "currency": "EUR"}}
         self.http.patch(path, json=body, headers={"If-Match": etag}).raise_for_status()
+
+
+def token_of_administrator(place: Place) -> str:
+    username, password = place.admin
+    form = {"grant_type": "password", "username": username, "password": password}
+    answer = httpx2.post(f"{place.address}/api/identity/token", data=form, timeout=15, trust_env=False)
+    return str(answer.raise_for_status().json()["access_token"])
 
 
 def until(seconds: float, pause: float = 0.05) -> Iterator[float]:

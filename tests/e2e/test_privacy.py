@@ -32,7 +32,7 @@ def emitted(shop: Shop, telemetry: Collector) -> list[tuple[str, str]]:
 
 def logs(shop: Shop) -> Iterator[tuple[str, str]]:
     for file in sorted((shop.place.run / "logs").glob("*.log")):
-        if file.stem not in OUTSIDE:
+        if file.stem not in OUTSIDE | set(shop.place.tools):  # the tools write what they read, and who packaged them
             yield file.name, file.read_text(errors="replace")
 
 
