@@ -423,6 +423,20 @@ async def test_malformed_packets_are_counted_and_make_no_series() -> None:
     assert len(of(got, f"{DURATION}_count")) == 200
 
 
+async def test_an_endpoint_that_is_no_url_is_one_line() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "chassis.edge_exporter", "127.0.0.1:0", "127.0.0.1:0"),
+        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://jaeger:4318x"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await asyncio.wait_for(process.communicate(), 10)
+
+    assert process.returncode == 1
+    assert told.decode().splitlines() == [
+        "edge-exporter: OTEL_EXPORTER_OTLP_ENDPOINT: the endpoint for traces must look like http://host:4318"
+    ]
+
+
 async def test_lines_that_the_system_dropped_are_counted(lines: Lines) -> None:
     lines.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     assert dropped(lines.socket) == 0

@@ -129,6 +129,25 @@ async def test_a_call_waits_no_longer_than_its_timeout(remote: Remote):
     assert time.perf_counter() - start < 0.5
 
 
+async def test_a_call_that_its_caller_cancels_is_not_counted(remote: Remote, eventually, sample):
+    def counts() -> list[float | None]:
+        return [
+            sample("http_client_request_duration_seconds_count", server_address="stools", error_type=wrong)
+            for wrong in ("", "cancelled")
+        ]
+
+    async with HttpClient(remote.url, name="stools") as client:
+        await client.get("/")
+        remote.seconds = 5
+        call = asyncio.create_task(client.get("/"))
+        await eventually(lambda: len(remote.asked) == 2)
+        call.cancel()
+        await asyncio.wait({call})
+
+    assert call.cancelled()
+    assert counts() == [1, None]
+
+
 async def test_a_call_with_its_retry_ends_at_the_clients_deadline(remote: Remote):
     remote.seconds = 5
     deadline.set(time.monotonic() + 0.2)

@@ -159,3 +159,19 @@ def test_what_is_left_is_sent_when_the_process_ends(collector: Collector, monkey
     exporter.close()
 
     assert [span["name"] for span in collector.spans] == ["last"]
+
+
+@pytest.mark.parametrize("endpoint", ["http://jaeger:4318x", "http://jaeger:99999", "http://:4318", "jaeger:4318", ""])
+def test_an_endpoint_that_is_no_url_is_refused(endpoint: str):
+    with pytest.raises(ValueError, match="must look like http://host:4318"):
+        Exporter(endpoint, "lamps", "lamps-1")
+
+
+def test_a_span_that_cannot_be_encoded_is_counted_and_stops_nothing(collector: Collector, exporter: Exporter):
+    before = dropped()
+    Span("odd", tracing.SERVER, None, {"a": object()}).finish()  # type: ignore[dict-item]
+    wait(lambda: dropped() == before + 1)
+
+    Span("good", tracing.SERVER, None).finish()
+
+    wait(lambda: [span["name"] for span in collector.spans] == ["good"])

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import RFC_4122, UUID
@@ -49,6 +50,15 @@ class Switched(Message):
 
 def relay(db: Database, topology, url: str | None = None) -> Relay:
     return Relay(db, url or topology.url, "lamps", [Lit, Dimmed, Unheard, Switched])
+
+
+@contextlib.asynccontextmanager
+async def by_hand(idle: Relay) -> AsyncIterator[Relay]:
+    """A relay that publishes only when it is told to."""
+    try:
+        yield idle
+    finally:
+        await idle.__aexit__()
 
 
 async def put(db: Database, *messages: Message) -> list[UUID]:
@@ -233,7 +243,7 @@ async def test_the_backlog_is_the_age_of_the_oldest_row(db: Database, topology, 
 async def test_rows_that_wait_are_counted_and_then_published(
     db: Database, topology, cable, eventually, sample, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("chassis.relay.COUNT_AFTER", 0.1)
+    monkeypatch.setattr("chassis.relay.COUNT_EVERY", 0.1)
     await cable.cut()
     async with relay(db, topology, cable.url):
         await put(db, Lit(watts=7), Lit(watts=8), Dimmed())
@@ -242,6 +252,34 @@ async def test_rows_that_wait_are_counted_and_then_published(
         await cable.mend()
         await eventually(lambda: sample("quayside_outbox_events") == 0)
     assert await emptied(db)
+
+
+async def test_a_backlog_that_is_worked_off_is_counted_again_meanwhile(
+    db: Database, topology, sample, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("chassis.relay.COUNT_EVERY", 0)
+    monkeypatch.setattr("chassis.relay.TAKE", 10)
+    await put(db, *(Lit(watts=7) for _ in range(25)))
+    counts = []
+
+    async with by_hand(relay(db, topology)) as publisher:
+        while await publisher.publish_once():
+            counts.append(sample("quayside_outbox_events"))
+
+    assert counts == [25, 15, 0]
+
+
+async def test_a_backlog_shorter_than_a_second_is_what_was_just_seen(db: Database, topology, cable, eventually, sample):
+    await cable.cut()
+    await put(db, *(Lit(watts=7) for _ in range(3)))
+    async with by_hand(relay(db, topology, cable.url)) as publisher:
+        with pytest.raises(ConnectionError):
+            await publisher.publish_once()
+        assert sample("quayside_outbox_events") == 3
+
+        await cable.mend()
+        await publisher.publish_once()
+        assert sample("quayside_outbox_events") == 0
 
 
 @pytest.mark.parametrize("seconds", [-600, 600])

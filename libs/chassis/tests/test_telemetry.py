@@ -133,7 +133,9 @@ async def test_the_lag_of_the_event_loop_is_measured(
     assert (sample("quayside_event_loop_lag_seconds_sum") or 0) > before + 0.2
 
 
-async def test_the_time_that_an_event_stream_stays_open_does_not_count(sample: Callable[..., float | None]):
+async def test_the_time_that_an_event_stream_stays_open_does_not_count(
+    sample: Callable[..., float | None], spans: list[tracing.Span]
+):
     router = APIRouter()
 
     async def events() -> AsyncGenerator[bytes, None]:
@@ -146,6 +148,9 @@ async def test_the_time_that_an_event_stream_stays_open_does_not_count(sample: C
 
     app = create_app(ServiceSettings(log_sample_ratio=0), "lamps", title="Lamps", routers=[router])
     async with client_of(app) as client:
-        await client.get("/blinks")
+        await client.get("/blinks", headers={"traceparent": f"00-{7:032x}-{7:016x}-01"})
 
+    (span,) = spans
+    assert (span.name, span.attributes["http.response.status_code"]) == ("GET /blinks", 200)
+    assert span.end - span.start < 0.3e9
     assert 0 < (sample("http_server_request_duration_seconds_sum", http_route="/blinks") or 0) < 0.3

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,17 @@ def test_open_orders_and_the_audit_are_the_same_in_all_processes_of_a_service() 
     assert [(each.state, each.count, each.age) for each in found.orders.open] == [("RESERVED", 3, 7)]
     assert found.audit
     assert (found.audit.at, found.audit.failed) == (NOW - 60, ["stock"])
+
+
+def test_a_gauge_that_could_not_be_read_counts_for_nothing() -> None:
+    blind, seeing = Reported(), Reported()
+    blind.stuck.set(nan)
+    seeing.stuck.set(2)
+    alone = snapshot(NOW, blind.process("payment"))
+    both = snapshot(NOW, blind.process("payment"), seeing.process("payment-2"))
+
+    assert figures(alone, alone, SERVICES).orders.stuck is None
+    assert figures(both, both, SERVICES).orders.stuck == 2
 
 
 # --- what is wrong -------------------------------------------------------------------------------

@@ -145,9 +145,8 @@ def dropped(lines: socket.socket) -> int:
         return 0
 
 
-def serve(lines_at: tuple[str, int], metrics_at: tuple[str, int], endpoint: str | None, ratio: float) -> None:
+def serve(lines_at: tuple[str, int], metrics_at: tuple[str, int], spans: Exporter | None, ratio: float) -> None:
     """Reads lines until the process ends. Raises OSError if an address is taken."""
-    spans = Exporter(endpoint, "edge", socket.gethostname()) if endpoint else None
     tracing.export_to(spans, ratio)
     registry = CollectorRegistry()
     for each in (PROCESS_COLLECTOR, metrics.exported_spans, metrics.dropped_spans):
@@ -176,8 +175,13 @@ def main(lines_at: str, metrics_at: str) -> None:
         ratio = -1
     if not 0 <= ratio <= 1:
         sys.exit("edge-exporter: TRACE_SAMPLE_RATIO must be a number from 0 to 1")
+    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
     try:
-        serve(address(lines_at), address(metrics_at), os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"), ratio)
+        spans = Exporter(endpoint, "edge", socket.gethostname()) if endpoint else None
+    except ValueError as error:
+        sys.exit(f"edge-exporter: OTEL_EXPORTER_OTLP_ENDPOINT: {error}")
+    try:
+        serve(address(lines_at), address(metrics_at), spans, ratio)
     except OSError as error:
         sys.exit(f"edge-exporter: {lines_at} or {metrics_at} cannot be used: {error.strerror}")
     except KeyboardInterrupt:

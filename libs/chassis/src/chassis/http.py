@@ -104,7 +104,7 @@ class HttpClient:
         assert self._session is not None, "the client is used before it is started"
         limit = self._limit()
         start = time.perf_counter()
-        wrong = ""
+        wrong: str | None = None  # nothing is known of a call that its caller cancels
         with tracing.span(f"{method} {self._name}", tracing.CLIENT, self._described(method)) as span:
             try:
                 async with asyncio.timeout(limit):
@@ -117,13 +117,11 @@ class HttpClient:
             except (aiohttp.ClientError, OSError) as error:
                 wrong = "timeout" if isinstance(error, TimeoutError) else "unreachable"
                 raise self._unavailable(str(error) or type(error).__name__) from error
-            except asyncio.CancelledError:
-                wrong = "cancelled"
-                raise
             finally:
                 if wrong:
                     span.fail(wrong)
-                metrics.observe(metrics.client_duration.labels(self._name, wrong), time.perf_counter() - start)
+                if wrong is not None:
+                    metrics.observe(metrics.client_duration.labels(self._name, wrong), time.perf_counter() - start)
         if wrong:
             raise self._unavailable(f"it answered {wrong}")
         return response

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -36,10 +36,15 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Exporter:
-    """Exports spans of one process to `<endpoint>/v1/traces`. `close` sends what is left, within a second."""
+    """Exports spans of one process to `<endpoint>/v1/traces`. `close` sends what is left, within a second.
+
+    Raises ValueError if the endpoint is no URL of HTTP.
+    """
 
     def __init__(self, endpoint: str, service: str, instance: str) -> None:
         self._url = urlsplit(endpoint.rstrip("/") + "/v1/traces")
+        if self._url.scheme not in ("http", "https") or not self._url.hostname or not _has_valid_port(self._url):
+            raise ValueError("the endpoint for traces must look like http://host:4318")
         self._resource = {
             "attributes": _attributes(
                 {"service.name": service, "service.namespace": "quayside", "service.instance.id": instance}
@@ -94,6 +99,10 @@ class Exporter:
             metrics.dropped_spans.inc(len(spans))
             self._outage.failed(f"{self._url.hostname}: {error or type(error).__name__}")
             return False
+        except Exception as error:  # this thread must not end
+            metrics.dropped_spans.inc(len(spans))
+            self._outage.failed(f"{type(error).__name__}: {error}", error)
+            return False
         metrics.exported_spans.inc(len(spans))
         self._outage.over()
         return True
@@ -118,6 +127,13 @@ class Exporter:
     def _body(self, spans: list[Span]) -> bytes:
         scope = {"scope": {"name": "quayside"}, "spans": [_span(span) for span in spans]}
         return _encode({"resourceSpans": [{"resource": self._resource, "scopeSpans": [scope]}]})
+
+
+def _has_valid_port(url: SplitResult) -> bool:
+    try:
+        return url.port != 0
+    except ValueError:  # not a number from 0 to 65535
+        return False
 
 
 def _span(span: Span) -> dict[str, Any]:

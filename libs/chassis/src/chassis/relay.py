@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 POLL = 0.2
 TAKE = 256
 BACKOFF = (0.1, 30.0)
-COUNT_AFTER = 1.0
-"""Seconds that the oldest message waits before the number of all that wait is worth a query."""
+COUNT_EVERY = 1.0
+"""Seconds that the oldest message waits before all that wait are counted, and between two counts."""
 LOOK_BACK = timedelta(minutes=15)
 """The age up to which messages are published again when their queue was lost."""
 
@@ -74,6 +74,7 @@ class Relay:
         self._task = PeriodicTask("relay", self._work, every=POLL, stop_within=6)
         self._woken = False
         self._oldest: float | None = None
+        self._counted = 0.0
         self._blocked: dict[str, tuple[float, float]] = {}  # routing key → (not before, delay)
         self._refusals: dict[str, Outage] = {}
         self._lost: dict[str, UUID] = {}  # routing key of a lost queue → the ID after which to publish again
@@ -98,27 +99,32 @@ class Relay:
 
     async def _work(self) -> None:
         woken, self._woken = self._woken, False
-        if self.backlog_seconds > COUNT_AFTER:
-            await self._count()
         if woken or self._lost or await self._waiting():
             while await self.publish_once() == TAKE:
                 pass
         for key in self._lost.keys() - self._resting():
             await self._publish_again(key)
-        if self._oldest is None:
-            metrics.outbox_events.set(0)
 
-    async def _count(self) -> None:
-        async with self._db.connection() as connection:
+    async def _count(self, connection: Connection, seen: int) -> None:
+        """Sets the gauge: in a backlog to the number of all rows, once a second; otherwise to those just seen."""
+        if self.backlog_seconds <= COUNT_EVERY:
+            if seen:  # otherwise there are none, or their keys are blocked
+                metrics.outbox_events.set(seen)
+        elif time.monotonic() - self._counted >= COUNT_EVERY:
+            self._counted = time.monotonic()
             count = await connection.fetchval("SELECT count(*) FROM (SELECT FROM outbox LIMIT 10000) AS counted")
-        metrics.outbox_events.set(count)
+            metrics.outbox_events.set(count)
+
+    def _empty(self) -> None:
+        self._oldest = None
+        metrics.outbox_events.set(0)
 
     async def _waiting(self) -> bool:
         """Returns whether there are rows. The query is cheap enough for five times a second."""
         async with self._db.connection() as connection:
             waiting: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM outbox)")
         if not waiting:
-            self._oldest = None
+            self._empty()
         return waiting
 
     async def publish_once(self) -> int:
@@ -126,19 +132,21 @@ class Relay:
         blocked = sorted(self._resting())
         async with self._db.connection() as connection, connection.transaction():
             rows = await connection.fetch(SELECT, blocked, TAKE)
+            if rows:
+                oldest = time.monotonic() - (rows[0]["now"] - created_at(rows[0]["id"])).total_seconds()
+                self._oldest = min(self._oldest, oldest) if blocked and self._oldest is not None else oldest
+            elif not blocked:
+                self._empty()
+            await self._count(connection, len(rows))
             if not rows:
-                if not blocked:
-                    self._oldest = None
                 return 0
-            oldest = time.monotonic() - (rows[0]["now"] - created_at(rows[0]["id"])).total_seconds()
-            self._oldest = min(self._oldest, oldest) if blocked and self._oldest is not None else oldest
             confirmed = await self._publish(rows)
             await self._archive(connection, confirmed)
         archived = set(confirmed)
         for key, count in Counter(row["routing_key"] for row in rows if row["id"] in archived).items():
             metrics.sent.labels(key).inc(count)
-        if len(confirmed) == len(rows) and not blocked:
-            self._oldest = None if len(rows) < TAKE else self._oldest
+        if len(confirmed) == len(rows) < TAKE and not blocked:
+            self._empty()
         return len(confirmed)
 
     async def _archive(self, connection: Connection, ids: list[UUID]) -> None:

@@ -107,7 +107,7 @@ class ServiceSettings(BaseSettings):
     role: Role = "all"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """The share of successful requests that are logged. Failed requests are always logged."""
+    """The share of successful requests that are logged. Of failed requests, up to 10 a second are logged."""
 
     issuer: str = "quayside"
     audience: str = "quayside"

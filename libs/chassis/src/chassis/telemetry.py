@@ -134,7 +134,7 @@ def failed(scope: "Scope", error: Exception) -> None:
 class RequestTelemetry:
     """Pure ASGI middleware: records a span (if sampled), a duration, and a log line for failures and a sample.
 
-    The duration of an event stream ends with its headers: how long it stays open is not how long anybody waits.
+    The duration and the span of an event stream end with its headers: nobody waits for as long as it stays open.
     The application inside raises nothing (see `chassis.failures`), so the status is the one that was sent.
     """
 
@@ -156,21 +156,26 @@ class RequestTelemetry:
                 status = message["status"]
                 if (b"content-type", EVENT_STREAM) in message["headers"]:
                     end = time.perf_counter()
+                    if span is not None:
+                        describe_request(span, method, scope, status)
+                        span.finish()
             await send(message)
 
         sent = next((value for key, value in scope["headers"] if key == b"traceparent"), None)
         context = tracing.receive(None if sent is None else sent.decode("latin-1"))
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
+        span = tracing.Span(method, tracing.SERVER, context) if context is not None and context.recording else None
         with tracing.inside(context):
             try:
-                if context is not None and context.recording:
-                    with tracing.Span(method, tracing.SERVER, context) as span:
+                if span is None:
+                    await self.app(scope, receive, observed)
+                else:
+                    with span:
                         try:
                             await self.app(scope, receive, observed)
                         finally:
-                            describe_request(span, method, scope, status)
-                else:
-                    await self.app(scope, receive, observed)
+                            if not span.end:
+                                describe_request(span, method, scope, status)
             finally:
                 self._record(method, scope, status, (end or time.perf_counter()) - start)
 

@@ -105,6 +105,9 @@ class Span(Context):
         self.attributes["error.type"] = error
 
     def finish(self) -> None:
+        """Exports the span, once. What is set later is not exported."""
+        if self.end:
+            return
         self.end = time.time_ns()
         if _exporter is not None:
             _exporter.add(self)
@@ -117,7 +120,7 @@ class Span(Context):
         self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
     ) -> None:
         _current.reset(self._token)
-        if kind is not None and self.error is None:
+        if kind is not None and self.error is None and not self.end:
             self.fail(kind.__name__)
         self.finish()
 

@@ -5,7 +5,7 @@ from functools import partial
 from catalog import metrics
 from catalog.repository import stock
 from chassis.db import Database
-from chassis.tasks import PeriodicTask
+from chassis.gauges import Gauges
 
 __all__ = ["gauges"]
 
@@ -13,11 +13,8 @@ GAUGES_SECONDS = 15.0
 """It reads the stock of all products: an index on what is available would have to be updated by each reservation."""
 
 
-def gauges(db: Database) -> PeriodicTask:
-    """Returns the task that sets the gauge. Every worker runs it, and all report the same number."""
-    task = PeriodicTask("gauges", partial(measure, db), every=GAUGES_SECONDS)
-    task.wake()
-    return task
+def gauges(db: Database) -> Gauges:
+    return Gauges(partial(measure, db), [metrics.sold_out], every=GAUGES_SECONDS)
 
 
 async def measure(db: Database) -> None:

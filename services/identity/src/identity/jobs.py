@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 
 from chassis.db import Database
+from chassis.gauges import Gauges
 from chassis.tasks import PeriodicTask
 from identity import metrics, repository
 from identity.settings import Settings
@@ -44,11 +45,8 @@ async def _housekeep(db: Database, settings: Settings) -> None:
         await repository.prune(tx)
 
 
-def gauges(db: Database) -> PeriodicTask:
-    """Returns the task that sets the gauge. Every worker runs it, and all report the same number."""
-    task = PeriodicTask("gauges", partial(measure, db), every=GAUGES_SECONDS)
-    task.wake()
-    return task
+def gauges(db: Database) -> Gauges:
+    return Gauges(partial(measure, db), [metrics.key_age], every=GAUGES_SECONDS)
 
 
 async def measure(db: Database) -> None:

@@ -3,6 +3,7 @@
 from functools import partial
 
 from chassis.db import Database
+from chassis.gauges import Gauges
 from chassis.tasks import PeriodicTask
 from order import metrics, repository
 from order.usecases import saga
@@ -22,11 +23,8 @@ async def sweep(db: Database) -> None:
         pass
 
 
-def gauges(db: Database) -> PeriodicTask:
-    """Returns the task that sets the gauges. Every worker runs it, and all report the same numbers."""
-    task = PeriodicTask("gauges", partial(measure, db), every=GAUGES_SECONDS)
-    task.wake()
-    return task
+def gauges(db: Database) -> Gauges:
+    return Gauges(partial(measure, db), metrics.MEASURED, every=GAUGES_SECONDS)
 
 
 async def measure(db: Database) -> None:

@@ -7,7 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from order.models import OPEN, UNDOING, Status, settled
 
-__all__ = ["confirmation", "ended", "placed", "set_audit", "set_open"]
+__all__ = ["MEASURED", "confirmation", "ended", "placed", "set_audit", "set_open"]
 
 placed = Counter("quayside_orders_placed", "Orders stored")
 ended = Counter("quayside_orders_settled", "Orders whose saga ended in this state", ["status"])
@@ -21,6 +21,9 @@ oldest_open = Gauge("quayside_orders_oldest_open_seconds", "Age of the oldest of
 audit_ok = Gauge("quayside_audit_ok", "1 if the last audit found nothing wrong, otherwise 0", ["invariant"])
 audit_findings = Gauge("quayside_audit_findings", "What the last audit found", ["invariant"])
 audit_timestamp = Gauge("quayside_audit_timestamp_seconds", "When the last audit ended")
+
+MEASURED = (open_orders, oldest_open, audit_ok, audit_findings)
+"""What is read from the database and may change. The time of the last audit stays true."""
 
 for status in filter(settled, Status):  # a counter that begins with 0 shows its first increase
     ended.labels(status)

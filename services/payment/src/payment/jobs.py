@@ -14,6 +14,7 @@ from uuid import UUID
 from chassis import tracing
 from chassis.batching import Batcher
 from chassis.db import Database, is_environment_failure
+from chassis.gauges import Gauges
 from chassis.outage import Outage
 from chassis.tasks import PeriodicTask
 from payment import metrics, repository, usecases
@@ -127,11 +128,8 @@ def _about(order: UUID) -> dict[str, dict[str, str]]:
     return {"fields": {"order_id": str(order)}}
 
 
-def gauges(db: Database) -> PeriodicTask:
-    """Returns the task that sets the gauges. Every worker runs it, and all report the same numbers."""
-    task = PeriodicTask("gauges", partial(measure, db), every=GAUGES_SECONDS)
-    task.wake()
-    return task
+def gauges(db: Database) -> Gauges:
+    return Gauges(partial(measure, db), metrics.MEASURED, every=GAUGES_SECONDS)
 
 
 async def measure(db: Database) -> None:

@@ -6,7 +6,7 @@ from prometheus_client import Gauge, Histogram
 
 from payment.models import OPERATIONS, State
 
-__all__ = ["provider_duration", "set_undecided", "stuck"]
+__all__ = ["MEASURED", "provider_duration", "set_undecided", "stuck"]
 
 undecided = Gauge(
     "quayside_payments_undecided",
@@ -15,6 +15,9 @@ undecided = Gauge(
 )
 oldest_undecided = Gauge("quayside_payments_oldest_undecided_seconds", "Age of the oldest of them", ["state"])
 stuck = Gauge("quayside_payments_stuck", "Payments that need an operator")
+MEASURED = (undecided, oldest_undecided, stuck)
+"""What is read from the database."""
+
 provider_duration = Histogram(
     "quayside_payment_provider_duration_seconds",
     "Duration of requests to the provider",

@@ -1,7 +1,7 @@
 """The series of a process in Prometheus' form: sums, quantiles, and what was counted between two times."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from math import inf
+from math import inf, isnan
 from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,12 +18,13 @@ class Sample(NamedTuple):
 
 
 class Series:
-    """Samples of one process, or of several, whose values are then added."""
+    """Samples of one process, or of several, whose values are then added. NaN means that there is no value."""
 
     def __init__(self, samples: Iterable[Sample] = ()) -> None:
         self._named: dict[str, list[Sample]] = {}
         for sample in samples:
-            self._named.setdefault(sample.name, []).append(sample)
+            if not isnan(sample.value):
+                self._named.setdefault(sample.name, []).append(sample)
 
     def __iter__(self) -> Iterator[Sample]:
         return (sample for samples in self._named.values() for sample in samples)
