@@ -16,9 +16,9 @@ READ = re.compile(r"\bFROM ([a-z_0-9]+)\b(?! ?~)", re.IGNORECASE)
 NAMED = re.compile(r"\b([a-z_0-9]+) AS (?:(?:NOT )?MATERIALIZED )?\(", re.IGNORECASE)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def summary(statement: str) -> str:
-    """Returns the command and the table of a statement, such as `INSERT outbox`. The program has few statements.
+    """Returns the command and the table of a statement, such as `INSERT outbox`.
 
     A statement that writes is named by its first write, and another one by the table after its outermost FROM.
     """
