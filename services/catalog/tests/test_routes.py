@@ -1,5 +1,6 @@
 """The HTTP API of catalog."""
 
+import asyncio
 import base64
 import json
 
@@ -502,7 +503,7 @@ async def test_a_migration_under_a_running_service_fails_no_request(http, url, r
 
     assert (await ROUTES[route](http, 0)).is_success
     for n, migration in enumerate(MIGRATIONS, 1):
-        execute(url, *migration)
+        await asyncio.to_thread(execute, url, *migration)
         answer = await ROUTES[route](http, n)
         assert answer.is_success, (migration, answer.text)
 

@@ -248,7 +248,7 @@ async def test_a_migration_under_a_running_service_fails_no_request(client, shop
         shop.carts.carts[name] = Cart(LATER, [("MUG-1", 2), ("TEA-1", 1)])
 
     for name, migration in zip(own, [[], *MIGRATIONS], strict=True):
-        execute(shop.db.url, *migration)
+        await asyncio.to_thread(execute, shop.db.url, *migration)
         answer = await ROUTES[route](client, own[name], name)
         assert answer.is_success, (migration, answer.text)
 

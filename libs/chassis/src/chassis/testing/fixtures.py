@@ -163,10 +163,14 @@ def at(url: str, database: str) -> str:
 
 
 def execute(url: str, *statements: str) -> None:
-    """Runs statements, each in its own transaction."""
+    """Runs statements, each in its own transaction.
+
+    In a test with a running service, call it by `asyncio.to_thread`: a statement may wait for a lock of the service,
+    whose event loop must go on to release it.
+    """
 
     async def run() -> None:
-        connection = await asyncpg.connect(url)
+        connection = await asyncpg.connect(url, server_settings={"lock_timeout": "20000"})
         try:
             for statement in statements:
                 await connection.execute(statement)
