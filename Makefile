@@ -86,8 +86,7 @@ cluster-down:  ## Uninstall the shop; keep its volumes and passwords
 test: $(INSTALLED)  ## Run every test against real stores
 	@$(SHOPCTL) packages
 	@RUNTIME=native TEST_STORES=native \
-	  tools/test.sh services \
-	    -- libs tools \
+	  tools/test.sh libs services tools \
 	    -- tests/contracts tests/browser tests/faults tests/e2e/test_privacy.py tests/e2e/test_series.py \
 	    -- tests/e2e tests/edge tests/native
 
