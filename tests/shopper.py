@@ -1,7 +1,7 @@
 """Clients that use a shop like any other client: over HTTP, through the edge."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -136,3 +136,8 @@ def until(seconds: float, pause: float = 0.05) -> Iterator[float]:
     while (now := time.monotonic()) < end:
         yield now
         time.sleep(pause)
+
+
+def eventually(holds: Callable[[], object], seconds: float = 40) -> bool:
+    """Whether a condition becomes true in time. It is checked about three times a second."""
+    return any(holds() for _ in until(seconds, pause=0.3))

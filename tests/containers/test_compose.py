@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 from counts import answered, read_catalog
+from shopper import eventually
 
 from chassis.local.processes import StartError
 from shopctl.compose import ComposeShop
@@ -101,8 +102,8 @@ def test_a_service_that_comes_back_at_another_address_is_found(shop, shopper, ad
 def test_a_container_that_exits_by_itself_is_restarted(shop) -> None:
     (process,) = shop.processes()["cart"]
     docker("exec", *shop.containers("cart"), "python", "-c", "import os; os.kill(1, 15)")
-    assert until(lambda: shop.processes().get("cart", [process])[0] != process)
-    assert until(lambda: row(shop, "cart").state == "ready")
+    assert eventually(lambda: shop.processes().get("cart", [process])[0] != process)
+    assert eventually(lambda: row(shop, "cart").state == "ready")
 
 
 def test_a_container_that_cannot_start_says_why(shop, monkeypatch) -> None:
@@ -209,15 +210,6 @@ def another_container(shop: ComposeShop) -> Iterator[None]:
 
 def row(shop: ComposeShop, name: str) -> Any:
     return next(row for row in shop.rows() if row.name == name)
-
-
-def until(holds: Any, seconds: float = 30) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if holds():
-            return True
-        time.sleep(0.2)
-    return False
 
 
 def compose(shop: ComposeShop, *arguments: str) -> str:

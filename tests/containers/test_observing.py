@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from shopper import eventually
 
 from shopctl.compose import ComposeShop
 from shopctl.place import TOOLS
@@ -50,16 +51,16 @@ def prometheus(observed: ComposeShop) -> Iterator[httpx2.Client]:
 
 def test_prometheus_reads_every_job_and_has_valid_rules(observed, prometheus) -> None:
     wanted = {*JOBS, *observed.place.services.upstreams}
-    assert until(lambda: states(prometheus) == dict.fromkeys(wanted, "up")), states(prometheus)
+    assert eventually(lambda: states(prometheus) == dict.fromkeys(wanted, "up")), states(prometheus)
     rules = [rule for group in ask(prometheus, "rules")["groups"] for rule in group["rules"]]
     assert rules
     assert not [rule["name"] for rule in rules if rule["health"] == "err"]
-    assert until(lambda: ask(prometheus, "alertmanagers")["activeAlertmanagers"])
+    assert eventually(lambda: ask(prometheus, "alertmanagers")["activeAlertmanagers"])
 
 
 def test_exporters_read_their_stores_with_their_own_users(observed, prometheus) -> None:
     for metric in ("pg_up", "redis_up", "nginx_up"):
-        assert until(lambda metric=metric: value(prometheus, metric) == 1), metric
+        assert eventually(lambda metric=metric: value(prometheus, metric) == 1), metric
     assert value(prometheus, "pg_settings_max_connections") == 100
     assert value(prometheus, 'sum(rabbitmq_detailed_queue_consumers{queue="order"})') == 1
 
@@ -69,7 +70,7 @@ def test_an_order_is_one_trace_from_the_edge_to_confirmed(observed, shopper, adm
     assert shopper.waits_for(id) == "CONFIRMED"
     assert shopper.has_empty_cart()
     with client(observed.place.jaeger_url) as jaeger:
-        assert until(lambda: traces(jaeger, id)), "Jaeger has no trace of the order"
+        assert eventually(lambda: traces(jaeger, id)), "Jaeger has no trace of the order"
         (trace,) = traces(jaeger, id)
     names = {key: process["serviceName"] for key, process in trace["processes"].items()}
     spans = {(names[span["processID"]], span["operationName"]) for span in trace["spans"]}
@@ -93,7 +94,7 @@ def test_jaeger_keeps_what_went_wrong_and_the_wanted_share_of_orders(config, roo
     container = docker("run", *options, config["services"]["jaeger"]["image"], *command)
     try:
         with client(f"http://{docker('port', container, '4318')}") as collector:
-            assert until(lambda: send(collector, "plain"))
+            assert eventually(lambda: send(collector, "plain"))
             send(collector, "error", error=True)
             send(collector, "rejected", status="REJECTED")
             send(collector, "slow", seconds=3)
@@ -103,7 +104,7 @@ def test_jaeger_keeps_what_went_wrong_and_the_wanted_share_of_orders(config, roo
             send(collector, "error")
             send(collector, "POST /api/orders")
         with client(f"http://{docker('port', container, '16686')}") as jaeger:
-            assert until(lambda: lengths(jaeger) == kept), lengths(jaeger)
+            assert eventually(lambda: lengths(jaeger) == kept), lengths(jaeger)
     finally:
         docker("rm", "--force", "--volumes", container)
 
@@ -209,12 +210,3 @@ def lengths(jaeger: httpx2.Client) -> dict[str, int]:
 
 def parents(span: dict[str, Any]) -> list[str]:
     return [each["spanID"] for each in span["references"] if each["refType"] == "CHILD_OF"]
-
-
-def until(holds: Any, seconds: float = 40) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if holds():
-            return True
-        time.sleep(0.3)
-    return False

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-import aio_pika
 import httpx2
 import pytest
+from nonsense import forget_nonsense, send_nonsense
 from panels import DASHBOARDS, Query, queries, rules
 from shopper import Admin, Shopper, until
 from tour import tour
@@ -100,28 +100,17 @@ def prometheus(observed: Shop, admin: Admin, audit: Callable[..., None]) -> Iter
         if all(shows(found, query) for query in PANELS) and not any(unread(found, query) for query in RULES):
             break
     yield found
-    asyncio.run(forget_nonsense(observed))
+    asyncio.run(forget_nonsense(observed, "cart"))
 
 
 def cause_trouble(shop: Shop, admin: Admin) -> None:
     """Sends a message that no service can read, and requests to services that do not answer, or need one of these."""
-    asyncio.run(send_nonsense(shop))
+    asyncio.run(send_nonsense(shop, "cart"))
     shopper = Shopper(shop.place)
     shopper.put(admin.product(stock=1))
     with frozen(shop, "catalog", "storefront"), ThreadPoolExecutor() as pool:
         asked = [pool.submit(shopper.order), *(pool.submit(shopper.http.get, path) for path in UNANSWERED)]
         assert {answer.result().status_code for answer in asked} <= {503, 504}
-
-
-async def send_nonsense(shop: Shop) -> None:
-    async with await aio_pika.connect(shop.place.broker_url("operator")) as connection:
-        exchange = await (await connection.channel()).get_exchange("cart.in", ensure=False)
-        await exchange.publish(aio_pika.Message(b"?"), routing_key="order.confirmed.v1")
-
-
-async def forget_nonsense(shop: Shop) -> None:
-    async with await aio_pika.connect(shop.place.broker_url("operator")) as connection:
-        await (await (await connection.channel()).get_queue("cart.dead", ensure=False)).purge()
 
 
 @contextmanager

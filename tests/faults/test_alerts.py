@@ -7,10 +7,10 @@ import asyncio
 import time
 from collections.abc import Iterator
 
-import aio_pika
 import httpx2
 import pytest
 from flow import AMOUNT
+from nonsense import forget_nonsense, send_nonsense
 from shopper import until
 
 from shopctl.shop import Shop
@@ -50,9 +50,9 @@ def alerts(observed: Shop) -> Iterator[Alertmanager]:
 def test_faults_become_alerts_and_the_alerts_end(observed, alerts, admin, shopper, provider, capsys) -> None:
     provider.post("/sandbox/faults", json={"mode": "lost-reply"}).raise_for_status()
     order, unanswered = shopper.buy(admin.product(stock=1, amount=AMOUNT)), time.monotonic()
-    asyncio.run(send_nonsense(observed))
+    asyncio.run(send_nonsense(observed, "catalog"))
     took = {"DeadLetters": alerts.wait(time.monotonic(), "DeadLetters", "catalog.dead")}
-    asyncio.run(purge_dead_letters(observed))
+    asyncio.run(forget_nonsense(observed, "catalog"))
 
     broken = time.monotonic()
     observed.stop("rabbitmq")
@@ -72,15 +72,3 @@ def test_faults_become_alerts_and_the_alerts_end(observed, alerts, admin, shoppe
     alerts.wait(broken, "PaymentsUndecided", "UNKNOWN", active=False)
     with capsys.disabled():
         print("", *(f"{name} after {seconds:.0f} s" for name, seconds in took.items()), sep="\n")
-
-
-async def send_nonsense(shop: Shop) -> None:
-    async with await aio_pika.connect(shop.place.broker_url("operator")) as connection:
-        exchange = await (await connection.channel()).get_exchange("catalog.in", ensure=False)
-        await exchange.publish(aio_pika.Message(b"?"), routing_key="order.confirmed.v1")
-
-
-async def purge_dead_letters(shop: Shop) -> None:
-    async with await aio_pika.connect(shop.place.broker_url("operator")) as connection:
-        queue = await (await connection.channel()).get_queue("catalog.dead", ensure=False)
-        await queue.purge()

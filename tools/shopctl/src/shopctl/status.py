@@ -16,6 +16,7 @@ from shopctl.console import fail, show
 from shopctl.place import Place
 from shopctl.shop import Row
 from shopctl.topology import queues as queues_of
+from shopctl.units import megabytes
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,11 @@ def _table(rows: list[Row], backlog: Backlog) -> Table:
     table.add_column("state")
     table.add_column("port", justify="right")
     table.add_column("pid", justify="right")
-    table.add_column("memory", f"{total / 1e6:.0f} MB", justify="right")
+    table.add_column("memory", megabytes(total), justify="right")
     table.add_column("backlog")
     for row in rows:
         color = {"ready": "green", "stopped": "red"}.get(row.state, "yellow")
-        memory = f"{row.memory / 1e6:.0f} MB" if row.memory is not None else ""
+        memory = megabytes(row.memory) if row.memory is not None else ""
         state = f"[{color}]{row.state}[/{color}]"
         table.add_row(row.name, state, str(row.port or ""), str(row.pid or ""), memory, backlog.of(row.name))
     return table
