@@ -86,7 +86,8 @@ cluster-down:  ## Uninstall the shop; keep its volumes and passwords
 test: $(INSTALLED)  ## Run every test against real stores
 	@$(SHOPCTL) packages
 	@RUNTIME=native TEST_STORES=native \
-	  tools/test.sh libs services tools \
+	  tools/test.sh services \
+	    -- libs tools \
 	    -- tests/contracts tests/browser tests/faults tests/e2e/test_privacy.py tests/e2e/test_series.py \
 	    -- tests/e2e tests/edge tests/native
 

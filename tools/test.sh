@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs pytests in parallel, for `make test` and `make test-containers`: tools/test.sh FIRST… -- SECOND… [-- THIRD…]
+# Runs pytests in parallel, for `make test` and `make test-containers`: tools/test.sh FIRST… [-- NEXT…] …
 # The first one is shown while it runs, the others afterwards. Each may start a shop: they have different ports.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
-offsets=(11000 10000 12000)
+offsets=(11000 10000 12000 13000)
 reports=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$reports"' EXIT
 

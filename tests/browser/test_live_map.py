@@ -44,7 +44,7 @@ def test_the_map_shows_what_is_down_and_what_waits(observed: Shop, visit, admini
         drawing = page.locator(".map.wide")
         expect(drawing.locator(".part.bad")).to_contain_text(["DOWN"])
         expect(drawing.locator(".broker.bad").last).to_contain_text("down")
-        expect(drawing).to_contain_text("outbox 1")
+        expect(drawing).to_contain_text("outbox 1", timeout=SECONDS)  # it is drawn when the event is 5 s old
         assert faults_of_axe(page) == []
     finally:
         observed.start("rabbitmq")
@@ -56,8 +56,8 @@ def test_the_map_shows_what_is_down_and_what_waits(observed: Shop, visit, admini
     assert page.evaluate("window.stays")  # the page was never loaded again
     shopper.waits_for(id, "CONFIRMED")
     page.goto(f"/admin/live?order={id}")
-    expect(page.locator("#live-way .way")).to_contain_text(["Paid and confirmed"])
-    expect(drawing.locator(".lit")).to_have_count(10)
+    expect(page.locator("#live-way .way")).to_contain_text(["Paid and confirmed"], timeout=SECONDS)
+    expect(drawing.locator(".lit")).to_have_count(10, timeout=SECONDS)
 
 
 def test_the_page_says_that_the_shop_does_not_answer_and_goes_on(observed, chromium: Browser, administrator) -> None:
