@@ -194,6 +194,16 @@ def test_an_operator_finds_its_objects_by_labels() -> None:
     assert all(each["metadata"]["labels"]["release"] == "monitoring" for each in found)
 
 
+@pytest.mark.parametrize("chart", SERVICES)
+def test_a_service_that_is_installed_alone_finds_the_tools_by_the_same_value(chart: str) -> None:
+    objects = rendered(chart, ON)
+    assert env(objects, chart)["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://jaeger:4318"
+    assert ("jaeger", 4318) in peers(objects, chart, "egress")
+    assert ("prometheus", 8000) in peers(objects, chart, "ingress")
+    if chart == "storefront":
+        assert env(objects, chart)["PROMETHEUS_URL"] == "http://prometheus:9090"
+
+
 def test_a_collector_and_a_prometheus_of_ones_own_replace_ours() -> None:
     endpoint, address = "http://collector.tracing:4318", "http://prometheus.monitoring:9090"
     objects = rendered(

@@ -132,13 +132,21 @@ valkey: {port: 6379, secret: valkey-url}
 {{- /* Not empty if this release has the observability chart. Takes a dict of chart and, if it asks for one, part. */ -}}
 {{- define "common.observed" -}}
 {{- $of := (.chart.Values.global | default dict).observability | default dict -}}
-{{- if and $of.enabled (or (not .part) (get $of (.part | default ""))) }}yes{{ end -}}
+{{- if and $of.enabled (or (not .part) (dig (.part | default "") true $of)) }}yes{{ end -}}
 {{- end }}
 
 {{- /* Where this app sends its traces, or nothing. Takes the chart's root context. */ -}}
 {{- define "common.otlp" -}}
-{{- $named := ((.Values.global | default dict).config | default dict).OTEL_EXPORTER_OTLP_ENDPOINT -}}
-{{- $own := (.Values.config | default dict).OTEL_EXPORTER_OTLP_ENDPOINT -}}
-{{- $jaeger := include "common.observed" (dict "chart" . "part" "jaeger") | empty | ternary "" "http://jaeger:4318" -}}
-{{ $named | default $own | default $jaeger }}
+{{ include "common.tool" (dict "chart" . "name" "OTEL_EXPORTER_OTLP_ENDPOINT" "part" "jaeger" "port" 4318) }}
+{{- end }}
+
+{{- /*
+The URL of a tool that observes the release, or nothing: the one of the variable `name` in the config of the release or of
+this app, or else that of a part of the observability chart. Takes a dict of chart, name, part and port.
+*/ -}}
+{{- define "common.tool" -}}
+{{- $named := get ((.chart.Values.global | default dict).config | default dict) .name -}}
+{{- $own := get (.chart.Values.config | default dict) .name -}}
+{{- $ours := include "common.observed" . | empty | ternary "" (printf "http://%s:%v" .part .port) -}}
+{{ $named | default $own | default $ours }}
 {{- end }}
