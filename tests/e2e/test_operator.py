@@ -81,4 +81,5 @@ def test_trace_and_logs_show_one_order(shopctl, shopper, admin) -> None:
 
     for step in ("PENDING", "RESERVED", "PAYMENT_FAILED", "catalog.reserve-stock.v1", "payment.failed.v1"):
         assert step in drawn
-    assert all(id in line or " access" in line or "/api/orders" in line for line in logged.splitlines())
+    assert f"order {id} PAYMENT_FAILED" in logged
+    assert all(id in line or "/api/orders" in line for line in logged.splitlines())

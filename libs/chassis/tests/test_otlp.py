@@ -135,11 +135,11 @@ def test_a_collector_that_hangs_fills_the_buffer_and_no_request_waits(
     for _ in range(600):
         Span("request", tracing.SERVER, None).finish()
 
-    wait(lambda: dropped() > before)
+    assert dropped() - before >= 580  # 10 may be on their way, and 10 wait
     assert len(exporter._waiting) <= 10
 
 
-def test_a_collector_that_is_down_costs_its_spans_only(monkeypatch: pytest.MonkeyPatch):
+def test_a_collector_that_is_down_costs_its_spans_only():
     with Collector() as gone:
         url = gone.url
     exporter = Exporter(url, "lamps", "lamps-1")
