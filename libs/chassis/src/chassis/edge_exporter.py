@@ -4,7 +4,7 @@
 
 reads the log at the first address, a UDP packet with JSON for each request (deploy/nginx/README.md, Telemetry), and
 serves `/metrics` at the second. It runs beside nginx where the shop is observed; nginx does not notice if it is down.
-It imports neither FastAPI nor pydantic, and needs 30 MB. `tests/edge/test_telemetry.py` shows it with a real nginx.
+It imports neither FastAPI nor pydantic, and needs up to 35 MB. `tests/edge/test_telemetry.py` shows it with nginx.
 """
 
 import contextlib
