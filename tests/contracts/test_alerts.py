@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import panels
 import pytest
 import yaml
 
@@ -78,8 +79,9 @@ def test_every_runbook_belongs_to_an_alert_and_is_listed() -> None:
 
 
 def test_every_metric_is_documented_or_belongs_to_an_exporter() -> None:
-    known = documented() | {rule["record"] for rule in rules() if "record" in rule} | {"up"}
-    unknown = {name for rule in rules() for name in metrics_of(rule["expr"]) if name not in known}
+    queries = [*panels.rules("alert"), *panels.rules("record")]
+    known = documented() | {rule.title for rule in panels.rules("record")} | {"up"}
+    unknown = {name for query in queries for name, _ in query.selectors() if name not in known}
     assert {name for name in unknown if not name.startswith(OTHERS)} == set()
 
 
@@ -94,14 +96,6 @@ def documented() -> set[str]:
                 histogram = second.strip() == "histogram"
                 found |= {f"{name}_{end}" for end in ("bucket", "count", "sum")} if histogram else {name}
     return found
-
-
-def metrics_of(expression: str) -> set[str]:
-    """Returns the names of the metrics that a PromQL expression reads."""
-    rest = re.sub(r'"[^"]*"|\{[^}]*\}', "", re.sub(r'"[^"]*"', '""', expression))
-    rest = re.sub(r"\b(?:by|on|ignoring|without|group_left|group_right)\s*\([^)]*\)|\[[^\]]*\]", "", rest)
-    words = re.findall(r"[a-zA-Z_:][\w:]*(?!\s*\(|[\w:])", rest)
-    return set(words) - {"and", "or", "unless", "by", "on", "bool", "offset"}
 
 
 def test_the_queries_in_runbooks_are_valid(tmp_path: Path) -> None:

@@ -269,7 +269,7 @@ async def test_a_backlog_that_is_worked_off_is_counted_again_meanwhile(
     assert counts == [25, 15, 0]
 
 
-async def test_a_backlog_shorter_than_a_second_is_what_was_just_seen(db: Database, topology, cable, eventually, sample):
+async def test_a_backlog_shorter_than_a_second_is_what_was_just_seen(db: Database, topology, cable, sample):
     await cable.cut()
     await put(db, *(Lit(watts=7) for _ in range(3)))
     async with by_hand(relay(db, topology, cable.url)) as publisher:

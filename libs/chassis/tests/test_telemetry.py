@@ -27,8 +27,7 @@ async def request(path: str, *, method: str = "GET", headers: dict[str, str] | N
         return {"desk": ""}[name]
 
     app = create_app(ServiceSettings(log_sample_ratio=0), "lamps", title="Lamps", routers=[router])
-    transport = httpx2.ASGITransport(app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://lamps") as client:
+    async with client_of(app) as client:
         return await client.request(method, path, headers=headers)
 
 
@@ -103,7 +102,7 @@ async def test_metrics_have_the_conventions_names_and_one_series_per_route():
     assert "_created" not in text
 
 
-async def test_an_unknown_method_adds_no_series(sample: Callable[..., float | None]):
+async def test_an_unknown_method_adds_no_series():
     for method in ("FROB", "BLAH"):
         await request("/lamps/desk", method=method)
 
@@ -121,9 +120,7 @@ async def test_a_sampled_request_is_an_exemplar(spans: list[tracing.Span]):
     assert f'# {{trace_id="{7:032x}"}}' in metrics.text
 
 
-async def test_the_lag_of_the_event_loop_is_measured(
-    sample: Callable[..., float | None], monkeypatch: pytest.MonkeyPatch
-):
+async def test_the_lag_of_the_event_loop_is_measured(sample: Callable[..., float | None]):
     before = sample("quayside_event_loop_lag_seconds_sum") or 0
     async with telemetry.LoopLag():
         await asyncio.sleep(0)

@@ -22,6 +22,7 @@ from chassis.messaging import Consumer, handles
 from chassis.relay import Relay
 from chassis.settings import ServiceSettings
 from chassis.testing.apps import client_of
+from chassis.testing.fixtures import Ended
 from chassis.tracing import Span
 
 SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -91,24 +92,16 @@ async def test_a_malformed_traceparent_is_replaced(spans: list[Span], sent: str)
     assert TRACE not in found
 
 
-def test_all_services_sample_the_same_share_of_the_traces():
-    tracing.export_to(Nowhere(), 0.25)
-    try:
-        found = [tracing.receive(None) for _ in range(4000)]
-        share = sum(context.recording for context in found if context is not None) / len(found)
-        assert 0.2 < share < 0.3
-        for context in found:
-            assert context is not None
-            elsewhere = tracing.extract(f"00-{context.trace_id}-{'1' * 16}-00")
-            assert elsewhere is not None
-            assert elsewhere.recording == context.recording
-    finally:
-        tracing.export_to(None, 0)
-
-
-class Nowhere:
-    def add(self, span: Span) -> None:
-        pass
+def test_all_services_sample_the_same_share_of_the_traces(spans: list[Span]):
+    tracing.export_to(Ended(spans.append), 0.25)
+    found = [tracing.receive(None) for _ in range(4000)]
+    share = sum(context.recording for context in found if context is not None) / len(found)
+    assert 0.2 < share < 0.3
+    for context in found:
+        assert context is not None
+        elsewhere = tracing.extract(f"00-{context.trace_id}-{'1' * 16}-00")
+        assert elsewhere is not None
+        assert elsewhere.recording == context.recording
 
 
 async def test_without_an_endpoint_nothing_is_traced_but_the_trace_id_is_passed_on():
@@ -261,7 +254,8 @@ async def test_a_shared_run_belongs_to_its_only_request_or_is_linked_to_all_of_t
 
 
 def test_a_span_of_the_past_is_kept_for_a_trace_that_is_not_sampled(spans: list[Span]):
-    tracing.keep("order", UNSAMPLED, 100.0, 112.5, {"quayside.order.status": "EXPIRED"}, error="EXPIRED")
+    with tracing.inside(tracing.extract(UNSAMPLED)):
+        tracing.keep("order", 100.0, 112.5, {"quayside.order.status": "EXPIRED"}, error="EXPIRED")
 
     (span,) = spans
     assert (span.trace_id, span.parent_id, span.error) == (TRACE, UNSAMPLED[36:52], "EXPIRED")

@@ -67,8 +67,8 @@ class Shop:
         await saga.payment_captured(self.db, [event(PaymentCaptured(id))])
 
 
-def event(message: Any) -> Event[Any]:
-    return Event(uuid7(), str(message.order_id), message)
+def event(message: Any, traceparent: str | None = None) -> Event[Any]:
+    return Event(uuid7(), str(message.order_id), message, traceparent)
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 
 from chassis import tracing
-from chassis.ids import uuid7
-from chassis.messages import Event
 from chassis.telemetry import JsonFormatter
 from chassis.testing.fixtures import execute
 from order.messages import PaymentCancelled, PaymentFailed, StockReserved
 from order.usecases import saga
+
+from .conftest import event
 
 TRACE = f"{7:032x}"
 SAMPLED = f"00-{TRACE}-{7:016x}-01"
@@ -23,10 +23,6 @@ UNSAMPLED = f"00-{TRACE}-{7:016x}-00"
 async def placed(shop: Any, traceparent: str | None) -> UUID:
     with tracing.inside(tracing.extract(traceparent)):
         return (await shop.placement.place(shop.request())).order_id
-
-
-def event(data: Any, traceparent: str | None = None) -> Event[Any]:
-    return Event(uuid7(), str(data.order_id), data, traceparent)
 
 
 async def traces(shop: Any) -> dict[str, str]:

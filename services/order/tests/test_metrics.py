@@ -79,7 +79,7 @@ async def test_the_time_to_confirmed_has_the_trace_of_its_order_as_exemplar(
 ) -> None:
     with tracing.inside(tracing.extract(f"00-{9:032x}-{9:016x}-01")):
         id = await placed(shop)
-    await execute_(shop, "UPDATE orders SET created_at = created_at - interval '20 s'")
+    execute(shop.db.url, "UPDATE orders SET created_at = created_at - interval '20 s'")
 
     await shop.confirm(id)
 
@@ -94,16 +94,12 @@ async def test_the_time_to_confirmed_has_the_trace_of_its_order_as_exemplar(
     assert (exemplar.labels, 20 <= exemplar.value < 30) == ({"trace_id": f"{9:032x}"}, True)
 
 
-async def execute_(shop: Any, statement: str) -> None:
-    execute(shop.db.url, statement)
-
-
 async def test_the_gauges_count_the_open_orders_by_state_and_fall_back_to_0(shop: Any) -> None:
     pending, reserved, cancelled = [await placed(shop, name) for name in ("ann", "bob", "cy")]
     await saga.stock_reserved(shop.db, [event(StockReserved(reserved))])
     await saga.cancel(shop.db, cancelled, "cy")
-    await execute_(shop, f"UPDATE order_history SET at = at - interval '1 h' WHERE order_id = '{pending}'")
-    await execute_(shop, f"UPDATE order_history SET at = at - interval '1 h' WHERE order_id = '{reserved}' AND seq = 1")
+    execute(shop.db.url, f"UPDATE order_history SET at = at - interval '1 h' WHERE order_id = '{pending}'")
+    execute(shop.db.url, f"UPDATE order_history SET at = at - interval '1 h' WHERE order_id = '{reserved}' AND seq = 1")
 
     await measure(shop.db)
 
@@ -111,7 +107,7 @@ async def test_the_gauges_count_the_open_orders_by_state_and_fall_back_to_0(shop
     assert 3600 <= value("quayside_orders_oldest_open_seconds", status="PENDING") < 3700
     assert value("quayside_orders_oldest_open_seconds", status="RESERVED") < 60, "the age in this state"
 
-    await execute_(shop, "UPDATE orders SET status = 'CONFIRMED'")
+    execute(shop.db.url, "UPDATE orders SET status = 'CONFIRMED'")
     await measure(shop.db)
 
     assert set(counts().values()) == {0}

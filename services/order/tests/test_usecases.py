@@ -13,8 +13,6 @@ import pytest
 from chassis import tracing
 from chassis.db import Database
 from chassis.errors import Conflict, Invalid, NotFound, Problem, Unavailable
-from chassis.ids import uuid7
-from chassis.messages import Event
 from chassis.testing.clock import clock_off
 from chassis.testing.locks import somebody_waits
 from chassis.waiting import deadline
@@ -26,9 +24,7 @@ from order.usecases.deduplication import Placed
 from order.usecases.placing import Cart
 from order.usecases.pricing import Product
 
-
-def event(data: Any) -> Event[Any]:
-    return Event(uuid7(), str(data.order_id), data)
+from .conftest import event
 
 
 async def scalar(db: Database, sql: str, *arguments: object) -> Any:

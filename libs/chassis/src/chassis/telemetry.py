@@ -165,18 +165,12 @@ class RequestTelemetry:
         context = tracing.receive(None if sent is None else sent.decode("latin-1"))
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         span = tracing.Span(method, tracing.SERVER, context) if context is not None and context.recording else None
-        with tracing.inside(context):
+        with span or tracing.inside(context):
             try:
-                if span is None:
-                    await self.app(scope, receive, observed)
-                else:
-                    with span:
-                        try:
-                            await self.app(scope, receive, observed)
-                        finally:
-                            if not span.end:
-                                describe_request(span, method, scope, status)
+                await self.app(scope, receive, observed)
             finally:
+                if span is not None and not span.end:
+                    describe_request(span, method, scope, status)
                 self._record(method, scope, status, (end or time.perf_counter()) - start)
 
     def _record(self, method: str, scope: "Scope", status: int, elapsed: float) -> None:

@@ -322,20 +322,12 @@ def failed(subject: str, error: BaseException) -> None:
         context.fail(error.__class__.__name__)
 
 
-def keep(
-    name: str,
-    traceparent: str | None,
-    start: float,
-    end: float,
-    attributes: dict[str, Value],
-    *,
-    error: str | None = None,
-) -> None:
-    """Exports a span of the past below `traceparent`, even if its trace is not sampled.
+def keep(name: str, start: float, end: float, attributes: dict[str, Value], *, error: str | None = None) -> None:
+    """Exports a span of the past below the current context, even if its trace is not sampled.
 
     `start` and `end` are in seconds since 1970.
     """
-    context = extract(traceparent)
+    context = _current.get()
     if context is None or _exporter is None:
         return
     past = Span(name, INTERNAL, context, attributes)

@@ -23,6 +23,7 @@ __all__ = [
     "lock",
     "move",
     "open_orders",
+    "refunds_began",
     "replace_audit",
     "undo_sent",
 ]

@@ -15,11 +15,6 @@ EXPORTER_RIGHTS = "resetkeys resetchannels -@all +ping +info +slowlog|get +slowl
 
 
 def lines(services: Services, passwords: Mapping[str, str]) -> str:
-    """Returns a line for each service with Valkey, and one for the exporter if it has a password.
-
-    `passwords` has those of these services; they contain no space.
-    """
-    rights = {name: RIGHTS.format(name=name) for name in services.valkey_users}
-    if EXPORTER in passwords:
-        rights[EXPORTER] = EXPORTER_RIGHTS
+    """Returns a line for each service with Valkey, and one for the exporter; their `passwords` contain no space."""
+    rights = {name: RIGHTS.format(name=name) for name in services.valkey_users} | {EXPORTER: EXPORTER_RIGHTS}
     return "".join(f"user {name} on >{passwords[name]} {its}\n" for name, its in rights.items())

@@ -51,7 +51,6 @@ def _record(ending: Ending) -> None:
     if failed or seconds > SLOW_SECONDS or tracing.recording():
         tracing.keep(
             "order",
-            ending.traceparent,
             ending.began_at.timestamp(),
             ending.ended_at.timestamp(),
             {"quayside.order.id": str(ending.order_id), "quayside.order.status": ending.status},

@@ -101,8 +101,13 @@ class Service:
             return "unknown"
         if not self.up or self.broken:
             return "bad"
-        complete = self.up == len(self.replicas) and self.outbox_age < OLD_SECONDS
+        complete = self.up == len(self.replicas) and not self.late
         return "ok" if complete and not self.traffic.failed else "warn"
+
+    @property
+    def late(self) -> bool:
+        """Whether the outbox is a backlog."""
+        return self.outbox_age >= OLD_SECONDS
 
 
 @dataclass(slots=True)

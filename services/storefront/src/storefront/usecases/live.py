@@ -12,7 +12,7 @@ from chassis.waiting import shared, wait_for
 from storefront.models.live import SERVICES, Curve, Sample, Scene
 from storefront.models.readings import drawn
 
-__all__ = ["Live", "Metrics", "Seen"]
+__all__ = ["CURVES", "SHOWN_SECONDS", "Live", "Metrics", "Seen"]
 
 KEPT_SECONDS = 1.0
 """How long a scene is shown to further viewers before Prometheus is asked again."""
@@ -21,7 +21,6 @@ STEP_SECONDS = 10
 """The span of the curves, and the distance of their points."""
 
 JOBS = "|".join(SERVICES)
-BUCKETS = "quayside_order_confirmation_seconds_bucket"
 EDGE = "quayside_edge_request_duration_seconds_count"
 
 NOW = {
@@ -48,7 +47,7 @@ NOW = {
     "oldest": "max by (status) (quayside_orders_oldest_open_seconds)",
     "placed": "sum(rate(quayside_orders_placed_total[$window]))",
     "settled": "sum by (status) (rate(quayside_orders_settled_total[$window]))",
-    "seconds": f"histogram_quantile(.95, sum by (le) (rate({BUCKETS}[$window])))",
+    "seconds": "histogram_quantile(.95, sum by (le) (rate(quayside_order_confirmation_seconds_bucket[$window])))",
     "undecided": 'max(quayside_payments_undecided{state="UNKNOWN"})',
     "transactions": f'sum by (datname) (rate(pg_stat_database_xact_commit{{datname=~"{JOBS}"}}[$window]))',
     "commands": "sum(rate(redis_commands_processed_total[$window]))",
@@ -57,8 +56,8 @@ NOW = {
 """What the map shows, by the name that `drawn` knows it by."""
 
 CURVES = {
-    "orders": "sum(rate(quayside_orders_placed_total[$window]))",
-    "seconds": f"histogram_quantile(.95, sum by (le) (rate({BUCKETS}[$window])))",
+    "orders": NOW["placed"],
+    "seconds": NOW["seconds"],
     "errors": f'sum(rate({EDGE}{{status=~"5.."}}[$window]) or 0 * rate({EDGE}[$window]))',
 }
 """Metrics of the last minutes."""

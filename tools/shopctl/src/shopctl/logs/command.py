@@ -7,7 +7,6 @@ from uuid import UUID
 
 import typer
 
-from chassis.local.processes import StartError
 from shopctl import runtime
 from shopctl.console import err, fail, out, reason
 from shopctl.logs import lines as loglines
@@ -28,18 +27,15 @@ def logs(
     ] = None,
 ) -> None:
     """Print the last lines of the logs, or all lines about one order."""
-    try:
-        shop = runtime.current()
-        if service and service not in shop.names:
-            fail(f"There is no {service}; there are {', '.join(shop.names)}.")
-        if order is not None:
-            if follow:
-                fail("--order and --follow cannot be combined.", 2)
-            _about(shop, service, order)
-            return
-        command = shop.log_command(service, follow=follow, lines=lines)
-    except StartError as error:
-        fail(error)
+    shop = runtime.current()
+    if service and service not in shop.names:
+        fail(f"There is no {service}; there are {', '.join(shop.names)}.")
+    if order is not None:
+        if follow:
+            fail("--order and --follow cannot be combined.", 2)
+        _about(shop, service, order)
+        return
+    command = shop.log_command(service, follow=follow, lines=lines)
     os.execvpe(command[0], command, shop.environment)  # noqa: S606
 
 

@@ -5,17 +5,16 @@ import json
 import signal
 import time
 from collections import deque
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from rich.live import Live
 
-from chassis.local.processes import StartError
 from chassis.waiting import pause
 from shopctl import given, runtime
-from shopctl.console import fail, out
+from shopctl.console import out
 from shopctl.options import finite
 from shopctl.place import Place
 from shopctl.services import Services
@@ -39,12 +38,9 @@ def top(
     ] = None,
 ) -> None:
     """Show orders, latency, errors, queues and what is wrong, until Ctrl-C. It works without a Prometheus."""
-    try:
-        place = Place.here()
-        url = given.checked("--prometheus", prometheus, LIKE) or given.address("SHOP_PROMETHEUS_URL", like=LIKE)
-        asyncio.run(_top(place, url, interval, once=once or as_json or not out.is_terminal, as_json=as_json))
-    except StartError as error:
-        fail(error)
+    place = Place.here()
+    url = given.checked("--prometheus", prometheus, LIKE) or given.address("SHOP_PROMETHEUS_URL", like=LIKE)
+    asyncio.run(_top(place, url, interval, once=once or as_json or not out.is_terminal, as_json=as_json))
 
 
 async def _top(place: Place, url: str | None, interval: float, *, once: bool, as_json: bool) -> None:
@@ -105,7 +101,7 @@ class Past:
         return found
 
 
-def _source(place: Place, url: str | None):  # type: ignore[no-untyped-def]
+def _source(place: Place, url: str | None) -> AbstractAsyncContextManager[Source]:
     if url:
         from shopctl.top.prometheus import Prometheus
 

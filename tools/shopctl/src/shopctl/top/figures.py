@@ -143,13 +143,13 @@ def figures(before: Snapshot, now: Snapshot, services: Services) -> Figures:
 
 
 def _orders(shop: Series, recent: Series, elapsed: float) -> Orders:
-    settled = {status: recent.total("quayside_orders_settled_total", status=status) or 0.0 for status in FAILED}
+    failed = sum(recent.total("quayside_orders_settled_total", status=status) or 0.0 for status in FAILED)
     placed = _rate(recent, "quayside_orders_placed_total", elapsed)
     confirmed = recent.total("quayside_orders_settled_total", status="CONFIRMED")
     return Orders(
         placed=placed,
         confirmed=None if placed is None else (confirmed or 0.0) / elapsed,
-        failed=None if placed is None else sum(settled.values()) / elapsed,
+        failed=None if placed is None else failed / elapsed,
         p50=recent.quantile(0.5, CONFIRMATION),
         p95=recent.quantile(0.95, CONFIRMATION),
         open=_held(shop, "quayside_orders_open", "quayside_orders_oldest_open_seconds", "status", (*OPEN, *UNDOING)),

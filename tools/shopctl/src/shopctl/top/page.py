@@ -11,7 +11,7 @@ from shopctl.colors import BAD, GOOD, NOTE, WARN, color_of
 from shopctl.place import TOOLS
 from shopctl.services import STORES
 from shopctl.top.figures import Audit, Figures, Held, Orders, Service
-from shopctl.top.trouble import OLD_ORDER, trouble
+from shopctl.top.trouble import OLD_EVENT, OLD_ORDER, trouble
 from shopctl.units import megabytes, rate, seconds
 
 __all__ = ["Page"]
@@ -95,20 +95,7 @@ class Page:
     def _services(self, width: int) -> Table:
         wide = width >= WIDE
         table = Table(box=None, pad_edge=False, padding=(0, 2 if wide else 1, 0, 0), header_style=NOTE)
-        for heading in (
-            "service",
-            "up",
-            "req/s",
-            "err/s",
-            "p50",
-            "p95",
-            "cpu",
-            "memory",
-            "outbox",
-            "queue",
-            "cons.",
-            "dead",
-        ):
+        for heading in COLUMNS:
             table.add_column(heading, justify="left" if heading == "service" else "right", no_wrap=True)
         if wide:
             table.add_column("retrying", justify="right")
@@ -155,7 +142,7 @@ def _cells(each: Service) -> Iterator[Text]:
     yield _seconds(each.p95)
     yield UNKNOWN if each.cpu is None else Text(f"{each.cpu:.0%}")
     yield UNKNOWN if each.memory is None else Text(megabytes(each.memory))
-    yield UNKNOWN if each.outbox is None else _count(each.outbox, WARN if (each.outbox_age or 0) > 10 else "")
+    yield UNKNOWN if each.outbox is None else _count(each.outbox, WARN if (each.outbox_age or 0) > OLD_EVENT else "")
     yield UNKNOWN if each.queue is None else _count(each.queue.messages, "")
     yield UNKNOWN if each.queue is None else Text(str(each.queue.consumers), "" if each.queue.consumers else BAD)
     yield UNKNOWN if each.queue is None else _count(each.dead, BAD)
@@ -203,7 +190,7 @@ def _pairs(*pairs: tuple[str, Text]) -> Text:
 
 
 def _rate(value: float | None, bad: str = "") -> Text:
-    return UNKNOWN if value is None else Text(rate(value), (bad or "") if value else NOTE)
+    return UNKNOWN if value is None else Text(rate(value), bad if value else NOTE)
 
 
 def _seconds(value: float | None) -> Text:

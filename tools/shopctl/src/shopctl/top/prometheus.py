@@ -25,6 +25,7 @@ QUERY = (
     '{__name__=~"up|pg_up|redis_up|quayside_.+|http_server_request_duration_seconds_(count|bucket)'
     f'|process_cpu_seconds_total|{"|".join(MEMORY)}|{MESSAGES}|{CONSUMERS}"}}'
 )
+UNREADABLE = (aiohttp.ClientError, OSError, TimeoutError, LookupError, TypeError, ValueError)
 
 
 class Prometheus:
@@ -51,16 +52,17 @@ class Prometheus:
         """The state a minute ago, and now. Raises StartError if Prometheus does not answer."""
         now = time.time()
         try:
-            return [await self._at(now - self.window), await self._at(now)]
-        except (aiohttp.ClientError, OSError, TimeoutError, LookupError, TypeError, ValueError) as error:
+            before, self._last = await self._at(now - self.window), await self._at(now)
+        except UNREADABLE as error:
             raise StartError(f"{self.title} cannot be read: {reason(error)}") from None
+        return [before, self._last]
 
     async def look(self) -> Snapshot:
         """The state now; or the last known one, with a remark, if Prometheus does not answer."""
         now = time.time()
         try:
             self._last = await self._at(now)
-        except (aiohttp.ClientError, OSError, TimeoutError, LookupError, TypeError, ValueError) as error:
+        except UNREADABLE as error:
             last = self._last or Snapshot(now, [], {})
             return Snapshot(last.at, last.processes, last.queues, [f"Prometheus does not answer: {reason(error)}"])
         return self._last

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 __all__ = ["Sample", "Series", "parse"]
 
-WANTED = ("quayside_", "http_server_request_duration_seconds", "process_cpu_seconds_total", "process_resident_memory")
+WANTED = ("quayside_", "http_server_request_duration_seconds", "process_cpu_seconds_total")
 
 
 class Sample(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from shopctl.top.figures import Figures, Service
 from shopctl.units import rate, seconds
 
-__all__ = ["OLD_ORDER", "trouble"]
+__all__ = ["OLD_EVENT", "OLD_ORDER", "trouble"]
 
 OLD_EVENT = 10.0
 OLD_ORDER = 120.0

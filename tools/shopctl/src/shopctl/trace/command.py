@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from chassis.local.processes import StartError
 from shopctl.console import fail, out, reason
 from shopctl.place import Place
 from shopctl.trace import history, jaeger, tree
@@ -23,7 +22,7 @@ def trace(
 
     The trace comes from the Jaeger of the observed shop (`make up OBSERVE=1`), or from the one of SHOP_JAEGER_URL.
     """
-    place = _place()
+    place = Place.here()
     order = find(place, order_id)
     steps, source = ([], "") if from_history else _from_jaeger(place, order)
     if not steps:
@@ -41,20 +40,10 @@ def trace(
 
 def _from_jaeger(place: Place, order: Order) -> tuple[list[tree.Step], str]:
     """The spans of an order and their source; or none, and why there are none."""
-    try:
-        url = place.jaeger_url
-    except StartError as error:
-        fail(error)
+    url = place.jaeger_url
     if url is None:
         return [], "there is no Jaeger: `make up OBSERVE=1` starts one, in containers"
     try:
         return jaeger.steps(url, order), f"trace {order.trace_id or ''} from Jaeger at {url}"
     except jaeger.NoTrace as error:
         return [], str(error)
-
-
-def _place() -> Place:
-    try:
-        return Place.here()
-    except StartError as error:
-        fail(error)

@@ -14,7 +14,7 @@ import asyncpg
 
 from chassis.ids import created_at, floor
 from shopctl.place import Place
-from shopctl.trace.order import Order
+from shopctl.trace.order import Order, fetch
 from shopctl.trace.tree import NOTABLE, Step
 from shopctl.units import seconds
 
@@ -54,14 +54,14 @@ async def steps(place: Place, order: Order) -> list[Step]:
     """Returns one step for each status of the order. Raises one of UNREACHABLE."""
     services = place.services
     rows, *found = await asyncio.gather(
-        _fetch(place, "order", STATUSES, order.id),
-        *(_fetch(place, name, MESSAGES, str(order.id), floor(order.created_at - MARGIN)) for name in services.outboxes),
+        fetch(place, "order", STATUSES, order.id),
+        *(fetch(place, name, MESSAGES, str(order.id), floor(order.created_at - MARGIN)) for name in services.outboxes),
     )
     ids = [row["id"] for messages in found for row in messages]
     received: dict[UUID, list[float]] = {}
     for inbox in await asyncio.gather(
         *(
-            _fetch(place, name, "SELECT event_id, received_at FROM inbox WHERE event_id = ANY($1)", ids)
+            fetch(place, name, "SELECT event_id, received_at FROM inbox WHERE event_id = ANY($1)", ids)
             for name in services.inboxes
         )
     ):
@@ -97,12 +97,3 @@ def _by_status(rows: Sequence[asyncpg.Record], messages: Sequence[Sent]) -> list
 def _precisely(id: UUID) -> datetime:
     """When an ID was made, with the fraction of a millisecond that its database adds."""
     return created_at(id) + timedelta(milliseconds=(id.int >> 64 & 0xFFF) / 4096)
-
-
-async def _fetch(place: Place, database: str, statement: str, *arguments: object) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(place.database_url("auditor", database), timeout=5, command_timeout=10)
-    try:
-        rows: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
-        return rows
-    finally:
-        await connection.close()

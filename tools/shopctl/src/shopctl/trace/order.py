@@ -12,7 +12,7 @@ import asyncpg
 from shopctl.console import fail, printable, reason
 from shopctl.place import Place
 
-__all__ = ["UNREACHABLE", "Order", "find", "look_up", "only"]
+__all__ = ["UNREACHABLE", "Order", "fetch", "find", "look_up", "only"]
 
 UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 BEGINNING = re.compile(r"[0-9a-f]{1,8}(-[0-9a-f]{0,4}){0,3}(-[0-9a-f]{0,12})?|[0-9a-f]{1,32}")
@@ -55,16 +55,24 @@ async def look_up(place: Place, beginning: str) -> list[Order]:
     first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
     if "-" in text and not str(first).startswith(text):
         return []
-    connection = await asyncpg.connect(place.database_url("auditor", "order"), timeout=5, command_timeout=5)
+    rows = await fetch(
+        place,
+        "order",
+        "SELECT id, status, created_at, traceparent FROM orders WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT 2",
+        first,
+        last,
+    )
+    return [Order(row["id"], row["status"], row["created_at"], _trace_id(row["traceparent"])) for row in rows]
+
+
+async def fetch(place: Place, database: str, statement: str, *arguments: object) -> list[asyncpg.Record]:
+    """Returns the rows of a query in the database of a service. Raises one of UNREACHABLE."""
+    connection = await asyncpg.connect(place.database_url("auditor", database), timeout=5, command_timeout=10)
     try:
-        rows = await connection.fetch(
-            "SELECT id, status, created_at, traceparent FROM orders WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT 2",
-            first,
-            last,
-        )
+        rows: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
+        return rows
     finally:
         await connection.close()
-    return [Order(row["id"], row["status"], row["created_at"], _trace_id(row["traceparent"])) for row in rows]
 
 
 def _trace_id(traceparent: str | None) -> str | None:

@@ -12,7 +12,7 @@ from storefront.models.ways import way_of
 from storefront.routes.forms import Form
 from storefront.routes.office.desk import CATALOG, ORDERS, Desk, desk, found
 from storefront.routes.office.orders import id_of
-from storefront.usecases.live import SHOWN_SECONDS
+from storefront.usecases.live import CURVES, SHOWN_SECONDS
 from storefront.usecases.office import AnyOrder, AnyOrders
 from storefront.usecases.remote import Refused
 
@@ -21,7 +21,6 @@ __all__ = ["router"]
 router = APIRouter(include_in_schema=False)
 
 LATEST = 6
-CURVES = ("orders", "seconds", "errors")
 WIDTH, HEIGHT = 300, 60
 """Of a curve, in its own units."""
 
