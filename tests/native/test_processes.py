@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +34,31 @@ time.sleep(60)
 """As nginx does if the signal comes between its start and that of its worker."""
 
 DEAF = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork(); time.sleep(60)"
+
+INTERRUPTED = """
+import random, signal, time
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from chassis.local.processes import run_apart
+
+def interrupt(number, frame):
+    raise KeyboardInterrupt
+
+def work():
+    with ThreadPoolExecutor(12) as pool:
+        wait([pool.submit(time.sleep, 0.002) for _ in range(12)], return_when=FIRST_EXCEPTION)
+
+signal.signal(signal.SIGALRM, interrupt)
+choice = random.Random(1)
+for _ in range(300):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, choice.uniform(0.0001, 0.004))
+        run_apart(work)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        pass
+print("ended")
+"""
+"""With `work()` instead of `run_apart(work)` it hangs or fails, mostly before round 300."""
 
 
 def python(code: str, cwd: Path) -> Command:
@@ -97,6 +123,11 @@ def test_stop_kills_a_child_that_was_forked_after_the_signal(tmp_path: Path, par
 def test_a_server_that_exits_while_starting_reports_the_reason(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"failing ended while starting\n.*no such configuration"):
         start(Failing(tmp_path), tmp_path / "log")
+
+
+def test_an_exception_of_a_signal_handler_at_any_moment_leaves_no_thread_waiting() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("ended\n", "")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts servers as other users")

@@ -1,5 +1,6 @@
 """Starts a process in its own session, finds it again by its pid file, and stops it without leaving orphans."""
 
+import _thread
 import contextlib
 import os
 import pwd
@@ -8,10 +9,11 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Protocol
 
 
@@ -190,8 +192,48 @@ def wait_ready(
 
 def stop_all(processes: Iterable[tuple[Process, signal.Signals]], timeout: float = 8.0) -> None:
     """Stops several processes at the same time, each with its own signal."""
-    with ThreadPoolExecutor(max_workers=16) as pool:
-        list(pool.map(lambda each: each[0].stop(each[1], timeout), processes))
+
+    def stop() -> None:
+        with ThreadPoolExecutor(max_workers=16) as pool:
+            list(pool.map(lambda each: each[0].stop(each[1], timeout), processes))
+
+    run_apart(stop)
+
+
+def run_apart(work: Callable[[], None], cancel: Callable[[], None] = lambda: None) -> None:
+    """Runs `work` in a thread of its own, waits for its end, and raises what it raised.
+
+    An exception of a signal handler reaches the main thread at any moment. Inside `threading` and `concurrent.futures`
+    it can leave a lock locked, and other threads then wait forever. So this function takes no lock. After such an
+    exception it calls `cancel`, which should make `work` end soon, and still waits for its end.
+    """
+    state = SimpleNamespace(begun=False, over=False, unwanted=False, error=None)
+
+    def run() -> None:
+        state.begun = True
+        try:
+            if not state.unwanted:
+                work()
+        except BaseException as error:
+            state.error = error
+        finally:
+            state.over = True
+
+    def wait() -> None:
+        while not state.over:
+            time.sleep(0.01)
+
+    try:
+        _thread.start_new_thread(run, ())
+        wait()
+    except BaseException:
+        state.unwanted = True
+        cancel()
+        if state.begun:
+            wait()
+        raise
+    if state.error is not None:
+        raise state.error
 
 
 def free_ports(count: int) -> list[int]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
-from chassis.local.processes import Process, Server, StartError, spawn, stop_all, wait_ready
+from chassis.local.processes import Process, Server, StartError, run_apart, spawn, stop_all, wait_ready
 from chassis.local.servers import Epmd, Postgres, RabbitMQ, Valkey
 from shopctl import consumers
 from shopctl.definitions import render, template
@@ -200,6 +200,9 @@ class Starter:
         shop.place.make()  # here, because the rest runs in threads
 
     def run(self) -> None:
+        run_apart(self._run, self._cancelled.set)
+
+    def _run(self) -> None:
         pool = ThreadPoolExecutor(max_workers=len(self.shop.servers))
         try:
             self.bring_up("epmd")  # first: otherwise RabbitMQ starts one of its own
