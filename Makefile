@@ -22,7 +22,8 @@ export TAG
 endif
 
 .PHONY: help setup up down reset status top logs seed images push pull charts cluster-up cluster-down test \
-  test-containers cluster-test cluster-bench screenshots new-service lint format bench audit lock
+  test-containers cluster-test cluster-bench screenshots new-service lint format bench audit lock \
+  chaos mutants load load-ui cluster-load
 
 help:  ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -101,6 +102,19 @@ cluster-test: $(INSTALLED)  ## Install the shop on the cluster, in separate name
 
 audit: $(INSTALLED)  ## Check that orders, payments, stock and messages agree
 	@$(SHOPCTL) audit
+
+chaos: $(INSTALLED)  ## Break the running shop under traffic, and report: SEED=7 FOR=3m
+	@$(SHOPCTL) chaos run $(if $(SEED),--seed $(SEED)) $(if $(FOR),--for $(FOR))
+
+mutants: $(INSTALLED)  ## Show that each safety of the shop is tested: break it in a copy, and run the tests
+	@$(BIN)/python tools/mutants.py $(MUTANTS)
+
+##@ Load and measurements
+load: $(INSTALLED)  ## Load the running shop, and judge it: SHAPE=spike USERS=200 TIME=2m SEED=1
+	@$(SHOPCTL) load
+
+load-ui: $(INSTALLED)  ## The same with Locust's page on port 8089, to choose personas and shape there
+	@$(SHOPCTL) load --ui
 
 bench: $(INSTALLED)  ## Measure the shop: throughput, latency, CPU, memory
 	@$(SHOPCTL) bench

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Updates both locks from the pyprojects: one for all services, one for development, with hashes and without URLs.
+# Updates the locks from the pyprojects: for all services, for load tests, for development; with hashes, without URLs.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -13,4 +13,5 @@ done
     for package in libs/* services/* tools/shopctl; do echo "./$package"; done
 } >requirements/services.in
 .venv/bin/uv pip compile "$@" requirements/services.in -o requirements/services.txt
+.venv/bin/uv pip compile "$@" requirements/loadtests.in -o requirements/loadtests.txt
 .venv/bin/uv pip compile "$@" requirements/dev.in -o requirements/dev.txt

@@ -131,6 +131,13 @@ class ComposeShop:
     def kill(self, name: str) -> None:
         self._checked("kill", name)
 
+    def freeze(self, name: str) -> None:
+        self._checked("pause", name)
+
+    def thaw(self, name: str) -> None:
+        if any(each["Service"] == name and each["State"] == "paused" for each in self._containers()):
+            self._checked("unpause", name)
+
     def rows(self) -> list[Row]:
         containers = self._containers()
         found = {name: [each for each in containers if each["Service"] == name] for name in self.names}

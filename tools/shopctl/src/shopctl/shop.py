@@ -62,6 +62,12 @@ class Shop(Protocol):
     def kill(self, name: str) -> None:
         """Send SIGKILL, as in a crash."""
 
+    def freeze(self, name: str) -> None:
+        """Stop every process of it with SIGSTOP: its connections stay open, and nothing answers."""
+
+    def thaw(self, name: str) -> None:
+        """Let it run again. It is no error if it was not frozen."""
+
     def rows(self) -> list[Row]:
         """The state of each."""
 

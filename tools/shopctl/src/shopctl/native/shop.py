@@ -110,6 +110,18 @@ class NativeShop:
         if process := self.process(name):
             process.stop(signal.SIGKILL)
 
+    def freeze(self, name: str) -> None:
+        self._signal(name, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        self._signal(name, signal.SIGCONT)
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to the process and its descendants, parents first."""
+        if process := self.process(name):
+            for each in filter(None, map(Process.of, process.family())):
+                each.send(number)
+
     def up(self, report: Report = lambda name, seconds: None) -> list[str]:
         """Start what is not running, in parallel, and wait for all; returns the names of what was started.
 

@@ -1,0 +1,24 @@
+"""Picks personas and shape from the environment."""
+
+import os
+
+from journal import Journal
+from personas import NAMES, Shopper
+
+Shopper.journal = Journal(os.environ.get("LOAD_RUN"), f"{os.uname().nodename}-{os.getpid()}")
+
+
+def _chosen() -> dict[str, type[Shopper]]:
+    wanted = os.environ.get("PERSONAS") or ",".join(NAMES)
+    chosen = {}
+    for each in wanted.split(","):
+        name, _, weight = each.strip().partition(":")
+        if name not in NAMES:
+            raise SystemExit(f"PERSONAS: there is no {name!r}. There are {', '.join(NAMES)}.")
+        chosen[name] = NAMES[name]
+        if weight:
+            chosen[name].weight = int(weight)
+    return chosen
+
+
+globals().update({persona.__name__: persona for persona in _chosen().values()})

@@ -1,0 +1,24 @@
+"""All faults by name."""
+
+from collections.abc import Mapping, Sequence
+
+from chassis.local.processes import StartError
+from shopctl.chaos.fault import Fault, Target
+from shopctl.chaos.faults import processes
+
+__all__ = ["FAULTS", "find", "possible"]
+
+FAULTS: Mapping[str, Fault] = {each.name: each for each in (*processes.FAULTS,)}
+
+
+def find(name: str) -> Fault:
+    """The fault of that name. Raises StartError, which lists the names."""
+    if name not in FAULTS:
+        raise StartError(f"There is no fault {name!r}. `shopctl chaos list` describes them: {', '.join(FAULTS)}.")
+    return FAULTS[name]
+
+
+def possible(shop: Target) -> Sequence[Fault]:
+    """The faults that this shop's runtime and this machine permit."""
+    here = [each for each in FAULTS.values() if shop.runtime in each.runtimes]
+    return [each for each in here if not each.needs(shop) and each.on(shop)]

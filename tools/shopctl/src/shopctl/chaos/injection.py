@@ -1,0 +1,89 @@
+"""Injects a fault, and undoes it whatever happens: a note on disk says what to undo if this process is killed."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+
+from chassis.local.processes import StartError
+from chassis.local.system import make_passable, write
+from shopctl.chaos import catalog
+from shopctl.chaos.fault import Fault, State, Target
+
+__all__ = ["Note", "heal", "injected", "notes"]
+
+FOLDER = "chaos/active"
+
+
+class Note(msgspec.Struct):
+    """A fault that is in effect, or about to be. `at` is in seconds since 1970."""
+
+    fault: str
+    on: str
+    at: float
+    pid: int
+    state: State
+
+
+@dataclass(frozen=True)
+class _Injection:
+    file: Path
+    shop: Target
+    note: Note
+
+    def undo(self) -> None:
+        """End the fault. The note stays if that fails, so that `heal` can try again."""
+        catalog.find(self.note.fault).end(self.shop, self.note.on, self.note.state)
+        self.file.unlink(missing_ok=True)
+
+
+@contextmanager
+def injected(shop: Target, fault: Fault, on: str) -> Iterator[None]:
+    """Inject the fault on `on` inside the block. Raises StartError or OSError if it cannot be injected or undone."""
+    if on not in fault.on(shop):
+        raise StartError(f"{fault.name} cannot be injected on {on!r}, only on {', '.join(fault.on(shop))}.")
+    note = Note(fault.name, on, time.time(), os.getpid(), fault.prepare(shop, on))
+    injection = _Injection(_folder(shop) / f"{uuid4().hex}.json", shop, note)
+    write(injection.file, json.dumps(msgspec.to_builtins(note), indent=2), user=None)
+    try:
+        fault.begin(shop, on, note.state)
+        yield
+    finally:
+        injection.undo()
+
+
+def notes(shop: Target) -> list[Note]:
+    """The faults that are in effect, the oldest first. Raises StartError if a note cannot be read."""
+    return [each.note for each in _injections(shop)]
+
+
+def heal(shop: Target) -> list[Note]:
+    """Undo all faults that are in effect, the newest first; returns them."""
+    healed = []
+    for each in reversed(_injections(shop)):
+        each.undo()
+        healed.append(each.note)
+    return healed
+
+
+def _injections(shop: Target) -> list[_Injection]:
+    found = []
+    for file in _folder(shop).glob("*.json"):
+        try:
+            found.append(_Injection(file, shop, msgspec.json.decode(file.read_bytes(), type=Note)))
+        except (OSError, msgspec.DecodeError) as error:
+            raise StartError(f"{file} cannot be read: {error}. Remove it, and start the shop again.") from error
+    return sorted(found, key=lambda each: each.note.at)
+
+
+def _folder(shop: Target) -> Path:
+    make_passable(shop.place.run)
+    folder = shop.place.run / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
