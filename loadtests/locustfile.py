@@ -2,10 +2,17 @@
 
 import os
 
-from journal import Journal
+from locust import events
+
+from journal import Journal, Requests
 from personas import NAMES, Shopper
 
-Shopper.journal = Journal(os.environ.get("LOAD_RUN"), f"{os.uname().nodename}-{os.getpid()}")
+RUN = os.environ.get("LOAD_RUN")
+WORKER = f"{os.uname().nodename}-{os.getpid()}"
+
+Shopper.journal = Journal(RUN, WORKER)
+if os.environ.get("LOAD_REQUESTS") == "1":
+    events.request.add_listener(Requests(RUN, WORKER).on_request)
 
 
 def _chosen() -> dict[str, type[Shopper]]:

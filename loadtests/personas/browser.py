@@ -1,7 +1,8 @@
-"""Looks around: the newest products, a category, a search, some products."""
+"""Looks around, and buys nothing."""
 
 from locust import task
 
+from personas.arrival import arrive
 from personas.shopper import Shopper
 
 __all__ = ["Browser"]
@@ -10,16 +11,20 @@ WORDS = ("soap", "espresso", "lamp", "blanket", "kettle", "notebook", "espreso")
 
 
 class Browser(Shopper):
-    """Reads pages of the catalog, searches, and leaves."""
+    """Looks at the home page, a category, a search and some products, and leaves."""
 
-    weight = 6
+    weight = 60
 
     @task
     def visit(self) -> None:
-        found = self.products(limit=20)
+        shop = arrive(self)
+        found = shop.home()
         self.think()
-        found = self.products(q=self.random.choice(WORDS), limit=20) or found
-        for _ in range(self.random.randint(1, 3)):
+        found = shop.category() or found
+        if self.random.random() < 0.5:
+            self.think()
+            found = shop.search(self.random.choice(WORDS)) or found
+        for _ in range(self.random.randint(1, 4)):
             self.think()
             if found:
-                self.call("product", "GET", f"/api/catalog/products/{self.random.choice(found)['sku']}")
+                shop.product(self.random.choice(found))

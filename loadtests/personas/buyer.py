@@ -2,40 +2,46 @@
 
 from locust import task
 
+from personas.answer import Answer
+from personas.arrival import arrive
+from personas.shop import Shop
 from personas.shopper import Shopper
 
-__all__ = ["Buyer"]
+__all__ = ["Buyer", "check_out", "fill"]
 
 
 class Buyer(Shopper):
-    """Puts products into a cart, orders them, and waits until the order is confirmed."""
+    """Puts products into a cart, orders them, and waits until the order is CONFIRMED."""
 
-    weight = 3
+    weight = 25
 
     @task
     def visit(self) -> None:
-        self.enter()
-        found = self.products(limit=60, in_stock="true")
-        if not self.token or not found:
-            return
-        chosen = self.random.sample(found, min(len(found), self.random.randint(1, 3)))
-        version, total = "", 0
-        for product in chosen:
-            self.think()
-            answer = self.put(product["sku"])
-            if answer.ok:
-                version = answer.data["version"]
-                total = sum(_prices(found, item["sku"]) * item["quantity"] for item in answer.data["items"])
-        if not version:
-            return
-        self.think()
-        answer = self.order(version, total)
-        if answer.slug == "price-changed":  # the owner has changed a price: a person looks, and takes the new one
-            self.think()
-            answer = self.order(version, answer.data["quote"]["amount"])
-        if answer.status == 202:
-            self.watch(answer)
+        shop = arrive(self)
+        if fill(self, shop) and (order := check_out(self, shop)).status == 202:
+            shop.watch(order)
 
 
-def _prices(found: list[dict], sku: str) -> int:
-    return next((product["price"]["amount"] for product in found if product["sku"] == sku), 0)
+def fill(person: Shopper, shop: Shop) -> bool:
+    """Puts one to three products into the cart; returns whether there is something in it."""
+    found = shop.home()
+    person.think()
+    found = shop.category() or found
+    filled = False
+    for sku in person.random.sample(found, min(len(found), person.random.randint(1, 3))):
+        person.think()
+        if shop.product(sku):
+            filled |= shop.put(sku, person.random.choice((1, 1, 1, 2))).ok
+    return filled
+
+
+def check_out(person: Shopper, shop: Shop) -> Answer:
+    """Orders the cart. If the shop asks for a look at a new total, the person looks, and takes it."""
+    person.think()
+    answer = shop.order()
+    for _ in range(2):
+        if answer.slug not in ("price-changed", "cart-changed"):
+            break
+        person.think()
+        answer = shop.order()
+    return answer

@@ -1,208 +1,152 @@
-"""What all personas share: requests with an outcome, patience, think times, and a cart."""
+"""What all personas share: choices from a seed, think times, requests with an outcome, and patience."""
 
 import os
 import random
 import time
-from dataclasses import dataclass
-from datetime import datetime
+from collections import defaultdict
+from collections.abc import Callable
 from itertools import count
-from typing import Any
-from uuid import UUID
+from typing import Any, ClassVar
 
 import gevent
-import msgspec
-from journal import Journal
 from locust import FastHttpUser
-from locust.contrib.fasthttp import FastResponse
+from locust.contrib.fasthttp import LocustUserAgent
 
-__all__ = ["ADDRESS", "Answer", "Shopper"]
+from journal import Journal
+from personas.answer import Answer, read
 
-ADDRESS = {"name": "Ann Lee", "line1": "Quay 1", "city": "Bergen", "postal_code": "5003", "country": "NO"}
+__all__ = ["Shopper"]
+
+TIMEOUT = 10.0
+"""Seconds for an answer, from the first byte sent to the last byte received."""
 PATIENCE = 3
-"""How often a shopper repeats a request that the shop could not serve now."""
-LONGEST_WAIT = 10.0
-"""Seconds that a shopper waits at most before the next try, whatever Retry-After says."""
+"""How often a shopper repeats a request that the shop cannot serve now."""
+LONGEST_WAIT = 30
+"""Seconds. A shopper leaves if Retry-After is longer."""
 THINKING = 2.0
-"""Seconds: the median of the time between two steps."""
-SETTLED_WITHIN = 60.0
-"""Seconds that a shopper watches an order."""
-OPEN = ("PENDING", "RESERVED", "CANCELLING", "EXPIRING", "REFUNDING")
-REFUSALS = (409, 422, 429)
+"""Seconds: the median of the time between two steps, which is log-normal with SPREAD."""
+SPREAD = 0.6
+WORKERS = 1000
+"""More than the workers of any run, so that no two shoppers have the same number."""
 
-_numbers = count()
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer of the shop, after `ms` milliseconds. `status` is 0 without one. `slug` names the problem, if any."""
-
-    status: int
-    data: Any
-    slug: str
-    etag: str | None
-    retry_after: float | None
-    ms: float
-
-    @property
-    def ok(self) -> bool:
-        return 200 <= self.status < 400
-
-    @property
-    def refused(self) -> bool:
-        """Whether the shop clearly said no, or to come again later."""
-        return bool(self.slug) and (self.status in REFUSALS or (self.status == 503 and self.retry_after is not None))
-
-    @property
-    def later(self) -> bool:
-        """Whether the same request may succeed later."""
-        return self.status in (0, 429, 503, 504)
+# `send` decides about the status. Locust would write a report about each request with another status than these.
+LocustUserAgent.valid_response_codes = frozenset(range(100, 600))
+_numbers: defaultdict[str, Any] = defaultdict(count)
 
 
 class Shopper(FastHttpUser):
-    """A guest of the shop. A subclass has one task, `visit`. SEED determines all choices, through `self.random`."""
+    """Somebody who uses the shop. A subclass has one task, `visit`, which may be repeated.
+
+    SEED and the number of the shopper determine all choices, through `self.random`. Keys and IDs that must be unique do
+    not come from it. If `due` is set to a `time.perf_counter()`, the first request's time counts from then.
+    """
 
     abstract = True
-    network_timeout = 10.0
+    host = "http://localhost:8080"
+    network_timeout = TIMEOUT
     connection_timeout = 5.0
-    journal = Journal(None, "")
+    max_redirects = 0
+    concurrency = 1
+    journal: ClassVar[Journal] = Journal(None, "")
 
     def __init__(self, environment: Any, number: int | None = None) -> None:
         super().__init__(environment)
-        number = next(_numbers) if number is None else number
-        self.random = random.Random(f"{os.environ.get('SEED') or 1}:{type(self).__name__}:{number}")  # noqa: S311
-        self.token = ""
+        name = type(self).__name__
+        if number is None:
+            number = next(_numbers[name]) * WORKERS + getattr(environment.runner, "worker_index", 0)
+        self.number = number
+        self.random = random.Random(f"{os.environ.get('SEED') or 1}:{name}:{number}")  # noqa: S311
+        self.due: float | None = None
 
     def wait_time(self) -> float:
         """Seconds between two visits."""
-        return self.random.lognormvariate(0, 0.6) * THINKING
+        return self._pause()
 
     def think(self) -> None:
-        """Waits as long as a person who reads: log-normal, with a median of THINKING."""
-        gevent.sleep(min(self.random.lognormvariate(0, 0.6) * THINKING, 10 * THINKING))
+        gevent.sleep(self._pause())
 
-    def call(
+    def _pause(self) -> float:
+        return min(self.random.lognormvariate(0, SPREAD) * THINKING, 10 * THINKING)
+
+    def leave(self) -> None:
+        """Closes the connections, and forgets the cookies."""
+        self.client.client.clientpool.close()
+        self.client.cookiejar.clear()
+
+    def on_stop(self) -> None:
+        self.leave()
+
+    def call(self, step: str, method: str, path: str, **request: Any) -> Answer:
+        """Sends a request, and repeats it while the shop says "later". Do not use it for a POST that must happen once.
+
+        The arguments are those of `send`.
+        """
+        return self.patiently(lambda: self.send(step, method, path, **request))
+
+    def patiently(self, send: Callable[[], Answer]) -> Answer:
+        """Repeats `send` as long as its answer says "later", with jitter: at most PATIENCE times."""
+        for tries in range(PATIENCE):
+            answer = send()
+            wait = answer.retry_after or 0.5 * 2**tries
+            if not answer.later or wait > LONGEST_WAIT:
+                return answer
+            gevent.sleep(wait * random.uniform(1.0, 1.5))  # noqa: S311
+        return send()
+
+    def send(
         self,
         step: str,
         method: str,
         path: str,
-        body: Any = None,
         *,
+        content: str | None = None,
         headers: dict[str, str] | None = None,
+        into: Any = Any,
         expected: tuple[int, ...] = (),
-        patience: int = PATIENCE,
+        forbidden: str = "",
+        timeout: float = TIMEOUT,
+        timed: bool = True,
     ) -> Answer:
-        """Sends a request, and repeats it as long as the shop says "later", at most `patience` times.
+        """Sends a request once, and counts its outcome.
 
-        A POST must carry an Idempotency-Key, or its repetition must do no harm.
+        `into` is the type of the answer's JSON. An answer with one of the statuses `expected` is a success. `forbidden`
+        names an attempt that the shop must refuse. Unless `timed`, only the outcome counts, since the answer waits.
         """
-        for tries in range(patience + 1):
-            answer = self._send(step, method, path, body, headers or {}, expected)
-            if not answer.later or tries == patience:
-                break
-            wait = min(answer.retry_after or 0.5 * 2**tries, LONGEST_WAIT)
-            gevent.sleep(wait * self.random.uniform(1.0, 1.5))
-        return answer
-
-    def _send(
-        self, step: str, method: str, path: str, body: Any, headers: dict[str, str], expected: tuple[int, ...]
-    ) -> Answer:
-        if self.token:
-            headers = {"Authorization": f"Bearer {self.token}", **headers}
         began = time.perf_counter()
-        with self.client.request(
-            method, path, name=step, json=body, headers=headers, catch_response=True, allow_redirects=False
-        ) as response:
-            answer = _read(response, (time.perf_counter() - began) * 1000)
-            if answer.ok or answer.status in expected:
+        late, self.due = began - (self.due or began), None
+        with (
+            gevent.Timeout(timeout),
+            self.client.request(
+                method, path, name=step, data=content, headers=headers, catch_response=True
+            ) as response,
+        ):
+            answer = read(response, (time.perf_counter() - began + late) * 1000, into)
+            meta = response.request_meta
+            meta["response_time"] = meta["response_time"] + late * 1000 if timed else None
+            wanted = answer.ok or answer.status in expected
+            if forbidden:
+                wanted = 400 <= answer.status < 500 and bool(answer.slug)
+            if forbidden and answer.ok:
+                response.failure(f"hostile: {forbidden}")
+            elif wanted:
                 response.success()
             elif answer.refused:
                 # Locust counts refusals apart, for all workers: their times are not those of answers.
-                response.request_meta |= {"request_type": "refused", "name": f"{step}: {answer.slug}"}
+                meta |= {"request_type": "refused", "name": f"{step}: {answer.slug or answer.status}"}
                 response.success()
             else:
-                response.failure(f"{answer.status or 'no answer'} {answer.slug}".strip())
+                response.failure(str(answer))
+        if not answer.status:
+            self.client.client.clientpool.close()  # what comes late must not be taken for the next answer
         return answer
 
-    def enter(self) -> None:
-        """Gets a guest's token, if there is none."""
-        if not self.token:
-            answer = self.call("guest", "POST", "/api/identity/guests")
-            self.token = answer.data["access_token"] if answer.ok else ""
-
-    def products(self, **query: Any) -> list[dict[str, Any]]:
-        """Reads a page of the catalog. It is the same for everyone, so it carries no token."""
-        token, self.token = self.token, ""
-        try:
-            text = "&".join(f"{name}={value}" for name, value in query.items())
-            answer = self.call("search" if "q" in query else "browse", "GET", f"/api/catalog/products?{text}")
-        finally:
-            self.token = token
-        return answer.data["items"] if answer.ok else []
-
-    def put(self, sku: str, quantity: int = 1) -> Answer:
-        return self.call("cart", "PUT", f"/api/cart/items/{sku}", {"quantity": quantity})
-
-    def order(self, cart_version: str, total: int, currency: str = "EUR", method: str = "tok_visa") -> Answer:
-        """Orders the cart with a new key; each try has a line in the journal."""
-        key = str(UUID(int=self.random.getrandbits(128), version=4))
-        body = {
-            "cart_version": cart_version,
-            "payment_method": method,
-            "shipping_address": ADDRESS,
-            "expected_total": {"amount": total, "currency": currency},
-        }
-        for tries in range(PATIENCE + 1):
-            attempt = self.journal.sends(key, body)
-            answer = self.call("order", "POST", "/api/orders", body, headers={"Idempotency-Key": key}, patience=0)
-            self.journal.answered(attempt, answer.status, answer.data["id"] if answer.status == 202 else None)
-            if not answer.later or tries == PATIENCE:
-                break
-            wait = min(answer.retry_after or 0.5 * 2**tries, LONGEST_WAIT)
-            gevent.sleep(wait * self.random.uniform(1.0, 1.5))
-        return answer
-
-    def watch(self, accepted: Answer) -> str:
-        """Looks at an order until it is settled; returns its status. The journey lasts as long as its history says."""
-        id, pause, end = accepted.data["id"], 0.3, time.monotonic() + SETTLED_WITHIN
-        while time.monotonic() < end:
-            gevent.sleep(pause)
-            pause = min(pause * 1.5, 3.0)
-            answer = self.call("order status", "GET", f"/api/orders/{id}")
-            if answer.ok and answer.data["status"] not in OPEN:
-                self._arrived(answer.data, accepted.ms)
-                return str(answer.data["status"])
-        self._journey(SETTLED_WITHIN * 1000, "not settled in time")
-        return "PENDING"
-
-    def _arrived(self, order: dict[str, Any], posted: float) -> None:
-        if order["status"] == "CONFIRMED":
-            first, last = (_seconds(order["history"][which]["at"]) for which in (0, -1))
-            self._journey(posted + (last - first) * 1000)
-
-    def _journey(self, ms: float, failure: str | None = None) -> None:
+    def journey(self, ms: float, *, refused: str = "", failed: str | None = None) -> None:
+        """Counts an order that was CONFIRMED after `ms` milliseconds, or was not."""
         self.environment.events.request.fire(
-            request_type="journey",
-            name="order to CONFIRMED",
+            request_type="refused" if refused else "journey",
+            name=f"order to CONFIRMED: {refused}" if refused else "order to CONFIRMED",
             response_time=ms,
             response_length=0,
-            exception=failure,
+            exception=failed,
             context={},
         )
-
-
-def _seconds(moment: str) -> float:
-    return datetime.fromisoformat(moment).timestamp()
-
-
-def _read(response: FastResponse, ms: float) -> Answer:
-    headers = response.headers or {}
-    kind, retry = headers.get("content-type") or "", headers.get("retry-after") or ""
-    data: Any = None
-    if "json" in kind:
-        try:
-            data = msgspec.json.decode(response.content)
-        except msgspec.DecodeError:
-            data = None
-    slug = str(data.get("type", "")).rpartition("/")[2] if "problem+json" in kind and isinstance(data, dict) else ""
-    wait = float(retry) if retry.isdigit() else None
-    return Answer(response.status_code or 0, data, slug, headers.get("etag"), wait, ms)
