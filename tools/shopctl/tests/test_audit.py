@@ -370,6 +370,14 @@ async def test_attempts_must_be_orders_and_orders_attempts(shop: Shop) -> None:
     assert await shop.failing([*known, Attempt(key="no answer", body={}, status=None)]) == set()
 
 
+async def test_the_body_of_a_page_s_order_is_not_compared(shop: Shop) -> None:
+    first = shop.orders["CONFIRMED"]
+    others = [attempt(id) for id in shop.orders.values() if id != first]
+
+    assert await shop.failing([*others, attempt(first, body=None)]) == set()
+    assert await shop.failing([*others, attempt(first, body=None, order_id=uuid4())]) == {"A4"}
+
+
 async def test_one_key_is_one_order_even_for_two_principals(shop: Shop) -> None:
     rejected, cancelled = shop.orders["REJECTED"], shop.orders["CANCELLED"]
     await shop.spoil(
@@ -464,3 +472,33 @@ async def test_an_unreadable_source_is_reported(shop: Shop, tmp_path: Path) -> N
     (tmp_path / "attempts").write_text('{"key": 1}\n')
     with pytest.raises(Unreadable, match="attempts"):
         read_attempts(tmp_path / "attempts")
+
+
+def write(file: Path, *attempts: Attempt) -> Path:
+    file.write_bytes(b"\n".join(map(msgspec.json.encode, attempts)) + b"\n")
+    return file
+
+
+def test_an_attempt_before_and_after_its_answer_is_one(tmp_path: Path) -> None:
+    sent = Attempt("a", {"n": 1}, at=1.0)
+    answered = Attempt("a", {"n": 1}, at=1.0, status=202, order_id=uuid4())
+    again = Attempt("a", {"n": 1}, at=2.0)
+    other = Attempt("b", {"n": 1}, at=1.0)
+
+    assert read_attempts(write(tmp_path / "file", sent, other, answered, again)) == [answered, other, again]
+
+
+def test_attempts_of_several_files_and_of_a_folder_are_read(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    made = [Attempt(key, None, at=1.0, status=202) for key in ("a", "b", "c")]
+    alone = write(tmp_path / "alone", made[0])
+    for each in made[1:]:
+        write(tmp_path / "run" / f"attempts-{each.key}.jsonl", each)
+    write(tmp_path / "run" / "requests-a.csv")
+
+    assert read_attempts(alone, tmp_path / "run") == made
+
+
+def test_a_folder_without_attempts_is_unreadable(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match="has no file attempts"):
+        read_attempts(tmp_path)

@@ -18,11 +18,11 @@ EXAMPLES = 3
 
 def audit(
     attempts: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             exists=True,
-            dir_okay=False,
-            help="JSON lines of every POST that a client made, for A4: {key, body, status, order_id, at}.",
+            help="JSON lines of every POST that a client made, for A4: {key, body, status, order_id, at}. A file, or a"
+            " folder with files attempts*.jsonl; may be repeated.",
         ),
     ] = None,
     poisoned: Annotated[
@@ -42,7 +42,7 @@ def audit(
 
     place = Place.here()
     try:
-        made = None if attempts is None else read_attempts(attempts)
+        made = read_attempts(*attempts) if attempts else None
         expected = set() if poisoned is None else read_ids(poisoned)
     except (OSError, Unreadable) as error:
         fail(error, status=2)

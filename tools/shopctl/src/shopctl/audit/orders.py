@@ -43,28 +43,59 @@ FROM orders ORDER BY md5(id::text) LIMIT $1
 
 
 class Attempt(msgspec.Struct):
-    """One POST that a client made. `status` is null without an answer; `at` is in seconds since 1970, UTC."""
+    """One POST that a client made. `status` is null without an answer; `at` is in seconds since 1970, UTC.
+
+    `body` is null if the client does not know it, such as for a page that orders: it is then not compared.
+    """
 
     key: str
-    body: dict[str, Any]
+    body: dict[str, Any] | None
     status: int | None = None
     order_id: UUID | None = None
     at: Annotated[float, msgspec.Meta(ge=0, le=LAST_SECOND)] | None = None
 
     @property
-    def request_hash(self) -> bytes:
+    def request_hash(self) -> bytes | None:
+        if self.body is None:
+            return None
         return hashlib.sha256(msgspec.json.encode(self.body, order="sorted")).digest()
 
 
-def read_attempts(file: Path) -> list[Attempt]:
-    """Read a file of attempts. Raises Unreadable with the number of an invalid line."""
-    decoder, attempts = msgspec.json.Decoder(Attempt), []
-    for number, line in enumerate(file.read_bytes().splitlines(), 1):
-        try:
-            attempts += [decoder.decode(line)] if line.strip() else []
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            wanted = 'each line is an attempt, such as {"key": "…", "body": {}, "status": 202}'
-            raise Unreadable(f"{file}, line {number}: {error}; {wanted}") from error
+def read_attempts(*places: Path) -> list[Attempt]:
+    """Read files of attempts, and folders with files `attempts*.jsonl`.
+
+    A client may write an attempt before it is sent and again, with the same key and time, after the answer: that is one
+    attempt. Raises Unreadable with the number of an invalid line, or if a folder has no such file.
+    """
+    attempts: list[Attempt] = []
+    for place in places:
+        files = sorted(place.glob("attempts*.jsonl")) if place.is_dir() else [place]
+        if not files:
+            raise Unreadable(f"{place} has no file attempts*.jsonl")
+        for file in files:
+            attempts += _read(file)
+    return attempts
+
+
+def _read(file: Path) -> list[Attempt]:
+    decoder = msgspec.json.Decoder(Attempt)
+    attempts: list[Attempt] = []
+    sent: dict[tuple[str, float], int] = {}
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                each = decoder.decode(line) if line.strip() else None
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                wanted = 'each line is an attempt, such as {"key": "…", "body": {}, "status": 202}'
+                raise Unreadable(f"{file}, line {number}: {error}; {wanted}") from error
+            if each is None:
+                continue
+            if each.at is not None and each.status is None:
+                sent[each.key, each.at] = len(attempts)
+            elif each.at is not None and (before := sent.pop((each.key, each.at), None)) is not None:
+                attempts[before] = each
+                continue
+            attempts.append(each)
     return attempts
 
 
@@ -99,7 +130,7 @@ async def a4(sources: Sources, attempts: Sequence[Attempt] | None) -> Finding:
             case []:
                 finding.blame("acknowledged, but lost", [each.key])
             case [one]:
-                if one["request_hash"] != each.request_hash:
+                if each.request_hash not in (None, one["request_hash"]):
                     finding.blame("the body differs", [each.key])
                 if each.order_id and one["id"] != each.order_id:
                     finding.blame("order ID differs from the answer", [each.key])
