@@ -71,6 +71,6 @@ class Requests:
     ) -> None:
         """Listens to Locust's event `request`."""
         outcome = "failed" if exception else "ok"
-        if request_type == "refused":
+        if request_type in ("refused", "later"):
             name, outcome = name.rpartition(": ")[0], "refused"
         self._lines.write(f"{time.time():.3f},{name},{response_time or 0:.1f},{outcome}".encode())

@@ -132,7 +132,10 @@ class Shopper(FastHttpUser):
                 response.success()
             elif answer.refused:
                 # Locust counts refusals apart, for all workers: their times are not those of answers.
-                meta |= {"request_type": "refused", "name": f"{step}: {answer.slug or answer.status}"}
+                meta |= {
+                    "request_type": "later" if answer.later else "refused",
+                    "name": f"{step}: {answer.slug or answer.status}",
+                }
                 response.success()
             else:
                 response.failure(str(answer))

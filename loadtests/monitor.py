@@ -1,0 +1,211 @@
+"""Watches a run in the leading process: prints its progress, keeps its statistics small, and judges it at the end."""
+
+import json
+import logging
+import os
+import resource
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import gevent
+from locust import events, runners
+from locust.env import Environment
+from locust.stats import RequestStats
+
+import gate
+from report import line, tables
+from shapes.crowd import Crowd
+from shapes.double11 import HUNTER
+from summary import ORDERS, REFUSED, is_read, percentile, summarize
+from windows import Look, Windows
+
+__all__ = ["attach"]
+
+EVERY = 5
+"""Seconds between two lines of progress."""
+KEPT_SECONDS = 60
+"""Locust counts requests by second, and keeps that forever; only the last seconds are used."""
+KEPT_HISTORY = 400
+"""Locust takes a point for the curves of its report every 5 s. Beyond this number, every other one is dropped."""
+
+runners.WORKER_REPORT_INTERVAL = 1.0
+
+
+def attach(environment: Environment, **_: Any) -> None:
+    """Watches the runs of this process. A worker only reports what it uses."""
+    if isinstance(environment.runner, runners.WorkerRunner):
+        own = Usage()
+        events.report_to_master.add_listener(lambda data, **_: data.update(usage=own.now()))
+    else:
+        logging.getLogger("locust.stats_logger").disabled = True  # we print tables of our own
+        Monitor(environment)
+
+
+class Usage:
+    """What this process uses during a run."""
+
+    def __init__(self) -> None:
+        self._before = time.process_time()
+        events.test_start.add_listener(self._started)
+
+    def _started(self, **_: Any) -> None:
+        self._before = time.process_time()
+
+    def now(self) -> dict[str, float]:
+        """CPU seconds since the start of the run, peak memory in bytes, and the visitors of the crowd."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return {"cpu": time.process_time() - self._before, "memory": peak, "present": Crowd.present}
+
+
+class Monitor:
+    """Locust's leader, or its only process."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment: Any = environment
+        self._shape = os.environ.get("SHAPE") or ""
+        try:
+            self._limits = gate.thresholds(self._shape, os.environ.get("THRESHOLDS", ""))
+        except ValueError as error:
+            raise SystemExit(str(error)) from None
+        self._own = Usage()
+        self._workers: dict[str, dict[str, float]] = {}
+        self._watching: gevent.Greenlet | None = None
+        events.worker_report.add_listener(self._reported)
+        events.test_start.add_listener(self._started)
+        if environment.web_ui:
+            events.test_stop.add_listener(lambda **_: self._finished())
+        else:
+            events.quitting.add_listener(lambda **_: self._judged())
+
+    @property
+    def _stats(self) -> RequestStats:
+        stats: RequestStats = self._environment.runner.stats
+        return stats
+
+    def _reported(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
+        if "usage" in data:
+            self._workers[client_id] = data["usage"]
+
+    def _started(self, **_: Any) -> None:
+        self._began = time.monotonic()
+        self._ended = 0.0
+        self._windows = Windows(self._limits.reads_p95)
+        if self._watching:
+            self._watching.kill()
+        self._watching = gevent.spawn(self._watch)
+
+    def _watch(self) -> None:
+        before, at = self._totals(), 0.0
+        for second in range(1, 1_000_000):
+            gevent.sleep(max(0.0, self._began + second - time.monotonic()))
+            now = time.monotonic() - self._began
+            self._windows.see(now, self._look())
+            if second % EVERY == 0:
+                totals = self._totals()
+                print(line(self._progress(before, totals, now, now - at)), flush=True)
+                before, at = totals, now
+                self._prune()
+
+    def _look(self) -> Look:
+        reads: Counter[int] = Counter()
+        refused = later = failed = 0
+        for entry in list(self._stats.entries.values()):
+            if entry.method in REFUSED:
+                later += entry.num_requests if entry.method == "later" else 0
+                refused += entry.num_requests if entry.name.startswith(tuple(f"{name}:" for name in ORDERS)) else 0
+            elif entry.method != "visit":
+                failed += entry.num_failures
+                if is_read(entry.name):
+                    reads.update(entry.response_times)
+        return Look(reads, refused, later, failed)
+
+    def _totals(self) -> dict[str, Any]:
+        """The numbers of the run until now, and the times of all requests."""
+        totals: dict[str, Any] = {"requests": 0, "orders": 0, "refused": 0, "failed": 0, "times": Counter()}
+        for entry in list(self._stats.entries.values()):
+            if entry.method in ("journey", "visit"):
+                continue
+            totals["requests"] += entry.num_requests
+            totals["failed"] += entry.num_failures
+            if entry.method in REFUSED:
+                totals["refused"] += entry.num_requests
+            else:
+                totals["times"].update(entry.response_times)
+                totals["orders"] += entry.num_requests - entry.num_failures if entry.name in ORDERS else 0
+        return totals
+
+    def _progress(self, before: dict[str, Any], now: dict[str, Any], at: float, seconds: float) -> dict[str, float]:
+        crowd = sum(each["present"] for each in self._all_usage())
+        return {
+            "at": at,
+            "shoppers": crowd or self._environment.runner.user_count,
+            "requests": (now["requests"] - before["requests"]) / seconds,
+            "orders": (now["orders"] - before["orders"]) / seconds,
+            "p95": percentile(now["times"] - before["times"], 0.95),
+            "refused": now["refused"],
+            "failed": now["failed"],
+        }
+
+    def _prune(self) -> None:
+        """Forgets what Locust keeps and nobody uses."""
+        oldest = int(time.time()) - KEPT_SECONDS
+        for entry in (self._stats.total, *self._stats.entries.values()):
+            for counts in (entry.num_reqs_per_sec, entry.num_fail_per_sec):
+                for second in [each for each in counts if each < oldest]:
+                    del counts[second]
+        if len(self._stats.history) > KEPT_HISTORY:
+            del self._stats.history[::2]
+
+    def _all_usage(self) -> list[dict[str, float]]:
+        return [self._own.now(), *self._workers.values()]
+
+    def _finished(self) -> list[str]:
+        """Writes and prints the summary; returns why the run fails."""
+        if self._watching:
+            self._watching.kill()
+            self._watching = None
+            self._ended = time.monotonic()
+        summary = self._summary()
+        reasons: list[str] = summary["reasons"]
+        if folder := os.environ.get("LOAD_RUN"):
+            file = Path(folder) / "summary.json"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(summary, indent=2))
+        print("", *tables(summary), "", sep="\n")
+        print("Gate: passed." if not reasons else f"Gate: FAILED: {'; '.join(reasons)}.", flush=True)
+        return reasons
+
+    def _judged(self) -> None:
+        self._environment.process_exit_code = 1 if self._finished() else 0
+
+    def _summary(self) -> dict[str, Any]:
+        seconds = self._ended - self._began if self._ended else 0.0
+        summary = summarize(list(self._stats.entries.values()), list(self._stats.errors.values()), seconds)
+        used = self._all_usage()
+        cpu = sum(each["cpu"] for each in used)
+        options, shape = self._environment.parsed_options, self._environment.shape_class
+        summary |= {
+            "shape": self._shape or type(shape).__name__.lower(),
+            "users": options.num_users,
+            "seed": int(os.environ.get("SEED") or 1),
+            "personas": [each.__name__ for each in self._environment.runner.user_classes if each is not Crowd],
+            "errors": [str(each["msg"]) for each in self._environment.runner.exceptions.values()],
+            "locust": {
+                "processes": len(used),
+                "cpu_seconds": cpu,
+                "cpu_ms_per_request": 1000 * cpu / max(1, summary["requests"]),
+                "memory": max(each["memory"] for each in used),
+            },
+        }
+        if "sold" in (sale := getattr(shape, "sale", {})):
+            outcomes = {
+                name.removeprefix(f"{HUNTER}: "): count
+                for name, count in summary["visits"].items()
+                if name.startswith(f"{HUNTER}: ")
+            }
+            summary["sale"] = sale | self._windows.figures(sale["rush_ends"]) | {"outcomes": outcomes}
+        elif sale:
+            summary["errors"].append("the sale did not end")
+        return summary | {"reasons": gate.judge(summary, self._limits)}

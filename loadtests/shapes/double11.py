@@ -1,0 +1,63 @@
+"""A flash sale."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from schedule import Wave
+from shapes.hot import HotProduct
+from shapes.shape import OpenShape
+
+__all__ = ["Double11"]
+
+logger = logging.getLogger(__name__)
+
+HUNTER = "bargain-hunter"
+OPENS, RUSH, CLOSES = 0.2, 0.2, 0.6
+"""When the sale opens, how long the rush lasts, and when the last hunter has come, as shares of TIME."""
+IN_RUSH = 0.7
+"""The share of hunters who come in the rush."""
+
+
+class Double11(OpenShape):
+    """Does a flash sale go right? USERS shoppers want USERS/10 units of one product, most of them at once.
+
+    First people browse quietly, then load the page of the product again and again. The sale opens after a fifth of
+    TIME; seven in ten hunters come within the next fifth, the others until three fifths. The last two fifths are quiet.
+    """
+
+    users = 10_000
+    seconds = 120.0
+    mix: Mapping[str, int] = {"browser": 6, "buyer": 1}
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.sale: dict[str, Any] = {}
+        self._product: HotProduct | None = None
+
+    def begin(self, users: int, seconds: float) -> None:
+        self._product = HotProduct(self.runner.environment.host, max(1, users // 10))
+        rush_ends = (OPENS + RUSH) * seconds
+        self.sale = {"sku": self._product.sku, "stock": self._product.stock, "shoppers": users, "rush_ends": rush_ends}
+        super().begin(users, seconds)
+
+    def waves(self, users: int, seconds: float, mix: Mapping[str, int]) -> Sequence[Wave]:
+        hunter = {HUNTER: 1}
+        rush = round(users * IN_RUSH)
+        quiet = max(round(seconds * users / 1_000), round(seconds / 2))
+        return (
+            Wave(0, seconds, quiet, {name: weight for name, weight in mix.items() if name != HUNTER} or self.mix),
+            Wave(OPENS / 2 * seconds, OPENS / 2 * seconds, max(1, users // 20), {"onlooker": 1}),
+            Wave(OPENS * seconds, RUSH * seconds, rush, hunter),
+            Wave((OPENS + RUSH) * seconds, (CLOSES - OPENS - RUSH) * seconds, users - rush, hunter),
+        )
+
+    def details(self) -> dict[str, Any]:
+        return {"environment": {"HOT_SKU": self.sale["sku"]}}
+
+    def end(self) -> None:
+        assert self._product
+        try:
+            self.sale |= self._product.level()
+        except OSError as error:
+            logger.error("The stock of the hot product cannot be read: %s", error)

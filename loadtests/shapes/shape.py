@@ -1,0 +1,95 @@
+"""What all shapes share: their size and length, the plan for the workers, and a graceful end."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from locust import LoadTestShape, User
+
+from personas import NAMES
+from schedule import Wave
+from shapes.crowd import PLAN, Crowd
+
+__all__ = ["ClosedShape", "OpenShape", "Shape"]
+
+Tick = tuple[int, float, list[type[User]]]
+
+
+class Shape(LoadTestShape):
+    """A run of `seconds` with `users` shoppers. Afterwards, visits that have begun are finished."""
+
+    abstract = True
+    use_common_options = True
+    runner: Any = None
+    users = 20
+    """The number of shoppers, without USERS."""
+    seconds = 60.0
+    """The length of the run, without TIME."""
+    mix: Mapping[str, int] = {"browser": 6, "buyer": 3}
+    """The weights of the personas, without PERSONAS."""
+
+    def tick(self) -> Tick | None:
+        options = self.runner.environment.parsed_options
+        users, seconds = options.num_users or self.users, options.run_time or self.seconds
+        if self.runner.shape_last_tick is None:
+            self.begin(users, seconds)
+        at: float = self.get_run_time()  # type: ignore[no-untyped-call]
+        if at < seconds:
+            return self.during(at / seconds, users, seconds)
+        if self.runner.user_count and at < seconds + options.stop_timeout + 5:
+            return 0, 100, self.classes()
+        self.end()
+        return None
+
+    def begin(self, users: int, seconds: float) -> None:
+        """Is called once, before the first shopper."""
+
+    def end(self) -> None:
+        """Is called once, after the last shopper."""
+
+    def during(self, share: float, users: int, seconds: float) -> Tick:
+        """How many shoppers there are after this share of the run, how many come or go per second, and which ones."""
+        raise NotImplementedError
+
+    def classes(self) -> list[type[User]]:
+        """The classes that Locust runs."""
+        return [each for each in self.runner.user_classes if each is not Crowd]
+
+
+class ClosedShape(Shape):
+    """Each shopper visits the shop again and again. A slow shop gets fewer requests."""
+
+    abstract = True
+
+
+class OpenShape(Shape):
+    """Visitors come when the schedule says so, however slow the shop is: `waves` has the schedule."""
+
+    abstract = True
+
+    def waves(self, users: int, seconds: float, mix: Mapping[str, int]) -> Sequence[Wave]:
+        """The schedule. `mix` holds the weights of the chosen personas."""
+        raise NotImplementedError
+
+    def begin(self, users: int, seconds: float) -> None:
+        names = {persona: name for name, persona in NAMES.items()}
+        mix = {names[each]: int(each.weight) for each in self.runner.user_classes if each in names}
+        waves = [asdict(wave) for wave in self.waves(users, seconds, mix)]
+        if Crowd not in self.runner.user_classes:
+            self.runner.user_classes.append(Crowd)
+        ready = list(self.runner.clients.ready) if hasattr(self.runner, "clients") else []
+        workers: list[Any] = [each.id for each in ready] or [None]
+        for worker, client in enumerate(workers):
+            plan = {"waves": waves, "worker": worker, "workers": len(workers), **self.details()}
+            self.runner.send_message(PLAN, plan, client)
+        self.workers = len(workers)
+
+    def details(self) -> dict[str, Any]:
+        """What else a worker must know."""
+        return {}
+
+    def during(self, share: float, users: int, seconds: float) -> Tick:
+        return self.workers, 100, self.classes()
+
+    def classes(self) -> list[type[User]]:
+        return [Crowd]

@@ -1,0 +1,105 @@
+"""Sums up a run: each step with its times, refusals and failures, from Locust's statistics."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+__all__ = ["JOURNEY", "ORDERS", "REFUSED", "Entry", "Failure", "is_read", "percentile", "summarize"]
+
+JOURNEY = "order to CONFIRMED"
+ORDERS = ("order", "page: order")
+"""The steps that place an order: with the API, and with the storefront's form."""
+READS = ("browse", "search", "product", "order status", "history")
+REFUSED = ("refused", "later")
+"""Types of events: the shop said no, or to come again later. Their names end with the slug."""
+
+
+class Entry(Protocol):
+    """What Locust counts of one type and name. `response_times` is a histogram: number by rounded milliseconds."""
+
+    method: str
+    name: str
+    num_requests: int
+    num_failures: int
+    max_response_time: int
+    response_times: dict[int, int]
+
+
+class Failure(Protocol):
+    """How often one error occurred."""
+
+    method: str
+    name: str
+    error: Any
+    occurrences: int
+
+
+def percentile(times: Mapping[int, int], share: float) -> float:
+    """The time that this share of the values does not exceed (nearest rank); 0 without values."""
+    rank, seen = share * sum(times.values()), 0
+    for time in sorted(times):
+        seen += times[time]
+        if seen >= rank:
+            return time
+    return 0
+
+
+def is_read(step: str) -> bool:
+    """Whether a step only reads."""
+    return step in READS or (step.startswith("page: ") and step not in ORDERS)
+
+
+def summarize(entries: Iterable[Entry], failures: Iterable[Failure], seconds: float) -> dict[str, Any]:
+    """Returns `steps` and `kinds` with their times, `visits`, and the numbers of `requests`, `orders` and so on.
+
+    A step's times are those of its good and its failed answers; refusals are fast, and only counted. `visits` counts
+    the finished visits of open shapes, by persona and outcome.
+    """
+    times: dict[str, Counter[int]] = defaultdict(Counter)
+    longest: Counter[str] = Counter()
+    refused: dict[str, Counter[str]] = defaultdict(Counter)
+    visits: Counter[str] = Counter()
+    for entry in entries:
+        if entry.method in REFUSED:
+            step, _, slug = entry.name.rpartition(": ")
+            refused[step][slug] += entry.num_requests
+        elif entry.method == "visit":
+            visits[entry.name] += entry.num_requests - entry.num_failures
+        else:
+            times[entry.name].update(entry.response_times)
+            longest[entry.name] = max(longest[entry.name], round(entry.max_response_time))
+    failed: dict[str, Counter[str]] = defaultdict(Counter)
+    for failure in failures:
+        if failure.method != "visit":
+            failed[failure.name][str(failure.error)] += failure.occurrences
+    steps = {
+        step: {
+            "requests": times[step].total() + refused[step].total(),
+            "per_second": (times[step].total() + refused[step].total()) / max(seconds, 1e-3),
+            **_percentiles(times[step]),
+            "max": longest[step],
+            "refused": dict(refused[step]),
+            "failed": dict(failed[step]),
+        }
+        for step in sorted({*times, *refused})
+    }
+    requests = [name for name in steps if name != JOURNEY]
+    return {
+        "seconds": seconds,
+        "steps": steps,
+        "kinds": {
+            "reads": _percentiles(sum((times[step] for step in steps if is_read(step)), Counter())),
+            "order": _percentiles(sum((times[step] for step in ORDERS), Counter())),
+            "confirmed": _percentiles(times[JOURNEY]),
+        },
+        "requests": sum(steps[step]["requests"] for step in requests),
+        "refused": sum(refused[step].total() for step in requests),
+        "failed": sum(failed[step].total() for step in steps),
+        "orders": sum(times[step].total() - failed[step].total() for step in ORDERS),
+        "confirmed": times[JOURNEY].total() - failed[JOURNEY].total(),
+        "visits": dict(visits),
+    }
+
+
+def _percentiles(times: Mapping[int, int]) -> dict[str, float]:
+    return {f"p{share}": percentile(times, share / 100) for share in (50, 95, 99)}

@@ -1,0 +1,95 @@
+"""`shopctl load`: runs simulated shoppers, then the audit, and prints one verdict."""
+
+import re
+from typing import Annotated
+
+import typer
+
+from shopctl import given, runtime
+from shopctl.console import err, fail, interruptible, out, reason
+from shopctl.load import locust
+from shopctl.shop import Shop
+
+SHAPES = ("steady", "ramp", "spike", "soak", "double11")
+
+
+def _duration(text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"(?=.)([0-9]{1,4}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?", text):
+        raise typer.BadParameter(f"{text!r} must be like 90s, 2m or 1h30m.")
+    return text
+
+
+def _shape(text: str | None) -> str | None:
+    if text is not None and text not in SHAPES:
+        raise typer.BadParameter(f"there is no {text!r}. There are {', '.join(SHAPES)}.")
+    return text
+
+
+def load(
+    shape: Annotated[
+        str | None, typer.Option(envvar="SHAPE", callback=_shape, help=f"{', '.join(SHAPES)}; steady by default.")
+    ] = None,
+    users: Annotated[int | None, typer.Option(envvar="USERS", min=1, max=1_000_000, help="Number of shoppers.")] = None,
+    time: Annotated[str | None, typer.Option(envvar="TIME", callback=_duration, help="Such as 90s or 2m.")] = None,
+    seed: Annotated[int, typer.Option(envvar="SEED", min=0, help="Determines what shoppers do.")] = 1,
+    personas: Annotated[
+        str | None, typer.Option(envvar="PERSONAS", help="Such as browser:6,buyer:3; by default those of the shape.")
+    ] = None,
+    pages: Annotated[bool, typer.Option("--pages", envvar="PAGES", help="The storefront's pages too.")] = False,
+    workers: Annotated[int, typer.Option(envvar="WORKERS", min=1, max=64, help="Processes of Locust.")] = 1,
+    ui: Annotated[bool, typer.Option("--ui", help="Open Locust's page, to choose personas and shape there.")] = False,
+) -> None:
+    """Load the running shop with simulated shoppers, audit it, and print a verdict: exit status 1 if it fails."""
+    # Imported here, because these load slowly and other commands do not need them.
+    from shopctl.audit.command import show
+    from shopctl.audit.sources import UNREADABLE, Unreadable
+    from shopctl.load.verdict import audited, limited, read_summary, verdict
+
+    shop = runtime.current()
+    _require(shop)
+    name = shape or ("page" if ui else "steady")
+    settings = {
+        "SHAPE": shape or ("" if ui else name),
+        "USERS": str(users or ""),
+        "TIME": time or "",
+        "SEED": str(seed),
+        "PERSONAS": personas or "",
+        "PAGES": "1" if pages else "",
+    }
+    run = locust.LoadRun(shop, locust.folder(shop.place, name), settings, workers, ui)
+    if ui:
+        out.print(f"Locust's page: [bold]http://127.0.0.1:{locust.PAGE + shop.place.offset}[/bold]. Ctrl-C ends it.")
+    interrupted = False
+    try:
+        with interruptible(), locust.running(run) as process:
+            process.wait()
+    except KeyboardInterrupt:
+        interrupted = True
+    summary = read_summary(run.folder)
+    if ui and summary is None:
+        out.print("Nothing was run.")
+        raise typer.Exit(130 if interrupted else process.returncode)
+    try:
+        with err.status("Waiting until all orders are settled, for the audit …"):
+            findings = audited(shop.place, run.folder)
+    except (*UNREADABLE, Unreadable) as error:
+        fail(f"FAIL: the shop cannot be read: {reason(error)}\nDoes it still run? See `make status`.")
+    out.print()
+    for each in findings:
+        show(each)
+    passed, line = verdict(summary, findings)
+    if count := limited(summary):
+        out.print(f"\nThe edge limited {count:,} requests. Without limits: RATE_LIMIT=off make up", soft_wrap=True)
+    out.print(f"\nReport: {run.folder / 'report.html'}", soft_wrap=True, markup=False)
+    out.print(line, style="green" if passed else "red", soft_wrap=True, markup=False)
+    if interrupted or not passed:
+        raise typer.Exit(130 if interrupted else 1)
+
+
+def _require(shop: Shop) -> None:
+    """End with status 2 unless the shop runs."""
+    if given.text("SHOP_URL"):
+        return
+    running = shop.processes()
+    if absent := [name for name in shop.names if name not in running]:
+        fail(f"Not running: {', '.join(absent)}. `make up` starts the shop.", status=2)

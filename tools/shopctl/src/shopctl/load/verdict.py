@@ -1,0 +1,71 @@
+"""The verdict on a run: what Locust measured, and what the audit found afterwards."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from shopctl.audit.finding import Finding
+from shopctl.audit.orders import Attempt, read_attempts
+from shopctl.audit.run import check
+from shopctl.audit.sources import Addresses
+from shopctl.place import Place
+
+__all__ = ["audited", "read_summary", "verdict"]
+
+SETTLED_WITHIN = 120.0
+"""Seconds until all orders of the run must be settled: the lease of a payment whose answer was lost, and its retry."""
+LIMITED = "too-many-requests"
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """What Locust wrote at the end of its run; None if it did not get that far."""
+    file = folder / "summary.json"
+    try:
+        summary: dict[str, Any] = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return summary
+
+
+def audited(place: Place, folder: Path) -> list[Finding]:
+    """Audit the shop with the journal of the run, when the shop has come to rest. Raises one of UNREADABLE."""
+    attempts = [attempt for file in sorted(folder.glob("attempts-*.jsonl")) for attempt in read_attempts(file)]
+    return asyncio.run(check(Addresses.of(place), place.services, _or_none(attempts), (), SETTLED_WITHIN))
+
+
+def verdict(summary: dict[str, Any] | None, findings: Sequence[Finding]) -> tuple[bool, str]:
+    """Returns whether the run passes, and one line that says why."""
+    reasons = [
+        f"{each.invariant}: {how} ({len(objects):,})" for each in findings for how, objects in each.wrong.items()
+    ]
+    if summary is None:
+        reasons.insert(0, "Locust did not end its run")
+    else:
+        reasons = [*summary["reasons"], *reasons]
+    if reasons or summary is None:
+        return False, f"FAIL: {'; '.join(reasons)}"
+    parts = [f"{summary['orders']:,} orders, none lost, none doubled", *_sale(summary)]
+    parts.append(
+        f"p95 of reads {summary['kinds']['reads']['p95']:,.0f} ms,"
+        f" of orders to CONFIRMED {summary['kinds']['confirmed']['p95']:,.0f} ms"
+    )
+    parts.append(f"{summary['refused']:,} refused, {summary['failed']:,} failed of {summary['requests']:,} requests")
+    return True, f"PASS: {'; '.join(parts)}"
+
+
+def limited(summary: dict[str, Any] | None) -> int:
+    """How many requests the edge refused because its limits were reached."""
+    steps = summary["steps"].values() if summary else ()
+    return sum(step["refused"].get(LIMITED, 0) for step in steps)
+
+
+def _sale(summary: dict[str, Any]) -> list[str]:
+    sale = summary.get("sale")
+    return [f"{sale['sold']:,} of {sale['stock']:,} units sold to {sale['shoppers']:,} shoppers"] if sale else []
+
+
+def _or_none(attempts: list[Attempt]) -> list[Attempt] | None:
+    """Without attempts, A4 cannot tell since when they should be there."""
+    return attempts or None
