@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable
 import httpx2
 import pytest
 from fastapi import FastAPI
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 
 from chassis.db import Database
 from chassis.testing.apps import client_of, started
@@ -35,3 +37,15 @@ async def app(settings: Settings) -> AsyncIterator[FastAPI]:
 async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
     async with client_of(app) as client:
         yield client
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2 with little memory, since a hash as in production takes 50 ms of a core; `slow_hashes` tests need that."""
+    if "slow_hashes" not in request.fixturenames:
+        monkeypatch.setattr(PasswordHash, "recommended", lambda: PasswordHash([Argon2Hasher(1, memory_cost=64)]))
+
+
+@pytest.fixture
+def slow_hashes() -> None:
+    """Makes passwords take as long as in production."""
