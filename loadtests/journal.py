@@ -25,26 +25,33 @@ class Attempt(msgspec.Struct, omit_defaults=True):
 
 
 class Lines:
-    """Appends lines to a file, which the first line creates; without a folder, it drops them."""
+    """Appends lines to `<name>-<worker>.<ending>`, which the first line creates; without a folder, it drops them.
 
-    def __init__(self, folder: str | None, name: str) -> None:
-        self._path = Path(folder) / name if folder else None
+    A process names the worker when it writes first, because Locust forks its workers.
+    """
+
+    def __init__(self, folder: str | None, name: str, ending: str, header: str = "") -> None:
+        self._folder, self._name, self._ending, self._header = folder, name, ending, header
         self._file: int | None = None
 
     def write(self, line: bytes) -> None:
-        if self._path is None:
+        if not self._folder:
             return
         if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            worker = f"{os.uname().nodename}-{os.getpid()}"
+            path = Path(self._folder) / f"{self._name}-{worker}.{self._ending}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            if self._header and not path.stat().st_size:
+                os.write(self._file, f"{self._header}\n".encode())
         os.write(self._file, line + b"\n")
 
 
 class Journal:
     """The attempts of one process, as `shopctl audit --attempts` reads them: a line before each, and one after it."""
 
-    def __init__(self, folder: str | None, worker: str) -> None:
-        self._lines = Lines(folder, f"attempts-{worker}.jsonl")
+    def __init__(self, folder: str | None) -> None:
+        self._lines = Lines(folder, "attempts", "jsonl")
         self._encoder = msgspec.json.Encoder()
 
     def sends(self, key: str, body: dict[str, Any] | None) -> Attempt:
@@ -61,16 +68,20 @@ class Journal:
 
 
 class Requests:
-    """The requests of one process, as a table: when each ended, its step, its time in ms, and its outcome."""
+    """The requests of one process: when each was sent (seconds since 1970), its step, its time in ms, its outcome."""
 
-    def __init__(self, folder: str | None, worker: str) -> None:
-        self._lines = Lines(folder, f"requests-{worker}.csv")
+    def __init__(self, folder: str | None) -> None:
+        self._lines = Lines(folder, "requests", "csv", "at,step,ms,outcome")
 
     def on_request(
-        self, request_type: str, name: str, response_time: float | None, exception: object, **_: object
+        self, request_type: str, name: str, response_time: float | None, exception: object, **more: Any
     ) -> None:
-        """Listens to Locust's event `request`."""
+        """Listens to Locust's event `request`, which also tells how visits ended."""
+        if request_type == "visit":
+            return
+        ms = response_time or 0.0
         outcome = "failed" if exception else "ok"
         if request_type in ("refused", "later"):
             name, outcome = name.rpartition(": ")[0], "refused"
-        self._lines.write(f"{time.time():.3f},{name},{response_time or 0:.1f},{outcome}".encode())
+        at = more.get("start_time") or time.time() - ms / 1000
+        self._lines.write(f"{at:.3f},{name},{ms:.1f},{outcome}".encode())

@@ -11,11 +11,10 @@ from personas import Shopper
 from shapes import crowd
 
 RUN = os.environ.get("LOAD_RUN")
-WORKER = f"{os.uname().nodename}-{os.getpid()}"
 
-Shopper.journal = Journal(RUN, WORKER)
+Shopper.journal = Journal(RUN)
 if os.environ.get("LOAD_REQUESTS") == "1":
-    events.request.add_listener(Requests(RUN, WORKER).on_request)
+    events.request.add_listener(Requests(RUN).on_request)
 events.init_command_line_parser.add_listener(settings.defaults)
 events.init.add_listener(crowd.listen)
 events.init.add_listener(monitor.attach)

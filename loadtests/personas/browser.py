@@ -13,7 +13,7 @@ WORDS = ("soap", "espresso", "lamp", "blanket", "kettle", "notebook", "espreso")
 class Browser(Shopper):
     """Looks at the home page, a category, a search and some products, and leaves."""
 
-    weight = 60
+    weight = 58
 
     @task
     def visit(self) -> None:

@@ -1,7 +1,10 @@
 """Buys one to three products, and watches the order."""
 
+from typing import Any
+
 from locust import task
 
+from personas.accounts import own_account
 from personas.answer import Answer
 from personas.arrival import arrive
 from personas.shop import Shop
@@ -9,15 +12,22 @@ from personas.shopper import Shopper
 
 __all__ = ["Buyer", "check_out", "fill"]
 
+WITH_ACCOUNT = 0.05
+"""The share of visits for which a buyer signs in."""
+
 
 class Buyer(Shopper):
     """Puts products into a cart, orders them, and waits until the order is CONFIRMED."""
 
-    weight = 25
+    weight = 24
+
+    def __init__(self, environment: Any, number: int | None = None) -> None:
+        super().__init__(environment, number)
+        self._account = own_account(self)
 
     @task
     def visit(self) -> None:
-        shop = arrive(self)
+        shop = arrive(self, self._account.token() if self.random.random() < WITH_ACCOUNT else "")
         if fill(self, shop) and (order := check_out(self, shop)).status == 202:
             shop.watch(order)
 

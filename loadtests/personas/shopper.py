@@ -47,7 +47,7 @@ class Shopper(FastHttpUser):
     connection_timeout = 5.0
     max_redirects = 0
     concurrency = 1
-    journal: ClassVar[Journal] = Journal(None, "")
+    journal: ClassVar[Journal] = Journal(None)
 
     def __init__(self, environment: Any, number: int | None = None) -> None:
         super().__init__(environment)

@@ -1,0 +1,49 @@
+"""Wants one hot product, as everybody does in a flash sale."""
+
+import os
+from typing import Any
+
+from locust import task
+
+from personas.arrival import arrive
+from personas.buyer import check_out
+from personas.shop import Shop
+from personas.shopper import Shopper
+
+__all__ = ["BargainHunter"]
+
+INSISTS = 4
+"""How often somebody tries to get the product."""
+
+
+class BargainHunter(Shopper):
+    """Tries to buy the product HOT_SKU, some times if necessary, and leaves when it is sold out."""
+
+    weight = 2
+
+    @task
+    def visit(self) -> Any:
+        """Returns how it ended: "confirmed", "sold out", "turned away" or "no answer"."""
+        shop = arrive(self)
+        sku = os.environ.get("HOT_SKU") or next(iter(shop.home()), "")
+        end = "no answer"
+        for _ in range(INSISTS if sku else 0):
+            end = self._try(shop, sku)
+            if end in ("confirmed", "sold out"):
+                break
+            self.think()
+        return end
+
+    def _try(self, shop: Shop, sku: str) -> str:
+        available = shop.product(sku)
+        if available == 0:
+            return "sold out"
+        if available is None or not shop.put(sku).ok:
+            return "turned away"
+        order = check_out(self, shop)
+        if order.slug == "sold-out":
+            return "sold out"
+        if order.status != 202:
+            return "turned away" if order.status else "no answer"
+        ends = {"CONFIRMED": "confirmed", "PENDING": "no answer"}
+        return ends.get(shop.watch(order), "turned away")
