@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from chassis.local.processes import StartError
 from shopctl.chaos.fault import Fault, Target
-from shopctl.chaos.faults import network, processes
+from shopctl.chaos.faults import network, postgres, processes
 
 __all__ = ["FAULTS", "find", "possible"]
 
-FAULTS: Mapping[str, Fault] = {each.name: each for each in (*processes.FAULTS, *network.FAULTS)}
+FAULTS: Mapping[str, Fault] = {each.name: each for each in (*processes.FAULTS, *network.FAULTS, *postgres.FAULTS)}
 
 
 def find(name: str) -> Fault:
