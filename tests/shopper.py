@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -76,6 +77,15 @@ class Shopper:
             if status in wanted:
                 return status
         raise AssertionError(f"order {id} is still {status}, not {' or '.join(sorted(wanted))}, after {seconds} s")
+
+
+def scramble(place: Place, sku: str, count: int) -> list[tuple[Shopper, httpx2.Response]]:
+    """Lets guests order a unit of a product at the same moment. Returns each with the answer to their order."""
+    shoppers = [Shopper(place) for _ in range(count)]
+    for shopper in shoppers:
+        shopper.put(sku)
+    with ThreadPoolExecutor(count) as pool:
+        return list(zip(shoppers, pool.map(Shopper.order, shoppers), strict=True))
 
 
 class Admin(Shopper):

@@ -80,7 +80,7 @@ async def db(database: Callable[[str], str]) -> AsyncIterator[Database]:
 @pytest.fixture
 def shop(db: Database) -> Shop:
     carts = FakeCarts()
-    products = FakeProducts({"MUG-1": Product("Mug", 500, "EUR"), "TEA-1": Product("Tea", 250, "EUR")})
+    products = FakeProducts({"MUG-1": Product("Mug", 500, "EUR", 100), "TEA-1": Product("Tea", 250, "EUR", 100)})
     shop: Shop
 
     placement = Placement(db, carts, products, currency="EUR", ttl_seconds=900, backlog=lambda: shop.backlog)

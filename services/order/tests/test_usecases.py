@@ -120,7 +120,7 @@ async def test_a_first_request_that_takes_too_long_is_in_flight(shop, monkeypatc
 
 async def test_a_changed_price_is_refused_with_a_quote_and_stores_nothing(shop) -> None:
     request = shop.request()
-    shop.products.products["MUG-1"] = Product("Mug", 600, "EUR")
+    shop.products.products["MUG-1"] = Product("Mug", 600, "EUR", 100)
 
     problem = await refused(shop.placement.place(request))
 
@@ -128,6 +128,36 @@ async def test_a_changed_price_is_refused_with_a_quote_and_stores_nothing(shop) 
     assert (problem.slug, problem.members["quote"]) == ("price-changed", {"amount": 1450, "currency": "EUR"})
     assert await scalar(shop.db, "SELECT count(*) FROM orders") == 0
     assert await outbox(shop.db) == []
+
+
+@pytest.mark.parametrize("left", [0, 1])
+async def test_what_the_stock_does_not_suffice_for_is_refused_at_once_and_stores_nothing(shop, left: int) -> None:
+    shop.products.products["MUG-1"] = Product("Mug", 600, "EUR", left)
+
+    problem = await refused(shop.placement.place(shop.request()))  # it wants two mugs, and their price has changed too
+
+    assert isinstance(problem, Conflict)
+    assert (problem.slug, problem.members["skus"]) == ("sold-out", ["MUG-1"])
+    assert await scalar(shop.db, "SELECT count(*) FROM orders") == 0
+    assert await outbox(shop.db) == []
+
+
+async def test_the_last_units_can_be_ordered_and_the_order_stands_when_they_are_gone(shop) -> None:
+    shop.products.products["MUG-1"] = Product("Mug", 500, "EUR", 2)
+    request = shop.request()
+    placed = await shop.placement.place(request)
+    shop.products.products["MUG-1"] = Product("Mug", 500, "EUR", 0)
+
+    assert await shop.placement.place(request) == Placed(placed.order_id, replayed=True)
+
+
+async def test_a_key_that_was_refused_for_lack_of_stock_can_be_used_again(shop) -> None:
+    shop.products.products["MUG-1"] = Product("Mug", 500, "EUR", 0)
+    request = shop.request()
+    assert (await refused(shop.placement.place(request))).slug == "sold-out"
+    shop.products.products["MUG-1"] = Product("Mug", 500, "EUR", 2)
+
+    assert not (await shop.placement.place(request)).replayed
 
 
 async def test_another_version_of_the_cart_is_refused(shop) -> None:
@@ -173,7 +203,7 @@ async def test_an_empty_cart_and_an_unknown_product_are_refused(shop) -> None:
 
 
 async def test_a_product_in_a_foreign_currency_fails_only_its_own_order(shop) -> None:
-    shop.products.products["WON-1"] = Product("Won", 500, "KRW")
+    shop.products.products["WON-1"] = Product("Won", 500, "KRW", 100)
     foreign, honest = shop.request("ann"), shop.request("bob")
     shop.carts.carts[foreign.token] = Cart(foreign.cart_version, [("WON-1", 1)])
 

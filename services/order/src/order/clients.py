@@ -33,6 +33,7 @@ class _Product(msgspec.Struct):
     sku: str
     name: str
     price: _Price
+    available: int
 
 
 class _Products(msgspec.Struct):
@@ -56,7 +57,7 @@ class CatalogClient:
     async def find(self, skus: Collection[str]) -> Mapping[str, Product]:
         query = urlencode([("sku", sku) for sku in skus])
         found = _decoded(await self._http.get(f"/api/catalog/products?{query}"), _Products, "catalog")
-        return {p.sku: Product(p.name, p.price.amount, p.price.currency) for p in found.items}
+        return {p.sku: Product(p.name, p.price.amount, p.price.currency, p.available) for p in found.items}
 
 
 T = TypeVar("T")

@@ -190,6 +190,19 @@ async def test_a_cart_that_was_ordered_leads_to_an_order_that_has_not_failed(bro
     assert again.headers["Location"].partition("?")[0] == placed.headers["Location"]
 
 
+@pytest.mark.parametrize(("left", "line"), [(0, "Sold out."), (1, "Only 1 left.")])
+async def test_what_is_sold_out_is_marked_and_cannot_be_ordered(browser, others, left: int, line: str) -> None:
+    async with browser() as ann:
+        terms = await begin(ann)
+        others.sell("MUG-1", available=left)
+        others.refusals = [(409, "sold-out", {"skus": ["MUG-1"]})]
+        page = await ann.post("/checkout", data=TYPED | terms)
+    assert (page.status_code, "Sorry, others were faster" in page.text, line in page.text) == (409, True, True)
+    assert 'class="marked"' in page.text
+    assert "Order again" not in page.text
+    assert kept(page)["name"] == "Ada Lovelace"
+
+
 async def test_products_that_are_gone_are_marked(browser, others) -> None:
     async with browser() as ann:
         terms = await begin(ann)

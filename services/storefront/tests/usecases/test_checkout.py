@@ -74,7 +74,7 @@ async def test_while_nothing_has_changed_the_form_stays_the_same_order(refusal: 
     assert await bought(Services(refusal)) == Again(reason, TERMS)
 
 
-@pytest.mark.parametrize("slug", ["price-changed", "cart-changed", "unknown-sku"])
+@pytest.mark.parametrize("slug", ["price-changed", "cart-changed", "unknown-sku", "sold-out"])
 async def test_what_has_changed_makes_new_terms_with_a_new_key(slug: str) -> None:
     again = await bought(Services(refused(slug, skus=["MUG"])))
     assert isinstance(again, Again)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from chassis.batching import Batcher
-from chassis.errors import Invalid, Unavailable
+from chassis.errors import Conflict, Invalid, Unavailable
 from order.models import OrderLine
 
 __all__ = ["Pricing", "Product", "Products", "Quote"]
@@ -16,9 +16,12 @@ MAX_SKUS = 100  # the limit of one call to the catalog
 
 @dataclass(frozen=True, slots=True)
 class Product:
+    """A product on sale. `available` is how many units nobody holds; it may be out of date."""
+
     name: str
     amount: int
     currency: str
+    available: int
 
 
 class Products(Protocol):
@@ -42,11 +45,23 @@ class Pricing:
         self._prices = Batcher(self._find)
 
     async def quote(self, items: Sequence[tuple[str, int]]) -> Quote:
-        """Prices (SKU, quantity) pairs. Raises Invalid for a SKU that is not on sale, and Unavailable."""
+        """Prices (SKU, quantity) pairs.
+
+        Raises Invalid for a SKU that is not on sale, Conflict if the stock does not suffice, and Unavailable. Only the
+        reservation decides who gets the stock; refusing here saves an order that it would reject.
+        """
         products = await self._prices.submit(frozenset(sku for sku, _ in items))
         unknown = [sku for sku, _ in items if sku not in products]
         if unknown:
             raise Invalid("unknown-sku", "Some products are not on sale", "Take these out of the cart.", skus=unknown)
+        short = [sku for sku, quantity in items if products[sku].available < quantity]
+        if short:
+            raise Conflict(
+                "sold-out",
+                "Some products are sold out, or fewer are left than the cart has",
+                "Take these out of the cart, or order fewer of them.",
+                skus=short,
+            )
         lines = tuple(OrderLine(sku, products[sku].name, quantity, products[sku].amount) for sku, quantity in items)
         return Quote(lines, sum(line.quantity * line.unit_price for line in lines), self._currency)
 

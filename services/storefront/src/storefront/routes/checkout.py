@@ -27,6 +27,7 @@ PRICE = re.compile(rf"({schemas.SKU.pattern}):([0-9]{{1,12}})", re.ASCII)
 STATUS = {
     Reason.PRICE_CHANGED: 409,
     Reason.CART_CHANGED: 409,
+    Reason.SOLD_OUT: 409,
     Reason.IN_FLIGHT: 409,
     Reason.UNKNOWN_SKU: 422,
     Reason.REFUSED: 422,

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     CART_CHANGED = "cart-changed"
     CART_EMPTY = "cart-empty"
     UNKNOWN_SKU = "unknown-sku"
+    SOLD_OUT = "sold-out"
     IN_FLIGHT = "in-flight"
     UNAVAILABLE = "unavailable"
     REFUSED = "refused"
@@ -65,6 +66,7 @@ CHANGED = {
     "cart-changed": Reason.CART_CHANGED,
     "cart-empty": Reason.CART_EMPTY,
     "unknown-sku": Reason.UNKNOWN_SKU,
+    "sold-out": Reason.SOLD_OUT,
 }
 
 
