@@ -10,10 +10,10 @@ variable "PLATFORMS" { default = "linux/amd64,linux/arm64" }
 
 services = ["catalog", "cart", "identity", "order", "payment", "psp", "storefront"]
 
-group "default" { targets = ["service", "shopctl"] }
+group "default" { targets = ["service", "shopctl", "loadtest"] }
 
 # The images of a release: every platform, with a bill of materials and provenance.
-group "release" { targets = ["service-release", "shopctl-release"] }
+group "release" { targets = ["service-release", "shopctl-release", "loadtest-release"] }
 
 target "image" {
   context = "."
@@ -43,6 +43,12 @@ target "shopctl" {
   tags       = ["${IMAGES}/shopctl:${TAG}"]
 }
 
+target "loadtest" {
+  inherits   = ["image"]
+  dockerfile = "loadtests/Dockerfile"
+  tags       = ["${IMAGES}/loadtest:${TAG}"]
+}
+
 target "service-release" {
   name     = "${service}-release"
   matrix   = { service = services }
@@ -51,4 +57,8 @@ target "service-release" {
 
 target "shopctl-release" {
   inherits = ["shopctl", "for-release"]
+}
+
+target "loadtest-release" {
+  inherits = ["loadtest", "for-release"]
 }

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TAG = "tests"
 DOCKERFILES = {path.parent.name: path for path in sorted(ROOT.glob("*/*/Dockerfile"))}
+DOCKERFILES["loadtest"] = ROOT / "loadtests/Dockerfile"
 HARDENED = ("--read-only", "--user", "65532", "--cap-drop", "ALL", "--tmpfs", "/tmp")
 PSP = {"WEBHOOK_URL": "http://127.0.0.1:9/", "PSP_WEBHOOK_SECRET": "only-for-these-tests", "SLOW_SECONDS": "2"}
 
@@ -74,9 +75,9 @@ def name(request: pytest.FixtureRequest) -> str:
     return given
 
 
-@pytest.fixture(params=[name for name in DOCKERFILES if name != "shopctl"])
+@pytest.fixture(params=[name for name in DOCKERFILES if name not in ("shopctl", "loadtest")])
 def service(request: pytest.FixtureRequest) -> str:
-    """The name of each image except shopctl in turn."""
+    """The name of each service's image in turn."""
     given: str = request.param
     return given
 

@@ -21,6 +21,8 @@ BASE = "python:3.13-slim-trixie"
 MEGABYTE = 1_000_000
 ONE_IMAGE = 230 * MEGABYTE
 ALL_IMAGES = 300 * MEGABYTE
+LOAD_TEST = 80 * MEGABYTE
+"""The image of the load test, which shares nothing with the others: Locust needs other packages."""
 
 
 @dataclass(frozen=True)
@@ -43,34 +45,40 @@ def entries(docker, images: Mapping[str, str]) -> Mapping[str, list[Entry]]:
     return found
 
 
+@pytest.fixture(scope="module")
+def alike(images: Mapping[str, str]) -> Mapping[str, str]:
+    """The images that share their layers: all except the load test's."""
+    return {name: image for name, image in images.items() if name != "loadtest"}
+
+
 # --- size and shared layers --------------------------------------------------------------------------
 
 
-def test_an_image_is_small(docker, image: str) -> None:
-    assert size(docker, image) - size(docker, BASE) <= ONE_IMAGE
+def test_an_image_is_small(docker, image: str, name: str) -> None:
+    assert size(docker, image) - size(docker, BASE) <= (LOAD_TEST if name == "loadtest" else ONE_IMAGE)
 
 
-def test_all_images_together_are_small(docker, images: Mapping[str, str]) -> None:
-    base, shared = size(docker, BASE), dependencies(docker, images["psp"])
-    own = {name: size(docker, image) - base - shared for name, image in images.items()}
+def test_all_images_together_are_small(docker, alike: Mapping[str, str]) -> None:
+    base, shared = size(docker, BASE), dependencies(docker, alike["psp"])
+    own = {name: size(docker, image) - base - shared for name, image in alike.items()}
 
     assert shared + sum(own.values()) <= ALL_IMAGES
     assert max(own.values()) < 2 * MEGABYTE, "an image adds only its code"
 
 
-def test_images_share_every_layer_except_their_own_code(docker, images: Mapping[str, str]) -> None:
+def test_images_share_every_layer_except_their_own_code(docker, alike: Mapping[str, str]) -> None:
     base = layers(docker, BASE)
-    found = {name: layers(docker, image) for name, image in images.items()}
+    found = {name: layers(docker, image) for name, image in alike.items()}
 
     shared = len(base) + 1
     assert all(each[: len(base)] == base for each in found.values())
     assert len({tuple(each[:shared]) for each in found.values()}) == 1
     own = {name: len(each) - shared for name, each in found.items()}
-    assert own == dict.fromkeys(images, 1) | {"psp": 2}, "one layer of code; psp also has the directory of its ledger"
+    assert own == dict.fromkeys(alike, 1) | {"psp": 2}, "one layer of code; psp also has the directory of its ledger"
 
 
 def test_dockerfiles_have_the_same_text_for_shared_layers(dockerfiles: Mapping[str, Path]) -> None:
-    texts = {name: path.read_text() for name, path in dockerfiles.items()}
+    texts = {name: path.read_text() for name, path in dockerfiles.items() if name != "loadtest"}
 
     first = {text[text.index("# The same lines") : text.index("FROM requirements AS code")] for text in texts.values()}
     assert len(first) == 1
@@ -110,10 +118,12 @@ def test_every_module_has_its_bytecode(entries, name: str) -> None:
         assert [module for module in modules if f"{bytecode}{module}.cpython-313.pyc" not in paths] == []
 
 
-def test_an_image_holds_only_its_own_code(entries, name: str) -> None:
+def test_an_image_holds_only_its_own_code(entries, name: str, root: Path) -> None:
     paths = [entry.path.relative_to("/app") for entry in entries[name] if entry.path.is_relative_to("/app")]
 
-    rooms = {"psp": {"psp"}, "shopctl": {"chassis", "shopctl", "deploy"}}.get(name, {"chassis", name})
+    load = {path.relative_to(root / "loadtests").parts[0] for path in (root / "loadtests").rglob("*.py")}
+    special = {"psp": {"psp"}, "shopctl": {"chassis", "shopctl", "deploy"}, "loadtest": load}
+    rooms = special.get(name, {"chassis", name})
     assert {path.parts[0] for path in paths if path.parts} == rooms | {"__pycache__"}
     code = [path for path in paths if not path.is_relative_to("deploy") and not path.is_relative_to("shopctl/demo")]
     pages = {".css", ".html", ".js", ".po", ".svg"} if name == "storefront" else set()
@@ -128,7 +138,7 @@ def test_the_build_context_holds_only_what_dockerfiles_copy(root: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as context:
         files = [member for member in context if member.isfile()]
     places = {re.sub(r"^(libs|services|tools)/\w+/", "*/", member.name).partition("/")[0] for member in files}
-    assert places == {"*", "deploy", "requirements"}
+    assert places == {"*", "deploy", "loadtests", "requirements"}
     assert all("/src/" in member.name for member in files if member.name.startswith(("libs", "services", "tools")))
     assert not [member.name for member in files if PurePosixPath(member.name).name.startswith(".")]
     assert sum(member.size for member in files) < 2 * MEGABYTE
@@ -163,7 +173,8 @@ def test_shopctl_runs_hardened(docker, images: Mapping[str, str], hardened) -> N
 def test_modules_load_from_bytecode_and_a_run_writes_nothing(docker, image: str, name: str) -> None:
     # As root, so that nothing prevents it from writing.
     flags = ("--user", "0", "--network", "none", "--entrypoint", "python", "--env", "PYTHONVERBOSE=1")
-    container = docker("create", *flags, image, "-c", f"import {name}.main")
+    module = "locustfile" if name == "loadtest" else f"{name}.main"
+    container = docker("create", *flags, image, "-c", f"import {module}")
     try:
         done = subprocess.run(["docker", "start", "--attach", container], capture_output=True, text=True)
         written = docker("diff", container)
@@ -171,7 +182,7 @@ def test_modules_load_from_bytecode_and_a_run_writes_nothing(docker, image: str,
         docker("rm", "--force", "--volumes", container)
 
     assert done.returncode == 0, done.stderr[-500:]
-    assert f"code object from '/venv/bytecode/app/{name}/main." in done.stderr
+    assert f"code object from '/venv/bytecode/app/{module.replace('.', '/')}." in done.stderr
     assert re.findall("code object from /.*", done.stderr) == [], "modules were compiled at startup"
     assert written == ""
 

@@ -29,9 +29,8 @@ STRANGERS = {
     "LC_ALL": "C",
     "UVICORN_WORKERS": "4",
 }
-# Variables of compose.yaml that are no service's settings: those of shopctl, and of the images.
+# Variables of compose.yaml that are no service's settings: those of shopctl, of the images, and of the load test.
 COMPOSE = {
-    "COMPOSE_PROFILES",
     "EDGE_BIND",
     "IMAGES",
     "JAEGER_KEEP_ORDERS_PERCENT",
@@ -39,6 +38,8 @@ COMPOSE = {
     "SHOP_PROMETHEUS_URL",
     "SHOP_SECRETS",
     "TAG",
+    "TELEMETRY",
+    *("LOAD_REQUESTS", "LOAD_RUN", "LOAD_WORKERS", "PAGES", "PERSONAS", "SEED", "SHAPE", "THRESHOLDS", "TIME", "USERS"),
 } | {f"{name.upper()}_PORT" for name in PUBLISHED}
 
 

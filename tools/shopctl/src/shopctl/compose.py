@@ -251,7 +251,7 @@ class ComposeShop:
         ports = {f"{name.upper()}_PORT": str(self.place.port(name)) for name in PUBLISHED}
         profiles = [name for name, tool in PROFILES.items() if tool in self.place.tools]
         ours = {"SHOP_SECRETS": str(self.secrets), "COMPOSE_PROFILES": ",".join(profiles), "COMPOSE_PROGRESS": "quiet"}
-        return {**os.environ, **ports, **ours}
+        return {**os.environ, **ports, **ours, "TELEMETRY": "on" if profiles else ""}
 
     def _compose(self, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
         return _run(*self.command, *arguments, env=self.environment, input=input)
