@@ -10,7 +10,7 @@ import pytest
 from shopctl.compose import ComposeShop
 from shopctl.load import containers
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 HOWEVER_SLOW = "reads_p95=60000,order_p95=60000,confirmed_p95=60000"
 BUYERS = {
