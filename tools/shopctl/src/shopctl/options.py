@@ -1,11 +1,24 @@
 """Checks of option values beyond their type."""
 
 import math
+import re
 from datetime import UTC, datetime
 
 import typer
 
-__all__ = ["finite", "moment"]
+__all__ = ["duration", "finite", "moment"]
+
+LENGTH = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)
+
+
+def duration(text: str) -> float:
+    """Seconds from `90`, `90s`, `3m`, `2m30s` or `1h`, up to a day."""
+    found = LENGTH.fullmatch(text.strip().lower())
+    hours, minutes, rest = (float(part or 0) for part in found.groups()) if found else (0.0, 0.0, 0.0)
+    seconds = 3600 * hours + 60 * minutes + rest
+    if not (text.strip() and found) or seconds > 86_400:
+        raise typer.BadParameter(f"{text!r} is not a duration up to a day, such as 90s, 3m or 2m30s.")
+    return seconds
 
 
 def moment(text: str) -> datetime:

@@ -6,9 +6,13 @@ from chassis.local.processes import StartError
 from shopctl.chaos.fault import Fault, Target
 from shopctl.chaos.faults import network, postgres, processes
 
-__all__ = ["FAULTS", "find", "possible"]
+__all__ = ["FAULTS", "KINDS", "find", "possible"]
 
-FAULTS: Mapping[str, Fault] = {each.name: each for each in (*processes.FAULTS, *network.FAULTS, *postgres.FAULTS)}
+KINDS: Mapping[str, Sequence[Fault]] = {
+    module.__name__.rpartition(".")[2]: module.FAULTS for module in (processes, network, postgres)
+}
+"""The faults by kind, which is the name of their module."""
+FAULTS: Mapping[str, Fault] = {each.name: each for faults in KINDS.values() for each in faults}
 
 
 def find(name: str) -> Fault:

@@ -1,57 +1,112 @@
-"""`shopctl chaos`: list, inject and heal faults."""
+"""`shopctl chaos`: list, inject and heal faults, and run many of them under traffic."""
 
 import time
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from shopctl import runtime
+from shopctl import given, runtime
 from shopctl.chaos import catalog
+from shopctl.chaos.fault import Fault
 from shopctl.chaos.injection import heal as undo_all
-from shopctl.chaos.injection import injected
-from shopctl.console import fail, interruptible, out, show
-from shopctl.options import finite
+from shopctl.chaos.injection import injected, notes
+from shopctl.console import err, fail, interruptible, out
+from shopctl.options import duration
+from shopctl.shop import Shop
 
 app = typer.Typer(no_args_is_help=True, help="Inject faults into the shop, and undo them.")
 
 
+@app.command()
+def run(
+    seed: Annotated[int, typer.Option(min=0, max=1_000_000_000, help="Determines the faults and the shoppers.")] = 7,
+    length: Annotated[float, typer.Option("--for", parser=duration, metavar="TIME", help="Such as 90s or 3m.")] = "3m",  # type: ignore[assignment]
+    only: Annotated[str, typer.Option(help="Only these faults, separated by commas.")] = "",
+    users: Annotated[int, typer.Option(min=1, max=10_000, help="The number of simulated shoppers.")] = 60,
+) -> None:
+    """Inject random faults while shoppers order, audit the shop, and write a report.
+
+    The exit status is 0 if every audit passes, otherwise 1. Ctrl-C undoes what is in effect.
+    """
+    # Imported here, because its clients load slowly.
+    from shopctl.chaos.session import session
+
+    names = [name for each in only.split(",") if (name := each.strip())]
+    if unknown := [name for name in names if name not in catalog.FAULTS]:
+        raise typer.BadParameter(f"{', '.join(unknown)}; there are {', '.join(catalog.FAULTS)}", param_hint="--only")
+    shop = _running_shop()
+    if in_effect := notes(shop):
+        fail(f"{len(in_effect)} fault(s) must be undone first: shopctl chaos heal", status=2)
+    faults = [each for each in catalog.possible(shop) if not names or each.name in names]
+    if lacking := [name for name in names if name not in {each.name for each in faults}]:
+        fail(f"Not possible here: {', '.join(lacking)}. See `shopctl chaos list`.", status=2)
+    try:
+        with interruptible():
+            passed = session(shop, faults, seed, length, users, names)
+    except KeyboardInterrupt:
+        err.print("Interrupted. No fault is in effect.")
+        raise typer.Exit(130) from None
+    if not passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def summary(
+    folders: Annotated[list[Path], typer.Argument(exists=True, file_okay=False, help="Folders of runs.")],
+) -> None:
+    """Print the figures of several runs as Markdown: by fault, and by seed."""
+    from shopctl.chaos.tables import summary
+    from shopctl.chaos.timeline import read
+
+    print(summary(map(read, folders)))
+
+
 @app.command("list")
 def list_() -> None:
-    """List the faults, and on what each can be injected here."""
-    shop = runtime.current()
+    """List the faults by kind, and on what each can be injected here."""
+    shop = _shop()
     table = Table("fault", "effect", "on")
-    for fault in catalog.FAULTS.values():
-        if shop.runtime not in fault.runtimes:
-            here = f"not {shop.runtime}: {', '.join(sorted(fault.runtimes))}"
-        elif lacking := fault.needs(shop):
-            here = f"needs {lacking}"
-        else:
-            here = ", ".join(fault.on(shop))
-        table.add_row(fault.name, fault.does, here)
-    show(table)
+    for kind, faults in catalog.KINDS.items():
+        table.add_section()
+        table.add_row(f"[bold]{kind}[/bold]")
+        for fault in faults:
+            table.add_row(f"  {fault.name}", fault.does, _where(shop, fault))
+    out.print(table)
+    out.print("`shopctl chaos inject NAME ON --for 20s` injects one, `shopctl chaos run` many while shoppers order.")
 
 
 @app.command()
 def inject(
     name: Annotated[str, typer.Argument(help="A fault of `shopctl chaos list`.")],
-    on: Annotated[str, typer.Argument(help="What it is injected on.")],
-    seconds: Annotated[
-        float, typer.Option("--for", min=0, max=3600, callback=finite, help="Seconds until it is undone.")
-    ] = 10.0,
+    on: Annotated[str | None, typer.Argument(help="What it is injected on; not needed if there is one choice.")] = None,
+    length: Annotated[
+        float, typer.Option("--for", parser=duration, metavar="TIME", help="Until it is undone, such as 20s or 2m.")
+    ] = "10s",  # type: ignore[assignment]
 ) -> None:
     """Inject one fault, wait, and undo it. Ctrl-C undoes it at once."""
-    fault, shop = catalog.find(name), runtime.current()
+    if name not in catalog.FAULTS:
+        raise typer.BadParameter(f"there is no {name!r}; there are {', '.join(catalog.FAULTS)}", param_hint="NAME")
+    fault, shop = catalog.find(name), _running_shop()
     if fault not in catalog.possible(shop):
-        fail(f"{name} is not possible here; see `shopctl chaos list`.")
+        fail(f"{name} is not possible here: {_where(shop, fault)}.", status=2)
+    choices = fault.on(shop)
+    if on is None and len(choices) == 1:
+        on = choices[0]
+    if on is None or on not in choices:
+        problem = "needs to know on what" if on is None else f"cannot be injected on {on}"
+        fail(f"{name} {problem}: shopctl chaos inject {name} {'|'.join(choices)}", status=2)
     try:
         with interruptible(), injected(shop, fault, on):
-            out.print(f"{name} on {on}, for {seconds:g} s …")
-            time.sleep(seconds)
+            out.print(f"{name} on {on} is in effect for {length:g} s; Ctrl-C undoes it at once.")
+            time.sleep(length)
+            out.print("Undoing …")
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    finally:
         out.print("Undone.")
+        raise typer.Exit(130) from None
+    out.print("Undone.")
 
 
 @app.command()
@@ -62,3 +117,30 @@ def heal() -> None:
         out.print(f"undone: {each.fault} on {each.on}")
     if not healed:
         out.print("No fault is in effect.")
+
+
+def _where(shop: Shop, fault: Fault) -> str:
+    if shop.runtime not in fault.runtimes:
+        return f"not {shop.runtime}: {', '.join(sorted(fault.runtimes))}"
+    lacking = fault.needs(shop)
+    return f"needs {lacking}" if lacking else ", ".join(fault.on(shop))
+
+
+def _shop() -> Shop:
+    """The shop of this machine. Says on stderr which faults are in effect."""
+    if given.text("SHOP_URL"):
+        fail("SHOP_URL names a shop on another machine. Unset it: faults are injected here.", status=2)
+    shop = runtime.current()
+    for each in notes(shop):
+        since = datetime.fromtimestamp(each.at, UTC)
+        err.print(f"In effect since {since:%H:%M:%S} UTC: {each.fault} on {each.on}. `shopctl chaos heal` undoes it.")
+    return shop
+
+
+def _running_shop() -> Shop:
+    """The same. The command fails unless everything runs."""
+    shop = _shop()
+    running = shop.processes()
+    if absent := [name for name in shop.names if name not in running]:
+        fail(f"Not running: {', '.join(absent)}. `make up` starts the shop.", status=2)
+    return shop

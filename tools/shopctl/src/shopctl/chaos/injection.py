@@ -15,6 +15,7 @@ from chassis.local.processes import StartError
 from chassis.local.system import make_passable, write
 from shopctl.chaos import catalog
 from shopctl.chaos.fault import Fault, State, Target
+from shopctl.console import reason
 
 __all__ = ["Note", "heal", "injected", "notes"]
 
@@ -50,12 +51,16 @@ def injected(shop: Target, fault: Fault, on: str) -> Iterator[None]:
         raise StartError(f"{fault.name} cannot be injected on {on!r}, only on {', '.join(fault.on(shop))}.")
     note = Note(fault.name, on, time.time(), os.getpid(), fault.prepare(shop, on))
     injection = _Injection(_folder(shop) / f"{uuid4().hex}.json", shop, note)
-    write(injection.file, json.dumps(msgspec.to_builtins(note), indent=2), user=None)
     try:
+        write(injection.file, json.dumps(msgspec.to_builtins(note), indent=2), user=None)
         fault.begin(shop, on, note.state)
         yield
     finally:
-        injection.undo()
+        try:
+            injection.undo()
+        except KeyboardInterrupt:
+            injection.undo()  # `console.interruptible` interrupts only once
+            raise
 
 
 def notes(shop: Target) -> list[Note]:
@@ -64,11 +69,16 @@ def notes(shop: Target) -> list[Note]:
 
 
 def heal(shop: Target) -> list[Note]:
-    """Undo all faults that are in effect, the newest first; returns them."""
-    healed = []
+    """Undo all faults that are in effect, the newest first; returns them. Raises StartError for those that remain."""
+    healed, remaining = [], []
     for each in reversed(_injections(shop)):
-        each.undo()
-        healed.append(each.note)
+        try:
+            each.undo()
+            healed.append(each.note)
+        except (StartError, OSError) as error:
+            remaining.append(f"{each.note.fault} on {each.note.on} is still in effect: {reason(error)}")
+    if remaining:
+        raise StartError("\n".join(remaining))
     return healed
 
 
