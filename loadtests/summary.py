@@ -55,6 +55,7 @@ def summarize(entries: Iterable[Entry], failures: Iterable[Failure], seconds: fl
     A step's times are those of its good and its failed answers; refusals are fast, and only counted. `visits` counts
     the finished visits of open shapes, by persona and outcome.
     """
+    answered: Counter[str] = Counter()
     times: dict[str, Counter[int]] = defaultdict(Counter)
     longest: Counter[str] = Counter()
     refused: dict[str, Counter[str]] = defaultdict(Counter)
@@ -66,6 +67,7 @@ def summarize(entries: Iterable[Entry], failures: Iterable[Failure], seconds: fl
         elif entry.method == "visit":
             visits[entry.name] += entry.num_requests - entry.num_failures
         else:
+            answered[entry.name] += entry.num_requests
             times[entry.name].update(entry.response_times)
             longest[entry.name] = max(longest[entry.name], round(entry.max_response_time))
     failed: dict[str, Counter[str]] = defaultdict(Counter)
@@ -74,16 +76,16 @@ def summarize(entries: Iterable[Entry], failures: Iterable[Failure], seconds: fl
             failed[failure.name][str(failure.error)] += failure.occurrences
     steps = {
         step: {
-            "requests": times[step].total() + refused[step].total(),
-            "per_second": (times[step].total() + refused[step].total()) / max(seconds, 1e-3),
+            "requests": (requests := answered[step] + refused[step].total()),
+            "per_second": requests / max(seconds, 1e-3),
             **_percentiles(times[step]),
             "max": longest[step],
             "refused": dict(refused[step]),
             "failed": dict(failed[step]),
         }
-        for step in sorted({*times, *refused})
+        for step in sorted({*answered, *refused})
     }
-    requests = [name for name in steps if name != JOURNEY]
+    sent = [name for name in steps if name != JOURNEY]
     return {
         "seconds": seconds,
         "steps": steps,
@@ -92,11 +94,11 @@ def summarize(entries: Iterable[Entry], failures: Iterable[Failure], seconds: fl
             "order": _percentiles(sum((times[step] for step in ORDERS), Counter())),
             "confirmed": _percentiles(times[JOURNEY]),
         },
-        "requests": sum(steps[step]["requests"] for step in requests),
-        "refused": sum(refused[step].total() for step in requests),
+        "requests": sum(steps[step]["requests"] for step in sent),
+        "refused": sum(refused[step].total() for step in sent),
         "failed": sum(failed[step].total() for step in steps),
-        "orders": sum(times[step].total() - failed[step].total() for step in ORDERS),
-        "confirmed": times[JOURNEY].total() - failed[JOURNEY].total(),
+        "orders": sum(answered[step] - failed[step].total() for step in ORDERS),
+        "confirmed": answered[JOURNEY] - failed[JOURNEY].total(),
         "visits": dict(visits),
     }
 

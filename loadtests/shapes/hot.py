@@ -5,6 +5,7 @@ import os
 import urllib.error
 import urllib.request
 import uuid
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -44,11 +45,7 @@ class HotProduct:
 
     def _sign_in(self) -> None:
         """Gets a token, which expires after some minutes."""
-        form = {
-            "grant_type": "password",
-            "username": os.environ.get("ADMIN_EMAIL", ""),
-            "password": os.environ.get("ADMIN_PASSWORD", ""),
-        }
+        form = {"grant_type": "password", "username": os.environ.get("ADMIN_EMAIL", ""), "password": _password()}
         self._headers: dict[str, str] = {}
         token = self._open("POST", "/api/identity/token", urlencode(form).encode())["access_token"]
         self._headers = {"Authorization": f"Bearer {token}"}
@@ -66,3 +63,10 @@ class HotProduct:
         except urllib.error.HTTPError as error:
             with error:
                 raise OSError(f"{method} {path}: {error.code} {error.read(500).decode(errors='replace')}") from error
+
+
+def _password() -> str:
+    """ADMIN_PASSWORD, or the content of the file that ADMIN_PASSWORD_FILE names."""
+    if file := os.environ.get("ADMIN_PASSWORD_FILE"):
+        return Path(file).read_text(encoding="utf-8").strip()
+    return os.environ.get("ADMIN_PASSWORD", "")

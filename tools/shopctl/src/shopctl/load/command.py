@@ -8,9 +8,13 @@ import typer
 from shopctl import given, runtime
 from shopctl.console import err, fail, interruptible, out, reason
 from shopctl.load import locust
+from shopctl.load.limits import limits
 from shopctl.shop import Shop
 
-SHAPES = ("steady", "ramp", "spike", "soak", "double11")
+SHAPES = {"steady": 250, "ramp": 250, "spike": 200, "soak": 250, "double11": 500}
+"""The shapes, with the most shoppers for which the edge's usual limits suffice."""
+DEFAULT_USERS = {"double11": 10_000}
+"""The shapes that have more shoppers by default."""
 
 
 def _duration(text: str | None) -> str | None:
@@ -48,6 +52,9 @@ def load(
     shop = runtime.current()
     _require(shop)
     name = shape or ("page" if ui else "steady")
+    expected = users or DEFAULT_USERS.get(name, 0)
+    if not ui and expected > SHAPES[name] and limits(locust.address(shop)):
+        fail(f"The edge limits requests, too much for {expected:,} shoppers: RATE_LIMIT=off make up", status=2)
     settings = {
         "SHAPE": shape or ("" if ui else name),
         "USERS": str(users or ""),

@@ -18,7 +18,7 @@ from shopctl import given
 from shopctl.place import Place
 from shopctl.shop import Shop
 
-__all__ = ["PAGE", "LoadRun", "folder", "running"]
+__all__ = ["PAGE", "LoadRun", "address", "folder", "running"]
 
 PAGE = 8089
 """The port of Locust's own page, without the offset."""

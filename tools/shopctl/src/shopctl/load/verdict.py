@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from shopctl.audit.finding import Finding
-from shopctl.audit.orders import Attempt, read_attempts
+from shopctl.audit.orders import read_attempts
 from shopctl.audit.run import check
 from shopctl.audit.sources import Addresses
 from shopctl.place import Place
 
-__all__ = ["audited", "read_summary", "verdict"]
+__all__ = ["audited", "limited", "read_summary", "verdict"]
 
 SETTLED_WITHIN = 120.0
 """Seconds until all orders of the run must be settled: the lease of a payment whose answer was lost, and its retry."""
@@ -31,8 +31,8 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
 
 def audited(place: Place, folder: Path) -> list[Finding]:
     """Audit the shop with the journal of the run, when the shop has come to rest. Raises one of UNREADABLE."""
-    attempts = [attempt for file in sorted(folder.glob("attempts-*.jsonl")) for attempt in read_attempts(file)]
-    return asyncio.run(check(Addresses.of(place), place.services, _or_none(attempts), (), SETTLED_WITHIN))
+    attempts = read_attempts(folder) if any(folder.glob("attempts*.jsonl")) else None
+    return asyncio.run(check(Addresses.of(place), place.services, attempts, (), SETTLED_WITHIN))
 
 
 def verdict(summary: dict[str, Any] | None, findings: Sequence[Finding]) -> tuple[bool, str]:
@@ -64,8 +64,3 @@ def limited(summary: dict[str, Any] | None) -> int:
 def _sale(summary: dict[str, Any]) -> list[str]:
     sale = summary.get("sale")
     return [f"{sale['sold']:,} of {sale['stock']:,} units sold to {sale['shoppers']:,} shoppers"] if sale else []
-
-
-def _or_none(attempts: list[Attempt]) -> list[Attempt] | None:
-    """Without attempts, A4 cannot tell since when they should be there."""
-    return attempts or None
