@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import resource
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,13 +19,15 @@ import gate
 from report import line, tables
 from shapes.crowd import Crowd
 from shapes.double11 import HUNTER
-from summary import ORDERS, REFUSED, is_read, percentile, summarize
+from summary import JOURNEY, ORDERS, REFUSED, is_read, percentile, summarize
 from windows import Look, Windows
 
 __all__ = ["attach"]
 
 EVERY = 5
 """Seconds between two lines of progress."""
+BUYING = tuple(f"{step}: " for step in ("cart", *ORDERS, JOURNEY))
+"""How the names of refusals to buyers begin."""
 KEPT_SECONDS = 60
 """Locust counts requests by second, and keeps that forever; only the last seconds are used."""
 KEPT_HISTORY = 400
@@ -53,10 +56,14 @@ class Usage:
     def _started(self, **_: Any) -> None:
         self._before = time.process_time()
 
-    def now(self) -> dict[str, float]:
+    def now(self) -> dict[str, Any]:
         """CPU seconds since the start of the run, peak memory in bytes, and the visitors of the crowd."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return {"cpu": time.process_time() - self._before, "memory": peak, "present": Crowd.present}
+        return {
+            "cpu": time.process_time() - self._before,
+            "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "present": Crowd.present,
+            "outcomes": dict(Crowd.outcomes),
+        }
 
 
 class Monitor:
@@ -70,8 +77,9 @@ class Monitor:
         except ValueError as error:
             raise SystemExit(str(error)) from None
         self._own = Usage()
-        self._workers: dict[str, dict[str, float]] = {}
+        self._workers: dict[str, dict[str, Any]] = {}
         self._watching: gevent.Greenlet | None = None
+        gevent.signal_handler(signal.SIGINT, self._interrupted)
         events.worker_report.add_listener(self._reported)
         events.test_start.add_listener(self._started)
         if environment.web_ui:
@@ -114,8 +122,8 @@ class Monitor:
         for entry in list(self._stats.entries.values()):
             if entry.method in REFUSED:
                 later += entry.num_requests if entry.method == "later" else 0
-                refused += entry.num_requests if entry.name.startswith(tuple(f"{name}:" for name in ORDERS)) else 0
-            elif entry.method != "visit":
+                refused += entry.num_requests if entry.name.startswith(BUYING) else 0
+            else:
                 failed += entry.num_failures
                 if is_read(entry.name):
                     reads.update(entry.response_times)
@@ -125,7 +133,7 @@ class Monitor:
         """The numbers of the run until now, and the times of all requests."""
         totals: dict[str, Any] = {"requests": 0, "orders": 0, "refused": 0, "failed": 0, "times": Counter()}
         for entry in list(self._stats.entries.values()):
-            if entry.method in ("journey", "visit"):
+            if entry.name.startswith(JOURNEY):
                 continue
             totals["requests"] += entry.num_requests
             totals["failed"] += entry.num_failures
@@ -158,7 +166,7 @@ class Monitor:
         if len(self._stats.history) > KEPT_HISTORY:
             del self._stats.history[::2]
 
-    def _all_usage(self) -> list[dict[str, float]]:
+    def _all_usage(self) -> list[dict[str, Any]]:
         return [self._own.now(), *self._workers.values()]
 
     def _finished(self) -> list[str]:
@@ -187,7 +195,7 @@ class Monitor:
         cpu = sum(each["cpu"] for each in used)
         options, shape = self._environment.parsed_options, self._environment.shape_class
         summary |= {
-            "shape": self._shape or type(shape).__name__.lower(),
+            "shape": self._shape or (type(shape).__name__.lower() if shape else "none"),
             "users": options.num_users,
             "seed": int(os.environ.get("SEED") or 1),
             "personas": [each.__name__ for each in self._environment.runner.user_classes if each is not Crowd],
@@ -200,12 +208,24 @@ class Monitor:
             },
         }
         if "sold" in (sale := getattr(shape, "sale", {})):
-            outcomes = {
-                name.removeprefix(f"{HUNTER}: "): count
-                for name, count in summary["visits"].items()
-                if name.startswith(f"{HUNTER}: ")
-            }
-            summary["sale"] = sale | self._windows.figures(sale["rush_ends"]) | {"outcomes": outcomes}
+            summary["sale"] = sale | self._windows.figures(sale["rush_ends"]) | {"outcomes": self._outcomes()}
         elif sale:
             summary["errors"].append("the sale did not end")
         return summary | {"reasons": gate.judge(summary, self._limits)}
+
+    def _outcomes(self) -> dict[str, int]:
+        """How many hunters got what."""
+        all_visits: Counter[str] = Counter()
+        for each in self._all_usage():
+            all_visits.update(each["outcomes"])
+        start = f"{HUNTER}: "
+        return {name.removeprefix(start): count for name, count in all_visits.items() if name.startswith(start)}
+
+    def _interrupted(self) -> None:
+        """Ends the run as gracefully as at its end, and then Locust."""
+        shape, runner, page = (getattr(self._environment, name) for name in ("shape_class", "runner", "web_ui"))
+        if page:
+            runner.stop()
+            page.stop()
+        else:
+            shape.cut_short()

@@ -34,6 +34,7 @@ def personas() -> dict[str, type[Shopper]]:
         if weight and not weight.isdecimal():
             raise SystemExit(f"PERSONAS: {each!r} must be like {name}:3.")
         chosen[name] = NAMES[name]
+        chosen[name].host = os.environ.get("LOCUST_HOST") or chosen[name].host
         if weight:
             chosen[name].weight = int(weight)
     return chosen
@@ -54,11 +55,9 @@ def defaults(parser: ArgumentParser, **_: Any) -> None:
 
 
 def _usual() -> str:
-    chosen = shapes()
-    if len(chosen) > 1:
-        return ",".join(NAMES)
-    (shape,) = chosen.values()
-    return ",".join(f"{name}:{weight}" for name, weight in shape.mix.items())
+    chosen = list(shapes().values())
+    mix = chosen[0].mix if len(chosen) == 1 else {}
+    return ",".join(f"{name}:{weight}" for name, weight in mix.items()) or ",".join(NAMES)
 
 
 def _users() -> int | None:

@@ -50,30 +50,25 @@ def is_read(step: str) -> bool:
 
 
 def summarize(entries: Iterable[Entry], failures: Iterable[Failure], seconds: float) -> dict[str, Any]:
-    """Returns `steps` and `kinds` with their times, `visits`, and the numbers of `requests`, `orders` and so on.
+    """Returns `steps` and `kinds` with their times, and the numbers of `requests`, `orders` and so on.
 
-    A step's times are those of its good and its failed answers; refusals are fast, and only counted. `visits` counts
-    the finished visits of open shapes, by persona and outcome.
+    A step's times are those of its good and its failed answers; refusals are fast, and only counted.
     """
     answered: Counter[str] = Counter()
     times: dict[str, Counter[int]] = defaultdict(Counter)
     longest: Counter[str] = Counter()
     refused: dict[str, Counter[str]] = defaultdict(Counter)
-    visits: Counter[str] = Counter()
     for entry in entries:
         if entry.method in REFUSED:
             step, _, slug = entry.name.rpartition(": ")
             refused[step][slug] += entry.num_requests
-        elif entry.method == "visit":
-            visits[entry.name] += entry.num_requests - entry.num_failures
         else:
             answered[entry.name] += entry.num_requests
             times[entry.name].update(entry.response_times)
             longest[entry.name] = max(longest[entry.name], round(entry.max_response_time))
     failed: dict[str, Counter[str]] = defaultdict(Counter)
     for failure in failures:
-        if failure.method != "visit":
-            failed[failure.name][str(failure.error)] += failure.occurrences
+        failed[failure.name][str(failure.error)] += failure.occurrences
     steps = {
         step: {
             "requests": (requests := answered[step] + refused[step].total()),
@@ -99,7 +94,6 @@ def summarize(entries: Iterable[Entry], failures: Iterable[Failure], seconds: fl
         "failed": sum(failed[step].total() for step in steps),
         "orders": sum(answered[step] - failed[step].total() for step in ORDERS),
         "confirmed": answered[JOURNEY] - failed[JOURNEY].total(),
-        "visits": dict(visits),
     }
 
 

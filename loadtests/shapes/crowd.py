@@ -2,7 +2,8 @@
 
 import os
 import time
-from typing import Any
+from collections import Counter
+from typing import Any, ClassVar
 
 import gevent
 from gevent.pool import Pool
@@ -31,6 +32,8 @@ class Crowd(User):
     plan: dict[str, Any] | None = None
     present = 0
     """The number of visitors who are in the shop now."""
+    outcomes: ClassVar[Counter[str]] = Counter()
+    """How many visits of this run ended how: a persona, or a persona and what `visit` returned."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -39,6 +42,9 @@ class Crowd(User):
     @task
     def arrive(self) -> None:
         if plan := Crowd.plan:
+            Crowd.outcomes.clear()
+            for persona in PERSONAS.values():
+                persona.host = self.environment.host  # Locust does that only for the classes it runs itself
             began = time.perf_counter()
             waves = [Wave(**wave) for wave in plan["waves"]]
             for arrival in arrivals(waves, int(os.environ.get("SEED") or 1), plan["worker"], plan["workers"]):
@@ -51,25 +57,15 @@ class Crowd(User):
         """Makes one visit, whose first step is measured from the time at which it was due."""
         shopper = PERSONAS[arrival.persona](self.environment, arrival.number)
         shopper.due = due
-        outcome, failure = "", "not finished"
         Crowd.present += 1
         try:
-            outcome = shopper.visit() or ""
-            failure = ""
+            outcome = shopper.visit()
+            Crowd.outcomes[f"{arrival.persona}: {outcome}" if outcome else arrival.persona] += 1
         except Exception as error:
-            failure = repr(error)
             self.environment.events.user_error.fire(user_instance=self, exception=error, tb=error.__traceback__)
         finally:
             Crowd.present -= 1
             shopper.leave()
-            self.environment.events.request.fire(
-                request_type="visit",
-                name=f"{arrival.persona}: {outcome}" if outcome else arrival.persona,
-                response_time=(time.perf_counter() - due) * 1000,
-                response_length=0,
-                exception=failure or None,
-                context={},
-            )
 
     def on_stop(self) -> None:
         self.visits.kill()

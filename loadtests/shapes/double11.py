@@ -10,6 +10,9 @@ from shapes.shape import OpenShape
 
 __all__ = ["Double11"]
 
+QUIET = {"browser": 6, "buyer": 1}
+"""Who comes besides, all the time."""
+
 logger = logging.getLogger(__name__)
 
 HUNTER = "bargain-hunter"
@@ -28,10 +31,10 @@ class Double11(OpenShape):
 
     users = 10_000
     seconds = 120.0
-    mix: Mapping[str, int] = {"browser": 6, "buyer": 1}
+    mix = QUIET
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.sale: dict[str, Any] = {}
         self._product: HotProduct | None = None
 
@@ -46,7 +49,7 @@ class Double11(OpenShape):
         rush = round(users * IN_RUSH)
         quiet = max(round(seconds * users / 1_000), round(seconds / 2))
         return (
-            Wave(0, seconds, quiet, {name: weight for name, weight in mix.items() if name != HUNTER} or self.mix),
+            Wave(0, seconds, quiet, {name: weight for name, weight in mix.items() if name != HUNTER} or QUIET),
             Wave(OPENS / 2 * seconds, OPENS / 2 * seconds, max(1, users // 20), {"onlooker": 1}),
             Wave(OPENS * seconds, RUSH * seconds, rush, hunter),
             Wave((OPENS + RUSH) * seconds, (CLOSES - OPENS - RUSH) * seconds, users - rush, hunter),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from math import inf
 from typing import Any
 
 from locust import LoadTestShape, User
@@ -25,8 +26,16 @@ class Shape(LoadTestShape):
     """The number of shoppers, without USERS."""
     seconds = 60.0
     """The length of the run, without TIME."""
-    mix: Mapping[str, int] = {"browser": 6, "buyer": 3}
-    """The weights of the personas, without PERSONAS."""
+    mix: Mapping[str, int] = {}
+    """The weights of the personas, without PERSONAS; empty: all personas, with their own weights."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._cut = inf
+
+    def cut_short(self) -> None:
+        """Ends the run now, as gracefully as at its end."""
+        self._cut = self.get_run_time()  # type: ignore[no-untyped-call]
 
     def tick(self) -> Tick | None:
         options = self.runner.environment.parsed_options
@@ -34,11 +43,13 @@ class Shape(LoadTestShape):
         if self.runner.shape_last_tick is None:
             self.begin(users, seconds)
         at: float = self.get_run_time()  # type: ignore[no-untyped-call]
+        seconds = min(seconds, self._cut)
         if at < seconds:
             return self.during(at / seconds, users, seconds)
         if self.runner.user_count and at < seconds + options.stop_timeout + 5:
             return 0, 100, self.classes()
         self.end()
+        self._cut = inf
         return None
 
     def begin(self, users: int, seconds: float) -> None:

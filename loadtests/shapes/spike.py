@@ -15,6 +15,7 @@ class Spike(OpenShape):
     """
 
     users = 100
+    mix: Mapping[str, int] = {"browser": 6, "buyer": 3, "abandoner": 1}
 
     def waves(self, users: int, seconds: float, mix: Mapping[str, int]) -> Sequence[Wave]:
         return (

@@ -9,6 +9,7 @@ from shopctl import given, runtime
 from shopctl.console import err, fail, interruptible, out, reason
 from shopctl.load import locust
 from shopctl.load.limits import limits
+from shopctl.options import finite
 from shopctl.shop import Shop
 
 SHAPES = {"steady": 250, "ramp": 250, "spike": 200, "soak": 250, "double11": 500}
@@ -41,6 +42,9 @@ def load(
     ] = None,
     pages: Annotated[bool, typer.Option("--pages", envvar="PAGES", help="The storefront's pages too.")] = False,
     workers: Annotated[int, typer.Option(envvar="WORKERS", min=1, max=64, help="Processes of Locust.")] = 1,
+    wait: Annotated[
+        float, typer.Option(min=0, max=3600, callback=finite, help="Seconds until the audit must pass, afterwards.")
+    ] = 120,
     ui: Annotated[bool, typer.Option("--ui", help="Open Locust's page, to choose personas and shape there.")] = False,
 ) -> None:
     """Load the running shop with simulated shoppers, audit it, and print a verdict: exit status 1 if it fails."""
@@ -77,8 +81,8 @@ def load(
         out.print("Nothing was run.")
         raise typer.Exit(130 if interrupted else process.returncode)
     try:
-        with err.status("Waiting until all orders are settled, for the audit …"):
-            findings = audited(shop.place, run.folder)
+        with err.status("Waiting until all orders are settled and the audit passes …"):
+            findings = audited(shop.place, run.folder, wait)
     except (*UNREADABLE, Unreadable) as error:
         fail(f"FAIL: the shop cannot be read: {reason(error)}\nDoes it still run? See `make status`.")
     out.print()

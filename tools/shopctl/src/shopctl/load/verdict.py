@@ -14,8 +14,6 @@ from shopctl.place import Place
 
 __all__ = ["audited", "limited", "read_summary", "verdict"]
 
-SETTLED_WITHIN = 120.0
-"""Seconds until all orders of the run must be settled: the lease of a payment whose answer was lost, and its retry."""
 LIMITED = "too-many-requests"
 
 
@@ -29,10 +27,10 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
     return summary
 
 
-def audited(place: Place, folder: Path) -> list[Finding]:
-    """Audit the shop with the journal of the run, when the shop has come to rest. Raises one of UNREADABLE."""
+def audited(place: Place, folder: Path, wait: float) -> list[Finding]:
+    """Audit the shop with the journal of the run, repeatedly for `wait` seconds. Raises one of UNREADABLE."""
     attempts = read_attempts(folder) if any(folder.glob("attempts*.jsonl")) else None
-    return asyncio.run(check(Addresses.of(place), place.services, attempts, (), SETTLED_WITHIN))
+    return asyncio.run(check(Addresses.of(place), place.services, attempts, (), wait))
 
 
 def verdict(summary: dict[str, Any] | None, findings: Sequence[Finding]) -> tuple[bool, str]:
