@@ -4,14 +4,16 @@ import asyncio
 import json
 import sqlite3
 import time
+from collections import Counter
 from typing import Any
 
 import httpx2
 import pytest
 
 from psp import repository
+from psp.clients import signature
 
-from .conftest import CHARGE, Receiver, key
+from .conftest import CHARGE, SECRET, Receiver, key
 
 JSON = {"Content-Type": "application/json"}
 
@@ -218,6 +220,37 @@ async def test_faults_of_the_whole_provider(client: httpx2.AsyncClient) -> None:
         "mode": "none", "seconds": 1.5, "for_requests": None,
     }  # fmt: skip
     assert await captures() == 1
+
+
+async def test_lies_come_before_a_true_answer_and_the_truth_after_it(
+    client: httpx2.AsyncClient, receiver: Receiver
+) -> None:
+    await client.post("/sandbox/faults", json={"mode": "lies"})
+    await client.post("/charges", json=CHARGE | {"order_id": "before"}, headers=key("before:charge"))
+    receiver.received = []
+    answer = (await client.post("/charges", json=CHARGE, headers=key())).json()
+    signed = [(int(header.partition(",")[0].removeprefix("t=")), header, body) for header, body in receiver.received]
+
+    assert (answer["status"], answer["amount"]) == ("succeeded", 4200)
+    assert Counter(map(_said, receiver.events)) >= Counter(
+        [
+            *[("charge.failed", "o1", 4200)] * 4,
+            ("refund.succeeded", "o1", 4200),
+            ("charge.succeeded", "o1", 42000),
+            ("charge.failed", "before", 4200),
+            ("charge.succeeded", "00000000-0000-0000-0000-000000000000", 4200),
+        ]
+    )
+    assert sum(time.time() - at > 3000 for at, _, _ in signed) == 1
+    assert sum(header != signature(SECRET, body, at) for at, header, body in signed) == 1
+    assert [each["order_id"] for each in (await client.get("/ledger")).json()["items"]] == ["before", "o1"]
+    async with asyncio.timeout(10):
+        while ("charge.succeeded", "o1", 4200) not in map(_said, receiver.events):
+            await receiver.wait_for(len(receiver.received) + 1)
+
+
+def _said(event: dict[str, Any]) -> tuple[str, str, int]:
+    return event["type"], event["order_id"], event["amount"]
 
 
 async def test_a_failure_of_the_store_leaves_the_connection_to_the_next_request(

@@ -3,11 +3,12 @@
 import hashlib
 import hmac
 import time
+from contextlib import suppress
 from logging import getLogger
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
-from psp.models import Entry
+from psp.models import Entry, Lie
 from psp.schemas import Event
 
 TIMEOUT = ClientTimeout(total=5, connect=2)
@@ -37,20 +38,28 @@ class HttpWebhookSender:
         self._session = ClientSession(timeout=TIMEOUT, connector=connector)
 
     async def send(self, entry: Entry) -> bool:
-        body = Event.of(entry).model_dump_json().encode()
-        headers = {
-            "Content-Type": "application/json",
-            "Psp-Signature": signature(self._secret, body, int(time.time())),
-        }
         try:
-            async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
-                if 200 <= answer.status < 300:
-                    self._works()
-                    return True
-                self._fails(f"answered {answer.status}")
+            status = await self._post(Event.of(entry), self._secret, time.time())
         except (ClientError, TimeoutError) as error:
             self._fails(repr(error))
+            return False
+        if 200 <= status < 300:
+            self._works()
+            return True
+        self._fails(f"answered {status}")
         return False
+
+    async def lie(self, lie: Lie) -> None:
+        with suppress(ClientError, TimeoutError):
+            secret = "" if lie.forged else self._secret
+            await self._post(Event.of(lie.entry), secret, time.time() - lie.age)
+
+    async def _post(self, event: Event, secret: str, at: float) -> int:
+        """Returns the status of the answer."""
+        body = event.model_dump_json().encode()
+        headers = {"Content-Type": "application/json", "Psp-Signature": signature(secret, body, int(at))}
+        async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
+            return answer.status
 
     def _fails(self, why: str) -> None:
         if not self._failing:

@@ -33,7 +33,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         )
         await usecases.announce_last(store)
         webhooks = asyncio.create_task(jobs.deliver_webhooks(store, sender))
-        yield {"parts": routes.Parts(store, Faults(settings.slow_seconds))}
+        yield {"parts": routes.Parts(store, Faults(settings.slow_seconds), usecases.Liar(sender))}
         webhooks.cancel()
         with suppress(asyncio.CancelledError):
             await webhooks

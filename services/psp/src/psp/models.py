@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 
 class Kind(StrEnum):
@@ -18,13 +19,14 @@ class Status(StrEnum):
 
 
 class Trouble(StrEnum):
-    """The ways in which the response to one request can fail. Its result is decided separately."""
+    """The ways in which the response to one request, or its webhooks, can fail. Its result is decided separately."""
 
     NONE = "none"
     SLOW = "slow"
     ERROR_BEFORE = "error-before"
     ERROR_AFTER = "error-after"
     LOST_REPLY = "lost-reply"
+    LIES = "lies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,15 @@ class Settled:
     trouble: Trouble
 
 
+@dataclass(frozen=True, slots=True)
+class Lie:
+    """A false webhook: `entry` is not what happened. It was signed `age` seconds ago, or `forged` by someone else."""
+
+    entry: Entry
+    age: int = 0
+    forged: bool = False
+
+
 class Refusal(Exception):
     """The request is not carried out and leaves no trace, so its key stays free. `slug` names the reason."""
 
@@ -88,11 +99,28 @@ def fingerprint(kind: Kind, request: dict[str, object]) -> bytes:
     return hashlib.sha256(json.dumps([kind, request], sort_keys=True).encode()).digest()
 
 
+def lies(truth: Entry, other_order: str) -> list[Lie]:
+    """Returns false webhooks about a result; the README lists them."""
+    paid = truth.status is Status.SUCCEEDED
+    opposite = replace(truth, status=Status.FAILED if paid else Status.SUCCEEDED, reason="declined" if paid else None)
+    return [
+        Lie(opposite),
+        Lie(opposite),
+        Lie(replace(truth, id=f"re_{truth.id}", kind=Kind.REFUND, status=Status.SUCCEEDED, reason=None)),
+        Lie(replace(truth, amount=10 * truth.amount)),
+        Lie(replace(opposite, order_id=other_order)),
+        Lie(replace(truth, order_id=str(UUID(int=0)), charge_id="ch_unknown")),
+        Lie(opposite, age=3600),
+        Lie(opposite, forged=True),
+    ]
+
+
 class FaultMode(StrEnum):
     NONE = "none"
     SLOW = "slow"
     ERROR500 = "error500"
     LOST_REPLY = "lost-reply"
+    LIES = "lies"
 
 
 class Faults:

@@ -14,11 +14,13 @@ from psp.models import (
     UNKNOWN_TOKEN,
     Entry,
     Kind,
+    Lie,
     Refusal,
     Settled,
     Status,
     Trouble,
     fingerprint,
+    lies,
 )
 from psp.repository import Store, Tx
 
@@ -160,6 +162,23 @@ async def announce_last(store: Store) -> None:
 class WebhookSender(Protocol):
     async def send(self, entry: Entry) -> bool:
         """Sends the event. Returns whether the receiver accepted it; its failures raise nothing."""
+
+    async def lie(self, lie: Lie) -> None:
+        """Sends a false event once; its failures raise nothing."""
+
+
+class Liar:
+    """Sends false webhooks about results."""
+
+    def __init__(self, sender: WebhookSender) -> None:
+        self._sender = sender
+        self._order_before = ""
+
+    async def lie(self, truth: Entry) -> None:
+        """Returns once the receiver has answered them all, so that it hears the lies before the truth."""
+        false = lies(truth, self._order_before or truth.order_id)
+        self._order_before = truth.order_id
+        await asyncio.gather(*map(self._sender.lie, false))
 
 
 async def deliver_webhooks(store: Store, sender: WebhookSender) -> bool:

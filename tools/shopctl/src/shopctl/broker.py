@@ -60,7 +60,7 @@ async def depths(connection: AbstractConnection, names: Iterable[str]) -> dict[s
 async def dead_letters(url: str, services: Iterable[str]) -> list[DeadLetter]:
     """Returns the dead letters of these services, and leaves them in place. Raises one of UNREACHABLE."""
     letters = []
-    async with _channel(url) as channel:
+    async with channel_of(url) as channel:
         for name in services:
             letters += [_describe(name, message) async for message in _messages(channel, name)]
     await _put_back(url, Counter(letter.service for letter in letters))
@@ -74,23 +74,27 @@ async def replay(url: str, service: str, wanted: set[str]) -> int:
     service's inbox drops the duplicate.
     """
     count = left = 0
-    async with _channel(url) as channel:
+    async with channel_of(url) as channel:
         async for message in _messages(channel, service):
             if wanted and ids(message.body)[0] not in wanted:
                 left += 1
                 continue
-            again = aio_pika.Message(
-                message.body,
-                content_type=message.content_type,
-                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                message_id=message.message_id,
-                headers={name: value for name, value in message.headers.items() if name == SENT_AS},
-            )
-            await channel.default_exchange.publish(again, routing_key=service, mandatory=True)
+            await channel.default_exchange.publish(again(message), routing_key=service, mandatory=True)
             await message.ack()
             count += 1
     await _put_back(url, {service: left})
     return count
+
+
+def again(message: AbstractIncomingMessage) -> aio_pika.Message:
+    """Returns it as a new message, which has not failed before."""
+    return aio_pika.Message(
+        message.body,
+        content_type=message.content_type,
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        message_id=message.message_id,
+        headers={name: value for name, value in message.headers.items() if name == SENT_AS},
+    )
 
 
 async def _messages(channel: AbstractChannel, service: str) -> AsyncIterator[AbstractIncomingMessage]:
@@ -142,6 +146,7 @@ def _describe(service: str, message: AbstractIncomingMessage) -> DeadLetter:
 
 
 @asynccontextmanager
-async def _channel(url: str) -> AsyncIterator[AbstractChannel]:
+async def channel_of(url: str) -> AsyncIterator[AbstractChannel]:
+    """A channel that publishes with confirms. Raises one of UNREACHABLE."""
     async with await aio_pika.connect(url, timeout=5) as connection:
         yield await connection.channel(publisher_confirms=True, on_return_raises=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chassis.local.processes import Process, StartError
+from chassis.local.processes import Process, StartError, output
 from chassis.local.system import write
 from shopctl import consumers, derived, edge
 from shopctl.definitions import render, template
@@ -137,6 +137,9 @@ class ComposeShop:
     def thaw(self, name: str) -> None:
         if any(each["Service"] == name and each["State"] == "paused" for each in self._containers()):
             self._checked("unpause", name)
+
+    def execute(self, name: str, *argv: str, input: str = "") -> str:
+        return output(*self.command, "exec", "--no-TTY", name, *argv, input=input, env=self.environment)
 
     def rows(self) -> list[Row]:
         containers = self._containers()

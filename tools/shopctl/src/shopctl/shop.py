@@ -68,6 +68,9 @@ class Shop(Protocol):
     def thaw(self, name: str) -> None:
         """Let it run again. It is no error if it was not frozen."""
 
+    def execute(self, name: str, *argv: str, input: str = "") -> str:
+        """Run a program of a store where it runs, such as `rabbitmqctl`; returns its output. Raises StartError."""
+
     def rows(self) -> list[Row]:
         """The state of each."""
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class StartError(RuntimeError):
@@ -198,6 +198,18 @@ def stop_all(processes: Iterable[tuple[Process, signal.Signals]], timeout: float
             list(pool.map(lambda each: each[0].stop(each[1], timeout), processes))
 
     run_apart(stop)
+
+
+def output(*argv: str, input: str = "", timeout: float = 60.0, **options: Any) -> str:
+    """Runs a program to its end, and returns its standard output. Raises StartError if it fails or takes longer."""
+    options |= {"capture_output": True, "text": True, "errors": "replace"}
+    try:
+        done = subprocess.run(argv, input=input, timeout=timeout, check=False, **options)
+    except subprocess.TimeoutExpired:
+        raise StartError(f"{argv[0]} did not end within {timeout:.0f} s") from None
+    if done.returncode:
+        raise StartError(f"{argv[0]} failed:\n{(done.stdout + done.stderr).strip()[-2000:]}")
+    return str(done.stdout)
 
 
 def run_apart(work: Callable[[], None], cancel: Callable[[], None] = lambda: None) -> None:

@@ -45,6 +45,17 @@ def rabbitmq_program(name: str) -> str:
     return str(direct) if direct.exists() else program(name)
 
 
+def store_program(name: str) -> str:
+    """Returns a program of any of the stores; `valkey-cli` may be Redis's. Raises MissingProgram."""
+    match name:
+        case "psql":
+            return postgres_program(name)
+        case "rabbitmqctl":
+            return rabbitmq_program(name)
+        case _:
+            return program(name, name.replace("valkey", "redis"))
+
+
 def run_as(user: str) -> str | None:
     """Returns the unprivileged user for a server: `user` or `nobody` for root, otherwise None (the current user)."""
     if os.geteuid() != 0:

@@ -63,6 +63,8 @@ async def _answer(settled: Settled, given: Parts, request: Request, arrived: flo
             return problem(*SERVER_ERROR)
         case Trouble.LOST_REPLY:
             raise LostReply
+        case Trouble.LIES:
+            await given.liar.lie(settled.entry)
         case _ if monotonic() - arrived > LATE.total_seconds() or await request.is_disconnected():
             await usecases.announce(given.store, settled.entry)
     schema: type[schemas.Result] = schemas.Refund if settled.entry.kind is Kind.REFUND else schemas.Charge

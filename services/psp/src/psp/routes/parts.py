@@ -7,14 +7,16 @@ from fastapi import Depends, Request
 
 from psp.models import Faults
 from psp.repository import Store
+from psp.usecases import Liar
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The ledger, and the current fault."""
+    """The ledger, the current fault, and what sends false webhooks."""
 
     store: Store
     faults: Faults
+    liar: Liar
 
 
 async def _parts(request: Request) -> Parts:

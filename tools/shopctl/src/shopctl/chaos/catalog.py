@@ -4,13 +4,20 @@ from collections.abc import Mapping, Sequence
 
 from chassis.local.processes import StartError
 from shopctl.chaos.fault import Fault, Target
-from shopctl.chaos.faults import network, postgres, processes
+from shopctl.chaos.faults import broker, messages, network, postgres, processes, provider, valkey
 
 __all__ = ["FAULTS", "KINDS", "find", "possible"]
 
-KINDS: Mapping[str, Sequence[Fault]] = {
-    module.__name__.rpartition(".")[2]: module.FAULTS for module in (processes, network, postgres)
-}
+MODULES = (
+    processes,
+    network,
+    broker,
+    messages,
+    postgres,
+    valkey,
+    provider,
+)
+KINDS: Mapping[str, Sequence[Fault]] = {each.__name__.rpartition(".")[2]: each.FAULTS for each in MODULES}
 """The faults by kind, which is the name of their module."""
 FAULTS: Mapping[str, Fault] = {each.name: each for faults in KINDS.values() for each in faults}
 

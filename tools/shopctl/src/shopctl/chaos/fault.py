@@ -41,6 +41,9 @@ class Target(Protocol):
     def thaw(self, name: str) -> None:
         """Let it run again. It is no error if it was not frozen."""
 
+    def execute(self, name: str, *argv: str, input: str = "") -> str:
+        """Run a program of a store where it runs, such as `rabbitmqctl`; returns its output. Raises StartError."""
+
 
 def _nothing(shop: Any, on: str) -> State:
     return {}

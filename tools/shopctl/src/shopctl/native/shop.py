@@ -7,9 +7,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from chassis.local.processes import Process, Server, StartError, run_apart, spawn, stop_all, wait_ready
+from chassis.local.processes import Process, Server, StartError, output, run_apart, spawn, stop_all, wait_ready
 from chassis.local.servers import Epmd, Postgres, RabbitMQ, Valkey
+from chassis.local.system import store_program
 from shopctl import consumers
 from shopctl.definitions import render, template
 from shopctl.native import databases, ports
@@ -121,6 +123,12 @@ class NativeShop:
         if process := self.process(name):
             for each in filter(None, map(Process.of, process.family())):
                 each.send(number)
+
+    def execute(self, name: str, *argv: str, input: str = "") -> str:
+        command = self.servers[name].command()
+        env = {**command.env, "RABBITMQ_DIST_PORT": ""}  # the broker already uses that port
+        there: dict[str, Any] = {"env": env, "cwd": command.cwd, "user": command.user, "group": command.user}
+        return output(store_program(argv[0]), *argv[1:], input=input, **there)
 
     def up(self, report: Report = lambda name, seconds: None) -> list[str]:
         """Start what is not running, in parallel, and wait for all; returns the names of what was started.

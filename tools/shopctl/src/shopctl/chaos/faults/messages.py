@@ -1,0 +1,148 @@
+"""Messages that come twice, in reverse order, or that no service can read."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from chassis.local.processes import StartError
+from shopctl.chaos.amqp import on_channel
+from shopctl.chaos.fault import Fault, State, Target
+
+if TYPE_CHECKING:
+    from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+
+__all__ = ["FAULTS"]
+
+BEFORE = 15.0
+"""Seconds. The messages of this time before the fault also come twice."""
+MOST = 5000
+"""The number of messages that are delivered in reverse."""
+WITHIN = 20.0
+"""Seconds within which a message that no service can read must be in the dead letters."""
+NEVER_SENT = 2.0
+"""Seconds after which a message that is not there was never sent, unless others wait before it."""
+
+
+def _publishers(shop: Target) -> Sequence[str]:
+    return shop.place.services.outboxes
+
+
+def _consumers(shop: Target) -> Sequence[str]:
+    return shop.place.services.consumers
+
+
+def _now(shop: Target, on: str) -> State:
+    return {"since": time.time() - BEFORE}
+
+
+def _publish_again(shop: Target, on: str, state: State) -> None:
+    """Publish what the service has published since then, under the same IDs."""
+    from shopctl import archive  # which loads slowly
+
+    place, since = shop.place, datetime.fromtimestamp(state["since"], UTC)
+    database, broker = place.database_url("auditor", on), place.broker_url(on)
+    try:
+        asyncio.run(archive.replay(on, database, broker, since, place.services.consumers_of))
+    except archive.FAILURES as error:
+        raise StartError(f"{on}'s messages cannot be published again: {error or type(error).__name__}") from error
+
+
+def _hold_back(shop: Target, on: str, state: State) -> None:
+    shop.stop(on)
+    shop.start(on, ROLE="api")
+
+
+def _deliver_in_reverse(shop: Target, on: str, state: State) -> None:
+    """Reverse the queue, and let the service consume it."""
+    on_channel(shop, lambda channel: _reverse(channel, on))
+    shop.stop(on)
+    shop.start(on)
+
+
+async def _reverse(channel: "AbstractChannel", name: str) -> None:
+    """Put the waiting messages into the queue again, the last one first. A crash duplicates some, and loses none."""
+    from shopctl import broker
+
+    queue = await channel.get_queue(name, ensure=False)
+    waiting: list[AbstractIncomingMessage] = []
+    while len(waiting) < MOST and (message := await queue.get(fail=False)):
+        waiting.append(message)
+    for message in reversed(waiting):
+        await channel.default_exchange.publish(broker.again(message), name, mandatory=True)
+        await message.ack()
+
+
+def _nonsense(shop: Target, on: str) -> State:
+    return {"body": f"no CloudEvents batch: {uuid4()}"}
+
+
+def _send_nonsense(shop: Target, on: str, state: State) -> None:
+    """Returns once the service has put it into its dead letters. Raises StartError if that takes too long."""
+
+    async def send(channel: "AbstractChannel") -> None:
+        import aio_pika
+
+        exchange = await channel.get_exchange(f"{on}.in", ensure=False)
+        await exchange.publish(aio_pika.Message(state["body"].encode()), shop.place.services[on].consumes[0])
+
+    on_channel(shop, send)
+    _wait(shop, on, state, remove=False)
+
+
+def _forget_nonsense(shop: Target, on: str, state: State) -> None:
+    _wait(shop, on, state, remove=True)
+
+
+def _wait(shop: Target, on: str, state: State, *, remove: bool) -> None:
+    """Wait until the message is in the dead letters, or, if it was never sent, until the queue has been empty."""
+    began = time.monotonic()
+    while True:
+        found, waiting = on_channel(shop, lambda channel: _look(channel, on, state["body"].encode(), remove=remove))
+        lasted = time.monotonic() - began
+        if found or (remove and not waiting and lasted > NEVER_SENT):
+            return
+        if lasted > WITHIN:
+            raise StartError(f"{on} has not handled a message for {WITHIN:.0f} s.")
+        time.sleep(0.2)
+
+
+async def _look(channel: "AbstractChannel", name: str, body: bytes, *, remove: bool) -> tuple[bool, int]:
+    """Whether the message is in the dead letters, from which it may be removed, and how many are in the queue."""
+    queue = await channel.declare_queue(name, passive=True)
+    dead = await channel.get_queue(f"{name}.dead", ensure=False)
+    found = False
+    while not found and (message := await dead.get(fail=False)):
+        found = message.body == body
+        if found and remove:
+            await message.ack()
+    return found, queue.declaration_result.message_count or 0
+
+
+FAULTS = (
+    Fault(
+        "twice",
+        "publishes a service's last messages again, at its beginning and at its end",
+        _publishers,
+        _publish_again,
+        _publish_again,
+        prepare=_now,
+    ),
+    Fault(
+        "reverse",
+        "holds a service's messages back, and delivers them in reverse",
+        _consumers,
+        _hold_back,
+        _deliver_in_reverse,
+    ),
+    Fault(
+        "poison",
+        "sends a service a message that it cannot read, and removes it from the dead letters",
+        _consumers,
+        _send_nonsense,
+        _forget_nonsense,
+        prepare=_nonsense,
+    ),
+)
