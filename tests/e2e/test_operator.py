@@ -2,13 +2,14 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 
+from shopctl.chaos import catalog
+from shopctl.chaos.injection import injected
 from shopctl.shop import Shop
 
 SHOPCTL = [sys.executable, "-m", "shopctl"]
@@ -36,10 +37,8 @@ def shopctl(environment: dict[str, str]):
 @pytest.fixture
 def hanging(shop: Shop) -> Iterator[str]:
     """A service that has stopped answering, and goes on at the end."""
-    (process,) = shop.processes()["identity"]
-    process.send(signal.SIGSTOP)
-    yield "identity"
-    process.send(signal.SIGCONT)
+    with injected(shop, catalog.find("freeze"), "identity"):
+        yield "identity"
 
 
 def test_top_shows_every_service_and_store_and_what_it_cannot_reach(shop: Shop, shopctl, hanging: str) -> None:

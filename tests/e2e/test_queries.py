@@ -3,21 +3,18 @@
 The panels and rules about Kubernetes are tested by `tests/cluster`, and each alert by `promtool` on series of a fault.
 """
 
-import asyncio
 import math
-import os
-import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import httpx2
 import pytest
-from nonsense import forget_nonsense, send_nonsense
 from panels import DASHBOARDS, Query, queries, rules
 from shopper import Admin, Shopper, until
 from tour import tour
 
+from shopctl.chaos import catalog
+from shopctl.chaos.injection import injected
 from shopctl.shop import Shop
 
 pytestmark = pytest.mark.timeout(300)
@@ -90,40 +87,29 @@ def prometheus(observed: Shop, admin: Admin, audit: Callable[..., None]) -> Iter
     """
     assert observed.place.prometheus_url is not None
     found = Prometheus(observed.place.prometheus_url)
+    poison = catalog.find("poison")
     tour(observed.place, admin)
     audit()
-    cause_trouble(observed, admin)
-    tour(observed.place, admin)
-    cause_trouble(observed, admin)
-    for _ in until(60):
+    with injected(observed, poison, "cart"):
+        ask_in_vain(observed, admin)
         tour(observed.place, admin)
-        if all(shows(found, query) for query in PANELS) and not any(unread(found, query) for query in RULES):
-            break
-    yield found
-    asyncio.run(forget_nonsense(observed, "cart"))
+        with injected(observed, poison, "cart"):
+            ask_in_vain(observed, admin)
+        for _ in until(60):
+            tour(observed.place, admin)
+            if all(shows(found, query) for query in PANELS) and not any(unread(found, query) for query in RULES):
+                break
+        yield found
 
 
-def cause_trouble(shop: Shop, admin: Admin) -> None:
-    """Sends a message that no service can read, and requests to services that do not answer, or need one of these."""
-    asyncio.run(send_nonsense(shop, "cart"))
+def ask_in_vain(shop: Shop, admin: Admin) -> None:
+    """Sends requests to services that do not answer, or need one of these."""
     shopper = Shopper(shop.place)
     shopper.put(admin.product(stock=1))
-    with frozen(shop, "catalog", "storefront"), ThreadPoolExecutor() as pool:
+    freeze = catalog.find("freeze")
+    with injected(shop, freeze, "catalog"), injected(shop, freeze, "storefront"), ThreadPoolExecutor() as pool:
         asked = [pool.submit(shopper.order), *(pool.submit(shopper.http.get, path) for path in UNANSWERED)]
         assert {answer.result().status_code for answer in asked} <= {503, 504}
-
-
-@contextmanager
-def frozen(shop: Shop, *names: str) -> Iterator[None]:
-    """Processes that keep their connections and answer nothing inside the block."""
-    processes = [process for name in names for process in shop.processes()[name]]
-    for process in processes:
-        os.kill(process.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in processes:
-            os.kill(process.pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("query", PANELS, ids=str)

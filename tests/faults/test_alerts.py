@@ -3,16 +3,16 @@
 `deploy/prometheus/tests` tests every alert on sample series. Here Prometheus reads the shop and tells Alertmanager.
 """
 
-import asyncio
 import time
 from collections.abc import Iterator
 
 import httpx2
 import pytest
 from flow import AMOUNT
-from nonsense import forget_nonsense, send_nonsense
 from shopper import until
 
+from shopctl.chaos import catalog
+from shopctl.chaos.injection import injected
 from shopctl.shop import Shop
 
 LIMIT = 90
@@ -50,18 +50,14 @@ def alerts(observed: Shop) -> Iterator[Alertmanager]:
 def test_faults_become_alerts_and_the_alerts_end(observed, alerts, admin, shopper, provider, capsys) -> None:
     provider.post("/sandbox/faults", json={"mode": "lost-reply"}).raise_for_status()
     order, unanswered = shopper.buy(admin.product(stock=1, amount=AMOUNT)), time.monotonic()
-    asyncio.run(send_nonsense(observed, "catalog"))
-    took = {"DeadLetters": alerts.wait(time.monotonic(), "DeadLetters", "catalog.dead")}
-    asyncio.run(forget_nonsense(observed, "catalog"))
+    with injected(observed, catalog.find("poison"), "catalog"):
+        took = {"DeadLetters": alerts.wait(time.monotonic(), "DeadLetters", "catalog.dead")}
 
     broken = time.monotonic()
-    observed.stop("rabbitmq")
-    try:
+    with injected(observed, catalog.find("stop"), "rabbitmq"):
         took["RabbitMQDown"] = alerts.wait(broken, "RabbitMQDown")
         took["ConsumerDown"] = alerts.wait(broken, "ConsumerDown", "order")
         assert ("ConsumerDown", "order") not in alerts.active(inhibited=False)  # it follows from the other one
-    finally:
-        observed.start("rabbitmq")
     took["PaymentsUndecided"] = alerts.wait(unanswered, "PaymentsUndecided", "UNKNOWN")
     provider.post("/sandbox/faults", json={"mode": "none"}).raise_for_status()
     provider.post("/sandbox/webhooks/replay", json={"order_id": order}).raise_for_status()

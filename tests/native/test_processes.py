@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.local.processes import Command, Process, StartError, spawn, start
+from chassis.local.processes import Command, Process, StartError, output, spawn, start
 from chassis.local.system import make_reachable, reachable
 
 FORKS_WHEN_STOPPED = """
@@ -203,3 +203,11 @@ def strict_umask() -> Iterator[None]:
     before = os.umask(0o077)
     yield
     os.umask(before)
+
+
+def test_a_program_that_fails_or_does_not_end_is_an_error_with_its_output() -> None:
+    assert output("cat", input="good") == "good"
+    with pytest.raises(StartError, match=r"(?s)sh failed.*bad"):
+        output("sh", "-c", "echo bad >&2; exit 3")
+    with pytest.raises(StartError, match="sleep did not end within 0 s"):
+        output("sleep", "60", timeout=0.1)

@@ -14,13 +14,16 @@ __all__ = ["on_channel"]
 
 T = TypeVar("T")
 
+WITHIN = 30.0
+
 
 def on_channel(shop: Target, work: "Callable[[AbstractChannel], Awaitable[T]]") -> T:
-    """Do `work` on a channel that publishes with confirms. Raises StartError."""
+    """Do `work` on a channel that publishes with confirms, for at most 30 s. Raises StartError."""
     from shopctl import broker  # which loads slowly
 
     async def run() -> T:
-        async with broker.channel_of(shop.place.broker_url("operator")) as channel:
+        url = shop.place.broker_url("operator")
+        async with asyncio.timeout(WITHIN), broker.channel_of(url) as channel:
             return await work(channel)
 
     try:
