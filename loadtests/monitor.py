@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import resource
 import signal
 import time
 from collections import Counter
@@ -20,6 +19,7 @@ from report import line, tables
 from shapes.crowd import Crowd
 from shapes.double11 import HUNTER
 from summary import JOURNEY, ORDERS, REFUSED, is_read, percentile, summarize
+from usage import Usage
 from windows import Look, Windows
 
 __all__ = ["attach"]
@@ -46,46 +46,36 @@ def attach(environment: Environment, **_: Any) -> None:
         Monitor(environment)
 
 
-class Usage:
-    """What this process uses during a run."""
-
-    def __init__(self) -> None:
-        self._before = time.process_time()
-        events.test_start.add_listener(self._started)
-
-    def _started(self, **_: Any) -> None:
-        self._before = time.process_time()
-
-    def now(self) -> dict[str, Any]:
-        """CPU seconds since the start of the run, peak memory in bytes, and the visitors of the crowd."""
-        return {
-            "cpu": time.process_time() - self._before,
-            "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            "present": Crowd.present,
-            "outcomes": dict(Crowd.outcomes),
-        }
-
-
 class Monitor:
     """Locust's leader, or its only process."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment: Any = environment
-        self._shape = os.environ.get("SHAPE") or ""
-        try:
-            self._limits = gate.thresholds(self._shape, os.environ.get("THRESHOLDS", ""))
-        except ValueError as error:
-            raise SystemExit(str(error)) from None
+        self._limits = self._thresholds()
         self._own = Usage()
         self._workers: dict[str, dict[str, Any]] = {}
         self._watching: gevent.Greenlet | None = None
         gevent.signal_handler(signal.SIGINT, self._interrupted)
+        if not environment.web_ui:
+            # Locust listens to SIGTERM only after a shape has ended.
+            gevent.signal_handler(signal.SIGTERM, self._interrupted)
         events.worker_report.add_listener(self._reported)
         events.test_start.add_listener(self._started)
         if environment.web_ui:
             events.test_stop.add_listener(lambda **_: self._finished())
         else:
             events.quitting.add_listener(lambda **_: self._judged())
+
+    @property
+    def _shape(self) -> str:
+        shape = self._environment.shape_class
+        return type(shape).__name__.lower() if shape else "none"
+
+    def _thresholds(self) -> gate.Thresholds:
+        try:
+            return gate.thresholds(self._shape, os.environ.get("THRESHOLDS", ""))
+        except ValueError as error:
+            raise SystemExit(str(error)) from None
 
     @property
     def _stats(self) -> RequestStats:
@@ -99,6 +89,7 @@ class Monitor:
     def _started(self, **_: Any) -> None:
         self._began = time.monotonic()
         self._ended = 0.0
+        self._limits = self._thresholds()
         self._windows = Windows(self._limits.reads_p95)
         if self._watching:
             self._watching.kill()
@@ -195,7 +186,7 @@ class Monitor:
         cpu = sum(each["cpu"] for each in used)
         options, shape = self._environment.parsed_options, self._environment.shape_class
         summary |= {
-            "shape": self._shape or (type(shape).__name__.lower() if shape else "none"),
+            "shape": self._shape,
             "users": options.num_users,
             "seed": int(os.environ.get("SEED") or 1),
             "personas": [each.__name__ for each in self._environment.runner.user_classes if each is not Crowd],

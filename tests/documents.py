@@ -17,7 +17,11 @@ class Block:
 
 
 def documents() -> list[Path]:
-    found = [path for pattern in ("*.md", "docs/**/*.md", "[!.]*/*/README.md") for path in ROOT.glob(pattern)]
+    found = [
+        path
+        for pattern in ("*.md", "docs/**/*.md", "[!.]*/README.md", "[!.]*/*/README.md")
+        for path in ROOT.glob(pattern)
+    ]
     return sorted(path for path in found if path.name != "CHANGELOG.md")  # it describes the past
 
 

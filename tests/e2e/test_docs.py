@@ -48,6 +48,7 @@ ELSEWHERE = {
     "docs/kubernetes.md: *": CLUSTER,
     "docs/how-to/kubernetes-dashboard.md: *": "needs a cluster, and programs from the network",
     "charts/*": CLUSTER,
+    "loadtests/README.md: *": "tests/load/test_load.py runs `shopctl load`",
     "deploy/nginx/README.md: In a container": DOCKER,
     "deploy/nginx/README.md: Telemetry": "tests/edge starts edge-exporter",
     "docs/runbooks/README.md: *": CLUSTER,
@@ -55,7 +56,7 @@ ELSEWHERE = {
     "docs/how-to/new-service.md: *": "tests/native/test_new_service.py adds a service to a copy",
     "docs/how-to/new-page.md: *": "creates a service; tests/native/test_new_service.py does that in a copy",
 }
-TREE = (".github", "charts", "deploy", "docs", "libs", "services", "tests", "tools")
+TREE = (".github", "charts", "deploy", "docs", "libs", "loadtests", "services", "tests", "tools")
 FOLDERS = rf"(?:{'|'.join(map(re.escape, TREE))})/"
 RUN = {FIRST_ORDER, CHARGE, ROTATION, *SERVERS}
 
