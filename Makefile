@@ -107,7 +107,8 @@ chaos: $(INSTALLED)  ## Break the running shop under traffic, and report: SEED=7
 	@$(SHOPCTL) chaos run $(if $(SEED),--seed $(SEED)) $(if $(FOR),--for $(FOR))
 
 mutants: $(INSTALLED)  ## Show that each safety of the shop is tested: break it in a copy, and run the tests
-	@$(BIN)/python tools/mutants.py $(MUTANTS)
+	@$(SHOPCTL) packages
+	@TEST_STORES=native $(BIN)/python tools/mutants.py $(MUTANTS)
 
 ##@ Load and measurements
 load: $(INSTALLED)  ## Load the running shop, and judge it: SHAPE=spike USERS=200 TIME=2m SEED=1

@@ -61,10 +61,19 @@ class Shop:
         }
         return PlaceOrder(**{**values, **changes})  # type: ignore[arg-type]
 
+    def another_process(self) -> Placement:
+        return placement_of(self.db, self.carts, self.products)
+
     async def confirm(self, id: UUID) -> None:
         """Handles the replies of a saga that succeeds."""
         await saga.stock_reserved(self.db, [event(StockReserved(id))])
         await saga.payment_captured(self.db, [event(PaymentCaptured(id))])
+
+
+def placement_of(
+    db: Database, carts: FakeCarts, products: FakeProducts, backlog: Callable[[], float] = lambda: 0.0
+) -> Placement:
+    return Placement(db, carts, products, currency="EUR", ttl_seconds=900, backlog=backlog)
 
 
 def event(message: Any, traceparent: str | None = None) -> Event[Any]:
@@ -83,6 +92,5 @@ def shop(db: Database) -> Shop:
     products = FakeProducts({"MUG-1": Product("Mug", 500, "EUR", 100), "TEA-1": Product("Tea", 250, "EUR", 100)})
     shop: Shop
 
-    placement = Placement(db, carts, products, currency="EUR", ttl_seconds=900, backlog=lambda: shop.backlog)
-    shop = Shop(db, carts, products, placement)
+    shop = Shop(db, carts, products, placement_of(db, carts, products, lambda: shop.backlog))
     return shop

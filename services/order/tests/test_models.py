@@ -79,6 +79,17 @@ def test_an_open_order_can_be_cancelled_and_expires_and_a_confirmed_one_gives_it
         assert transition(Status.CONFIRMED, input).status == Status.REFUNDING
 
 
+def test_only_a_capture_confirms_an_order() -> None:
+    leading = {key for key, step in TRANSITIONS.items() if step.status is Status.CONFIRMED}
+    assert leading == {(Status.RESERVED, Input.CAPTURED)}
+
+
+def test_each_undo_releases_the_stock_and_gives_the_money_back() -> None:
+    undoing = [step for step in TRANSITIONS.values() if step.status in UNDOING]
+    assert len(undoing) == 6
+    assert all(set(step.commands) == {ReleaseStock, CancelPayment} for step in undoing)
+
+
 def test_what_a_cancel_and_a_refund_lead_to() -> None:
     assert results(Input.REFUND) == {Status.REFUNDING, Status.REFUNDED}
     assert results(Input.CANCEL) == results(Input.REFUND) | {Status.CANCELLING, Status.CANCELLED}

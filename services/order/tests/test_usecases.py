@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from chassis import tracing
@@ -81,6 +82,26 @@ async def test_fifty_callers_with_one_key_make_one_order(shop) -> None:
 
     assert len({answer.order_id for answer in answers}) == 1
     assert sum(not answer.replayed for answer in answers) == 1
+    assert await scalar(shop.db, "SELECT count(*) FROM orders") == 1
+
+
+async def test_two_processes_with_one_key_make_one_order(shop) -> None:
+    """Both have found that the key is new, and the carts differ: only the index of the keys can refuse the second."""
+    first = shop.request()
+    second = replace(first, token="of another cart", cart_version="another", request_hash=b"other")
+    shop.carts.carts[second.token] = Cart(second.cart_version, [("MUG-1", 2), ("TEA-1", 1)])
+    read, arrived = shop.carts.read, asyncio.Barrier(2)
+
+    async def together(token: str) -> Cart:
+        await arrived.wait()
+        return await read(token)
+
+    shop.carts.read = together
+    answers = await asyncio.gather(
+        shop.placement.place(first), shop.another_process().place(second), return_exceptions=True
+    )
+
+    assert sorted(getattr(answer, "slug", "placed") for answer in answers) == ["key-reused", "placed"]
     assert await scalar(shop.db, "SELECT count(*) FROM orders") == 1
 
 
@@ -158,6 +179,13 @@ async def test_a_key_that_was_refused_for_lack_of_stock_can_be_used_again(shop) 
     shop.products.products["MUG-1"] = Product("Mug", 500, "EUR", 2)
 
     assert not (await shop.placement.place(request)).replayed
+
+
+async def test_a_new_price_counts_from_the_next_order_on(shop) -> None:
+    await shop.placement.place(shop.request("ann"))
+    shop.products.products["MUG-1"] = Product("Mug", 600, "EUR")
+
+    assert (await refused(shop.placement.place(shop.request("bob")))).slug == "price-changed"
 
 
 async def test_another_version_of_the_cart_is_refused(shop) -> None:
@@ -323,6 +351,21 @@ async def test_a_message_that_arrives_twice_takes_effect_once(shop) -> None:
 
     assert await history(shop.db, id) == [(1, "PENDING"), (2, "RESERVED")]
     assert (await outbox(shop.db)).count("payment.charge.v1") == 1
+
+
+async def test_a_step_whose_command_cannot_be_stored_is_not_taken(shop) -> None:
+    id = (await shop.placement.place(shop.request())).order_id
+    reserved = event(StockReserved(id))
+
+    await scalar(shop.db, "ALTER TABLE outbox ADD CONSTRAINT full_disk CHECK (false) NOT VALID")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await saga.stock_reserved(shop.db, [reserved])
+    assert await history(shop.db, id) == [(1, "PENDING")]
+
+    await scalar(shop.db, "ALTER TABLE outbox DROP CONSTRAINT full_disk")
+    await saga.stock_reserved(shop.db, [reserved])
+    assert await history(shop.db, id) == [(1, "PENDING"), (2, "RESERVED")]
+    assert (await outbox(shop.db))[-1] == "payment.charge.v1"
 
 
 async def test_a_failed_payment_releases_the_stock(shop) -> None:
