@@ -46,6 +46,7 @@ ELSEWHERE = {
     "README.md: In containers": DOCKER,
     "README.md: On Kubernetes": CLUSTER,
     "docs/kubernetes.md: *": CLUSTER,
+    "tests/mutants/README.md: *": "`.ci/run` runs mutants, and tests/contracts/test_mutants.py checks all",
     "docs/how-to/kubernetes-dashboard.md: *": "needs a cluster, and programs from the network",
     "charts/*": CLUSTER,
     "loadtests/README.md: *": "tests/load/test_load.py runs `shopctl load`",

@@ -183,7 +183,7 @@ async def test_a_key_that_was_refused_for_lack_of_stock_can_be_used_again(shop) 
 
 async def test_a_new_price_counts_from_the_next_order_on(shop) -> None:
     await shop.placement.place(shop.request("ann"))
-    shop.products.products["MUG-1"] = Product("Mug", 600, "EUR")
+    shop.products.products["MUG-1"] = Product("Mug", 600, "EUR", 100)
 
     assert (await refused(shop.placement.place(shop.request("bob")))).slug == "price-changed"
 
