@@ -16,6 +16,7 @@ from locust.stats import RequestStats
 
 import gate
 from report import line, tables
+from settings import WrongUsage
 from shapes.crowd import Crowd
 from shapes.double11 import HUNTER
 from summary import JOURNEY, ORDERS, REFUSED, is_read, percentile, summarize
@@ -55,6 +56,7 @@ class Monitor:
         self._own = Usage()
         self._workers: dict[str, dict[str, Any]] = {}
         self._watching: gevent.Greenlet | None = None
+        self._began = self._ended = 0.0
         gevent.signal_handler(signal.SIGINT, self._interrupted)
         if not environment.web_ui:
             # Locust listens to SIGTERM only after a shape has ended.
@@ -75,7 +77,7 @@ class Monitor:
         try:
             return gate.thresholds(self._shape, os.environ.get("THRESHOLDS", ""))
         except ValueError as error:
-            raise SystemExit(str(error)) from None
+            raise WrongUsage(str(error)) from None
 
     @property
     def _stats(self) -> RequestStats:
@@ -202,6 +204,8 @@ class Monitor:
             summary["sale"] = sale | self._windows.figures(sale["rush_ends"]) | {"outcomes": self._outcomes()}
         elif sale:
             summary["errors"].append("the sale did not end")
+        if failure := getattr(shape, "failure", ""):
+            summary["errors"].append(failure)
         return summary | {"reasons": gate.judge(summary, self._limits)}
 
     def _outcomes(self) -> dict[str, int]:

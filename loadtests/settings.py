@@ -1,6 +1,7 @@
 """The settings of a run, from the environment; they are also the defaults of Locust's options and of its page."""
 
 import os
+import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,25 @@ from locust.util.timespan import parse_timespan
 from personas import NAMES, Shopper
 from shapes import SHAPES, Shape
 
-__all__ = ["defaults", "personas", "shapes"]
+__all__ = ["WrongUsage", "defaults", "personas", "shapes"]
 
 STOP = 10
 """Seconds that visits may last after the end of a run."""
+
+
+class WrongUsage(SystemExit):
+    """Ends the process with status 2, and says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(2)
+        print(message, file=sys.stderr)
 
 
 def shapes() -> dict[str, type[Shape]]:
     """The shape that SHAPE names; without it all, so that Locust's page can offer them."""
     name = os.environ.get("SHAPE") or ""
     if name and name not in SHAPES:
-        raise SystemExit(f"SHAPE is {name!r}. There are {', '.join(SHAPES)}.")
+        raise WrongUsage(f"SHAPE is {name!r}. There are {', '.join(SHAPES)}.")
     return {name: SHAPES[name]} if name else SHAPES
 
 
@@ -30,9 +39,9 @@ def personas() -> dict[str, type[Shopper]]:
     for each in (os.environ.get("PERSONAS") or _usual()).split(","):
         name, _, weight = each.strip().partition(":")
         if name not in NAMES:
-            raise SystemExit(f"PERSONAS: there is no {name!r}. There are {', '.join(NAMES)}.")
+            raise WrongUsage(f"PERSONAS: there is no {name!r}. There are {', '.join(NAMES)}.")
         if weight and not weight.isdecimal():
-            raise SystemExit(f"PERSONAS: {each!r} must be like {name}:3.")
+            raise WrongUsage(f"PERSONAS: {each!r} must be like {name}:3.")
         chosen[name] = NAMES[name]
         chosen[name].host = os.environ.get("LOCUST_HOST") or chosen[name].host
         if weight:
@@ -45,7 +54,7 @@ def defaults(parser: ArgumentParser, **_: Any) -> None:
     shape = next(iter(shapes().values()))
     folder = os.environ.get("LOAD_RUN")
     parser.set_defaults(
-        num_users=_users() or shape.users,
+        num_users=_number("USERS") or shape.users,
         run_time=_seconds() or shape.seconds,
         stop_timeout=STOP,
         html_file=str(Path(folder) / "report.html") if folder else None,
@@ -60,10 +69,10 @@ def _usual() -> str:
     return ",".join(f"{name}:{weight}" for name, weight in mix.items()) or ",".join(NAMES)
 
 
-def _users() -> int | None:
-    text = os.environ.get("USERS") or ""
+def _number(name: str) -> int | None:
+    text = os.environ.get(name) or ""
     if text and not (text.isdecimal() and int(text)):
-        raise SystemExit(f"USERS is {text!r}; it must be a number such as 200.")
+        raise WrongUsage(f"{name} is {text!r}; it must be a number such as 200.")
     return int(text) if text else None
 
 
@@ -72,4 +81,4 @@ def _seconds() -> int | None:
     try:
         return parse_timespan(text) if text else None
     except ValueError:
-        raise SystemExit(f"TIME is {text!r}; it must be like 90s or 2m.") from None
+        raise WrongUsage(f"TIME is {text!r}; it must be like 90s or 2m.") from None

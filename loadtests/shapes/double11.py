@@ -1,6 +1,5 @@
 """A flash sale."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,8 +11,6 @@ __all__ = ["Double11"]
 
 QUIET = {"browser": 6, "buyer": 1}
 """Who comes besides, all the time."""
-
-logger = logging.getLogger(__name__)
 
 HUNTER = "bargain-hunter"
 OPENS, RUSH, CLOSES = 0.2, 0.2, 0.6
@@ -39,7 +36,11 @@ class Double11(OpenShape):
         self._product: HotProduct | None = None
 
     def begin(self, users: int, seconds: float) -> None:
-        self._product = HotProduct(self.runner.environment.host, max(1, users // 10))
+        try:
+            self._product = HotProduct(self.runner.environment.host, max(1, users // 10))
+        except OSError as error:
+            self.failure = f"the product of the sale cannot be created: {error}"
+            return
         rush_ends = (OPENS + RUSH) * seconds
         self.sale = {"sku": self._product.sku, "stock": self._product.stock, "shoppers": users, "rush_ends": rush_ends}
         super().begin(users, seconds)
@@ -63,4 +64,4 @@ class Double11(OpenShape):
         try:
             self.sale |= self._product.level()
         except OSError as error:
-            logger.error("The stock of the hot product cannot be read: %s", error)
+            self.failure = f"the stock of the hot product cannot be read: {error}"

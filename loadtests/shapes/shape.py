@@ -32,6 +32,8 @@ class Shape(LoadTestShape):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._cut = inf
+        self.failure = ""
+        """Why the run cannot be judged; it is over then."""
 
     def cut_short(self) -> None:
         """Ends the run now, as gracefully as at its end."""
@@ -41,7 +43,10 @@ class Shape(LoadTestShape):
         options = self.runner.environment.parsed_options
         users, seconds = options.num_users or self.users, options.run_time or self.seconds
         if self.runner.shape_last_tick is None:
+            self.failure = ""
             self.begin(users, seconds)
+        if self.failure:
+            return None
         at: float = self.get_run_time()  # type: ignore[no-untyped-call]
         seconds = min(seconds, self._cut)
         if at < seconds:

@@ -137,7 +137,8 @@ def test_a_shop_that_does_not_run_is_wrong_usage(load: Load, tmp_path: Path) -> 
     [
         ({"SHAPE": "sphere"}, "there is no 'sphere'. There are steady, ramp, spike, soak, double11."),
         ({"TIME": "fast"}, "'fast' must be like 90s, 2m or 1h30m."),
-        ({"USERS": "0"}, "greater than or equal to 1"),
+        ({"PERSONAS": "ghost"}, "PERSONAS: there is no 'ghost'. There are browser, buyer,"),
+        ({"THRESHOLDS": "speed=9"}, "THRESHOLDS: 'speed=9' must be like reads_p95=300."),
     ],
 )
 def test_an_invalid_setting_is_wrong_usage(load: Load, setting: dict[str, str], answer: str) -> None:
@@ -155,7 +156,7 @@ def test_shopctl_knows_the_shapes() -> None:
     assert done.stdout.split() == list(SHAPES)
 
 
-def _until(true: Callable[[], Any], seconds: float = 30) -> None:
+def _until(true: Callable[[], Any], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end

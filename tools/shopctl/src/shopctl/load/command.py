@@ -14,6 +14,7 @@ from shopctl.shop import Shop
 
 SHAPES = {"steady": 250, "ramp": 250, "spike": 200, "soak": 250, "double11": 500}
 """The shapes, with the most shoppers for which the edge's usual limits suffice."""
+WRONG_USAGE = 2
 DEFAULT_USERS = {"double11": 10_000}
 """The shapes that have more shoppers by default."""
 
@@ -77,7 +78,7 @@ def load(
     except KeyboardInterrupt:
         interrupted = True
     summary = read_summary(run.folder)
-    if ui and summary is None:
+    if summary is None and (ui or interrupted or process.returncode == WRONG_USAGE):
         out.print("Nothing was run.")
         raise typer.Exit(130 if interrupted else process.returncode)
     try:
