@@ -88,7 +88,7 @@ test: $(INSTALLED)  ## Run every test against real stores
 	@$(SHOPCTL) packages
 	@RUNTIME=native TEST_STORES=native \
 	  tools/test.sh services \
-	    -- libs tools \
+	    -- libs tools tests/load \
 	    -- tests/contracts tests/browser tests/faults tests/e2e/test_privacy.py tests/e2e/test_series.py \
 	    -- tests/e2e tests/edge tests/native
 

@@ -26,5 +26,5 @@ class Browser(Shopper):
             found = shop.search(self.random.choice(WORDS)) or found
         for _ in range(self.random.randint(1, 4)):
             self.think()
-            if found:
-                shop.product(self.random.choice(found))
+            for sku in self.pick(found):
+                shop.product(sku)

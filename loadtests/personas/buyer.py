@@ -38,7 +38,7 @@ def fill(person: Shopper, shop: Shop) -> bool:
     person.think()
     found = shop.category() or found
     filled = False
-    for sku in person.random.sample(found, min(len(found), person.random.randint(1, 3))):
+    for sku in person.pick(found, person.random.randint(1, 3)):
         person.think()
         if shop.product(sku):
             filled |= shop.put(sku, person.random.choice((1, 1, 1, 2))).ok

@@ -35,14 +35,14 @@ class Owner(Shopper):
             return
         office = Api(self, token)
         self._restock(office)
-        if found := office.home():
-            self._sell_off(office, self.random.choice(found))
+        for sku in self.pick(office.home()):
+            self._sell_off(office, sku)
 
     def _restock(self, office: Api) -> None:
         """Restocks up to three products, but none that is sold out: a sale may have been meant to end."""
         answer = office.call("office", "GET", f"/api/admin/products?sort=available&below={LITTLE}&limit=20")
         short = [each["sku"] for each in answer.data["items"] if each["available"]] if answer.ok else []
-        for sku in self.random.sample(short, min(len(short), 3)):
+        for sku in self.pick(short, 3):
             self.think()
             path = f"/api/catalog/products/{sku}/restocks/{uuid4()}"
             office.call("restock", "PUT", path, {"quantity": self.random.randint(LITTLE, 2 * LITTLE)})

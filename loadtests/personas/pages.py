@@ -45,7 +45,7 @@ class Pages:
     def category(self) -> list[str]:
         if not self._categories:
             return []
-        self._get("category", self.person.random.choice(self._categories))
+        self._get("category", *self.person.pick(self._categories))
         return self._products()
 
     def search(self, words: str) -> list[str]:

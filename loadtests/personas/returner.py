@@ -51,7 +51,7 @@ class Returner(Shopper):
         if not answer.ok or not answer.data["items"]:
             return
         self.think()
-        order = self.random.choice(answer.data["items"])
+        (order,) = self.pick(answer.data["items"])
         shop.call("history", "GET", f"/api/orders/{order['id']}")
         if order["status"] == "CONFIRMED" and self.random.random() < RETURNS:
             self.think()

@@ -60,13 +60,16 @@ class Shop(Protocol):
 
 
 class Api:
-    """A visit that uses the API. `token` belongs to an account; without it, the visitor becomes a guest."""
+    """A visit that uses the API.
+
+    `token` belongs to an account; without it, the visitor becomes a guest. `prices` are those that were shown, by SKU.
+    """
 
     def __init__(self, person: Shopper, token: str = "") -> None:
         self.person = person
         self.token = token
         self._known: dict[str, tuple[str, Any]] = {}
-        self._prices: dict[str, int] = {}
+        self.prices: dict[str, int] = {}
         self._cart: dict[str, Any] = {}
         self._quote: int | None = None
 
@@ -76,10 +79,10 @@ class Api:
 
     def category(self) -> list[str]:
         found = self._read("browse", "/api/catalog/categories")
-        if not found:
+        if not found or not found["items"]:
             return []
-        slug = self.person.random.choice([each["slug"] for each in found["items"]])
-        return self._list("browse", f"category={slug}&in_stock=true&limit=24")
+        (category,) = self.person.pick(found["items"])
+        return self._list("browse", f"category={category['slug']}&in_stock=true&limit=24")
 
     def search(self, words: str) -> list[str]:
         return self._list("search", f"q={words}&in_stock=true&limit=24")
@@ -88,7 +91,7 @@ class Api:
         found = self._read("product", f"/api/catalog/products/{sku}", Product)
         if found is None:
             return None
-        self._prices[sku] = found.price.amount
+        self.prices[sku] = found.price.amount
         return int(found.available)
 
     def put(self, sku: str, quantity: int = 1) -> Answer:
@@ -169,7 +172,7 @@ class Api:
     def _list(self, step: str, query: str) -> list[str]:
         found = self._read(step, f"/api/catalog/products?{query}", Products)
         for each in found.items if found else ():
-            self._prices[each.sku] = each.price.amount
+            self.prices[each.sku] = each.price.amount
         return [each.sku for each in found.items] if found else []
 
     def _read(self, step: str, path: str, into: Any = Any) -> Any:
@@ -190,9 +193,9 @@ class Api:
 
     def _total(self) -> int:
         lines = self._cart.get("items", ())
-        if unseen := [line["sku"] for line in lines if line["sku"] not in self._prices]:
+        if unseen := [line["sku"] for line in lines if line["sku"] not in self.prices]:
             self._list("browse", "&".join(f"sku={sku}" for sku in unseen))
-        return sum(self._prices.get(line["sku"], 0) * line["quantity"] for line in lines)
+        return sum(self.prices.get(line["sku"], 0) * line["quantity"] for line in lines)
 
 
 def arrived(person: Shopper, order: Answer, history: Sequence[dict[str, Any]]) -> None:

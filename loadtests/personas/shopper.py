@@ -4,7 +4,7 @@ import os
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, ClassVar
 
@@ -57,6 +57,15 @@ class Shopper(FastHttpUser):
         self.number = number
         self.random = random.Random(f"{os.environ.get('SEED') or 1}:{name}:{number}")  # noqa: S311
         self.due: float | None = None
+
+    def pick(self, found: Sequence[Any], count: int = 1) -> list[Any]:
+        """Chooses up to `count` different ones. It takes as many random numbers however many there are.
+
+        So an answer that differs from that of another run does not change the choices after it.
+        """
+        rest = list(found)
+        places = [self.random.random() for _ in range(count)]
+        return [rest.pop(int(place * len(rest))) for place in places[: len(found)]]
 
     def wait_time(self) -> float:
         """Seconds between two visits."""

@@ -1,0 +1,41 @@
+"""Three more personas, for tests."""
+
+import os
+from typing import Any
+
+from locust import task
+
+from personas.browser import Browser
+from personas.buyer import Buyer, check_out
+from personas.hostile import Hostile
+from personas.shop import Api
+
+
+class Twin(Browser):
+    """Has the same number as the other twins."""
+
+    def __init__(self, environment: Any, _: int | None = None) -> None:
+        super().__init__(environment, 7)
+
+
+class Haggler(Buyer):
+    """Has CHANGING in the cart when its price changes."""
+
+    @task
+    def visit(self) -> None:
+        sku = os.environ["CHANGING"]
+        shop, office = Api(self), Api(self, os.environ["ADMIN_TOKEN"])
+        shop.product(sku)
+        shop.put(sku)
+        price = {"amount": shop.prices[sku] + 1, "currency": "EUR"}
+        office.call("price", "PATCH", f"/api/catalog/products/{sku}", {"price": price}, headers={"If-Match": "*"})
+        if (order := check_out(self, shop)).status == 202:
+            shop.watch(order)
+
+
+class Lucky(Hostile):
+    """Attempts something that the shop permits."""
+
+    @task
+    def visit(self) -> None:
+        self._try(Api(self), "one's own cart", "GET", "/api/cart")
