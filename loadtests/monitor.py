@@ -23,7 +23,7 @@ from summary import JOURNEY, ORDERS, REFUSED, is_read, percentile, summarize
 from usage import Usage
 from windows import Look, Windows
 
-__all__ = ["attach"]
+__all__ = ["attach", "thin_out"]
 
 EVERY = 5
 """Seconds between two lines of progress."""
@@ -45,6 +45,16 @@ def attach(environment: Environment, **_: Any) -> None:
     else:
         logging.getLogger("locust.stats_logger").disabled = True  # we print tables of our own
         Monitor(environment)
+
+
+def thin_out(stats: RequestStats, now: float) -> None:
+    """Forgets what Locust keeps forever and nobody uses. `now` is in seconds since 1970."""
+    for entry in (stats.total, *stats.entries.values()):
+        for counts in (entry.num_reqs_per_sec, entry.num_fail_per_sec):
+            for second in [each for each in counts if each < now - KEPT_SECONDS]:
+                del counts[second]
+    if len(stats.history) > KEPT_HISTORY:
+        del stats.history[::2]
 
 
 class Monitor:
@@ -107,7 +117,7 @@ class Monitor:
                 totals = self._totals()
                 print(line(self._progress(before, totals, now, now - at)), flush=True)
                 before, at = totals, now
-                self._prune()
+                thin_out(self._stats, time.time())
 
     def _look(self) -> Look:
         reads: Counter[int] = Counter()
@@ -148,16 +158,6 @@ class Monitor:
             "refused": now["refused"],
             "failed": now["failed"],
         }
-
-    def _prune(self) -> None:
-        """Forgets what Locust keeps and nobody uses."""
-        oldest = int(time.time()) - KEPT_SECONDS
-        for entry in (self._stats.total, *self._stats.entries.values()):
-            for counts in (entry.num_reqs_per_sec, entry.num_fail_per_sec):
-                for second in [each for each in counts if each < oldest]:
-                    del counts[second]
-        if len(self._stats.history) > KEPT_HISTORY:
-            del self._stats.history[::2]
 
     def _all_usage(self) -> list[dict[str, Any]]:
         return [self._own.now(), *self._workers.values()]
