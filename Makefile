@@ -64,7 +64,7 @@ push:  ## Build and push every image; REGISTRY=registry.example:5000, default TA
 	@REVISION=$$(git rev-parse HEAD) SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) docker buildx bake --push $(BAKE)
 
 pull:  ## Pull pushed images: REGISTRY=… TAG=…; `make up` with the same values runs them
-	@docker compose pull $(notdir $(wildcard services/*))
+	@docker compose pull $(notdir $(wildcard services/*)) load-leader
 
 ##@ Kubernetes, on the cluster that KUBECONFIG names
 charts: $(INSTALLED)  ## Fetch the charts' dependencies and check the charts
@@ -116,6 +116,10 @@ load: $(INSTALLED)  ## Load the running shop, and judge it: SHAPE=spike USERS=20
 
 load-ui: $(INSTALLED)  ## The same with Locust's page on port 8089, to choose personas and shape there
 	@$(SHOPCTL) load --ui
+
+cluster-load: $(INSTALLED)  ## The same for the shop on the cluster, with WORKERS=2 pods of shoppers
+	@tools/charts.sh build
+	@$(BIN)/python -m shopctl.load.cluster
 
 bench: $(INSTALLED)  ## Measure the shop: throughput, latency, CPU, memory
 	@$(SHOPCTL) bench

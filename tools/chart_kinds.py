@@ -34,6 +34,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "url of keys": _text(rf"https?://{_HOST}/([^ ?#]*/)?\.well-known/[^ ?#]*"),
     "host and port": _text(rf"{_HOST}"),
     "share": {"type": ["string", "number"], "pattern": r"^(0(\.[0-9]+)?|1(\.0+)?)?$", "minimum": 0, "maximum": 1},
+    "count": {"type": ["string", "integer"], "pattern": "^([1-9][0-9]*)?$", "minimum": 1},
+    "switch": {"type": ["string", "integer"], "pattern": "^1?$", "minimum": 0, "maximum": 1},
     "registry": _text(rf"[a-z0-9.-]+(:[0-9]{{1,5}})?(/{_PATH})*"),
     "repository": _text(rf"([a-z0-9.-]+(:[0-9]{{1,5}})?/)?{_PATH}(/{_PATH})*"),
     "tag": _text(r"|[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"),

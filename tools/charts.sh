@@ -22,7 +22,7 @@ build() {
 
 # Prints the options without which a chart cannot be installed alone.
 required() {
-  case $1 in edge | infra | observability | shop) ;; *) echo "--set existingSecret=$1" ;; esac
+  case $1 in edge | infra | loadtest | observability | shop) ;; *) echo "--set existingSecret=$1" ;; esac
 }
 
 check() {
@@ -38,6 +38,7 @@ check() {
   render shop --set "$bare=false,identity.admin.email=" --output-dir "$rendered/bare"
   render shop --set "$split=true" --output-dir "$rendered/split"
   render shop --set "global.observability.enabled=true" --output-dir "$rendered/observed"
+  render loadtest --set keepResults=true,workers=3 --output-dir "$rendered/loadtest-kept"
   render observability --set "$all" --output-dir "$rendered/observability-all"
   validate
   score shop -f shop/values-ha.yaml

@@ -9,7 +9,7 @@ from release import ROOT
 
 Objects = dict[tuple[str, str], dict[str, Any]]
 
-ALONE = {"edge": [], "infra": [], "observability": [], "shop": []}
+ALONE = {"edge": [], "infra": [], "loadtest": [], "observability": [], "shop": []}
 
 
 def template(chart: str, *values: str, apis: str = "") -> subprocess.CompletedProcess[str]:

@@ -93,6 +93,10 @@ REFUSED = {
         "prometheus.retention.time=ever, prometheus.retention.size=1Gi, prometheus.interval=0, jaeger.keepPercent=101",
         "prometheus.kubeStateMetrics=http://metrics:8080, alertmanager.existingSecret=A_B, prometheus.storage.size=2GB",
     ],
+    "loadtest": [
+        "config.SHAPE=storm, config.USERS=many, config.TIME=90, config.PAGES=yes, config.PERSONAS=browser:",
+        "target=edge, config.THRESHOLDS=failed, deadlineSeconds=0, secrets.admin-password.name=A_B, config.SEED=-1",
+    ],
     "edge": [
         "clusterDomain=cluster local, trustedProxies[0]=10.0.0.0/33, service.port=70000",
         "trustedProxies[0]=10.0.0, service.loadBalancerClass=a b, lbPolicy=random",

@@ -2,8 +2,10 @@
 
 import json
 import re
+import sys
 import time
 from collections import Counter
+from pathlib import Path
 from uuid import uuid4
 
 import httpx2
@@ -17,6 +19,7 @@ from shopper import Admin, Shopper
 pytestmark = pytest.mark.timeout(420)
 
 PROMETHEUS = ROOT / "deploy/prometheus/prometheus.yml"
+HOWEVER_SLOW = "reads_p95=60000,order_p95=60000,confirmed_p95=60000"
 
 
 def test_one_command_installs_it_and_an_order_is_confirmed(shop: Release, figures: list[str]) -> None:
@@ -50,6 +53,28 @@ def test_it_fits_in_a_gigabyte(shop: Release, figures: list[str]) -> None:
     figures.append(f"memory of the release, one pod of each: {sum(sizes.values()) / 1e6:.0f} MB")
     assert len(sizes) >= len(SERVICES) + len(STORES), sizes
     assert sum(sizes.values()) < 1e9, sizes
+
+
+def test_a_load_test_passes_and_the_audit_knows_its_orders(shop: Release, tmp_path: Path, figures: list[str]) -> None:
+    run_of = {"SHAPE": "steady", "USERS": "10", "TIME": "6s", "PERSONAS": "buyer", "THRESHOLDS": HOWEVER_SLOW}
+    where = {"NAMESPACE": shop.namespace, "SHOP_RUN": str(tmp_path)}
+    said = run(sys.executable, "-m", "shopctl.load.cluster", **run_of, **where)
+    verdict = said.splitlines()[-1]
+    assert verdict.startswith("PASS: "), said
+    assert re.search(r"A4 +ok .*\([1-9][0-9]* attempts", said), said
+    assert left(shop, "jobs,pods", "app.kubernetes.io/instance=load") == []
+    figures.append(f"load test: {verdict}")
+
+
+def test_a_gate_that_fails_fails_the_upgrade(shop: Release) -> None:
+    limits = r"loadtest.config.THRESHOLDS=failed=0\,orders=100000"
+    soon = "loadtest.config.TIME=2s,loadtest.extraEnv[0].name=LOCUST_STOP_TIMEOUT,loadtest.extraEnv[0].value=1"
+    options = ["--reuse-values", "--values=charts/shop/values-gate.yaml", f"--set={soon}", f"--set={limits}"]
+    said = shop.helm("upgrade", shop.name, "charts/shop", *options, check=False)
+    assert "post-upgrade hooks failed" in said, said
+    assert "(at least 100,000)" in said, said
+    shop.upgrade()
+    assert left(shop, "jobs,networkpolicies", "app.kubernetes.io/name=loadtest-leader") == []
 
 
 def test_every_pod_is_restricted_and_others_are_rejected(shop: Release) -> None:
@@ -378,8 +403,8 @@ def jobs_of(shop: Release) -> set[str]:
     return set(left(shop, "jobs"))
 
 
-def left(shop: Release, kinds: str) -> list[str]:
-    names = shop.kubectl("get", kinds, "--output", "name").split()
+def left(shop: Release, kinds: str, selector: str = "") -> list[str]:
+    names = shop.kubectl("get", kinds, "--output", "name", "--selector", selector).split()
     return [name for name in names if name not in ("configmap/kube-root-ca.crt", "serviceaccount/default")]
 
 

@@ -33,8 +33,8 @@ spec:
 {{- end }}
 
 {{- /*
-The spec of a pod that runs to completion. Takes an app with `command`, `task` (the container's name) and `account` (the
-app to which it belongs).
+The spec of a pod that runs to completion. Takes an app with `command`, `task` (the container's name), `account` (the app
+to which it belongs) and, if there are any, `beside`, the text of further containers.
 */ -}}
 {{- define "common.task" -}}
 {{ include "common.pod" . }}
@@ -51,5 +51,6 @@ containers:
     {{- include "common.env" . | nindent 4 }}
     {{- include "common.resources" (pick .values "resources" | merge (dict "name" .name)) | nindent 4 }}
     {{- include "common.mounts" . | nindent 4 }}
+  {{- with .beside }}{{ . | nindent 2 }}{{ end }}
 {{ include "common.volumes" . }}
 {{- end }}

@@ -44,7 +44,7 @@ RESERVED = frozenset(
         *("operator", "guest", "amq"),  # RabbitMQ's users, and the prefix of its own exchanges
         *("broker", "database", "jwks"),  # BROKER_URL, DATABASE_URL and JWKS_URL are not addresses of services
         "docs",  # /api/docs is a page of storefront
-        "observability",  # a chart
+        *("observability", "loadtest"),  # charts
     }
 )
 """Names that a service cannot have, because something else has them."""
