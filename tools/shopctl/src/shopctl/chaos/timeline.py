@@ -112,6 +112,10 @@ class Run(msgspec.Struct):
         for audit in self.audits:
             found += [audit.error] if audit.error else []
             found += [f"{each.invariant} fails: {', '.join(each.wrong)}" for each in audit.findings if not each.ok]
+        if not self.faults:
+            found.append("no fault was injected, so the run proves nothing")
+        if not self.audits or self.audits[-1].after < len(self.faults):
+            found.append("no audit followed the last fault")
         if not self.orders:
             found.append("no order was accepted, so the run proves nothing")
         return found

@@ -80,8 +80,10 @@ class Traffic:
         found = []
         for file in self.folder.glob("requests-*.csv"):
             with file.open(newline="") as rows:
-                for at, step, ms, outcome in csv.reader(rows):
-                    found.append(Request(float(at) - float(ms) / 1000, step, float(ms), outcome))
+                found += [
+                    Request(float(row["at"]), row["step"], float(row["ms"]), row["outcome"])
+                    for row in csv.DictReader(rows)
+                ]
         return sorted(found, key=lambda each: each.end)
 
     def attempts(self) -> list[Attempt]:
