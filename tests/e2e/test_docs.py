@@ -43,6 +43,7 @@ ELSEWHERE = {
     "CONTRIBUTING.md: Contributing": "what `.ci/run` runs",
     "README.md: Seeing it": OBSERVING,
     "docs/how-to/observe.md: *": OBSERVING,
+    "docs/chaos.md: *": "tests/native/test_chaos.py runs `shopctl chaos`",
     "README.md: In containers": DOCKER,
     "README.md: On Kubernetes": CLUSTER,
     "docs/kubernetes.md: *": CLUSTER,

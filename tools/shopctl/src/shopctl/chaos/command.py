@@ -15,6 +15,7 @@ from shopctl.chaos.injection import heal as undo_all
 from shopctl.chaos.injection import injected, notes
 from shopctl.console import err, fail, interruptible, out
 from shopctl.options import duration
+from shopctl.place import Place
 from shopctl.shop import Shop
 
 app = typer.Typer(no_args_is_help=True, help="Inject faults into the shop, and undo them.")
@@ -38,8 +39,8 @@ def run(
     if unknown := [name for name in names if name not in catalog.FAULTS]:
         raise typer.BadParameter(f"{', '.join(unknown)}; there are {', '.join(catalog.FAULTS)}", param_hint="--only")
     shop = _running_shop()
-    if in_effect := notes(shop):
-        fail(f"{len(in_effect)} fault(s) must be undone first: shopctl chaos heal", status=2)
+    if notes(shop):
+        fail("Nothing was begun. Undo first what is in effect: shopctl chaos heal", status=2)
     faults = [each for each in catalog.possible(shop) if not names or each.name in names]
     if lacking := [name for name in names if name not in {each.name for each in faults}]:
         fail(f"Not possible here: {', '.join(lacking)}. See `shopctl chaos list`.", status=2)
@@ -55,13 +56,21 @@ def run(
 
 @app.command()
 def summary(
-    folders: Annotated[list[Path], typer.Argument(exists=True, file_okay=False, help="Folders of runs.")],
+    folders: Annotated[
+        list[Path] | None, typer.Argument(exists=True, file_okay=False, help="Folders of runs; by default all.")
+    ] = None,
 ) -> None:
     """Print the figures of several runs as Markdown: by fault, and by seed."""
     from shopctl.chaos.tables import summary
-    from shopctl.chaos.timeline import read
+    from shopctl.chaos.timeline import FILE, read
 
-    print(summary(map(read, folders)))
+    wanted = folders or sorted((Place.here().run / "chaos").glob("*-seed*"))
+    ended = [folder for folder in wanted if (folder / FILE).exists()]
+    if not ended:
+        fail("No run has ended yet: shopctl chaos run")
+    print(summary(map(read, ended)))
+    if unended := len(wanted) - len(ended):
+        err.print(f"Without {unended} that did not end.")
 
 
 @app.command("list")

@@ -7,7 +7,7 @@ import msgspec
 
 from shopctl.audit.finding import Finding
 
-__all__ = ["Audit", "Injected", "Interval", "Recovery", "Run", "read", "save"]
+__all__ = ["FILE", "Audit", "Injected", "Interval", "Recovery", "Run", "read", "save"]
 
 FILE = "timeline.json"
 LOST, TWICE = "acknowledged, but lost", ("several orders for one key", "captured more than once")
