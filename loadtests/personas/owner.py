@@ -40,7 +40,7 @@ class Owner(Shopper):
 
     def _restock(self, office: Api) -> None:
         """Restocks up to three products, but none that is sold out: a sale may have been meant to end."""
-        answer = office.call("office", "GET", f"/api/admin/products?sort=available&below={LITTLE}&limit=20")
+        answer = office.call("office", "GET", f"/api/admin/products?sort=available&below={LITTLE}&limit=100")
         short = [each["sku"] for each in answer.data["items"] if each["available"]] if answer.ok else []
         for sku in self.pick(short, 3):
             self.think()

@@ -6,9 +6,9 @@ from typing import Any
 from locust import task
 
 from personas.browser import Browser
-from personas.buyer import Buyer, check_out
-from personas.hostile import Hostile
+from personas.buyer import check_out
 from personas.shop import Api
+from personas.shopper import Shopper
 
 
 class Twin(Browser):
@@ -18,7 +18,7 @@ class Twin(Browser):
         super().__init__(environment, 7)
 
 
-class Haggler(Buyer):
+class Haggler(Shopper):
     """Has CHANGING in the cart when its price changes."""
 
     @task
@@ -33,9 +33,9 @@ class Haggler(Buyer):
             shop.watch(order)
 
 
-class Lucky(Hostile):
+class Lucky(Shopper):
     """Attempts something that the shop permits."""
 
     @task
     def visit(self) -> None:
-        self._try(Api(self), "one's own cart", "GET", "/api/cart")
+        Api(self).call("hostile", "GET", "/api/cart", forbidden="one's own cart")

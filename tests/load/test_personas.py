@@ -23,9 +23,9 @@ PERSONAS = "browser:2,buyer:2,returner:1,abandoner:1,bargain-hunter:4,owner:1,ho
 ENOUGH = {
     **{"Browser browse": 20, "Buyer order status": 3, "Returner history": 1, "Returner cancel": 1, "Abandoner cart": 5},
     **{"BargainHunter product": 30, "Owner restock": 1, "Owner price": 3, "Hostile order status": 1},
-    **{"Haggler order status": 1, "Twin browse": 30, "Lucky hostile": 1},
+    **{"Haggler order status": 1, "Lucky hostile": 1},
 }
-"""The run goes on until each of these requests was made so often."""
+"""The run goes on until each of these requests was made so often, and 30 by each of the twins."""
 UNITS = 3
 """The stock of the product that the hunters want."""
 
@@ -44,8 +44,11 @@ class Run:
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
     def enough(self) -> bool:
-        done = Counter(f"{each['persona']} {each['step']}" for each in self.requests())
-        return all(done[each] >= times for each, times in ENOUGH.items())
+        requests = self.requests()
+        done = Counter(f"{each['persona']} {each['step']}" for each in requests)
+        twins = Counter(each["shopper"] for each in requests if each["persona"] == "Twin")
+        each_often = all(done[each] >= times for each, times in ENOUGH.items())
+        return each_often and len(twins) == 2 and min(twins.values()) >= 30
 
     @cached_property
     def seen(self) -> dict[str, list[dict[str, Any]]]:
