@@ -68,7 +68,10 @@ class Journal:
 
 
 class Requests:
-    """The requests of one process: when each was sent (seconds since 1970), its step, its time in ms, its outcome."""
+    """The requests of one process: when each was sent (seconds since 1970), its step, its time in ms, its outcome.
+
+    The outcome is `ok`, `refused` (such as 409), `later` (429 or 503 with Retry-After) or `failed`.
+    """
 
     def __init__(self, folder: str | None) -> None:
         self._lines = Lines(folder, "requests", "csv", "at,step,ms,outcome")
@@ -82,6 +85,6 @@ class Requests:
         ms = response_time or 0.0
         outcome = "failed" if exception else "ok"
         if request_type in ("refused", "later"):
-            name, outcome = name.rpartition(": ")[0], "refused"
+            name, outcome = name.rpartition(": ")[0], request_type
         at = more.get("start_time") or time.time() - ms / 1000
         self._lines.write(f"{at:.3f},{name},{ms:.1f},{outcome}".encode())

@@ -96,7 +96,7 @@ def test_an_outage_lasts_from_the_first_failed_request_to_the_next_good_answer()
 
 
 def test_an_outage_of_one_step_counts_although_others_go_on() -> None:
-    found = seen(steady(0, 30, "browse"), steady(0, 12), steady(12, 18, outcome="refused"), steady(18, 30))
+    found = seen(steady(0, 30, "browse"), steady(0, 12), steady(12, 18, outcome="later"), steady(18, 30))
     assert (found.step, found.refused) == ("cart", 60)
     assert found.outage == pytest.approx(6.02)
 
@@ -104,6 +104,11 @@ def test_an_outage_of_one_step_counts_although_others_go_on() -> None:
 def test_shoppers_who_wait_for_a_frozen_process_have_an_outage_without_a_failure() -> None:
     found = seen(steady(0, 12), [Request(12, "cart", 7000, "ok")], steady(19, 30))
     assert (found.outage, found.failed) == (7, 0)
+
+
+def test_a_no_is_an_answer() -> None:
+    found = seen(steady(0, 30, outcome="refused"))
+    assert (found.outage, found.refused, found.answering) == (0.02, 0, 0)
 
 
 def test_a_time_without_requests_is_no_outage() -> None:
@@ -114,7 +119,7 @@ def test_an_outage_that_does_not_end_lasts_until_nobody_looks_any_more() -> None
     assert seen(steady(0, 12), steady(12, 29, outcome="failed")).outage == 18
 
 
-@pytest.mark.parametrize("worse", [{"outcome": "failed"}, {"outcome": "refused"}, {"ms": 900}])
+@pytest.mark.parametrize("worse", [{"outcome": "failed"}, {"outcome": "later"}, {"ms": 900}])
 def test_recovered_is_when_answers_stay_good_and_fast(worse: dict[str, float]) -> None:
     found = seen(steady(0, 20), steady(20, 22, **worse), steady(22, 30))
     assert found.answering is not None

@@ -1,5 +1,6 @@
 """`shopctl chaos`: list, inject and heal faults, and run many of them under traffic."""
 
+import shlex
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,9 @@ from shopctl.console import err, fail, interruptible, out
 from shopctl.options import duration
 from shopctl.place import Place
 from shopctl.shop import Shop
+
+SHOWN = 14
+"""The most names that `list` shows for one fault; `inject NAME` shows all."""
 
 app = typer.Typer(no_args_is_help=True, help="Inject faults into the shop, and undo them.")
 
@@ -105,8 +109,8 @@ def inject(
     if on is None and len(choices) == 1:
         on = choices[0]
     if on is None or on not in choices:
-        problem = "needs to know on what" if on is None else f"cannot be injected on {on}"
-        fail(f"{name} {problem}: shopctl chaos inject {name} {'|'.join(choices)}", status=2)
+        problem = "needs to be told on what" if on is None else f"cannot be injected on {on}"
+        fail(f"{name} {problem}. There are {', '.join(map(shlex.quote, choices))}.", status=2)
     try:
         with interruptible(), injected(shop, fault, on):
             out.print(f"{name} on {on} is in effect for {length:g} s; Ctrl-C undoes it at once.")
@@ -132,7 +136,10 @@ def _where(shop: Shop, fault: Fault) -> str:
     if shop.runtime not in fault.runtimes:
         return f"not {shop.runtime}: {', '.join(sorted(fault.runtimes))}"
     lacking = fault.needs(shop)
-    return f"needs {lacking}" if lacking else ", ".join(fault.on(shop))
+    if lacking:
+        return f"needs {lacking}"
+    choices = fault.on(shop)
+    return ", ".join(choices) if len(choices) <= SHOWN else f"{', '.join(choices[:3])}, … ({len(choices)})"
 
 
 def _shop() -> Shop:

@@ -26,8 +26,12 @@ SLOWER, MARGIN = 3.0, 100.0
 MOST_INTERVALS = 300
 
 
+GOOD = ("ok", "refused")
+"""Outcomes of requests that the shop answered as it should: 409 is an ordinary answer, unlike `later` and `failed`."""
+
+
 class Request(NamedTuple):
-    """A request of a shopper: when it was sent, in seconds, how many ms the answer took, and how it was."""
+    """A request of a shopper: when it was sent, in seconds, how many ms the answer took, and its outcome."""
 
     at: float
     step: str
@@ -43,7 +47,7 @@ def limits(undisturbed: Iterable[Request]) -> dict[str, float]:
     """Up to how many ms an answer of each step counts as usual: SLOWER medians of undisturbed answers, plus MARGIN."""
     times = defaultdict[str, list[float]](list)
     for each in undisturbed:
-        if each.outcome == "ok":
+        if each.outcome in GOOD:
             times[each.step].append(each.ms)
     return {step: SLOWER * median(found) + MARGIN for step, found in times.items()}
 
@@ -69,7 +73,7 @@ def recovery(
         outage=round(outage, 3),
         step=step,
         failed=sum(each.outcome == "failed" for each in seen),
-        refused=sum(each.outcome == "refused" for each in seen),
+        refused=sum(each.outcome == "later" for each in seen),
         answering=_rounded(answering([each for each in seen if each.end >= until], until, end, usual)),
         confirming=_rounded(after[0] - until if after and after[0] <= end else None),
         watched=round(end - until, 3),
@@ -92,7 +96,7 @@ def _outage(asked: Sequence[Request], begin: float, end: float) -> float:
     earliest = [*accumulate((each.at for each in reversed(asked)), min)][::-1]  # sent, of this and all later answers
     longest, last, next_one = 0.0, begin, 0
     for number, each in enumerate(asked):
-        if each.outcome == "ok":
+        if each.outcome in GOOD:
             longest = max(longest, each.end - max(last, earliest[next_one]))
             last, next_one = each.end, number + 1
     return max(longest, end - max(last, earliest[next_one])) if next_one < len(asked) else longest
@@ -105,7 +109,7 @@ def answering(requests: Sequence[Request], begin: float, end: float, usual: Mapp
     slower than usual. Only `begin` and the end of each worse answer can be that moment.
     """
     ends = [each.end for each in requests]
-    bad = [each.outcome != "ok" or each.ms > usual.get(each.step, float("inf")) for each in requests]
+    bad = [each.outcome not in GOOD or each.ms > usual.get(each.step, float("inf")) for each in requests]
     for moment in [begin, *(at for at, worse in zip(ends, bad, strict=True) if worse)]:
         if moment + SETTLED > end:
             break
@@ -129,10 +133,10 @@ def intervals(requests: Sequence[Request], confirmed: Sequence[float], length: f
     found = []
     for number in range(int(length // width) + 1):
         of = answers[number]
-        good = sorted(each.ms for each in of if each.outcome == "ok")
-        ok, refused, failed = (sum(each.outcome == outcome for each in of) for outcome in ("ok", "refused", "failed"))
+        good = sorted(each.ms for each in of if each.outcome in GOOD)
+        refused, failed = (sum(each.outcome == outcome for each in of) for outcome in ("later", "failed"))
         p50, p95 = _at(good, 0.5), _at(good, 0.95)
-        found.append(Interval(number * width, ok, refused, failed, orders[number], p50, p95))
+        found.append(Interval(number * width, len(good), refused, failed, orders[number], p50, p95))
     return width, found
 
 

@@ -22,7 +22,7 @@ TERMS = {
     " when both are undone. “> 5 s” means that it was not seen in the 5 s before the next fault or audit.",
     "CONFIRMED after": "Seconds from the end of the fault until the next order was paid and confirmed.",
     "Failed": "Requests without a clear answer. A shopper tries again, with the same idempotency key.",
-    "Refused": "Requests to which the shop said clearly what to do, such as to come again in some seconds.",
+    "Refused": "Requests that the shop could not serve, and said so at once: come again in some seconds.",
     "Lost": "Orders that a shopper was told were accepted, and that do not exist.",
     "Doubled": "Orders that exist twice or were paid twice, although the shopper ordered once.",
 }
