@@ -16,7 +16,6 @@ import httpx2
 import pytest
 from shopper import Admin
 
-from shopctl.load.command import SHAPES
 from shopctl.shop import Shop
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -146,14 +145,6 @@ def test_an_invalid_setting_is_wrong_usage(load: Load, setting: dict[str, str], 
 
     assert done.returncode == 2
     assert answer in " ".join(done.stdout.replace("│", " ").split())
-
-
-def test_shopctl_knows_the_shapes() -> None:
-    command = [sys.executable, "-c", "from shapes import SHAPES; print(*SHAPES)"]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(command, cwd=root / "loadtests", capture_output=True, text=True, check=True)
-
-    assert done.stdout.split() == list(SHAPES)
 
 
 def _until(true: Callable[[], Any], seconds: float = 60) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from shopctl.load.command import SHAPES
+
 LOADTESTS = Path(__file__).parents[2] / "loadtests"
 PROGRAM = """
 import json
@@ -77,6 +79,10 @@ def test_a_sale_has_all_hunters_and_most_of_them_at_once(found: dict[str, Any]) 
     assert (rush["begin"], rush["seconds"], late["begin"] + late["seconds"]) == (20, 20, 60)
     assert countdown["begin"] + countdown["seconds"] == rush["begin"]
     assert quiet["seconds"] == 100
+
+
+def test_shopctl_knows_the_shapes(found: dict[str, Any]) -> None:
+    assert list(found["questions"]) == list(SHAPES)
 
 
 def test_each_shape_says_which_question_it_answers(found: dict[str, Any]) -> None:
