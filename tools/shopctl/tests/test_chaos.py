@@ -10,7 +10,7 @@ from shopctl.audit.finding import Finding
 from shopctl.chaos import tables
 from shopctl.chaos.recovery import JOURNEY, Request, intervals, limits, recovery
 from shopctl.chaos.report.chart import lanes
-from shopctl.chaos.schedule import AUDIT_EVERY, Planned, Round, draw, parts, touched
+from shopctl.chaos.schedule import AUDIT_EVERY, LEAD_IN, Planned, Round, draw, parts, touched
 from shopctl.chaos.timeline import Audit, Injected, Recovery, Run, read, save
 from shopctl.options import duration
 
@@ -36,11 +36,11 @@ def test_a_longer_run_begins_as_a_shorter_one() -> None:
 
 
 @pytest.mark.parametrize("seconds", [1, 60, 600])
-def test_a_schedule_has_a_fault_and_takes_no_longer_than_asked(seconds: float) -> None:
+def test_a_schedule_has_a_fault_and_takes_about_as_long_as_asked(seconds: float) -> None:
     for seed in range(50):
         rounds = draw(POSSIBLE, NAMES, seed, seconds)
         assert rounds
-        assert sum(each.seconds for each in rounds) < seconds or len(rounds) == 1
+        assert len(rounds) == 1 or abs(LEAD_IN + sum(each.seconds for each in rounds) - seconds) < 20
 
 
 def test_every_fault_comes_before_one_comes_again() -> None:

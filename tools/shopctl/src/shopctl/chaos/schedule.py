@@ -73,7 +73,7 @@ def draw(
             if not touched(faults[0].on, names) & touched(second.on, names):
                 faults = sorted([*faults, second], key=_rank)
         drawn = Round(tuple(faults), _uniform(choice, *BEFORE_THE_SECOND), _uniform(choice, *QUIET))
-        if rounds and drawn.seconds > left:
+        if rounds and drawn.seconds / 2 > left:
             return rounds
         rounds.append(drawn)
         left -= drawn.seconds
