@@ -82,6 +82,7 @@ FAULTS = (
         _delete_queue,
         _define,
         EVERYWHERE,
+        (6.0, 12.0),  # in which a relay notices the loss
     ),
     _alarm(
         "memory",
