@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from chassis.local.processes import StartError
 from shopctl.chaos.fault import Target
+from shopctl.console import reason
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel
@@ -29,4 +30,4 @@ def on_channel(shop: Target, work: "Callable[[AbstractChannel], Awaitable[T]]") 
     try:
         return asyncio.run(run())
     except broker.UNREACHABLE as error:
-        raise StartError(f"RabbitMQ does not do it: {error or type(error).__name__}") from error
+        raise StartError(f"RabbitMQ does not do that: {reason(error)}") from error

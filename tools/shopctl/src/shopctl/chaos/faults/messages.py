@@ -10,6 +10,7 @@ from uuid import uuid4
 from chassis.local.processes import StartError
 from shopctl.chaos.amqp import on_channel
 from shopctl.chaos.fault import Fault, State, Target
+from shopctl.console import reason
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
@@ -47,7 +48,7 @@ def _publish_again(shop: Target, on: str, state: State) -> None:
     try:
         asyncio.run(archive.replay(on, database, broker, since, place.services.consumers_of))
     except archive.FAILURES as error:
-        raise StartError(f"{on}'s messages cannot be published again: {error or type(error).__name__}") from error
+        raise StartError(f"{on}'s messages cannot be published again: {reason(error)}") from error
 
 
 def _hold_back(shop: Target, on: str, state: State) -> None:
