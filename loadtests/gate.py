@@ -73,6 +73,8 @@ def judge(summary: Mapping[str, Any], limits: Thresholds) -> list[str]:
             reasons.append(f"p95 of {what} is {kinds[kind]['p95']:,.0f} ms (at most {limit:,.0f} ms)")
     if orders < limits.orders:
         reasons.append(f"{orders:,} orders (at least {limits.orders:,.0f})")
+    for step in summary["steps"].values():
+        reasons += [f"{error}: was not refused" for error in step["failed"] if error.startswith("hostile: ")]
     reasons += summary.get("errors", ())
     return reasons + (_sale(summary["sale"], limits) if summary.get("sale") else [])
 

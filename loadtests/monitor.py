@@ -74,7 +74,7 @@ class Monitor:
         events.worker_report.add_listener(self._reported)
         events.test_start.add_listener(self._started)
         if environment.web_ui:
-            events.test_stop.add_listener(lambda **_: self._finished())
+            events.test_stop.add_listener(lambda **_: self._finished() if self._watching else None)
         else:
             events.quitting.add_listener(lambda **_: self._judged())
 
@@ -220,7 +220,8 @@ class Monitor:
         """Ends the run as gracefully as at its end, and then Locust."""
         shape, runner, page = (getattr(self._environment, name) for name in ("shape_class", "runner", "web_ui"))
         if page:
-            runner.stop()
+            if self._watching:
+                runner.stop()
             page.stop()
         else:
             shape.cut_short()

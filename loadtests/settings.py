@@ -53,8 +53,9 @@ def defaults(parser: ArgumentParser, **_: Any) -> None:
     """Sets the defaults of Locust's options."""
     shape = next(iter(shapes().values()))
     folder = os.environ.get("LOAD_RUN")
+    _number("SEED", least=0)
     parser.set_defaults(
-        num_users=_number("USERS") or shape.users,
+        num_users=_number("USERS", least=1) or shape.users,
         run_time=_seconds() or shape.seconds,
         stop_timeout=STOP,
         html_file=str(Path(folder) / "report.html") if folder else None,
@@ -69,10 +70,10 @@ def _usual() -> str:
     return ",".join(f"{name}:{weight}" for name, weight in mix.items()) or ",".join(NAMES)
 
 
-def _number(name: str) -> int | None:
+def _number(name: str, least: int) -> int | None:
     text = os.environ.get(name) or ""
-    if text and not (text.isdecimal() and int(text)):
-        raise WrongUsage(f"{name} is {text!r}; it must be a number such as 200.")
+    if text and not (text.isdecimal() and int(text) >= least):
+        raise WrongUsage(f"{name} is {text!r}; it must be a whole number from {least} on.")
     return int(text) if text else None
 
 

@@ -41,10 +41,13 @@ class Crowd(User):
 
     @task
     def arrive(self) -> None:
-        if plan := Crowd.plan:
+        # If a worker is lost, Locust starts another crowd elsewhere: that one has nothing to do.
+        plan, Crowd.plan = Crowd.plan, None
+        if plan:
             Crowd.outcomes.clear()
             for persona in PERSONAS.values():
-                persona.host = self.environment.host  # Locust does that only for the classes it runs itself
+                # Locust does that only for the classes that it runs itself.
+                persona.host = self.environment.host or persona.host
             began = time.perf_counter()
             waves = [Wave(**wave) for wave in plan["waves"]]
             for arrival in arrivals(waves, int(os.environ.get("SEED") or 1), plan["worker"], plan["workers"]):

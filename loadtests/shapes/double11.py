@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from personas import NAMES
 from schedule import Wave
 from shapes.hot import HotProduct
 from shapes.shape import OpenShape
@@ -37,7 +38,7 @@ class Double11(OpenShape):
 
     def begin(self, users: int, seconds: float) -> None:
         try:
-            self._product = HotProduct(self.runner.environment.host, max(1, users // 10))
+            self._product = HotProduct(self.runner.environment.host or NAMES[HUNTER].host or "", max(1, users // 10))
         except OSError as error:
             self.failure = f"the product of the sale cannot be created: {error}"
             return

@@ -115,6 +115,13 @@ def test_each_threshold_fails_a_run(summary: dict[str, Any], limit: dict[str, fl
     assert reasons(summary, **limit) == [reason]
 
 
+def test_what_a_hostile_shopper_achieves_fails_a_run() -> None:
+    entries = [*ENTRIES, Entry("GET", "hostile", {5: 1000}, num_failures=1)]
+    found = summarize(entries, [Failure("GET", "hostile", "hostile: another's order", 1)], 10)
+
+    assert reasons(found) == ["hostile: another's order: was not refused"]
+
+
 def test_a_run_without_an_answer_fails() -> None:
     assert "no request was answered" in reasons(summarize([], [], 10), orders=0)
 

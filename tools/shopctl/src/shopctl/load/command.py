@@ -43,6 +43,9 @@ def load(
     ] = None,
     pages: Annotated[bool, typer.Option("--pages", envvar="PAGES", help="The storefront's pages too.")] = False,
     workers: Annotated[int, typer.Option(envvar="WORKERS", min=1, max=64, help="Processes of Locust.")] = 1,
+    thresholds: Annotated[
+        str | None, typer.Option(envvar="THRESHOLDS", help="Such as reads_p95=300,failed=0; see loadtests/README.md.")
+    ] = None,
     wait: Annotated[
         float, typer.Option(min=0, max=3600, callback=finite, help="Seconds until the audit must pass, afterwards.")
     ] = 120,
@@ -67,6 +70,7 @@ def load(
         "SEED": str(seed),
         "PERSONAS": personas or "",
         "PAGES": "1" if pages else "",
+        "THRESHOLDS": thresholds or "",
     }
     run = locust.LoadRun(shop, locust.folder(shop.place, name), settings, workers, ui)
     if ui:
