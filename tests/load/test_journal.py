@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shopper import eventually
+from shopper import Admin, eventually
 
 from shopctl.shop import Shop
 
@@ -22,8 +22,13 @@ def unanswered(folder: Path) -> set[str]:
 
 
 def test_a_killed_worker_has_lost_no_attempt(
-    shop: Shop, audit: Callable[..., None], started: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    shop: Shop,
+    admin: Admin,
+    audit: Callable[..., None],
+    started: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
 ) -> None:
+    admin.product(stock=10_000)
     worker = started(tmp_path, PERSONAS="buyer", USERS="10", TIME="60s")
     assert eventually(lambda: any("order_id" in each for each in lines(tmp_path)), seconds=40), (
         tmp_path / "output"
