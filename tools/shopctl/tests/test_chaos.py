@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import typer
 
+from chassis.local.processes import StartError
 from shopctl.audit.finding import Finding
 from shopctl.chaos import tables
 from shopctl.chaos.recovery import JOURNEY, Request, intervals, limits, recovery
 from shopctl.chaos.report.chart import lanes
+from shopctl.chaos.run import _interrupted
 from shopctl.chaos.schedule import AUDIT_EVERY, LEAD_IN, Planned, Round, draw, parts, touched
 from shopctl.chaos.timeline import Audit, Injected, Recovery, Run, read, save
 from shopctl.options import duration
@@ -234,3 +236,24 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         duration(text)
+
+
+def test_an_interruption_is_known_although_undoing_failed() -> None:
+    def undo() -> None:
+        try:
+            raise TimeoutError
+        except TimeoutError as slow:
+            raise StartError("order was not ready within 60 s") from slow
+
+    def interrupted() -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            undo()
+
+    with pytest.raises(StartError) as raised:
+        interrupted()
+    assert _interrupted(raised.value)
+    with pytest.raises(StartError) as raised:
+        undo()
+    assert not _interrupted(raised.value)

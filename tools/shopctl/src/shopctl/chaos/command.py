@@ -52,7 +52,8 @@ def run(
         with interruptible():
             passed = session(shop, faults, seed, length, users, names)
     except KeyboardInterrupt:
-        err.print("Interrupted. No fault is in effect.")
+        _remind(shop)
+        err.print("Interrupted." if notes(shop) else "Interrupted. No fault is in effect.")
         raise typer.Exit(130) from None
     if not passed:
         raise typer.Exit(1)
@@ -147,10 +148,14 @@ def _shop() -> Shop:
     if given.text("SHOP_URL"):
         fail("SHOP_URL names a shop on another machine. Unset it: faults are injected here.", status=2)
     shop = runtime.current()
+    _remind(shop)
+    return shop
+
+
+def _remind(shop: Shop) -> None:
     for each in notes(shop):
         since = datetime.fromtimestamp(each.at, UTC)
         err.print(f"In effect since {since:%H:%M:%S} UTC: {each.fault} on {each.on}. `shopctl chaos heal` undoes it.")
-    return shop
 
 
 def _running_shop() -> Shop:

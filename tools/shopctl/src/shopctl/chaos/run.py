@@ -25,6 +25,8 @@ __all__ = ["Running"]
 
 PATIENCE = 150.0
 """Seconds that an audit waits until all invariants hold: a payment whose answer was lost waits a minute for a retry."""
+FIRST = 30.0
+"""The same for the audit before the first fault."""
 CONFIRMED = (
     "SELECT extract(epoch FROM at)::float8 - $1 AS at FROM order_history"
     " WHERE status = 'CONFIRMED' AND at >= to_timestamp($1) ORDER BY at"
@@ -95,7 +97,10 @@ class Running:
             noted.error = reason(error)
             self.say(f"{fault.name} on {planned.on} failed: {noted.error}")
             heal(self.shop)
-        noted.until = self._now()
+            if _interrupted(error):
+                raise KeyboardInterrupt from error
+        finally:
+            noted.until = self._now()
 
     def _audit(self) -> bool:
         audit = Audit(self._now(), 0.0, len(self.run.faults))
@@ -115,7 +120,7 @@ class Running:
         """What the audit finds. It tries again while a part of the shop does not answer. Raises one of UNREADABLE."""
         attempts = self.traffic.attempts() if self.run.faults else None
         addresses, services = Addresses.of(self.shop.place), self.shop.place.services
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + (PATIENCE if self.run.faults else FIRST)
         while True:
             left = max(0.0, end - time.monotonic())
             try:
@@ -153,3 +158,10 @@ class Running:
 
     def _now(self) -> float:
         return round(time.time() - self.run.began, 3)
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether an error came while a fault was undone because of Ctrl-C."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None

@@ -17,7 +17,7 @@ from shopctl.shop import Shop
 
 __all__ = ["Traffic", "TrafficEnded"]
 
-MIX = {"buyer": 6, "returner": 2, "browser": 3, "abandoner": 1}
+MIX = {"buyer": 6, "returner": 1, "browser": 3, "abandoner": 1}
 """The personas and their shares."""
 STARTS_WITHIN = 20.0
 """Seconds until the first shopper must have got an answer."""
@@ -83,6 +83,7 @@ class Traffic:
                 found += [
                     Request(float(row["at"]), row["step"], float(row["ms"]), row["outcome"])
                     for row in csv.DictReader(rows)
+                    if row["outcome"]  # a killed process may have left half a line
                 ]
         return sorted(found, key=lambda each: each.end)
 

@@ -21,6 +21,7 @@ COLORS = {name: f"#0000{number:02x}" for number, name in enumerate(NAMES, 1)}
 """A color of its own for each variable of the style sheet, by which it is replaced."""
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small, sharp, and in the page's font
+    "text.parse_math": False,
     "font.size": 9,
     "text.color": COLORS["ink"],
     "axes.edgecolor": COLORS["grid"],
