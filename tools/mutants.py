@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -219,6 +220,7 @@ def caught(mutant: Mutant, outcome: Outcome) -> bool:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it removes its copies
     try:
         sys.exit(main(sys.argv[1:]))
     except (Wrong, StartError) as error:
