@@ -9,6 +9,7 @@ __all__ = ["JOURNEY", "ORDERS", "REFUSED", "Entry", "Failure", "is_read", "perce
 JOURNEY = "order to CONFIRMED"
 ORDERS = ("order", "page: order")
 """The steps that place an order: with the API, and with the storefront's form."""
+WRITES = ("page: add to cart", *ORDERS)
 READS = ("browse", "search", "product", "order status", "history")
 REFUSED = ("refused", "later")
 """Types of events: the shop said no, or to come again later. Their names end with the slug."""
@@ -46,7 +47,7 @@ def percentile(times: Mapping[int, int], share: float) -> float:
 
 def is_read(step: str) -> bool:
     """Whether a step only reads."""
-    return step in READS or (step.startswith("page: ") and step not in ORDERS)
+    return step in READS or (step.startswith("page: ") and step not in WRITES)
 
 
 def summarize(entries: Iterable[Entry], failures: Iterable[Failure], seconds: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import gate
 from report import line, tables
 from shopctl.audit.finding import Finding
 from shopctl.load.verdict import verdict
-from summary import percentile, summarize
+from summary import is_read, percentile, summarize
 from windows import Look, Windows
 
 
@@ -95,6 +95,16 @@ def test_kinds_of_steps_have_their_own_percentiles(summary: dict[str, Any]) -> N
 )
 def test_percentile(times: dict[int, int], share: float, value: int) -> None:
     assert percentile(times, share) == value
+
+
+@pytest.mark.parametrize("step", ["browse", "order status", "page: home", "page: file"])
+def test_a_step_that_reads(step: str) -> None:
+    assert is_read(step)
+
+
+@pytest.mark.parametrize("step", ["order", "cart", "page: add to cart", "page: order", "order to CONFIRMED"])
+def test_a_step_that_does_more_than_read(step: str) -> None:
+    assert not is_read(step)
 
 
 def test_a_good_run_passes(summary: dict[str, Any]) -> None:

@@ -40,7 +40,7 @@ print(json.dumps({
     "waves": {name: [asdict(wave) for wave in SHAPES[name]().waves(1000, 100, {"browser": 1})]
               for name in ("spike", "double11")},
     "questions": {name: shape.__doc__ for name, shape in SHAPES.items()},
-    "kept": [len(stats.total.num_reqs_per_sec), len(stats.history), stats.total.num_requests],
+    "kept": [sum(each < 1_000 for each in stats.total.num_reqs_per_sec), len(stats.history), stats.total.num_requests],
 }))
 """
 
@@ -92,6 +92,6 @@ def test_each_shape_says_which_question_it_answers(found: dict[str, Any]) -> Non
 def test_statistics_do_not_grow_with_the_run(found: dict[str, Any]) -> None:
     seconds, points, requests = found["kept"]
 
-    assert seconds <= 62
+    assert seconds == 61
     assert points <= 400
     assert requests == 1_000
