@@ -117,8 +117,7 @@ async def test_a_signed_token_with_the_wrong_claims_is_refused(verifier: TokenVe
     ("claim", "seconds", "good"),
     [
         ("iat", 2, True),
-        ("iat", 55, True),
-        ("iat", 120, False),
+        ("iat", 600, True),
         ("nbf", 2, True),
         ("nbf", 55, True),
         ("nbf", 120, False),

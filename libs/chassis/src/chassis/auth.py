@@ -33,7 +33,8 @@ REFRESH_SECONDS = 300
 CACHE_SIZE = 8192
 CACHE_SECONDS = 60
 CLOCK_LEEWAY = 60
-"""Seconds by which the issuer's clock may be ahead of ours."""
+"""Seconds by which our clock may be behind `nbf`. `iat` is not compared: with a clock that is behind, it would refuse
+every new token."""
 EXPIRY_LEEWAY = 5
 """Seconds for which an expired token is still accepted; short, so that it does not extend a token's life."""
 
@@ -78,7 +79,7 @@ class Claims:
             expiry = jwt.JWTClaimsRegistry(at, EXPIRY_LEEWAY, **self._expiry)
             expiry.validate({name: value for name, value in claims.items() if name == "exp"})
             others = jwt.JWTClaimsRegistry(at, CLOCK_LEEWAY, **self._others)
-            others.validate({name: value for name, value in claims.items() if name != "exp"})
+            others.validate({name: value for name, value in claims.items() if name not in ("exp", "iat")})
         except (JoseError, ValueError, TypeError) as error:
             raise _invalid(error) from error
         if not isinstance(claims["sub"], str):

@@ -101,13 +101,11 @@ async def test_identity_accepts_its_own_tokens_for_their_lifetime(client: httpx2
         "fresh": fresh,
         "5 minutes left": await keyring.sign(said | {"exp": now + 300}),
         "expired a minute ago": await keyring.sign(said | {"exp": now - 60}),
-        "from the future": await keyring.sign(said | {"iat": now + 300}),
     }
     assert {name: await me(client, access_token) for name, access_token in tokens.items()} == {
         "fresh": 200,
         "5 minutes left": 200,
         "expired a minute ago": 401,
-        "from the future": 401,
     }
 
 
