@@ -132,7 +132,8 @@ class ComposeShop:
         self._checked("kill", name)
 
     def freeze(self, name: str) -> None:
-        self._checked("pause", name)
+        if self._compose("pause", name).returncode:  # the kernel may fail to freeze a busy container, once
+            self._checked("pause", name)
 
     def thaw(self, name: str) -> None:
         if any(each["Service"] == name and each["State"] == "paused" for each in self._containers()):
@@ -196,6 +197,16 @@ class ComposeShop:
     @property
     def network(self) -> str:
         return f"{self.project}_default"
+
+    def disconnect(self, container: str) -> None:
+        """Cut a container off from the others. It is no error if it is."""
+        if any(self.network in each["NetworkSettings"]["Networks"] for each in _inspect(container)):
+            _docker("network", "disconnect", self.network, container)
+
+    def connect(self, container: str, name: str) -> None:
+        """Undo `disconnect` for a container of the service `name`. It is no error if the container no longer exists."""
+        if any(self.network not in each["NetworkSettings"]["Networks"] for each in _inspect(container)):
+            _docker("network", "connect", "--alias", name, self.network, container)
 
     def write_secrets(self) -> None:
         """Write a file for each secret of compose.yaml. They are written each time, because the topology changes."""
@@ -322,6 +333,12 @@ def _address(inspected: Mapping[str, Any]) -> str:
 def _inspect(*containers: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(_run("docker", "inspect", *containers).stdout)
     return found
+
+
+def _docker(*arguments: str) -> None:
+    done = _run("docker", *arguments, timeout=60)
+    if done.returncode:
+        raise StartError(f"docker {arguments[0]} failed:\n{_end(done.stderr)}")
 
 
 def _run(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:

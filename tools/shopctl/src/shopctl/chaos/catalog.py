@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from chassis.local.processes import StartError
 from shopctl.chaos.fault import Fault, Target
-from shopctl.chaos.faults import broker, messages, network, postgres, processes, provider, valkey
+from shopctl.chaos.faults import broker, clock, messages, network, postgres, processes, provider, valkey
 
 __all__ = ["FAULTS", "KINDS", "find", "possible"]
 
@@ -16,6 +16,7 @@ MODULES = (
     postgres,
     valkey,
     provider,
+    clock,
 )
 KINDS: Mapping[str, Sequence[Fault]] = {each.__name__.rpartition(".")[2]: each.FAULTS for each in MODULES}
 """The faults by kind, which is the name of their module."""

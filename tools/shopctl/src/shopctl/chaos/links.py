@@ -87,8 +87,8 @@ def remove(shop: Any, state: State) -> None:
         return
     signal_fault(shop, state, signal.SIGUSR2)
     if shop.runtime == "compose":
-        with suppress(StartError):  # a container that has started again has no rules
-            for rule in _rules(state):
+        for rule in _rules(state):
+            with suppress(StartError):  # a container that has started again has no rules
                 _filter(shop, state, "-D", rule)
     elif state["service"] == "edge":
         _lead_edge(shop, state["listen"], state["port"])
@@ -101,7 +101,8 @@ def remove(shop: Any, state: State) -> None:
 
 
 def _pid_file(shop: Target, state: State) -> Path:
-    return shop.place.pid_file(f"forwarder-{state['listen']}")
+    folder = shop.place.run / "chaos"  # which stays when the shop is reset, so that `heal` finds the process
+    return folder / f"forwarder-{state['listen']}"
 
 
 def _settings(shop: Target, state: State) -> dict[str, str]:

@@ -58,7 +58,7 @@ def _url(shop: Any) -> str:
 
 
 def _pid_file(shop: Target, state: State) -> Path:
-    return shop.place.pid_file(state["process"])
+    return shop.place.run / "chaos" / str(state["process"])
 
 
 def _wait(url: str, *, taken: bool) -> None:
