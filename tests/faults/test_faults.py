@@ -25,12 +25,12 @@ CASES: Sequence[Steps] = (
     [("stop", "postgres", 1)],
     [("kill", "rabbitmq", 0)],
     [("stop", "rabbitmq", 10)],
-    [("unbind", "catalog/order.confirmed.v1", 10)],  # a message that reached only the cart is not delivered to both
-    [("memory-alarm", "rabbitmq", 4), ("disk-alarm", "rabbitmq", 4), ("poison", "order", 0)],
+    [("unbind", "catalog/order.confirmed.v1", 6)],  # a message that reached only the cart is not delivered to both
+    [("memory-alarm", "rabbitmq", 3), ("disk-alarm", "rabbitmq", 3), ("poison", "order", 0)],
     [("stop", "valkey", 3), ("valkey-full", "valkey", 2), ("valkey-empty", "valkey", 0)],
 )
 PROVIDER: Steps = (
-    ("provider-slow", "psp", 5),
+    ("provider-slow", "psp", 4),
     ("provider-500", "psp", 3),
     ("provider-lies", "psp", 3),
     ("provider-lost-reply", "psp", 3),

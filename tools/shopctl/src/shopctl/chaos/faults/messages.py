@@ -19,7 +19,7 @@ __all__ = ["FAULTS"]
 
 BEFORE = 15.0
 """Seconds. The messages of this time before the fault also come twice."""
-MOST = 5000
+MOST = 1000
 """The number of messages that are delivered in reverse."""
 WITHIN = 20.0
 """Seconds within which a message that no service can read must be in the dead letters."""
@@ -41,13 +41,15 @@ def _now(shop: Target, on: str) -> State:
 
 def _publish_again(shop: Target, on: str, state: State) -> None:
     """Publish what the service has published since then, under the same IDs."""
+    from asyncpg import InterfaceError
+
     from shopctl import archive  # which loads slowly
 
     place, since = shop.place, datetime.fromtimestamp(state["since"], UTC)
     database, broker = place.database_url("auditor", on), place.broker_url(on)
     try:
         asyncio.run(archive.replay(on, database, broker, since, place.services.consumers_of))
-    except archive.FAILURES as error:
+    except (*archive.FAILURES, InterfaceError) as error:
         raise StartError(f"{on}'s messages cannot be published again: {reason(error)}") from error
 
 
