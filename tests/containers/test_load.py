@@ -9,14 +9,12 @@ import pytest
 
 from shopctl.compose import ComposeShop
 from shopctl.load import containers
+from shopctl.load.locust import LoadRun
 
 pytestmark = pytest.mark.timeout(300)
 
 HOWEVER_SLOW = "reads_p95=60000,order_p95=60000,confirmed_p95=60000"
-BUYERS = {
-    **{"SHAPE": "steady", "USERS": "10", "TIME": "10s", "PERSONAS": "buyer", "SEED": "7"},
-    "THRESHOLDS": HOWEVER_SLOW,
-}
+BUYERS = {"SHAPE": "steady", "USERS": "10", "TIME": "10s", "PERSONAS": "buyer", "SEED": "7"}
 CONNECT = "import socket; print(socket.create_connection(({!r}, {}), timeout=2))"
 
 
@@ -30,15 +28,21 @@ def config(shop: ComposeShop) -> dict[str, Any]:
 
 
 def test_a_run_with_two_workers_passes_and_each_of_its_orders_has_an_attempt(
-    shop: ComposeShop, admin, tmp_path: Path, audit
+    shop: ComposeShop, admin, tmp_path: Path, audit, monkeypatch
 ) -> None:
     for _ in range(4):
         admin.product(stock=1000)
     folder = tmp_path / "run"
-    assert containers.run(shop, BUYERS, folder, workers=2, seconds=60) == 0
+    folder.mkdir()
+    monkeypatch.setenv("THRESHOLDS", HOWEVER_SLOW)
+    with containers.running(LoadRun(shop, folder, BUYERS, workers=2)) as process:
+        assert process.wait() == 0
 
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["orders"]
+    assert summary["reasons"] == []
+    assert summary["locust"]["processes"] == 3
+    assert summary["locust"]["memory"] < 120e6
     assert (folder / "report.html").exists()
     assert len([*folder.glob("attempts-*.jsonl")]) == 2
     audit("--attempts", str(folder))

@@ -20,7 +20,7 @@ from typing import Any
 from chassis.local.processes import StartError
 from shopctl.audit.command import show
 from shopctl.audit.finding import Finding
-from shopctl.console import out
+from shopctl.console import interruptible, out
 from shopctl.load import locust
 from shopctl.load.verdict import limited, read_summary, verdict
 from shopctl.place import Place
@@ -36,12 +36,12 @@ PULLED_WITHIN = 180
 def main() -> int:
     place = Place.here()
     try:
-        image = installed()
+        of_shop = installed()
     except StartError as error:
         out.print(error, style="red", markup=False, soft_wrap=True)
         return 2
     folder = locust.folder(place, f"{os.environ.get('SHAPE') or 'steady'}-cluster")
-    with load_test(place.root / "charts/loadtest", image):
+    with load_test(place.root / "charts/loadtest", of_shop):
         leader = follow()
         for pod in pods("loadtest-leader", "loadtest-worker"):
             take(pod, folder)
@@ -58,23 +58,32 @@ def main() -> int:
     return 0 if passed and leader == 0 else 1
 
 
-def installed() -> dict[str, str]:
-    """Returns registry and tag of the shop's images. Raises StartError if no shop is installed."""
+def installed() -> list[str]:
+    """Returns the options by which the load test fits to the installed shop. Raises StartError if there is none."""
     try:
         values = json.loads(helm("get", "values", SHOP, "--all", "--output", "json"))
     except StartError as error:
         raise StartError(f"There is no shop in the namespace {NAMESPACE}. Is KUBECONFIG set?\n{error}") from None
-    return {"image.registry": values["global"]["registry"], "image.tag": values["global"]["tag"]}
+    images, identity = values["global"], values["identity"]
+    email, password = identity["admin"]["email"], identity["secrets"]["admin-password"]
+    settings = {
+        "image.registry": images["registry"],
+        "image.tag": images["tag"],
+        "target": f"http://edge:{values['edge'].get('service', {}).get('port', 8080)}",
+        "config.ADMIN_EMAIL": email,
+        "secrets.admin-password.name": password["name"] if email else "",
+        "secrets.admin-password.key": password["key"],
+    }
+    options = [f"--set-string={name}={value}" for name, value in settings.items()]
+    return [*options, f"--set-json=imagePullSecrets={json.dumps(images['imagePullSecrets'])}"]
 
 
 @contextmanager
-def load_test(chart: Path, image: dict[str, str]) -> Iterator[None]:
+def load_test(chart: Path, of_shop: list[str]) -> Iterator[None]:
     """Installs the load test, and removes it at the end."""
     settings = {f"config.{name}": os.environ.get(name, "").replace(",", r"\,") for name in SETTINGS}
     settings |= {"keepResults": "true", "workers": os.environ.get("WORKERS") or "2"}
-    # `--set` reads numbers and switches as such, and the image's tag must stay a text.
-    options = [f"--set={name}={value}" for name, value in settings.items() if value]
-    options += [f"--set-string={name}={value}" for name, value in image.items() if value]
+    options = [*of_shop, *(f"--set={name}={value}" for name, value in settings.items() if value)]
     removed = ("uninstall", LOAD, "--ignore-not-found", "--wait", "--cascade", "foreground", "--timeout", "120s")
     helm(*removed)  # of a run that was killed
     try:
@@ -94,6 +103,8 @@ def follow() -> int:
     command = ["kubectl", "--namespace", NAMESPACE, "logs", "--follow", "job/loadtest-leader-1", "--container=loadtest"]
     subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
     while "terminated" not in (state := leader_state()):  # the connection was lost
+        if not state:
+            raise StartError("The leader's pod is gone.")
         time.sleep(1)
     return int(state["terminated"]["exitCode"])
 
@@ -171,7 +182,8 @@ def run(*argv: str, stdin: bytes = b"", failing: bool = False) -> bytes:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        with interruptible():
+            sys.exit(main())
     except (StartError, subprocess.TimeoutExpired) as error:
         sys.exit(f"FAIL: {error}")
     except KeyboardInterrupt:

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from shopctl import given, runtime
+from shopctl.compose import ComposeShop
 from shopctl.console import err, fail, interruptible, out, reason
-from shopctl.load import locust
+from shopctl.load import containers, locust
 from shopctl.load.limits import limits
 from shopctl.options import finite
 from shopctl.shop import Shop
@@ -73,11 +74,13 @@ def load(
         "THRESHOLDS": thresholds or "",
     }
     run = locust.LoadRun(shop, locust.folder(shop.place, name), settings, workers, ui)
+    in_containers = isinstance(shop, ComposeShop) and not ui and not given.text("SHOP_URL")
+    running = containers.running if in_containers else locust.running
     if ui:
         out.print(f"Locust's page: [bold]http://127.0.0.1:{locust.PAGE + shop.place.offset}[/bold]. Ctrl-C ends it.")
     interrupted = False
     try:
-        with interruptible(), locust.running(run) as process:
+        with interruptible(), running(run) as process:
             process.wait()
     except KeyboardInterrupt:
         interrupted = True
