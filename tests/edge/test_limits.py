@@ -17,7 +17,7 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
 async def counts(edge: Edge, requests: int, **headers: str) -> Counter[int]:
-    answers = await asyncio.gather(*(edge.client.get("/api/cart", headers=headers) for _ in range(requests)))
+    answers = await asyncio.gather(*(edge.client.get("/api/orders/1", headers=headers) for _ in range(requests)))
     return Counter(each.status_code for each in answers)
 
 
@@ -93,6 +93,43 @@ async def test_without_limits_everything_passes(
 ) -> None:
     async with nginx(run_folder, upstreams, FEW | {"RATE_LIMIT": "off"}) as edge:
         assert await counts(edge, 100, **name) == {200: 100}
+
+
+BOUNDED = [
+    ("POST", "/api/orders", "order"),
+    ("PUT", "/api/cart/items/MUG-1", "cart"),
+    ("POST", "/api/identity/guests", "identity"),
+    ("GET", "/checkout", "storefront"),
+    ("GET", "/api/catalog/products", "catalog"),
+    ("GET", "/api/orders", "order"),
+]
+NEVER_REFUSED = ["GET /api/orders/1", "POST /api/orders/1/cancel", "GET /orders/1", "POST /api/payments/webhooks/psp"]
+
+
+@pytest.mark.parametrize(("method", "path", "service"), BOUNDED)
+async def test_a_service_gets_no_more_of_a_kind_than_its_bound_at_the_same_time(
+    run_folder: Path, upstreams: dict[str, Upstream], method: str, path: str, service: str
+) -> None:
+    named = {"Authorization": "Bearer abc"}
+    async with nginx(run_folder, upstreams, {"RATE_LIMIT": "off"}) as edge:
+        sent = [edge.client.request(method, f"{path}?wait=0.3", headers=named) for _ in range(100)]
+        others = [edge.client.request(*call.split(" ")) for call in NEVER_REFUSED]
+        *answers, a, b, c, d = await asyncio.gather(*sent, *others)
+    assert upstreams[service].most <= 64 + len(NEVER_REFUSED)
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert refused
+    assert {answer.json()["type"].rpartition("/")[2] for answer in refused} == {"overloaded"}
+    assert {answer.headers["Retry-After"] for answer in refused} <= {"1", "2", "3", "4"}
+    assert {answer.status_code for answer in (a, b, c, d)} == {200}
+
+
+async def test_a_browser_that_is_refused_gets_a_page(run_folder: Path, upstreams: dict[str, Upstream]) -> None:
+    async with nginx(run_folder, upstreams, {"RATE_LIMIT": "off"}) as edge:
+        sent = [edge.client.get("/checkout?wait=0.3", headers=BROWSER) for _ in range(100)]
+        pages = [page for page in await asyncio.gather(*sent) if page.status_code != 200]
+    assert pages
+    assert {page.status_code for page in pages} == {503}
+    assert all("Very many people are shopping right now" in page.text for page in pages)
 
 
 ENGLISH, CHINESE = {"Accept-Language": "en-GB,en"}, {"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"}

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis import errors, telemetry
+from chassis.admission import Admission, Kind
 from chassis.bodies import BodyGuard
 from chassis.failures import Failures, on_http_exception, on_invalid, on_problem
 from chassis.health import Health, Worker
@@ -56,6 +57,7 @@ def create_app(
     started: Callable[[], Awaitable[None]] | None = None,
     openapi_url: str | None = None,
     middleware: Sequence[Middleware] = (),
+    kinds: Sequence[Kind] = (),
 ) -> FastAPI:
     """Returns the application of one service.
 
@@ -63,7 +65,7 @@ def create_app(
     resources; with ROLE=api they do not start. With ROLE=worker there are no `routers`. `verifier` checks the tokens
     for `chassis.auth`. `parts` is the object that holds what the service's routes need: see `parts` below. `started` is
     called until it succeeds; until then the process is not ready. `middleware`, the outermost first, gets HEAD as GET,
-    and sees the responses to failures too.
+    and sees the responses to failures too. Of each of the `kinds` of requests, the process admits a limited number.
     """
     telemetry.setup(settings, name)
     judged = workers if settings.role == "worker" else ()  # with an API in the same process, the API stays ready
@@ -88,6 +90,7 @@ def create_app(
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
         middleware=[
+            *([Middleware(Admission, kinds=kinds)] if kinds else []),
             Middleware(telemetry.RequestTelemetry, sample_ratio=settings.log_sample_ratio),
             Middleware(Head),
             *middleware,

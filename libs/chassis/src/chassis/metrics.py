@@ -34,6 +34,9 @@ client_duration = Histogram(
     buckets=DURATIONS,
 )
 problems = Counter("quayside_http_problems", "Responses that are problems, by the problem's slug", ["slug"])
+shed = Counter(
+    "quayside_http_shed_requests", "Requests refused because too many of their kind were in progress", ["kind"]
+)
 refused_tokens = Counter("quayside_auth_refused_tokens", "Requests whose token was refused", ["reason"])
 key_refresh_failures = Counter("quayside_auth_key_refresh_failures", "Failed requests for identity's signing keys")
 

@@ -37,5 +37,6 @@ def create(settings: Settings | None = None) -> FastAPI:
         workers=[consumer(carts, settings.broker_url)],
         verifier=verifier,
         parts=routes.Parts(carts, CatalogClient(catalog), verifier),
+        kinds=routes.KINDS,
         started=valkey.ping,
     )

@@ -13,12 +13,15 @@ from cart.models import EMPTY, SKU_PATTERN, VERSION_PATTERN, Cart
 from cart.repository import ANY, EXISTING, Carts
 from cart.schemas import CartBody, MergeBody, QuantityBody
 from chassis import etags
+from chassis.admission import Kind
 from chassis.app import JsonBytes, parts
 from chassis.auth import Authenticated, authenticate
 
-__all__ = ["Parts", "router"]
+__all__ = ["KINDS", "Parts", "router"]
 
 router = APIRouter(prefix="/api/cart", tags=["cart"])
+
+KINDS = (Kind("buying", 64, re.compile(r"[A-Z]+ /api/cart(/.*)?"), strangers=True),)
 
 SHAPE: dict[int | str, dict[str, Any]] = {200: {"model": CartBody}}
 Sku = Annotated[str, Path(pattern=SKU_PATTERN)]

@@ -35,5 +35,6 @@ def create(settings: Settings | None = None) -> FastAPI:
         workers=[consumer(db, settings.broker_url), gauges(db)],
         verifier=verifier,
         parts=routes.Parts(db, settings.currency),
+        kinds=routes.KINDS,
         started=partial(migrations.check, db, "catalog"),
     )

@@ -28,18 +28,21 @@ from catalog.schemas import (
     StockHistory,
 )
 from chassis import etags
+from chassis.admission import Kind
 from chassis.app import JsonBytes, parts
 from chassis.auth import requires
 from chassis.db import Database
 from chassis.errors import Invalid, NotFound, Problem
 from chassis.queries import once
 
-__all__ = ["Parts", "admin", "router"]
+__all__ = ["KINDS", "Parts", "admin", "router"]
 
 WRITE = Depends(requires("catalog:write"))
 
 router = APIRouter(prefix="/api/catalog", tags=["catalog"])
 admin = APIRouter(prefix="/api/admin/products", tags=["admin"], dependencies=[WRITE])
+
+KINDS = (Kind("browsing", 64, re.compile(r"(GET|HEAD) /api/catalog/.*"), strangers=True),)
 
 CACHE_CONTROL = "public, max-age=1, stale-while-revalidate=10"
 ETAG = re.compile(r"([0-9]{1,9})-[0-9]+")

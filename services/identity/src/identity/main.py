@@ -46,5 +46,6 @@ def create(settings: Settings | None = None) -> FastAPI:
         workers=[jobs.housekeeping(db, settings), jobs.gauges(db)],
         verifier=OwnVerifier(keyring, issuer=settings.issuer, audience=settings.audience),
         parts=routes.Parts(db, issuer, passwords, registrations, settings.public_url),
+        kinds=routes.KINDS,
         started=started,
     )

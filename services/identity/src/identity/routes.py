@@ -1,6 +1,7 @@
 """The HTTP routes of identity."""
 
 import math
+import re
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from typing import Annotated, Any
@@ -8,6 +9,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from chassis.admission import Kind
 from chassis.app import parts
 from chassis.auth import Authenticated, Principal, requires
 from chassis.db import Database
@@ -33,10 +35,12 @@ from identity.usecases import accounts, tokens
 from identity.usecases.keys import ALGORITHM
 from identity.usecases.passwords import Passwords, Patience
 
-__all__ = ["Parts", "admin", "router"]
+__all__ = ["KINDS", "Parts", "admin", "router"]
 
 router = APIRouter(tags=["identity"])
 admin = APIRouter(tags=["admin"])
+
+KINDS = (Kind("buying", 64, re.compile(r"POST /api/identity/guests"), strangers=True),)
 
 Manager = Annotated[Principal, Depends(requires("orders:manage"))]
 

@@ -48,5 +48,6 @@ def create(settings: Settings | None = None) -> FastAPI:
         workers=[consumer(db, settings.broker_url), sweeper(db, settings.sweep_seconds), gauges(db)],
         verifier=verifier,
         parts=routes.Parts(db, placement, feed),
+        kinds=routes.KINDS,
         started=partial(migrations.check, db, "order"),
     )

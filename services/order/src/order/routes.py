@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
 from chassis import tracing
+from chassis.admission import Kind
 from chassis.app import JsonBytes, parts
 from chassis.auth import Authenticated, Principal, authenticate, requires
 from chassis.db import Database
@@ -39,10 +41,16 @@ from order.usecases import saga
 from order.usecases.feed import Feed
 from order.usecases.placing import Placement, PlaceOrder
 
-__all__ = ["Parts", "admin", "router"]
+__all__ = ["KINDS", "Parts", "admin", "router"]
 
 router = APIRouter(prefix="/api/orders", tags=["orders"])
 admin = APIRouter(prefix="/api/admin/orders", tags=["admin"])
+
+KINDS = (
+    Kind("buying", 64, re.compile(r"POST /api/orders")),
+    Kind("browsing", 64, re.compile(r"(GET|HEAD) /api/orders")),
+)
+"""What is bounded: new orders and lists of orders, but nothing that concerns an order that was placed."""
 
 HEARTBEAT_SECONDS = 15.0
 encode = msgspec.json.Encoder().encode

@@ -54,6 +54,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         ),
         openapi_url="/openapi.json",
         middleware=routes.middleware,
+        kinds=routes.KINDS,
     )
     for error, handler in routes.handlers.items():
         app.add_exception_handler(error, handler)

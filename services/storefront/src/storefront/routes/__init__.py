@@ -1,7 +1,10 @@
 """The pages, and what all of them share."""
 
+import re
+
 from starlette.middleware import Middleware
 
+from chassis.admission import Kind
 from storefront.routes import (
     account,
     assets,
@@ -24,7 +27,7 @@ from storefront.routes.visits import Parts, on_refused, on_session_ended
 from storefront.usecases.remote import Refused
 from storefront.usecases.sessions import SessionEnded
 
-__all__ = ["Pages", "Parts", "handlers", "middleware", "routers"]
+__all__ = ["KINDS", "Pages", "Parts", "handlers", "middleware", "routers"]
 
 routers = [
     account.router,
@@ -43,6 +46,9 @@ routers = [
 
 middleware = [Middleware(Headers), Middleware(SessionCookie), Middleware(ProblemPages), Middleware(SameOrigin)]
 """What every request passes, the outermost first."""
+
+KINDS = (Kind("browsing", 64, re.compile(r"(GET|HEAD) /((c|p)/.*|search)?")),)
+"""Pages of which the edge has copies, and gives one when this service refuses."""
 
 handlers = {
     office.LoginRequired: office.on_login_required,

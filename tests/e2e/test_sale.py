@@ -1,0 +1,64 @@
+"""A small flash sale: many want few units, everybody gets an answer, and not one unit too many is sold."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+from uuid import uuid4
+
+from flow import ADDRESS
+from shopper import Admin
+
+from shopctl.bench.client import request, send
+from shopctl.bench.load import Answer
+
+UNITS, SHOPPERS, AT_ONCE = 20, 200, 100
+REFUSALS = {(409, "sold-out"), (503, "overloaded")}
+
+
+def slug(answer: Answer) -> str:
+    return str(json.loads(answer.body)["type"]).rpartition("/")[2]
+
+
+def status_of(admin: Admin, id: str) -> str:
+    return str(admin.http.get(f"/api/admin/orders/{id}").raise_for_status().json()["status"])
+
+
+async def sale(address: tuple[str, int], sku: str) -> list[Answer]:
+    """Lets all shoppers order a unit, a hundred of them at the same moment. Returns the answers to their orders."""
+    guests = await send(address, [request("POST", "/api/identity/guests")] * SHOPPERS, expect=201)
+    tokens = [json.loads(guest.body)["access_token"] for guest in guests]
+    puts = [request("PUT", f"/api/cart/items/{sku}", token=token, body={"quantity": 1}) for token in tokens]
+    carts = await send(address, puts, expect=200)
+    orders = [
+        request(
+            "POST",
+            "/api/orders",
+            token=token,
+            body={
+                "cart_version": json.loads(cart.body)["version"],
+                "payment_method": "tok_visa",
+                "shipping_address": ADDRESS,
+                "expected_total": {"amount": 500, "currency": "EUR"},
+            },
+            Idempotency_Key=str(uuid4()),
+        )
+        for token, cart in zip(tokens, carts, strict=True)
+    ]
+    return await send(address, orders, connections=AT_ONCE)
+
+
+def test_in_a_sale_everybody_gets_an_answer_and_no_unit_is_sold_twice(shop, admin, audit: Callable[..., None]) -> None:
+    sku = admin.product(stock=UNITS, amount=500)
+
+    answers = asyncio.run(sale(shop.address("edge"), sku))
+
+    found = Counter(answer.status for answer in answers)
+    assert {(each.status, slug(each)) for each in answers if each.status != 202} <= REFUSALS
+    assert found[202] >= UNITS
+    assert admin.sees(sku, 0)
+    audit()
+    accepted = [json.loads(each.body)["id"] for each in answers if each.status == 202]
+    ends = Counter(status_of(admin, id) for id in accepted)
+    assert ends["CONFIRMED"] == UNITS
+    assert ends.total() == ends["CONFIRMED"] + ends["REJECTED"]
