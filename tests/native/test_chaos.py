@@ -115,7 +115,7 @@ def test_what_a_killed_process_has_injected_is_shown_and_healed(stocked: Shop) -
     assert said(stocked, "heal") == "No fault is in effect.\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda each: each.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda each: each.name)
 def test_a_signal_undoes_what_is_in_effect(stocked: Shop, number: signal.Signals) -> None:
     with chaos(stocked, "inject", "freeze", "psp", "--for", "60s") as process:
         for _ in until(20):
