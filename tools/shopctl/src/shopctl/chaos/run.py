@@ -118,7 +118,7 @@ class Running:
 
     def _findings(self) -> list[Finding]:
         """What the audit finds. It tries again while a part of the shop does not answer. Raises one of UNREADABLE."""
-        attempts = self.traffic.attempts() if self.run.faults else None
+        attempts = self.traffic.attempts() or None  # without any, A4 cannot tell since when there should be some
         addresses, services = Addresses.of(self.shop.place), self.shop.place.services
         end = time.monotonic() + (PATIENCE if self.run.faults else FIRST)
         while True:

@@ -84,15 +84,15 @@ def _report(run: Run, folder: Path) -> str:
 
 
 def _versions(shop: Shop) -> dict[str, str]:
-    described = subprocess.run(
-        ["git", "describe", "--tags", "--always", "--dirty"],
-        cwd=shop.place.root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    found = {"Quayside": __version__, "revision": described.stdout.strip(), "runtime": shop.runtime}
+    found = {"Quayside": __version__, "revision": _revision(shop.place.root), "runtime": shop.runtime}
     found |= {"Python": platform.python_version(), "system": f"{platform.system()} {platform.release()}"}
     with suppress(PackageNotFoundError):
         found["Locust"] = version("locust")
     return {name: value for name, value in found.items() if value}
+
+
+def _revision(root: Path) -> str:
+    command = ["git", "describe", "--tags", "--always", "--dirty"]
+    with suppress(OSError):  # there may be no git
+        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout.strip()
+    return ""

@@ -19,7 +19,7 @@ __all__ = ["Traffic", "TrafficEnded"]
 
 MIX = {"buyer": 6, "returner": 1, "browser": 3, "abandoner": 1}
 """The personas and their shares."""
-STARTS_WITHIN = 20.0
+STARTS_WITHIN = 60.0
 """Seconds until the first shopper must have got an answer."""
 
 
