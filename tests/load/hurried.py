@@ -1,4 +1,4 @@
-"""The locustfile for tests: hurried shoppers, three more personas, and a record of who asked for what.
+"""The locustfile for tests: hurried shoppers, more personas, and a record of who asked for what.
 
 `seen.jsonl` in LOAD_RUN has a line for each request: its persona and shopper, step, method, path, status, and token.
 """
@@ -19,7 +19,7 @@ personas.shopper.THINKING = 0.05
 personas.shopper.Shopper.context = lambda self: {"persona": type(self).__name__, "shopper": id(self)}
 personas.buyer.WITH_ACCOUNT = 0.0
 personas.returner.RETURNS = 1.0
-personas.NAMES |= {"twin": people.Twin, "haggler": people.Haggler, "lucky": people.Lucky}
+personas.NAMES |= {"twin": people.Twin, "haggler": people.Haggler, "lucky": people.Lucky, "surfer": people.Surfer}
 
 
 @events.request.add_listener

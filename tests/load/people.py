@@ -1,4 +1,4 @@
-"""Three more personas, for tests."""
+"""More personas, for tests."""
 
 import os
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 from locust import task
 
 from personas.browser import Browser
-from personas.buyer import check_out
+from personas.buyer import check_out, fill
+from personas.pages import Pages
 from personas.shop import Api
 from personas.shopper import Shopper
 
@@ -39,3 +40,14 @@ class Lucky(Shopper):
     @task
     def visit(self) -> None:
         Api(self).call("hostile", "GET", "/api/cart", forbidden="one's own cart")
+
+
+class Surfer(Shopper):
+    """Buys with a browser."""
+
+    @task
+    def visit(self) -> None:
+        self.leave()
+        shop = Pages(self)
+        if fill(self, shop) and (order := check_out(self, shop)).status == 202:
+            shop.watch(order)

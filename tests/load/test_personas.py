@@ -19,11 +19,13 @@ from shopper import Admin, eventually
 
 from shopctl.shop import Shop
 
-PERSONAS = "browser:2,buyer:2,returner:1,abandoner:1,bargain-hunter:4,owner:1,hostile:1,twin:2,haggler:1,lucky:1"
+PERSONAS = (
+    "browser:2,buyer:2,returner:1,abandoner:1,bargain-hunter:4,owner:1,hostile:1,twin:2,haggler:1,lucky:1,surfer:1"
+)
 ENOUGH = {
     **{"Browser browse": 20, "Buyer order status": 3, "Returner history": 1, "Returner cancel": 1, "Abandoner cart": 5},
     **{"BargainHunter product": 30, "Owner restock": 1, "Owner price": 3, "Hostile order status": 1},
-    **{"Haggler order status": 1, "Lucky hostile": 1},
+    **{"Haggler order status": 1, "Lucky hostile": 1, "Surfer page: order status": 4},
 }
 """The run goes on until each of these requests was made so often, and 30 by each of the twins."""
 UNITS = 3
@@ -95,7 +97,7 @@ def run(
     """All personas at once. Afterwards the audit has passed with their journal."""
     folder = tmp_path_factory.mktemp("load")
     hot, little, changing = admin.product(stock=UNITS), admin.product(stock=20), admin.product(stock=1000)
-    settings = {"PERSONAS": PERSONAS, "USERS": "16", "TIME": "100s", "LOAD_REQUESTS": "1", "HOT_SKU": hot}
+    settings = {"PERSONAS": PERSONAS, "USERS": "17", "TIME": "100s", "LOAD_REQUESTS": "1", "HOT_SKU": hot}
     token = admin.http.headers["Authorization"].removeprefix("Bearer ")
     process = started(folder, **settings, CHANGING=changing, ADMIN_TOKEN=token)
     run = Run(shop, folder, hot, little)
@@ -179,6 +181,18 @@ def test_a_changed_price_is_accepted(run: Run) -> None:
 
     assert (409, 202) in pairwise(tries)
     assert {order["status"] for order in run.orders("Haggler")} == {"CONFIRMED"}
+
+
+def test_a_browser_loads_pages_with_their_files_once_and_orders_by_the_form(run: Run) -> None:
+    steps = Counter(each["step"] for each in run.seen["Surfer"])
+    files = Counter(each["path"] for each in run.seen["Surfer"] if each["step"] == "page: file")
+    lines = [json.loads(line) for file in run.folder.glob("attempts-*") for line in file.read_text().splitlines()]
+    placed = [line for line in lines if line["body"] is None and line.get("status") == 202]
+
+    assert {f"page: {name}" for name in ("home", "product", "add to cart", "cart", "checkout", "events")} <= set(steps)
+    assert any(path.endswith(".css") for path in files)
+    assert max(files.values()) <= steps["page: home"]  # each visit begins there, with an empty cache
+    assert len({line["order_id"] for line in placed}) == len(placed) == steps["page: order"] > 0
 
 
 def test_a_hostile_shopper_changes_nothing(run: Run) -> None:
