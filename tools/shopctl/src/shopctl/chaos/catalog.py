@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from chassis.local.processes import StartError
 from shopctl.chaos.fault import Fault, Target
-from shopctl.chaos.faults import broker, clock, messages, network, postgres, processes, provider, valkey
+from shopctl.chaos.faults import broker, clock, messages, network, nodes, postgres, processes, provider, valkey
 
 __all__ = ["FAULTS", "KINDS", "find", "possible"]
 
@@ -17,6 +17,7 @@ MODULES = (
     valkey,
     provider,
     clock,
+    nodes,
 )
 KINDS: Mapping[str, Sequence[Fault]] = {each.__name__.rpartition(".")[2]: each.FAULTS for each in MODULES}
 """The faults by kind, which is the name of their module."""

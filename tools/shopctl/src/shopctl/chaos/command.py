@@ -11,7 +11,8 @@ from rich.table import Table
 
 from shopctl import given, runtime
 from shopctl.chaos import catalog
-from shopctl.chaos.fault import Fault
+from shopctl.chaos.cluster import Cluster
+from shopctl.chaos.fault import Fault, Target
 from shopctl.chaos.injection import heal as undo_all
 from shopctl.chaos.injection import injected, notes
 from shopctl.console import err, fail, interruptible, out
@@ -22,11 +23,23 @@ from shopctl.shop import Shop
 SHOWN = 14
 """The most names that `list` shows for one fault; `inject NAME` shows all."""
 
-app = typer.Typer(no_args_is_help=True, help="Inject faults into the shop, and undo them.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Inject faults into the shop, and undo them.")
+
+
+@app.callback()
+def choose(
+    context: typer.Context,
+    cluster: Annotated[
+        str, typer.Option(metavar="NAMESPACE", help="The shop in this namespace of the cluster that KUBECONFIG names.")
+    ] = "",
+) -> None:
+    """Inject faults into the shop, and undo them."""
+    context.obj = cluster
 
 
 @app.command()
 def run(
+    context: typer.Context,
     seed: Annotated[int, typer.Option(min=0, max=1_000_000_000, help="Determines the faults and the shoppers.")] = 7,
     length: Annotated[float, typer.Option("--for", parser=duration, metavar="TIME", help="Such as 90s or 3m.")] = "3m",  # type: ignore[assignment]
     only: Annotated[str, typer.Option(help="Only these faults, separated by commas.")] = "",
@@ -42,6 +55,8 @@ def run(
     names = [name for each in only.split(",") if (name := each.strip())]
     if unknown := [name for name in names if name not in catalog.FAULTS]:
         raise typer.BadParameter(f"{', '.join(unknown)}; there are {', '.join(catalog.FAULTS)}", param_hint="--only")
+    if context.obj:
+        fail("A run needs a shop on this machine. On a cluster there are list, inject and heal.", status=2)
     shop = _running_shop()
     if notes(shop):
         fail("Nothing was begun. Undo first what is in effect: shopctl chaos heal", status=2)
@@ -79,9 +94,9 @@ def summary(
 
 
 @app.command("list")
-def list_() -> None:
+def list_(context: typer.Context) -> None:
     """List the faults by kind, and on what each can be injected here."""
-    shop = _shop()
+    shop = _cluster(context) or _shop()
     table = Table("fault", "effect", "on")
     for kind, faults in catalog.KINDS.items():
         table.add_section()
@@ -94,6 +109,7 @@ def list_() -> None:
 
 @app.command()
 def inject(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="A fault of `shopctl chaos list`.")],
     on: Annotated[str | None, typer.Argument(help="What it is injected on; not needed if there is one choice.")] = None,
     length: Annotated[
@@ -103,7 +119,7 @@ def inject(
     """Inject one fault, wait, and undo it. Ctrl-C undoes it at once."""
     if name not in catalog.FAULTS:
         raise typer.BadParameter(f"there is no {name!r}; there are {', '.join(catalog.FAULTS)}", param_hint="NAME")
-    fault, shop = catalog.find(name), _running_shop()
+    fault, shop = catalog.find(name), _cluster(context) or _running_shop()
     if fault not in catalog.possible(shop):
         fail(f"{name} is not possible here: {_where(shop, fault)}.", status=2)
     choices = fault.on(shop)
@@ -124,16 +140,16 @@ def inject(
 
 
 @app.command()
-def heal() -> None:
+def heal(context: typer.Context) -> None:
     """Undo every fault that is still in effect, such as after a crash of `shopctl chaos`."""
-    healed = undo_all(runtime.current())
+    healed = undo_all(_cluster(context) or runtime.current())
     for each in healed:
         out.print(f"undone: {each.fault} on {each.on}")
     if not healed:
         out.print("No fault is in effect.")
 
 
-def _where(shop: Shop, fault: Fault) -> str:
+def _where(shop: Target, fault: Fault) -> str:
     if shop.runtime not in fault.runtimes:
         return f"not {shop.runtime}: {', '.join(sorted(fault.runtimes))}"
     lacking = fault.needs(shop)
@@ -141,6 +157,11 @@ def _where(shop: Shop, fault: Fault) -> str:
         return f"needs {lacking}"
     choices = fault.on(shop)
     return ", ".join(choices) if len(choices) <= SHOWN else f"{', '.join(choices[:3])}, … ({len(choices)})"
+
+
+def _cluster(context: typer.Context) -> Cluster | None:
+    """The shop that --cluster names."""
+    return Cluster.of(context.obj) if context.obj else None
 
 
 def _shop() -> Shop:
