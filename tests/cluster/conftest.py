@@ -13,6 +13,8 @@ from flow import AMOUNT, Flow
 from release import Release, run
 from shopper import Admin
 
+from shopctl.chaos.catalog import find
+
 NEXT = Path(__file__).parent / "next"
 
 
@@ -89,8 +91,8 @@ def shop(registry: str) -> Iterator[Release]:
 @pytest.fixture
 def mortal_nodes(shop: Release) -> None:
     """Skips a test that stops or disconnects a node if the nodes are not containers."""
-    if not shop.nodes_are_containers:
-        pytest.skip("the nodes are not containers of this machine's Docker Engine")
+    if lacking := find("kill-node").needs(shop.cluster):
+        pytest.skip(f"needs {lacking}")
 
 
 @pytest.fixture

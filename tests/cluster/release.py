@@ -14,6 +14,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from shopctl import services
+from shopctl.chaos.catalog import find
+from shopctl.chaos.cluster import Cluster
+from shopctl.chaos.injection import injected
 
 ROOT = Path(__file__).parents[2]
 SERVICES = (*services.load(ROOT).upstreams, "edge")
@@ -103,15 +106,14 @@ class Release:
     @cached_property
     def nodes(self) -> list[str]:
         """The names of the nodes that run pods."""
-        nodes = json.loads(run("kubectl", "get", "nodes", "--output", "json"))["items"]
-        free = [node for node in nodes if not any(t["effect"] == "NoSchedule" for t in node["spec"].get("taints", ()))]
-        assert len(free) > 1, "these tests need two nodes that run pods"
-        return sorted(node["metadata"]["name"] for node in free)
+        nodes = [*self.cluster.nodes]
+        assert len(nodes) > 1, "these tests need two nodes that run pods"
+        return nodes
 
     @cached_property
-    def nodes_are_containers(self) -> bool:
-        """Whether the nodes are containers of this machine's Docker Engine, as with kind and k3d."""
-        return set(self.nodes) <= set(run("docker", "ps", "--all", "--format", "{{.Names}}").split())
+    def cluster(self) -> Cluster:
+        """The target of faults."""
+        return Cluster.of(self.namespace)
 
     @property
     def home(self) -> str:
@@ -171,26 +173,10 @@ class Release:
         return {line[0]: int(line[2].removesuffix("Mi")) * 2**20 for line in lines if len(line) == 3}
 
     @contextmanager
-    def node_stopped(self, node: str) -> Iterator[None]:
-        """Stops the node inside the block, as if its power were cut; it is Ready again at the end."""
-        run("docker", "stop", "--time", "2", node)
-        try:
+    def disturbed(self, fault: str, on: str) -> Iterator[None]:
+        """Injects a fault of the catalog inside the block; at the end it is undone, and its pods or node are ready."""
+        with injected(self.cluster, find(fault), on):
             yield
-        finally:
-            run("docker", "start", node)
-            self.node_is(node, "True")
-
-    @contextmanager
-    def node_cut_off(self, node: str) -> Iterator[None]:
-        """Disconnects the running node from its network inside the block; it is Ready again at the end."""
-        networks = json.loads(run("docker", "inspect", node))[0]["NetworkSettings"]["Networks"]
-        network, address = next((name, each["IPAddress"]) for name, each in networks.items())
-        run("docker", "network", "disconnect", network, node)
-        try:
-            yield
-        finally:
-            run("docker", "network", "connect", "--ip", address, network, node)
-            self.node_is(node, "True")
 
     def node_is(self, node: str, ready: str, seconds: float = 120) -> None:
         """Waits until the node's condition Ready is `True`, `False` or `Unknown`."""

@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
@@ -194,10 +195,9 @@ def test_with_two_of_each_a_pod_of_every_service_is_deleted(shop: Release, traff
     shop.settled()
     for service in SERVICES:
         assert {pod["spec"]["nodeName"] for pod in shop.pods(service)} == set(shop.nodes), service
-    with traffic("a pod of each service deleted") as flow:
+    with traffic("a pod of each service deleted") as flow, ExitStack() as faults:
         for service in SERVICES:
-            shop.kubectl("delete", "pod", "--wait=false", shop.pods(service)[0]["metadata"]["name"])
-        shop.settled()
+            faults.enter_context(shop.disturbed("delete-pod", service))
     assert flow.failed == 0, flow.trouble
 
 
@@ -232,19 +232,15 @@ def test_an_upgrade_and_its_rollback_fail_no_request(shop: Release, traffic) -> 
 
 
 def test_a_node_is_drained(shop: Release, traffic) -> None:
-    with traffic(f"a node drained ({shop.other})") as flow:
-        try:
-            run("kubectl", "drain", shop.other, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s")
-            shop.settled()
-        finally:
-            run("kubectl", "uncordon", shop.other)
+    with traffic(f"a node drained ({shop.other})") as flow, shop.disturbed("drain-node", shop.other):
+        shop.settled()
     assert flow.failed == 0, flow.trouble
 
 
 @pytest.mark.usefixtures("mortal_nodes")
 def test_a_node_dies_its_pods_move_and_it_comes_back(shop: Release, traffic) -> None:
     spread_again(shop)
-    with traffic("a node stopped, its pods moved, and started"), shop.node_stopped(shop.other):
+    with traffic("a node stopped, its pods moved, and started"), shop.disturbed("kill-node", shop.other):
         shop.node_is(shop.other, "Unknown")
         moved = [Counter({shop.home: 2})] * len(SERVICES)
         until(lambda: [ready_pods(shop, service) for service in SERVICES] == moved, 120, "not all pods have moved")
@@ -255,7 +251,7 @@ def test_a_node_dies_its_pods_move_and_it_comes_back(shop: Release, traffic) -> 
 def test_the_node_of_the_stores_dies_and_no_order_is_lost(shop: Release, traffic) -> None:
     spread_again(shop)
     with traffic("the stores' node stopped, and started", through=shop.other) as flow:
-        with shop.node_stopped(shop.home):
+        with shop.disturbed("kill-node", shop.home):
             shop.node_is(shop.home, "Unknown")
             until(lambda: refusal(shop, shop.other) == (503, "application/problem+json"), 60, "no 503")
             time.sleep(10)
@@ -266,7 +262,7 @@ def test_the_node_of_the_stores_dies_and_no_order_is_lost(shop: Release, traffic
 @pytest.mark.usefixtures("mortal_nodes")
 def test_a_node_is_cut_off_for_thirty_seconds(shop: Release, traffic) -> None:
     spread_again(shop)
-    with traffic("a node cut off for 30 s"), shop.node_cut_off(shop.other):
+    with traffic("a node cut off for 30 s"), shop.disturbed("cut-node", shop.other):
         time.sleep(30)
     shop.settled()
 
@@ -274,9 +270,8 @@ def test_a_node_is_cut_off_for_thirty_seconds(shop: Release, traffic) -> None:
 @pytest.mark.parametrize("store", STORES)
 def test_a_store_is_deleted(shop: Release, traffic, store: str) -> None:
     with traffic(f"{store}'s pod deleted"):
-        shop.kubectl("delete", "pod", f"{store}-0", "--wait=false")
-        time.sleep(3)
-        shop.kubectl("rollout", "status", f"statefulset/{store}", "--timeout=120s")
+        with shop.disturbed("delete-pod", store):
+            time.sleep(3)
         time.sleep(3)
 
 
