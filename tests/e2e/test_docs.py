@@ -42,6 +42,7 @@ ELSEWHERE = {
     "README.md: Quayside": "tests/native starts a shop by `shopctl up`; `make test` runs this test",
     "CONTRIBUTING.md: Contributing": "what `.ci/run` runs",
     "README.md: Seeing it": OBSERVING,
+    "README.md: Loading it, and breaking it": "tests/load and tests/native run `shopctl load` and `shopctl chaos`",
     "docs/how-to/observe.md: *": OBSERVING,
     "docs/chaos.md: *": "tests/native/test_chaos.py runs `shopctl chaos`",
     "README.md: In containers": DOCKER,
