@@ -93,10 +93,10 @@ def prometheus(observed: Shop, admin: Admin, audit: Callable[..., None]) -> Iter
     with injected(observed, poison, "cart"):
         ask_in_vain(observed, admin)
         tour(observed.place, admin)
-        with injected(observed, poison, "cart"):
-            ask_in_vain(observed, admin)
+        ask_in_vain(observed, admin)
         for _ in until(60):
-            tour(observed.place, admin)
+            with injected(observed, poison, "cart"):
+                tour(observed.place, admin)
             if all(shows(found, query) for query in PANELS) and not any(unread(found, query) for query in RULES):
                 break
         yield found
