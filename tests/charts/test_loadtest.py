@@ -101,6 +101,14 @@ def test_as_a_gate_it_is_one_job_after_an_upgrade(shop: Objects) -> None:
     assert not any(name.startswith("LOCUST_MODE") for name in variables(shop, "loadtest-gate"))
 
 
+def test_a_release_of_its_own_fits_beside_the_gate(load: Objects, shop: Objects) -> None:
+    assert not load.keys() & shop.keys()
+    assert (
+        shop["NetworkPolicy", "loadtest-gate"]["spec"]["podSelector"]
+        != load["NetworkPolicy", "loadtest-leader"]["spec"]["podSelector"]
+    )
+
+
 def test_a_gate_with_workers_is_refused() -> None:
     done = template("loadtest", "gate=true", "workers=1")
     assert "loadtest: gate requires workers=0" in done.stderr

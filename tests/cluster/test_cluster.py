@@ -75,7 +75,7 @@ def test_a_gate_that_fails_fails_the_upgrade(shop: Release) -> None:
     assert "post-upgrade hooks failed" in said, said
     assert "(at least 100,000)" in said, said
     shop.rollback()
-    assert left(shop, "jobs,networkpolicies", "app.kubernetes.io/name=loadtest-leader") == []
+    assert left(shop, "jobs,networkpolicies", "app.kubernetes.io/name=loadtest-gate") == []
 
 
 def test_every_pod_is_restricted_and_others_are_rejected(shop: Release) -> None:

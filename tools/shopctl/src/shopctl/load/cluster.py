@@ -119,7 +119,7 @@ def leader_state() -> dict[str, Any]:
 
 
 def pods(*apps: str) -> list[dict[str, Any]]:
-    selector = f"app.kubernetes.io/name in ({','.join(apps)})"
+    selector = f"app.kubernetes.io/instance={LOAD},app.kubernetes.io/name in ({','.join(apps)})"
     found: list[dict[str, Any]] = json.loads(kubectl("get", "pods", "--selector", selector, "--output", "json"))[
         "items"
     ]
