@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from math import inf
 from typing import Any
 
 __all__ = ["THRESHOLDS", "Thresholds", "judge", "thresholds"]
@@ -23,15 +24,19 @@ class Thresholds:
     confirmed_p95: float = 3_000
     orders: float = 1
     """The least number of accepted orders."""
+    confirmed: float = 1
+    """The least number of orders that became CONFIRMED."""
+    later: float = inf
+    """The largest share of requests to which the shop answered that the shopper is to come again later."""
     refused_reads_p95: float = 1_000
     """double11: p95 of reads while buyers are refused."""
     recovery: float = 10
-    """double11: seconds after the rush until nothing fails, nobody is asked to come later, and reads are fast."""
+    """double11: seconds after the last hunter until hardly anything fails or is to come later, and reads are fast."""
 
 
 THRESHOLDS: Mapping[str, Thresholds] = {
-    "steady": Thresholds(),
-    "soak": Thresholds(),
+    "steady": Thresholds(later=0.01),
+    "soak": Thresholds(later=0.01),
     # These bring the shop to its limit or beyond. It may be slow there, and it may refuse, but nothing may fail.
     "ramp": Thresholds(reads_p95=1_000, order_p95=3_000, confirmed_p95=15_000),
     "spike": Thresholds(reads_p95=1_000, order_p95=3_000, confirmed_p95=15_000),
@@ -64,6 +69,8 @@ def judge(summary: Mapping[str, Any], limits: Thresholds) -> list[str]:
         reasons.append("no request was answered")
     elif share > limits.failed:
         reasons.append(f"{share:.2%} of the requests failed (at most {limits.failed:.2%})")
+    if (later := summary["later"] / max(1, summary["requests"])) > limits.later:
+        reasons.append(f"{later:.2%} of the requests were to come later (at most {limits.later:.2%})")
     for kind, what, limit in (
         ("reads", "reads", limits.reads_p95),
         ("order", "orders", limits.order_p95),
@@ -73,6 +80,8 @@ def judge(summary: Mapping[str, Any], limits: Thresholds) -> list[str]:
             reasons.append(f"p95 of {what} is {kinds[kind]['p95']:,.0f} ms (at most {limit:,.0f} ms)")
     if orders < limits.orders:
         reasons.append(f"{orders:,} orders (at least {limits.orders:,.0f})")
+    if summary["confirmed"] < limits.confirmed:
+        reasons.append(f"{summary['confirmed']:,} orders became CONFIRMED (at least {limits.confirmed:,.0f})")
     for step in summary["steps"].values():
         reasons += [f"{error}: was not refused" for error in step["failed"] if error.startswith("hostile: ")]
     reasons += summary.get("errors", ())
@@ -81,8 +90,9 @@ def judge(summary: Mapping[str, Any], limits: Thresholds) -> list[str]:
 
 def _sale(sale: Mapping[str, Any], limits: Thresholds) -> list[str]:
     reasons = []
-    if sale["sold"] > sale["stock"] or sale["available"] < 0:
-        reasons.append(f"{sale['sold']:,} units were sold of {sale['stock']:,}")
+    if (found := sale["sold"] + sale["held"] + sale["available"]) != sale["stock"] or sale["available"] < 0:
+        parts = ", ".join(f"{sale[part]:,} {part}" for part in ("sold", "held", "available"))
+        reasons.append(f"{found:,} units of {sale['stock']:,}: {parts}")
     answered = sum(count for outcome, count in sale["outcomes"].items() if outcome != NO_ANSWER)
     if silent := sale["shoppers"] - answered:
         reasons.append(f"{silent:,} of {sale['shoppers']:,} shoppers got no answer")
@@ -90,5 +100,7 @@ def _sale(sale: Mapping[str, Any], limits: Thresholds) -> list[str]:
         took, most = sale["refused_reads_p95"], limits.refused_reads_p95
         reasons.append(f"p95 of reads is {took:,.0f} ms while buyers are refused (at most {most:,.0f} ms)")
     if sale["recovery"] > limits.recovery:
-        reasons.append(f"the shop recovered {sale['recovery']:.0f} s after the rush (at most {limits.recovery:g} s)")
+        reasons.append(
+            f"the shop recovered {sale['recovery']:.0f} s after the last hunter (at most {limits.recovery:g} s)"
+        )
     return reasons

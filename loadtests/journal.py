@@ -79,8 +79,8 @@ class Requests:
     def on_request(
         self, request_type: str, name: str, response_time: float | None, exception: object, **more: Any
     ) -> None:
-        """Listens to Locust's event `request`, which also tells how visits ended."""
-        if request_type == "visit":
+        """Listens to Locust's event `request`, which also tells of orders that nobody watches any more."""
+        if request_type == "unsettled":
             return
         ms = response_time or 0.0
         outcome = "failed" if exception else "ok"

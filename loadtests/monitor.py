@@ -19,7 +19,7 @@ from report import line, tables
 from settings import WrongUsage
 from shapes.crowd import Crowd
 from shapes.double11 import HUNTER
-from summary import JOURNEY, ORDERS, REFUSED, is_read, percentile, summarize
+from summary import JOURNEY, ORDERS, REFUSED, is_outage, is_read, percentile, summarize
 from usage import Usage
 from windows import Look, Windows
 
@@ -67,12 +67,16 @@ class Monitor:
         self._workers: dict[str, dict[str, Any]] = {}
         self._watching: gevent.Greenlet | None = None
         self._began = self._ended = 0.0
+        self._sent: Counter[str] = Counter()
+        """The requests of each step until `_ended`."""
+        self._workers_at_start = self._workers_at_end = 0
         gevent.signal_handler(signal.SIGINT, self._interrupted)
         if not environment.web_ui:
             # Locust listens to SIGTERM only after a shape has ended.
             gevent.signal_handler(signal.SIGTERM, self._interrupted)
         events.worker_report.add_listener(self._reported)
         events.test_start.add_listener(self._started)
+        events.test_stopping.add_listener(self._stopping)
         if environment.web_ui:
             events.test_stop.add_listener(lambda **_: self._finished() if self._watching else None)
         else:
@@ -101,6 +105,7 @@ class Monitor:
     def _started(self, **_: Any) -> None:
         self._began = time.monotonic()
         self._ended = 0.0
+        self._workers_at_start = self._workers_at_end = self._environment.runner.worker_count
         self._limits = self._thresholds()
         self._windows = Windows(self._limits.reads_p95)
         if self._watching:
@@ -112,6 +117,8 @@ class Monitor:
         for second in range(1, 1_000_000):
             gevent.sleep(max(0.0, self._began + second - time.monotonic()))
             now = time.monotonic() - self._began
+            if not getattr(self._environment.shape_class, "over", False):
+                self._load_goes_on()
             self._windows.see(now, self._look())
             if second % EVERY == 0:
                 totals = self._totals()
@@ -119,18 +126,31 @@ class Monitor:
                 before, at = totals, now
                 thin_out(self._stats, time.time())
 
+    def _load_goes_on(self) -> None:
+        self._ended, self._sent = time.monotonic(), Counter()
+        for entry in list(self._stats.entries.values()):
+            name = entry.name.rpartition(": ")[0] if entry.method in REFUSED else entry.name
+            self._sent[name] += entry.num_requests
+
+    def _stopping(self, **_: Any) -> None:
+        """Counts the workers before they leave. Locust also stops when the last one is lost."""
+        self._workers_at_end = self._environment.runner.worker_count
+
     def _look(self) -> Look:
         reads: Counter[int] = Counter()
-        refused = later = failed = 0
+        requests = refused = later = failed = 0
         for entry in list(self._stats.entries.values()):
-            if entry.method in REFUSED:
+            requests += entry.num_requests
+            if is_outage(entry):
+                failed += entry.num_requests
+            elif entry.method in REFUSED:
                 later += entry.num_requests if entry.method == "later" else 0
                 refused += entry.num_requests if entry.name.startswith(BUYING) else 0
             else:
                 failed += entry.num_failures
                 if is_read(entry.name):
                     reads.update(entry.response_times)
-        return Look(reads, refused, later, failed)
+        return Look(reads, requests, refused, later, failed)
 
     def _totals(self) -> dict[str, Any]:
         """The numbers of the run until now, and the times of all requests."""
@@ -141,7 +161,7 @@ class Monitor:
             totals["requests"] += entry.num_requests
             totals["failed"] += entry.num_failures
             if entry.method in REFUSED:
-                totals["refused"] += entry.num_requests
+                totals["failed" if is_outage(entry) else "refused"] += entry.num_requests
             else:
                 totals["times"].update(entry.response_times)
                 totals["orders"] += entry.num_requests - entry.num_failures if entry.name in ORDERS else 0
@@ -167,7 +187,6 @@ class Monitor:
         if self._watching:
             self._watching.kill()
             self._watching = None
-            self._ended = time.monotonic()
         summary = self._summary()
         reasons: list[str] = summary["reasons"]
         if folder := os.environ.get("LOAD_RUN"):
@@ -182,8 +201,11 @@ class Monitor:
         self._environment.process_exit_code = 1 if self._finished() else 0
 
     def _summary(self) -> dict[str, Any]:
-        seconds = self._ended - self._began if self._ended else 0.0
-        summary = summarize(list(self._stats.entries.values()), list(self._stats.errors.values()), seconds)
+        if not self._ended:
+            self._load_goes_on()
+        seconds = self._ended - self._began if self._began else 0.0
+        entries, failures = list(self._stats.entries.values()), list(self._stats.errors.values())
+        summary = summarize(entries, failures, seconds, self._sent)
         used = self._all_usage()
         cpu = sum(each["cpu"] for each in used)
         options, shape = self._environment.parsed_options, self._environment.shape_class
@@ -201,11 +223,15 @@ class Monitor:
             },
         }
         if "sold" in (sale := getattr(shape, "sale", {})):
-            summary["sale"] = sale | self._windows.figures(sale["rush_ends"]) | {"outcomes": self._outcomes()}
+            summary["sale"] = sale | self._windows.figures(sale["closes"]) | {"outcomes": self._outcomes()}
         elif sale:
             summary["errors"].append("the sale did not end")
         if failure := getattr(shape, "failure", ""):
             summary["errors"].append(failure)
+        elif shape and not shape.over and not self._environment.web_ui:
+            summary["errors"].append("the run ended before its time")
+        if (lost := self._workers_at_start - self._workers_at_end) > 0:
+            summary["errors"].append(f"{lost} of {self._workers_at_start} workers were lost")
         return summary | {"reasons": gate.judge(summary, self._limits)}
 
     def _outcomes(self) -> dict[str, int]:

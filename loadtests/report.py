@@ -30,7 +30,7 @@ def tables(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"sale: {sale['sold']:,} of {sale['stock']:,} units sold; {sale['shoppers']:,} shoppers: {outcomes}"
         yield (
             f"      p95 of reads while buyers were refused {sale['refused_reads_p95']:,.0f} ms;"
-            f" the shop recovered {sale['recovery']:.0f} s after the rush"
+            f" the shop recovered {sale['recovery']:.0f} s after the last hunter"
         )
     used = summary["locust"]
     yield ""

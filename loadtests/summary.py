@@ -4,15 +4,31 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-__all__ = ["JOURNEY", "ORDERS", "REFUSED", "Entry", "Failure", "is_read", "percentile", "summarize"]
+__all__ = [
+    "JOURNEY",
+    "ORDERS",
+    "REFUSED",
+    "UNSETTLED",
+    "Entry",
+    "Failure",
+    "is_outage",
+    "is_read",
+    "percentile",
+    "summarize",
+]
 
 JOURNEY = "order to CONFIRMED"
 ORDERS = ("order", "page: order")
 """The steps that place an order: with the API, and with the storefront's form."""
-WRITES = ("page: add to cart", *ORDERS)
+NO_READS = ("page: add to cart", "page: file", *ORDERS)
+"""Files are static, and so many that they would hide slow pages."""
 READS = ("browse", "search", "product", "order status", "history")
 REFUSED = ("refused", "later")
 """Types of events: the shop said no, or to come again later. Their names end with the slug."""
+UNSETTLED = "unsettled"
+"""The type of an event: an order was still watched when its visit was ended. Its time is that until then."""
+OUTAGE = "service-unavailable"
+"""The edge's slug for a service that does not answer. That is clear, but the shop has failed."""
 
 
 class Entry(Protocol):
@@ -46,34 +62,51 @@ def percentile(times: Mapping[int, int], share: float) -> float:
 
 
 def is_read(step: str) -> bool:
-    """Whether a step only reads."""
-    return step in READS or (step.startswith("page: ") and step not in WRITES)
+    """Whether a step only reads, and is not a static file."""
+    return step in READS or (step.startswith("page: ") and step not in NO_READS)
 
 
-def summarize(entries: Iterable[Entry], failures: Iterable[Failure], seconds: float) -> dict[str, Any]:
+def is_outage(entry: Entry) -> bool:
+    """Whether these answers came from the edge because a service gave none."""
+    return entry.method in REFUSED and entry.name.endswith(f": {OUTAGE}")
+
+
+def summarize(
+    entries: Iterable[Entry], failures: Iterable[Failure], seconds: float, then: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """Returns `steps` and `kinds` with their times, and the numbers of `requests`, `orders` and so on.
 
-    A step's times are those of its good and its failed answers; refusals are fast, and only counted.
+    A step's times are those of its good and its failed answers; refusals are fast, and only counted. `then` holds the
+    requests of each step after `seconds`, when the load ended; by default all of them.
     """
     answered: Counter[str] = Counter()
     times: dict[str, Counter[int]] = defaultdict(Counter)
     longest: Counter[str] = Counter()
     refused: dict[str, Counter[str]] = defaultdict(Counter)
+    failed: dict[str, Counter[str]] = defaultdict(Counter)
+    later = 0
     for entry in entries:
         if entry.method in REFUSED:
             step, _, slug = entry.name.rpartition(": ")
+            if is_outage(entry):
+                failed[step][f"503 {slug}"] += entry.num_requests
+                answered[step] += entry.num_requests
+                continue
             refused[step][slug] += entry.num_requests
+            later += entry.num_requests if entry.method == "later" else 0
         else:
-            answered[entry.name] += entry.num_requests
+            if entry.method == UNSETTLED:
+                refused[entry.name]["not settled at the end"] += entry.num_requests
+            else:
+                answered[entry.name] += entry.num_requests
             times[entry.name].update(entry.response_times)
             longest[entry.name] = max(longest[entry.name], round(entry.max_response_time))
-    failed: dict[str, Counter[str]] = defaultdict(Counter)
     for failure in failures:
         failed[failure.name][str(failure.error)] += failure.occurrences
     steps = {
         step: {
             "requests": (requests := answered[step] + refused[step].total()),
-            "per_second": requests / max(seconds, 1e-3),
+            "per_second": (requests if then is None else then.get(step, 0)) / max(seconds, 1e-3),
             **_percentiles(times[step]),
             "max": longest[step],
             "refused": dict(refused[step]),
@@ -92,6 +125,7 @@ def summarize(entries: Iterable[Entry], failures: Iterable[Failure], seconds: fl
         },
         "requests": sum(steps[step]["requests"] for step in sent),
         "refused": sum(refused[step].total() for step in sent),
+        "later": later,
         "failed": sum(failed[step].total() for step in steps),
         "orders": sum(answered[step] - failed[step].total() for step in ORDERS),
         "confirmed": answered[JOURNEY] - failed[JOURNEY].total(),

@@ -5,6 +5,7 @@ from typing import Any
 
 from locust import task
 
+from personas.answer import Answer
 from personas.arrival import arrive
 from personas.buyer import check_out
 from personas.shop import Shop
@@ -38,12 +39,20 @@ class BargainHunter(Shopper):
         available = shop.product(sku)
         if available == 0:
             return "sold out"
-        if available is None or not shop.put(sku).ok:
-            return "turned away"
+        if available is None:
+            return "no answer"
+        put = shop.put(sku)
+        if not put.ok:
+            return _turned_away(put)
         order = check_out(self, shop)
         if order.slug == "sold-out":
             return "sold out"
         if order.status != 202:
-            return "turned away" if order.status else "no answer"
+            return _turned_away(order)
         ends = {"CONFIRMED": "confirmed", "PENDING": "no answer"}
         return ends.get(shop.watch(order), "turned away")
+
+
+def _turned_away(answer: Answer) -> str:
+    """What became of somebody who was not served: only a clear refusal is an answer."""
+    return "turned away" if answer.ok or answer.refused else "no answer"

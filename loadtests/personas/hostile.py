@@ -21,7 +21,7 @@ class Hostile(Shopper):
     """Tampers with prices and tokens, replays keys, and reaches for the orders of others and for the back office.
 
     Its only order is paid with a card that is declined, so it changes nothing. An attempt that succeeds is a failure
-    with the name `hostile: …`.
+    with the name `hostile: …`, and one that gets another refusal than the right one is a failure too.
     """
 
     weight = 1
@@ -44,40 +44,44 @@ class Hostile(Shopper):
         self._order(shop, "a cart of one's own", cart_version=str(uuid4()))
 
     def _keys(self, shop: Api) -> None:
-        """Places an order whose payment fails, sends its key with other bodies, and reaches for it as a stranger."""
+        """Places an order whose payment fails, sends its key with other bodies, and reaches for it as a stranger.
+
+        Its owner may not refund it either, as only the back office does.
+        """
         key, body = str(uuid4()), shop.body("tok_declined")
         placed = shop.post(key, body)
         if placed.status != 202:
             return
         for change in ({"payment_method": "tok_visa"}, {"shipping_address": {**body["shipping_address"], "city": "X"}}):
-            shop.post(key, {**body, **change}, step="hostile", forbidden="a key with another body")
+            shop.post(key, {**body, **change}, "hostile", forbidden="a key with another body", expected=(422,))
         stranger, path = Api(self), f"/api/orders/{placed.data['id']}"
         for method, what in (("GET", ""), ("GET", "/events"), ("POST", "/cancel")):
-            self._try(stranger, "an order of somebody else", method, path + what)
+            self._try(stranger, "an order of somebody else", 404, method, path + what)
+        self._try(shop, "a refund as a guest", 403, "POST", f"/api/admin/orders/{placed.data['id']}/refund")
         shop.settled(placed.data["id"])
 
     def _tokens(self, shop: Api) -> None:
         for name, token in forged(shop.token).items():
             for method, path in (("GET", "/api/cart"), ("GET", "/api/admin/orders")):
-                self._try(Api(self, token), name, method, path)
+                self._try(Api(self, token), name, 401, method, path)
 
     def _quantities(self, shop: Api) -> None:
         sku = next(iter(shop.home()), None)
         for quantity in QUANTITIES if sku else ():
-            self._try(shop, f"a quantity of {quantity!r}", "PUT", f"/api/cart/items/{sku}", {"quantity": quantity})
+            path = f"/api/cart/items/{sku}"
+            self._try(shop, f"a quantity of {quantity!r}", 422, "PUT", path, {"quantity": quantity})
 
     def _back_office(self, shop: Api) -> None:
         product = f"/api/catalog/products/{next(iter(shop.home()), 'NONE')}"
         price = {"price": {"amount": 1, "currency": "EUR"}}
-        self._try(shop, "a price as a guest", "PATCH", product, price, headers={"If-Match": "*"})
-        self._try(shop, "a restock as a guest", "PUT", f"{product}/restocks/{uuid4()}", {"quantity": 1000})
-        self._try(shop, "a refund as a guest", "POST", f"/api/admin/orders/{uuid4()}/refund")
+        self._try(shop, "a price as a guest", 403, "PATCH", product, price, headers={"If-Match": "*"})
+        self._try(shop, "a restock as a guest", 403, "PUT", f"{product}/restocks/{uuid4()}", {"quantity": 1000})
 
     def _order(self, shop: Api, name: str, **changes: Any) -> None:
-        shop.post(str(uuid4()), shop.body(**changes), step="hostile", forbidden=name)
+        shop.post(str(uuid4()), shop.body(**changes), "hostile", forbidden=name, expected=(409, 422))
 
-    def _try(self, shop: Api, name: str, method: str, path: str, body: Any = None, **more: Any) -> None:
-        shop.call("hostile", method, path, body, forbidden=name, **more)
+    def _try(self, shop: Api, name: str, refusal: int, method: str, path: str, body: Any = None, **more: Any) -> None:
+        shop.call("hostile", method, path, body, forbidden=name, expected=(refusal,), **more)
 
 
 def forged(token: str) -> dict[str, str]:

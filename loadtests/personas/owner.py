@@ -1,5 +1,6 @@
 """Works in the back office while people shop."""
 
+import os
 from typing import Any
 from uuid import uuid4
 
@@ -19,8 +20,12 @@ LOWERED = 0.9
 
 
 class Owner(Shopper):
-    """Restocks what runs out, and lowers a price for a moment. Needs ADMIN_EMAIL and ADMIN_PASSWORD."""
+    """Restocks what runs out, and lowers a price for a moment. Needs ADMIN_EMAIL and ADMIN_PASSWORD.
 
+    There is only one at a time: two would take each other's lowered prices for the right ones.
+    """
+
+    fixed_count = 1
     weight = 1
 
     def __init__(self, environment: Any, number: int | None = None) -> None:
@@ -39,33 +44,36 @@ class Owner(Shopper):
             self._sell_off(office, sku)
 
     def _restock(self, office: Api) -> None:
-        """Restocks up to three products, but none that is sold out: a sale may have been meant to end."""
+        """Restocks up to three products, but not HOT_SKU or one that is sold out: a sale is meant to end."""
+        hot = os.environ.get("HOT_SKU")
         answer = office.call("office", "GET", f"/api/admin/products?sort=available&below={LITTLE}&limit=100")
-        short = [each["sku"] for each in answer.data["items"] if each["available"]] if answer.ok else []
+        found = answer.data["items"] if answer.ok else []
+        short = [each["sku"] for each in found if each["available"] and each["sku"] != hot]
         for sku in self.pick(short, 3):
             self.think()
             path = f"/api/catalog/products/{sku}/restocks/{uuid4()}"
             office.call("restock", "PUT", path, {"quantity": self.random.randint(LITTLE, 2 * LITTLE)})
 
     def _sell_off(self, office: Api, sku: str) -> None:
-        """Lowers the price of a product, and soon sets it to what it was."""
-        before = self._price(office, sku, None)
-        if before:
-            self.think()
-            self._price(office, sku, before)
-
-    def _price(self, office: Api, sku: str, amount: int | None) -> int | None:
-        """Sets a price, or lowers it. If somebody else was faster (412), looks again, and tries once more."""
+        """Lowers the price of a product, and soon sets it to what it was, even if the visit is ended meanwhile."""
         path = f"/api/catalog/products/{sku}"
+        found = office.call("product", "GET", path)
+        if not found.ok:
+            return
+        before = found.data["price"]
+        lowered = {**before, "amount": max(1, int(before["amount"] * LOWERED))}
+        try:
+            if self._patch(office, path, lowered, found).ok:
+                self.think()
+        finally:
+            self._restore(office, path, lowered, before)
+
+    def _restore(self, office: Api, path: str, lowered: dict[str, Any], before: dict[str, Any]) -> None:
+        """Sets a price that is still lowered. If somebody else was faster (412), looks again, and tries once more."""
         for _ in range(2):
             found = office.call("product", "GET", path)
-            if not found.ok:
-                return None
-            before = int(found.data["price"]["amount"])
-            price = {"amount": amount or max(1, int(before * LOWERED)), "currency": found.data["price"]["currency"]}
-            if self._patch(office, path, price, found).ok:
-                return before
-        return None
+            if found.ok and (found.data["price"] != lowered or self._patch(office, path, before, found).ok):
+                return
 
     def _patch(self, office: Api, path: str, price: dict[str, Any], found: Answer) -> Answer:
         headers = {"If-Match": found.etag}

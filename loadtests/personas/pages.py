@@ -11,7 +11,7 @@ import gevent
 import msgspec
 
 from personas.answer import Answer
-from personas.shop import ADDRESS, OPEN, SETTLED_WITHIN, arrived
+from personas.shop import ADDRESS, OPEN, SETTLED_WITHIN, arrived, watched
 from personas.shopper import Shopper
 
 __all__ = ["Pages"]
@@ -96,10 +96,12 @@ class Pages:
         path, end = f"/orders/{order.data['id']}", time.monotonic() + SETTLED_WITHIN
         steps: list[dict[str, Any]] = []
         self._get("order status", path)
-        while (left := end - time.monotonic()) > 0 and not (steps and steps[-1]["status"] not in OPEN):
-            if steps:
+        with watched(self.person, order):
+            while (left := end - time.monotonic()) > 0:
+                steps += self._events(path, len(steps), left)
+                if steps and steps[-1]["status"] not in OPEN:
+                    break
                 gevent.sleep(RECONNECTS_AFTER)
-            steps += self._events(path, len(steps), left)
         arrived(self.person, order, steps)
         self._get("order status", path)
         return str(steps[-1]["status"]) if steps else "PENDING"
@@ -107,10 +109,11 @@ class Pages:
     def _events(self, path: str, seen: int, seconds: float) -> list[dict[str, Any]]:
         """Returns an order's steps after the first `seen`, when their stream ends."""
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(seen)}
-        answer = self.person.call(
+        answer = self.person.send(
             "page: events", "GET", f"{path}/events", headers=headers, timeout=seconds, timed=False
         )
-        return [msgspec.json.decode(line) for line in re.findall(r"^data: (.*)$", answer.data or "", re.MULTILINE)]
+        text = answer.data if answer.ok and answer.data else ""  # a refusal is a problem document
+        return [msgspec.json.decode(line) for line in re.findall(r"^data: (.*)$", text, re.MULTILINE)]
 
     def _get(self, step: str, path: str) -> Answer:
         answer = self.person.call(f"page: {step}", "GET", path, headers=HEADERS)

@@ -1,7 +1,8 @@
 """The shop as a visitor uses it, by its API. `pages` is the same with its pages, and `arrive` chooses."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import uuid4
@@ -12,7 +13,7 @@ import msgspec
 from personas.answer import Answer
 from personas.shopper import Shopper
 
-__all__ = ["ADDRESS", "OPEN", "SETTLED_WITHIN", "Api", "Shop", "arrived"]
+__all__ = ["ADDRESS", "OPEN", "SETTLED_WITHIN", "Api", "Shop", "arrived", "watched"]
 
 ADDRESS = {"name": "Ann Lee", "line1": "Quay 1", "city": "Bergen", "postal_code": "5003", "country": "NO"}
 SETTLED_WITHIN = 60.0
@@ -124,23 +125,22 @@ class Api:
             **changes,
         }
 
-    def post(self, key: str, body: dict[str, Any], *, step: str = "order", forbidden: str = "") -> Answer:
+    def post(self, key: str, body: dict[str, Any], step: str = "order", **more: Any) -> Answer:
         """Orders with a key, and repeats it only with this key. Each try has its lines in the journal."""
         content = msgspec.json.encode(body).decode()
         headers = {**self._headers(), "Idempotency-Key": key, "Content-Type": "application/json"}
 
         def once() -> Answer:
             attempt = self.person.journal.sends(key, body)
-            answer = self.person.send(
-                step, "POST", "/api/orders", content=content, headers=headers, forbidden=forbidden
-            )
+            answer = self.person.send(step, "POST", "/api/orders", content=content, headers=headers, **more)
             self.person.journal.answered(attempt, answer.status, answer.data["id"] if answer.status == 202 else None)
             return answer
 
         return self.person.patiently(once)
 
     def watch(self, order: Answer) -> str:
-        found = self.settled(order.data["id"])
+        with watched(self.person, order):
+            found = self.settled(order.data["id"])
         arrived(self.person, order, found["history"] if found else ())
         return str(found["status"]) if found else "PENDING"
 
@@ -198,9 +198,20 @@ class Api:
         return sum(self.prices.get(line["sku"], 0) * line["quantity"] for line in lines)
 
 
+@contextmanager
+def watched(person: Shopper, order: Answer) -> Iterator[None]:
+    """Counts the order as not settled if the visit is ended inside the block."""
+    began = time.monotonic()
+    try:
+        yield
+    except gevent.GreenletExit:
+        person.journey(order.ms + (time.monotonic() - began) * 1000, settled=False)
+        raise
+
+
 def arrived(person: Shopper, order: Answer, history: Sequence[dict[str, Any]]) -> None:
     """Counts the journey of an order. It lasted as long as its POST, and then as long as its history says."""
-    if not history:
+    if not history or history[-1]["status"] in OPEN:
         person.journey(SETTLED_WITHIN * 1000, failed="not settled in time")
         return
     first, last = (datetime.fromisoformat(step["at"]) for step in (history[0], history[-1]))

@@ -18,7 +18,9 @@ from personas.answer import Answer, read
 __all__ = ["Shopper"]
 
 TIMEOUT = 10.0
-"""Seconds for an answer, from the first byte sent to the last byte received."""
+"""Seconds for an answer, from the first byte sent to the last byte received. `send` may be given another time."""
+SILENCE = 30.0
+"""Seconds without a byte; a stream of events sends one at least every 15 s."""
 PATIENCE = 3
 """How often a shopper repeats a request that the shop cannot serve now."""
 LONGEST_WAIT = 30
@@ -43,7 +45,7 @@ class Shopper(FastHttpUser):
 
     abstract = True
     host = "http://localhost:8080"
-    network_timeout = TIMEOUT
+    network_timeout = SILENCE
     connection_timeout = 5.0
     max_redirects = 0
     concurrency = 1
@@ -119,7 +121,8 @@ class Shopper(FastHttpUser):
         """Sends a request once, and counts its outcome.
 
         `into` is the type of the answer's JSON. An answer with one of the statuses `expected` is a success. `forbidden`
-        names an attempt that the shop must refuse. Unless `timed`, only the outcome counts, since the answer waits.
+        names an attempt to which the shop must give one of these statuses. Unless `timed`, only the outcome counts,
+        since the answer waits.
         """
         began = time.perf_counter()
         late, self.due = began - (self.due or began), None
@@ -132,14 +135,12 @@ class Shopper(FastHttpUser):
             answer = read(response, (time.perf_counter() - began + late) * 1000, into)
             meta = response.request_meta
             meta["response_time"] = meta["response_time"] + late * 1000 if timed else None
-            wanted = answer.ok or answer.status in expected
-            if forbidden:
-                wanted = 400 <= answer.status < 500 and bool(answer.slug)
+            wanted = answer.status in expected or (answer.ok and not forbidden)
             if forbidden and answer.ok:
                 response.failure(f"hostile: {forbidden}")
             elif wanted:
                 response.success()
-            elif answer.refused:
+            elif answer.later and answer.refused if forbidden else answer.refused:
                 # Locust counts refusals apart, for all workers: their times are not those of answers.
                 meta |= {
                     "request_type": "later" if answer.later else "refused",
@@ -152,10 +153,10 @@ class Shopper(FastHttpUser):
             self.client.client.clientpool.close()  # what comes late must not be taken for the next answer
         return answer
 
-    def journey(self, ms: float, *, refused: str = "", failed: str | None = None) -> None:
+    def journey(self, ms: float, *, refused: str = "", failed: str | None = None, settled: bool = True) -> None:
         """Counts an order that was CONFIRMED after `ms` milliseconds, or was not."""
         self.environment.events.request.fire(
-            request_type="refused" if refused else "journey",
+            request_type="refused" if refused else "journey" if settled else "unsettled",
             name=f"order to CONFIRMED: {refused}" if refused else "order to CONFIRMED",
             response_time=ms,
             response_length=0,

@@ -12,6 +12,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.rpc import Message
 from locust.runners import WorkerRunner
+from locust.user.task import LOCUST_STATE_STOPPING
 
 from personas import NAMES
 from schedule import Arrival, Wave, arrivals
@@ -52,6 +53,8 @@ class Crowd(User):
             waves = [Wave(**wave) for wave in plan["waves"]]
             for arrival in arrivals(waves, int(os.environ.get("SEED") or 1), plan["worker"], plan["workers"]):
                 gevent.sleep(max(0.0, began + arrival.at - time.perf_counter()))
+                if self._state == LOCUST_STATE_STOPPING:  # the run is cut short: nobody else comes
+                    break
                 self.visits.spawn(self.visit, arrival, began + arrival.at)
             self.visits.join()
         raise StopUser

@@ -37,13 +37,18 @@ class Double11(OpenShape):
         self._product: HotProduct | None = None
 
     def begin(self, users: int, seconds: float) -> None:
+        self.sale, self._product = {}, None
         try:
             self._product = HotProduct(self.runner.environment.host or NAMES[HUNTER].host or "", max(1, users // 10))
         except OSError as error:
             self.failure = f"the product of the sale cannot be created: {error}"
             return
-        rush_ends = (OPENS + RUSH) * seconds
-        self.sale = {"sku": self._product.sku, "stock": self._product.stock, "shoppers": users, "rush_ends": rush_ends}
+        self.sale = {
+            "sku": self._product.sku,
+            "stock": self._product.stock,
+            "shoppers": users,
+            "closes": CLOSES * seconds,
+        }
         super().begin(users, seconds)
 
     def waves(self, users: int, seconds: float, mix: Mapping[str, int]) -> Sequence[Wave]:
@@ -61,7 +66,8 @@ class Double11(OpenShape):
         return {"environment": {"HOT_SKU": self.sale["sku"]}}
 
     def end(self) -> None:
-        assert self._product
+        if not self._product:
+            return
         try:
             self.sale |= self._product.level()
         except OSError as error:

@@ -34,6 +34,8 @@ class Shape(LoadTestShape):
         self._cut = inf
         self.failure = ""
         """Why the run cannot be judged; it is over then."""
+        self.over = False
+        """Whether the load has ended, after TIME or because it was cut short."""
 
     def cut_short(self) -> None:
         """Ends the run now, as gracefully as at its end."""
@@ -43,14 +45,16 @@ class Shape(LoadTestShape):
         options = self.runner.environment.parsed_options
         users, seconds = options.num_users or self.users, options.run_time or self.seconds
         if self.runner.shape_last_tick is None:
-            self.failure = ""
+            self.failure, self.over = "", False
             self.begin(users, seconds)
         if self.failure:
+            print(self.failure, flush=True)  # Locust's page does not show it
             return None
         at: float = self.get_run_time()  # type: ignore[no-untyped-call]
         seconds = min(seconds, self._cut)
         if at < seconds:
             return self.during(at / seconds, users, seconds)
+        self.over = True
         if self.runner.user_count and at < seconds + options.stop_timeout + 5:
             return 0, 100, self.classes()
         self.end()

@@ -19,7 +19,8 @@ def load() -> Objects:
 def shop() -> Objects:
     gate = yaml.safe_load((ROOT / "charts/shop/values-gate.yaml").read_text())["loadtest"]
     values = [f"loadtest.{name}={str(value).lower()}" for name, value in gate.items() if name != "config"]
-    return rendered("shop", *values, *(f"loadtest.config.{name}={value}" for name, value in gate["config"].items()))
+    config = {name: str(value).replace(",", r"\,") for name, value in gate["config"].items()}
+    return rendered("shop", *values, *(f"loadtest.config.{name}={value}" for name, value in config.items()))
 
 
 def pod(objects: Objects, job: str) -> dict[str, Any]:

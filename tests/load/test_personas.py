@@ -19,6 +19,8 @@ from shopper import Admin, eventually
 
 from shopctl.shop import Shop
 
+pytestmark = pytest.mark.timeout(400)
+
 PERSONAS = (
     "browser:2,buyer:2,returner:1,abandoner:1,bargain-hunter:4,owner:1,hostile:1,twin:2,haggler:1,lucky:1,surfer:1"
 )
@@ -97,13 +99,13 @@ def run(
     """All personas at once. Afterwards the audit has passed with their journal."""
     folder = tmp_path_factory.mktemp("load")
     hot, little, changing = admin.product(stock=UNITS), admin.product(stock=20), admin.product(stock=1000)
-    settings = {"PERSONAS": PERSONAS, "USERS": "17", "TIME": "100s", "LOAD_REQUESTS": "1", "HOT_SKU": hot}
+    settings = {"PERSONAS": PERSONAS, "USERS": "17", "TIME": "200s", "LOAD_REQUESTS": "1", "HOT_SKU": hot}
     token = admin.http.headers["Authorization"].removeprefix("Bearer ")
     process = started(folder, **settings, CHANGING=changing, ADMIN_TOKEN=token)
     run = Run(shop, folder, hot, little)
-    assert eventually(run.enough, seconds=90), (folder / "output").read_text()
+    assert eventually(run.enough, seconds=180), (folder / "output").read_text()
     process.send_signal(signal.SIGINT)
-    process.wait(timeout=30)
+    process.wait(timeout=120)
     audit("--attempts", str(folder))
     return run
 
@@ -113,7 +115,7 @@ def test_nothing_fails_but_the_attempt_that_succeeds(run: Run) -> None:
         name
         for figures in run.steps.values()
         for name in figures["failed"]
-        if name != "504 no-answer-in-time"  # a password takes long on a busy machine
+        if name != "504 no-answer-in-time" and not name.startswith("no answer")  # the machine is busy
     }
 
     assert failed == {"hostile: one's own cart"}, (run.folder / "output").read_text()
@@ -221,5 +223,5 @@ def test_requests_are_written_down(run: Run) -> None:
     header, *lines = file.read_text().splitlines()
 
     assert header == "at,step,ms,outcome"
-    assert {line.split(",")[3] for line in lines} == {"ok", "refused", "failed"}
+    assert {"ok", "refused", "failed"} <= {line.split(",")[3] for line in lines} <= {"ok", "refused", "later", "failed"}
     assert Counter(line.split(",")[1] for line in lines)["order"] >= run.steps["order"]["requests"]

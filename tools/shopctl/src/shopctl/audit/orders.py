@@ -108,18 +108,24 @@ def read_ids(file: Path) -> set[str]:
 
 
 async def a4(sources: Sources, attempts: Sequence[Attempt] | None) -> Finding:
-    """Compare orders with attempts, if there are any. Orders from before the `at` of the first attempt are ignored."""
+    """Compare orders with attempts, if there are any.
+
+    Orders from before the `at` of the first attempt need none. Whether an order was lost does not depend on time, as
+    the clocks of client and database may differ.
+    """
     finding = Finding("A4", "attempts: each acknowledged POST has one order, each order has an attempt")
     if attempts is None:
         return finding
     since = min((each.at or 0 for each in attempts), default=0)
+    acknowledged = [each for each in attempts if each.status == 202]
     orders: dict[str, list[asyncpg.Record]] = defaultdict(list)
     for row in await sources.order.fetch(
-        "SELECT id, idempotency_key, request_hash FROM orders WHERE created_at >= $1",
+        "SELECT id, idempotency_key, request_hash FROM orders"
+        " WHERE created_at >= $1 OR idempotency_key = ANY ($2::text[])",
         datetime.fromtimestamp(since, UTC),
+        [each.key for each in acknowledged],
     ):
         orders[row["idempotency_key"]].append(row)
-    acknowledged = [each for each in attempts if each.status == 202]
     finding.counts |= {
         "attempts": len(attempts),
         "acknowledged": len(acknowledged),

@@ -22,6 +22,8 @@ __all__ = ["PAGE", "LoadRun", "address", "folder", "running"]
 
 PAGE = 8089
 """The port of Locust's own page, without the offset."""
+STARTED = 60.0
+"""Seconds within which all workers must have started."""
 PATIENCE = 60.0
 """Seconds that Locust may take to end after Ctrl-C: visits that have begun are finished."""
 
@@ -56,7 +58,7 @@ class LoadRun:
         if self.workers > 1:
             port = str(_free_port())
             argv += ["--processes", str(self.workers), "--master-bind-host", "127.0.0.1"]
-            argv += ["--master-bind-port", port, "--master-port", port]
+            argv += ["--master-bind-port", port, "--master-port", port, "--expect-workers-max-wait", f"{STARTED:.0f}"]
         return argv
 
 
