@@ -249,5 +249,7 @@ class Monitor:
             if self._watching:
                 runner.stop()
             page.stop()
+        elif not self._began:
+            raise SystemExit(130)  # it still waits for workers
         else:
             shape.cut_short()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -368,6 +369,13 @@ async def test_attempts_must_be_orders_and_orders_attempts(shop: Shop) -> None:
     assert await wrong([*others, attempt(first, body={"other": 1})]) == {"the body differs"}
     assert await wrong([*others, attempt(first, order_id=uuid4())]) == {"order ID differs from the answer"}
     assert await shop.failing([*known, Attempt(key="no answer", body={}, status=None)]) == set()
+
+
+async def test_a_client_whose_clock_is_ahead_has_lost_no_order(shop: Shop) -> None:
+    ahead = time.time() + 3600
+    known = [msgspec.structs.replace(attempt(id), at=ahead) for id in shop.orders.values()]
+
+    assert await shop.failing(known) == set()
 
 
 async def test_the_body_of_a_page_s_order_is_not_compared(shop: Shop) -> None:

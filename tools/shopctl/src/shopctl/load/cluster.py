@@ -1,13 +1,14 @@
 """Loads the shop that is installed on a cluster, audits it there, and prints one verdict: `make cluster-load`.
 
 SHAPE, USERS, TIME, SEED, PERSONAS, PAGES and THRESHOLDS are as for `make load`; WORKERS is the number of worker pods,
-by default two, and NAMESPACE that of the shop. The exit status is 0 if the gate and the audit pass, 1 if not, 2 if
-there is no shop, 130 after Ctrl-C.
+by default two, and NAMESPACE that of the shop. The exit status is 0 if the gate and the audit pass, 1 if not, 2 for a
+wrong setting or if there is no shop, 130 after Ctrl-C, which takes the files of the run but does not audit.
 """
 
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -28,7 +29,12 @@ from shopctl.place import Place
 NAMESPACE = os.environ.get("NAMESPACE") or "quayside"
 HELM = os.environ.get("HELM") or "helm"
 SHOP, LOAD, AUDITOR = "shop", "load", "load-audit"
+UNITS = {"h": 3600, "m": 60, "s": 1}
 SETTINGS = ("SHAPE", "USERS", "TIME", "SEED", "PERSONAS", "PAGES", "THRESHOLDS")
+WRONG_USAGE = 2
+"""The leader's exit status for a wrong setting, which its log names."""
+BESIDES = 900
+"""Seconds that a load test may take besides TIME: pods start, visits end, and files are taken."""
 PULLED_WITHIN = 180
 """Seconds until the leader's pod must run."""
 
@@ -42,9 +48,13 @@ def main() -> int:
         return 2
     folder = locust.folder(place, f"{os.environ.get('SHAPE') or 'steady'}-cluster")
     with load_test(place.root / "charts/loadtest", of_shop):
-        leader = follow()
-        for pod in pods("loadtest-leader", "loadtest-worker"):
-            take(pod, folder)
+        try:
+            leader = follow()
+        finally:
+            for pod in (*pods("loadtest-leader"), *pods("loadtest-worker")):
+                take(pod, folder)
+    if leader == WRONG_USAGE:
+        return leader
     out.print("Waiting until all orders are settled, for the audit …")
     findings = audit(folder)
     for each in findings:
@@ -82,6 +92,8 @@ def installed() -> list[str]:
 def load_test(chart: Path, of_shop: list[str]) -> Iterator[None]:
     """Installs the load test, and removes it at the end."""
     settings = {f"config.{name}": os.environ.get(name, "").replace(",", r"\,") for name in SETTINGS}
+    if length := os.environ.get("TIME"):
+        settings["deadlineSeconds"] = str(seconds(length) + BESIDES)
     settings |= {"keepResults": "true", "workers": os.environ.get("WORKERS") or "2"}
     options = [*of_shop, *(f"--set={name}={value}" for name, value in settings.items() if value)]
     removed = ("uninstall", LOAD, "--ignore-not-found", "--wait", "--cascade", "foreground", "--timeout", "120s")
@@ -91,6 +103,11 @@ def load_test(chart: Path, of_shop: list[str]) -> Iterator[None]:
         yield
     finally:
         helm(*removed)
+
+
+def seconds(text: str) -> int:
+    """The seconds of a TIME, such as 1h30m."""
+    return sum(int(number) * UNITS[unit] for number, unit in re.findall("([0-9]+)([hms])", text))
 
 
 def follow() -> int:
@@ -118,8 +135,8 @@ def leader_state() -> dict[str, Any]:
     return {}
 
 
-def pods(*apps: str) -> list[dict[str, Any]]:
-    selector = f"app.kubernetes.io/instance={LOAD},app.kubernetes.io/name in ({','.join(apps)})"
+def pods(app: str) -> list[dict[str, Any]]:
+    selector = f"app.kubernetes.io/instance={LOAD},app.kubernetes.io/name={app}"
     found: list[dict[str, Any]] = json.loads(kubectl("get", "pods", "--selector", selector, "--output", "json"))[
         "items"
     ]
@@ -127,9 +144,13 @@ def pods(*apps: str) -> list[dict[str, Any]]:
 
 
 def take(pod: dict[str, Any], folder: Path) -> None:
-    """Copies the files of a pod into `folder`."""
+    """Copies the files of a pod into `folder`, or says why it cannot."""
     name = pod["metadata"]["name"]
-    packed = kubectl_bytes("exec", name, "--container=results", "--", "tar", "-C", "/results", "-c", ".")
+    try:
+        packed = kubectl_bytes("exec", name, "--container=results", "--", "tar", "-C", "/results", "-c", ".")
+    except (StartError, subprocess.TimeoutExpired) as error:
+        out.print(f"The files of {name} are lost: {error}", style="red", markup=False, soft_wrap=True)
+        return
     with tarfile.open(fileobj=io.BytesIO(packed)) as files:
         files.extractall(folder, filter="data")
 
