@@ -87,9 +87,9 @@ cluster-down:  ## Uninstall the shop; keep its volumes and passwords
 test: $(INSTALLED)  ## Run every test against real stores
 	@$(SHOPCTL) packages
 	@RUNTIME=native TEST_STORES=native \
-	  tools/test.sh services \
-	    -- libs tools tests/load \
-	    -- tests/contracts tests/browser tests/faults tests/e2e/test_privacy.py tests/e2e/test_series.py \
+	  tools/test.sh services tests/contracts tests/load \
+	    -- libs tools \
+	    -- tests/browser tests/faults tests/e2e/test_privacy.py tests/e2e/test_series.py \
 	    -- tests/e2e tests/edge tests/native
 
 test-containers: $(INSTALLED)  ## Run tests in containers: newest versions of the stores, and the shop in Compose
