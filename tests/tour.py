@@ -20,7 +20,7 @@ def tour(place: Place, admin: Admin) -> None:
         visitor.get("/api/cart", headers={"Authorization": "Bearer nonsense"})
         form = {"grant_type": "password", "username": place.admin[0], "password": "wrong"}
         visitor.post("/api/identity/token", data=form)
-    sku, scarce, _ = (admin.product(stock) for stock in (100, 1, 0))
+    sku, scarce, gone = (admin.product(stock) for stock in (100, 1, 0))
     orders = [
         (shopper := Shopper(place), shopper.buy(product, quantity, method))
         for product, quantity, method in (
@@ -30,6 +30,9 @@ def tour(place: Place, admin: Admin) -> None:
         )
     ]
     orders += [(who, answer.json()["id"]) for who, answer in scramble(place, scarce, 4) if answer.status_code == 202]
+    late = Shopper(place)
+    late.put(gone)
+    late.order()  # is refused, because nothing is left
     shopper = Shopper(place)
     orders.append((shopper, regretted := shopper.buy(sku)))
     shopper.http.post(f"/api/orders/{regretted}/cancel").raise_for_status()

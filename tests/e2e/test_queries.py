@@ -23,6 +23,7 @@ KUBERNETES = ("kube_", "certmanager_")
 RARE = {
     "quayside:slo_errors:page": "an error budget must burn; promtool tests it",
     "quayside:slo_errors:ticket": "an error budget must burn; promtool tests it",
+    'service="edge", status="503"': "no crowd comes; tests/edge and promtool test it",
     'status="429"': "the shop of these tests does not limit requests",
     'status="EXPIRED"': "an order expires after 15 minutes",
     'http_response_status_code=~"5..': "no page of the checkout fails here",
