@@ -33,8 +33,8 @@ REFRESH_SECONDS = 300
 CACHE_SIZE = 8192
 CACHE_SECONDS = 60
 CLOCK_LEEWAY = 60
-"""Seconds by which our clock may be behind `nbf`. `iat` is not compared: with a clock that is behind, it would refuse
-every new token."""
+"""Seconds by which our clock may be behind `nbf`, which identity does not issue. `iat` is not compared: with a clock
+that is behind, it would refuse every new token."""
 EXPIRY_LEEWAY = 5
 """Seconds for which an expired token is still accepted; short, so that it does not extend a token's life."""
 
