@@ -32,6 +32,8 @@ ALL = ("--profile", "*")
 """For commands that remove containers: a profile may have been started without `make up`."""
 BESIDE_THE_EDGE = ("edge-exporter", "nginx-exporter")
 """They share the network of the edge's container, and lose it when that starts again."""
+WITHIN = 300.0
+"""Seconds in which a command must end that neither pulls nor builds images."""
 UP = ("up", "--detach", "--no-build", "--wait", "--wait-timeout", "180")
 
 
@@ -42,7 +44,7 @@ def unavailable() -> str | None:
     try:
         engine = _run("docker", "version", "--format", "{{.Server.Version}}", timeout=10)
         compose = _run("docker", "compose", "version", "--short", timeout=10)
-    except subprocess.TimeoutExpired:
+    except StartError:
         return "Docker does not answer"
     if engine.returncode:
         return "no Docker Engine answers"
@@ -82,7 +84,7 @@ class ComposeShop:
         """Grafana is left out if its image is not here and cannot be pulled."""
         tools, left_out = list(TOOLS if wanted else ()), ""
         if wanted:
-            pulled = self._compose("--profile", "grafana", "pull", "--policy", "missing", "grafana")
+            pulled = self._compose("--profile", "grafana", "pull", "--policy", "missing", "grafana", timeout=None)
             if pulled.returncode:
                 tools.remove("grafana")
                 left_out = f"Grafana is left out, because its image cannot be pulled: {_end(pulled.stderr, 1)}"
@@ -100,7 +102,7 @@ class ComposeShop:
             self._build()
             report("images", time.monotonic() - began)
         began = time.monotonic()
-        done = self._compose(*UP, "--remove-orphans")
+        done = self._compose(*UP, "--remove-orphans", timeout=None)
         if done.returncode:
             raise StartError(self._why(done.stderr))
         edge.wait_for(self.address("edge"), self._behind_the_edge)
@@ -250,7 +252,7 @@ class ComposeShop:
                 path.chmod(mode | wanted)
 
     def _build(self) -> None:
-        done = _run("docker", "buildx", "bake", "--progress", "plain", cwd=self.place.root)
+        done = _run("docker", "buildx", "bake", "--progress", "plain", cwd=self.place.root, timeout=None)
         if done.returncode:
             raise StartError(f"The images could not be built:\n{_end(done.stderr, 20)}")
 
@@ -267,8 +269,10 @@ class ComposeShop:
         ours = {"SHOP_SECRETS": str(self.secrets), "COMPOSE_PROFILES": ",".join(profiles), "COMPOSE_PROGRESS": "quiet"}
         return {**os.environ, **ports, **ours, "TELEMETRY": "on" if profiles else ""}
 
-    def _compose(self, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
-        return _run(*self.command, *arguments, env=self.environment, input=input)
+    def _compose(
+        self, *arguments: str, input: str = "", timeout: float | None = WITHIN
+    ) -> subprocess.CompletedProcess[str]:
+        return _run(*self.command, *arguments, env=self.environment, input=input, timeout=timeout)
 
     def _checked(self, *arguments: str, input: str = "") -> str:
         done = self._compose(*arguments, input=input)
@@ -342,7 +346,12 @@ def _docker(*arguments: str) -> None:
 
 
 def _run(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, **{"input": "", **options}, capture_output=True, text=True, errors="replace")
+    """Raises StartError if the program takes longer than `timeout`, by default WITHIN."""
+    options = {"input": "", "timeout": WITHIN, **options}
+    try:
+        return subprocess.run(argv, **options, capture_output=True, text=True, errors="replace")
+    except subprocess.TimeoutExpired:
+        raise StartError(f"{' '.join(argv[:2])} did not end within {options['timeout']:.0f} s") from None
 
 
 def _end(text: str, lines: int = 8) -> str:
