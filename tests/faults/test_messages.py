@@ -18,9 +18,10 @@ pytestmark = pytest.mark.timeout(240)
 
 def test_every_message_is_delivered_twice(shop, flow, audit) -> None:
     with flow() as orders, ExitStack() as faults:
-        for publisher in catalog.find("twice").on(shop):
-            faults.enter_context(injected(shop, catalog.find("twice"), publisher))
+        twice = catalog.find("twice")
+        began = [faults.enter_context(injected(shop, twice, publisher)) for publisher in twice.on(shop)]
         time.sleep(3)
+    assert all(each.state["published"] > 0 for each in began)
     audit("--attempts", str(orders.attempts))
     before = archived(shop)
     for publisher in catalog.find("twice").on(shop):
@@ -75,6 +76,17 @@ def test_queues_are_deleted_with_their_messages(shop, flow, audit) -> None:
         assert look(shop).missing == ["catalog", "order"]
     audit("--attempts", str(orders.attempts))
     assert (look(shop).missing, look(shop).unconsumed) == ([], [])
+
+
+def test_a_queue_that_is_declared_again_at_once_gets_its_messages_back(shop, shopper, admin, audit) -> None:
+    sku = admin.product(stock=5)
+    with injected(shop, catalog.find("reverse"), "catalog"):  # which does not consume
+        id = shopper.buy(sku)
+        assert eventually(lambda: look(shop).queues["catalog"] == 1)
+        with injected(shop, catalog.find("delete-queue"), "catalog"):
+            assert look(shop).missing == ["catalog"]
+    assert shopper.waits_for(id) == "CONFIRMED"
+    audit()
 
 
 def look(shop: Shop) -> Backlog:

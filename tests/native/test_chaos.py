@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,11 +57,20 @@ def in_effect(shop: Shop) -> list[Path]:
     return [*(shop.place.run / "chaos" / "active").glob("*.json")]
 
 
-def answers(shop: Shop) -> bool:
+def answers(url: str) -> bool:
     try:
-        return httpx2.get(f"{shop.place.address}/api/catalog/products?limit=1", timeout=2).status_code == 200
+        return httpx2.get(url, timeout=2).status_code == 200
     except httpx2.TransportError:
         return False
+
+
+def catalog(shop: Shop) -> str:
+    return f"{shop.place.address}/api/catalog/products?limit=1"
+
+
+def frozen(shop: Shop, url: str) -> bool:
+    """Waits until a fault is in effect and nothing answers at the URL. Returns False if that does not happen."""
+    return any(in_effect(shop) and not answers(url) for _ in until(20))
 
 
 @pytest.fixture(scope="module")
@@ -103,26 +111,26 @@ def test_the_report_needs_nothing_else_and_is_accessible(folder: Path) -> None:
 
 def test_what_a_killed_process_has_injected_is_shown_and_healed(stocked: Shop) -> None:
     with chaos(stocked, "inject", "freeze", "catalog", "--for", "60s") as process:
-        for _ in until(20):
-            if in_effect(stocked) and not answers(stocked):
-                break
+        assert frozen(stocked, catalog(stocked))
+        for command in (["heal"], ["inject", "kill", "cart"], ["run"]):
+            assert "Another `shopctl chaos` injects faults" in said(stocked, *command, status=2)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert not answers(stocked)
+    assert not answers(catalog(stocked))
     assert "freeze on catalog. `shopctl chaos heal` undoes it." in said(stocked, "run", status=2)
     assert said(stocked, "heal") == "undone: freeze on catalog\n"
-    assert answers(stocked)
+    assert answers(catalog(stocked))
     assert said(stocked, "heal") == "No fault is in effect.\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda each: each.name)
 def test_a_signal_undoes_what_is_in_effect(stocked: Shop, number: signal.Signals) -> None:
+    psp = f"{stocked.place.psp_url}/health/live"
+    assert answers(psp)
     with chaos(stocked, "inject", "freeze", "psp", "--for", "60s") as process:
-        for _ in until(20):
-            if in_effect(stocked):
-                break
-        time.sleep(0.2)
+        assert frozen(stocked, psp)
         process.send_signal(number)
         text, _ = process.communicate(timeout=20)
     assert process.returncode == 130, text
     assert in_effect(stocked) == []
+    assert answers(psp)

@@ -1,20 +1,30 @@
 """Chaos runs: a seed determines the schedule, recovery is measured as docs/chaos.md says, a verdict is strict."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import msgspec
 import pytest
 import typer
 
 from chassis.local.processes import StartError
 from shopctl.audit.finding import Finding
-from shopctl.chaos import tables
+from shopctl.chaos import catalog, tables
+from shopctl.chaos.fault import Fault
+from shopctl.chaos.injection import Note, heal
 from shopctl.chaos.recovery import JOURNEY, Request, intervals, limits, recovery
 from shopctl.chaos.report.chart import lanes
-from shopctl.chaos.run import _interrupted
+from shopctl.chaos.report.page import page
+from shopctl.chaos.run import Running, _interrupted
 from shopctl.chaos.schedule import AUDIT_EVERY, LEAD_IN, Planned, Round, draw, parts, touched
+from shopctl.chaos.session import session
 from shopctl.chaos.timeline import Audit, Injected, Recovery, Run, read, save
+from shopctl.native.shop import NativeShop
 from shopctl.options import duration
+from shopctl.place import Place
 
 NAMES = ("order", "cart", "edge", "postgres", "rabbitmq")
 POSSIBLE = {
@@ -132,6 +142,16 @@ def test_a_single_slow_answer_does_not_delay_recovery() -> None:
     assert seen(steady(0, 30), [Request(20.5, "cart", 900, "ok")]).answering == 0
 
 
+def test_a_request_that_still_waits_is_an_outage_until_nobody_looks_any_more() -> None:
+    found = seen(steady(0, 30, "browse"), steady(0, 12), [Request(12, "cart", 20_000, "failed")])
+    assert (found.step, found.outage, found.failed) == ("cart", pytest.approx(18), 0)
+
+
+def test_answers_may_come_late_after_a_fault_and_then_be_good() -> None:
+    assert seen(steady(0, 12), steady(25, 30)).answering == pytest.approx(5.02)
+    assert seen(steady(0, 12), steady(28, 30)).answering is None
+
+
 def test_what_has_not_recovered_in_time_has_no_figure() -> None:
     found = seen(steady(0, 20), steady(20, 28, outcome="failed"), steady(28, 30))
     assert (found.answering, found.confirming) == (None, None)
@@ -181,6 +201,23 @@ def test_orders_that_are_lost_or_doubled_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
+    "audits",
+    [
+        [],
+        [Audit(30, 31, 2, [], "no longer running: cart")],
+        [Audit(5, 6, 1, [Finding("A1", "")])],
+    ],
+    ids=["none", "error", "too early"],
+)
+def test_what_no_audit_has_checked_is_not_said_to_be_zero(audits: list[Audit]) -> None:
+    run = a_run(audits=audits)
+    assert "lost not checked, doubled not checked" in tables.verdict(run)
+    assert "<dt>orders lost</dt><dd>not checked</dd>" in page(run)
+    assert "| 7 | 2 | 9 | not checked | not checked |" in tables.summary([run])
+    assert "| all | 4 | 18 | not checked | not checked |" in tables.summary([a_run(), run])
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         {"orders": 0},
@@ -211,6 +248,64 @@ def test_a_summary_has_the_worst_of_each_fault_and_each_seed() -> None:
     kinds, seeds = tables.summary([a_run(), a_run()]).split("\n\n")
     assert "| `kill` | 2 | 2.5 s, on order | 0.5 s | > 6.0 s | 6 | 8 |" in kinds
     assert "| all | 4 | 18 | 0 | 0 |" in seeds
+    assert "| `stop` | 2 | – | – | – | 0 | 0 |" in kinds
+
+
+def test_a_run_whose_first_audit_fails_is_saved_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Running, "_audit", lambda running: False)
+    shop: Any = NativeShop(Place(Place.here().root, tmp_path))
+    assert not session(shop, [catalog.find("kill")], 7, 20, 5, [])
+    (folder,) = (tmp_path / "chaos").glob("*-seed7")
+    assert read(folder).faults == []
+
+
+# --- notes ---------------------------------------------------------------------------------------
+
+
+def test_a_note_that_cannot_be_read_does_not_keep_others_from_being_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+
+    def end(shop: object, on: str, state: object) -> None:
+        ended.append(on)
+        if on == "a":
+            raise RuntimeError("nobody expects this")
+
+    fault = Fault("kill", "", lambda shop: ["a", "b"], lambda shop, on, state: None, end)
+    monkeypatch.setattr(catalog, "find", lambda name: fault)
+    shop: Any = SimpleNamespace(place=Place(tmp_path, tmp_path))
+    folder = tmp_path / "chaos" / "active"
+    folder.mkdir(parents=True)
+    for name in ("b", "a"):
+        note = Note("kill", name, 1.0, 1, {})
+        (folder / f"{name}.json").write_bytes(msgspec.json.encode(note))
+    (folder / "half.json").write_text('{"fault": "ki')
+    with pytest.raises(StartError, match=r"half\.json cannot be read[\s\S]+kill on a is still in effect: nobody"):
+        heal(shop)
+    assert sorted(ended) == ["a", "b"]
+    assert sorted(file.name for file in folder.iterdir()) == ["a.json", "half.json"]
+
+
+def test_a_fault_that_cannot_be_undone_does_not_end_the_other_of_its_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    did: list[str] = []
+
+    def end(shop: object, on: str, state: object) -> None:
+        did.append(f"end {on}")
+        if did.count("end b") == 1 and on == "b":
+            raise StartError("not yet")
+
+    fault = Fault("kill", "", lambda shop: ["a", "b"], lambda shop, on, state: did.append(f"begin {on}"), end)
+    monkeypatch.setattr(catalog, "find", lambda name: fault)
+    shop: Any = SimpleNamespace(place=Place(tmp_path, tmp_path))
+    traffic: Any = SimpleNamespace(flowing=nullcontext, sleep=lambda seconds: None)
+    running = Running(shop, a_run(faults=[]), traffic, lambda text: None)
+    monkeypatch.setattr(running, "_audit", lambda: True)
+    running._part([Round((Planned("kill", "a", 0.5), Planned("kill", "b", 0.1)), 0.1, 0.1)])
+    assert did == ["begin a", "begin b", "end b", "end a", "end b"]
+    assert [each.error for each in running.run.faults] == [None, "not yet"]
 
 
 # --- small things --------------------------------------------------------------------------------

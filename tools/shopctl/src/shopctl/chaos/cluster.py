@@ -2,13 +2,13 @@
 
 import json
 import os
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from chassis.local import processes
 from chassis.local.processes import StartError
 from shopctl.place import Place
 
@@ -62,9 +62,10 @@ class Cluster:
         until(lambda: not any(map(self.pods, names)), f"{', '.join(names)} still has pods")
 
     def kill(self, name: str) -> None:
-        """Delete its pods. Kubernetes kills them after a second."""
-        if pods := [each["metadata"]["name"] for each in self.pods(name)]:
-            self.kubectl("delete", "pod", "--now", *pods)
+        """Delete its pods: SIGTERM, and SIGKILL a second later. Raises StartError if there are none."""
+        if not (pods := [each["metadata"]["name"] for each in self.pods(name)]):
+            raise StartError(f"{name} has no pod.")
+        self.kubectl("delete", "pod", "--now", *pods)
 
     def freeze(self, name: str) -> None:
         raise StartError("A pod cannot be frozen.")
@@ -104,19 +105,11 @@ def _reference(workload: dict[str, Any]) -> str:
     return f"{workload['kind'].lower()}/{workload['metadata']['name']}"
 
 
-def output(*argv: str, input: str = "", seconds: float = 300) -> str:
-    """Runs a program, and returns its output. Raises StartError if it fails."""
+def output(*argv: str, input: str = "") -> str:
+    """Runs a program, and returns its output. Raises StartError or OSError."""
     # Over WebSockets, the end of the output of `kubectl exec` was sometimes lost.
     environment = os.environ | {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"}
-    try:
-        done = subprocess.run(
-            argv, input=input, env=environment, capture_output=True, text=True, timeout=seconds, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise StartError(f"{argv[0]}: {error}") from None
-    if done.returncode:
-        raise StartError(f"{' '.join(argv)}: {done.stderr.strip()}")
-    return done.stdout
+    return processes.output(*argv, input=input, timeout=300, env=environment)
 
 
 def until(holds: Callable[[], bool], otherwise: str, seconds: float = WAIT_SECONDS) -> None:

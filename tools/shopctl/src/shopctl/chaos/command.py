@@ -1,7 +1,10 @@
 """`shopctl chaos`: list, inject and heal faults, and run many of them under traffic."""
 
+import fcntl
 import shlex
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +12,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from chassis.local.processes import Process
+from chassis.local.system import make_passable
 from shopctl import given, runtime
 from shopctl.chaos import catalog
 from shopctl.chaos.cluster import Cluster
@@ -22,6 +27,9 @@ from shopctl.shop import Shop
 
 SHOWN = 14
 """The most names that `list` shows for one fault; `inject NAME` shows all."""
+
+LONGEST = 3600
+"""Seconds that a run may be asked to take: it keeps all requests in memory."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Inject faults into the shop, and undo them.")
 
@@ -55,16 +63,18 @@ def run(
     names = [name for each in only.split(",") if (name := each.strip())]
     if unknown := [name for name in names if name not in catalog.FAULTS]:
         raise typer.BadParameter(f"{', '.join(unknown)}; there are {', '.join(catalog.FAULTS)}", param_hint="--only")
+    if length > LONGEST:
+        raise typer.BadParameter("a run takes an hour at most", param_hint="--for")
     if context.obj:
         fail("A run needs a shop on this machine. On a cluster there are list, inject and heal.", status=2)
     shop = _running_shop()
-    if notes(shop):
-        fail("Nothing was begun. Undo first what is in effect: shopctl chaos heal", status=2)
     faults = [each for each in catalog.possible(shop) if not names or each.name in names]
     if lacking := [name for name in names if name not in {each.name for each in faults}]:
         fail(f"Not possible here: {', '.join(lacking)}. See `shopctl chaos list`.", status=2)
     try:
-        with interruptible():
+        with interruptible(), _alone(shop):
+            if notes(shop):
+                fail("Nothing was begun. Undo first what is in effect: shopctl chaos heal", status=2)
             passed = session(shop, faults, seed, length, users, names)
     except KeyboardInterrupt:
         _remind(shop)
@@ -96,7 +106,7 @@ def summary(
 @app.command("list")
 def list_(context: typer.Context) -> None:
     """List the faults by kind, and on what each can be injected here."""
-    shop = _cluster(context) or _shop()
+    shop = _cluster(context, remind=True) or _shop()
     table = Table("fault", "effect", "on")
     for kind, faults in catalog.KINDS.items():
         table.add_section()
@@ -119,7 +129,7 @@ def inject(
     """Inject one fault, wait, and undo it. Ctrl-C undoes it at once."""
     if name not in catalog.FAULTS:
         raise typer.BadParameter(f"there is no {name!r}; there are {', '.join(catalog.FAULTS)}", param_hint="NAME")
-    fault, shop = catalog.find(name), _cluster(context) or _running_shop()
+    fault, shop = catalog.find(name), _cluster(context, remind=True) or _running_shop()
     if fault not in catalog.possible(shop):
         fail(f"{name} is not possible here: {_where(shop, fault)}.", status=2)
     choices = fault.on(shop)
@@ -129,7 +139,7 @@ def inject(
         problem = "needs to be told on what" if on is None else f"cannot be injected on {on}"
         fail(f"{name} {problem}. There are {', '.join(map(shlex.quote, choices))}.", status=2)
     try:
-        with interruptible(), injected(shop, fault, on):
+        with interruptible(), _alone(shop), injected(shop, fault, on):
             out.print(f"{name} on {on} is in effect for {length:g} s; Ctrl-C undoes it at once.")
             time.sleep(length)
             out.print("Undoing …")
@@ -142,7 +152,9 @@ def inject(
 @app.command()
 def heal(context: typer.Context) -> None:
     """Undo every fault that is still in effect, such as after a crash of `shopctl chaos`."""
-    healed = undo_all(_cluster(context) or runtime.current())
+    shop = _cluster(context) or runtime.current()
+    with _alone(shop):
+        healed = undo_all(shop)
     for each in healed:
         out.print(f"undone: {each.fault} on {each.on}")
     if not healed:
@@ -159,9 +171,27 @@ def _where(shop: Target, fault: Fault) -> str:
     return ", ".join(choices) if len(choices) <= SHOWN else f"{', '.join(choices[:3])}, … ({len(choices)})"
 
 
-def _cluster(context: typer.Context) -> Cluster | None:
-    """The shop that --cluster names."""
-    return Cluster.of(context.obj) if context.obj else None
+@contextmanager
+def _alone(shop: Target) -> Iterator[None]:
+    """Keep other `shopctl chaos` commands from injecting and undoing faults. The command fails while one does."""
+    folder = shop.place.run / "chaos"
+    make_passable(folder)
+    with (folder / "lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fail("Nothing was begun. Another `shopctl chaos` injects faults: wait until it has ended.", status=2)
+        yield
+
+
+def _cluster(context: typer.Context, *, remind: bool = False) -> Cluster | None:
+    """The shop that --cluster names. May say on stderr which faults are in effect."""
+    if not context.obj:
+        return None
+    shop = Cluster.of(context.obj)
+    if remind:
+        _remind(shop)
+    return shop
 
 
 def _shop() -> Shop:
@@ -173,10 +203,11 @@ def _shop() -> Shop:
     return shop
 
 
-def _remind(shop: Shop) -> None:
+def _remind(shop: Target) -> None:
     for each in notes(shop):
         since = datetime.fromtimestamp(each.at, UTC)
-        err.print(f"In effect since {since:%H:%M:%S} UTC: {each.fault} on {each.on}. `shopctl chaos heal` undoes it.")
+        until = f"Process {each.pid} will undo it." if Process.of(each.pid) else "`shopctl chaos heal` undoes it."
+        err.print(f"In effect since {since:%H:%M:%S} UTC: {each.fault} on {each.on}. {until}", soft_wrap=True)
 
 
 def _running_shop() -> Shop:

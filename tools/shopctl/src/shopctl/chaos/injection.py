@@ -45,16 +45,21 @@ class _Injection:
 
 
 @contextmanager
-def injected(shop: Target, fault: Fault, on: str) -> Iterator[None]:
-    """Inject the fault on `on` inside the block. Raises StartError or OSError if it cannot be injected or undone."""
+def injected(shop: Target, fault: Fault, on: str) -> Iterator[Note]:
+    """Inject the fault on `on` inside the block, which gets its note.
+
+    Raises StartError or OSError if it cannot be injected or undone.
+    """
     if on not in fault.on(shop):
         raise StartError(f"{fault.name} cannot be injected on {on!r}, only on {', '.join(fault.on(shop))}.")
     note = Note(fault.name, on, time.time(), os.getpid(), fault.prepare(shop, on))
     injection = _Injection(_folder(shop) / f"{uuid4().hex}.json", shop, note)
     try:
-        write(injection.file, json.dumps(msgspec.to_builtins(note), indent=2), user=None)
+        unfinished = injection.file.with_suffix(".tmp")  # a note is there as a whole or not at all
+        write(unfinished, json.dumps(msgspec.to_builtins(note), indent=2), user=None)
+        unfinished.replace(injection.file)
         fault.begin(shop, on, note.state)
-        yield
+        yield note
     finally:
         try:
             injection.undo()
@@ -65,31 +70,36 @@ def injected(shop: Target, fault: Fault, on: str) -> Iterator[None]:
 
 def notes(shop: Target) -> list[Note]:
     """The faults that are in effect, the oldest first. Raises StartError if a note cannot be read."""
-    return [each.note for each in _injections(shop)]
+    found, unreadable = _injections(shop)
+    if unreadable:
+        raise StartError("\n".join(unreadable))
+    return [each.note for each in found]
 
 
 def heal(shop: Target) -> list[Note]:
     """Undo all faults that are in effect, the newest first; returns them. Raises StartError for those that remain."""
-    healed, remaining = [], []
-    for each in reversed(_injections(shop)):
+    found, remaining = _injections(shop)
+    healed = []
+    for each in reversed(found):
         try:
             each.undo()
             healed.append(each.note)
-        except (StartError, OSError) as error:
+        except Exception as error:  # whatever it is, the others must be undone
             remaining.append(f"{each.note.fault} on {each.note.on} is still in effect: {reason(error)}")
     if remaining:
         raise StartError("\n".join(remaining))
     return healed
 
 
-def _injections(shop: Target) -> list[_Injection]:
-    found = []
+def _injections(shop: Target) -> tuple[list[_Injection], list[str]]:
+    """The oldest first, and what is wrong with notes that cannot be read."""
+    found, unreadable = [], []
     for file in _folder(shop).glob("*.json"):
         try:
             found.append(_Injection(file, shop, msgspec.json.decode(file.read_bytes(), type=Note)))
         except (OSError, msgspec.DecodeError) as error:
-            raise StartError(f"{file} cannot be read: {error}. Remove it, and start the shop again.") from error
-    return sorted(found, key=lambda each: each.note.at)
+            unreadable.append(f"{file} cannot be read: {error}. Remove it, and start the shop again.")
+    return sorted(found, key=lambda each: each.note.at), unreadable
 
 
 def _folder(shop: Target) -> Path:

@@ -8,15 +8,13 @@ nothing starts again; connections that existed before are reset.
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from chassis.local.processes import Command, Process, StartError, free_ports, spawn
+from chassis.local.processes import Command, Process, StartError, free_ports, output, spawn
 from chassis.local.system import environment, run_as, write
 from shopctl.chaos.fault import State, Target
 from shopctl.native.edge import Edge
@@ -88,7 +86,7 @@ def remove(shop: Any, state: State) -> None:
     signal_fault(shop, state, signal.SIGUSR2)
     if shop.runtime == "compose":
         for rule in _rules(state):
-            with suppress(StartError):  # a container that has started again has no rules
+            if _has(shop, state, rule):
                 _filter(shop, state, "-D", rule)
     elif state["service"] == "edge":
         _lead_edge(shop, state["listen"], state["port"])
@@ -117,10 +115,9 @@ def _lead_edge(shop: Any, old: int, new: int) -> None:
     process, file = shop.process("edge"), Edge(shop.place).home / "quayside.conf"
     text = file.read_text()
     changed = text.replace(f"server 127.0.0.1:{old};", f"server 127.0.0.1:{new};")
-    if changed == text:
-        return
-    write(file, changed, run_as("www-data"))
-    if process is not None:
+    if changed != text:
+        write(file, changed, run_as("www-data"))
+    if process is not None:  # it may not have read the file since an earlier change
         before = {*process.family()}
         process.send(signal.SIGHUP)
         _wait(lambda: not {*process.family()} <= before, "nginx does not read its file again")
@@ -145,9 +142,17 @@ def _rules(state: State) -> Iterator[tuple[str, ...]]:
 def _filter(shop: Any, state: State, action: str, rule: Sequence[str]) -> None:
     table, *words = rule
     argv = [*_inside(shop, state), "iptables", "--wait", "5", "--table", table, action, "OUTPUT", *words]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    if done.returncode:
-        raise StartError(f"iptables: {done.stderr.strip()}")
+    output(*argv, timeout=TIMEOUT)
+
+
+def _has(shop: Any, state: State, rule: Sequence[str]) -> bool:
+    """Returns whether the rule is there. A container that has started again has none."""
+    try:
+        _filter(shop, state, "-C", rule)
+    except StartError:
+        _filter(shop, state, "-S", ())  # raises StartError if the rules cannot be read at all
+        return False
+    return True
 
 
 def _listens(process: Process, port: int) -> bool:

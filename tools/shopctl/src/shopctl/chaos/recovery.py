@@ -66,7 +66,7 @@ def recovery(
     is from `limits`.
     """
     first = bisect_left(requests, at, key=lambda each: each.end)
-    seen = [each for each in requests[first:] if each.end <= end and each.step != JOURNEY]
+    seen = [_until(end, each) for each in requests[first:] if each.at < end and each.step != JOURNEY]
     step, outage = max(outages(seen, at, end).items(), key=lambda each: each[1], default=("", 0.0))
     after = confirmed[bisect_left(confirmed, until) :]
     return Recovery(
@@ -78,6 +78,11 @@ def recovery(
         confirming=_rounded(after[0] - until if after and after[0] <= end else None),
         watched=round(end - until, 3),
     )
+
+
+def _until(end: float, request: Request) -> Request:
+    """The request as it is known at `end`: it may still wait."""
+    return request if request.end <= end else request._replace(ms=(end - request.at) * 1000, outcome="waits")
 
 
 def outages(requests: Sequence[Request], begin: float, end: float) -> dict[str, float]:
@@ -106,14 +111,17 @@ def answering(requests: Sequence[Request], begin: float, end: float, usual: Mapp
     """Seconds from `begin` until answers are as before, or None if that is not seen until `end`.
 
     It is the first moment after which, for SETTLED seconds, there are answers, and SHARE of them are good and no
-    slower than usual. Only `begin` and the end of each worse answer can be that moment.
+    slower than usual. Only `begin` and the end of each worse answer can be that moment, or the next answer if there is
+    none for as long.
     """
     ends = [each.end for each in requests]
     bad = [each.outcome not in GOOD or each.ms > usual.get(each.step, float("inf")) for each in requests]
     for moment in [begin, *(at for at, worse in zip(ends, bad, strict=True) if worse)]:
+        first = bisect_left(ends, moment) if moment == begin else bisect_left(ends, moment) + 1
+        if first < len(ends) and ends[first] >= moment + SETTLED:
+            moment = ends[first]
         if moment + SETTLED > end:
             break
-        first = bisect_left(ends, moment) if moment == begin else bisect_left(ends, moment) + 1
         window = bad[first : bisect_left(ends, moment + SETTLED)]
         if window and sum(window) <= (1 - SHARE) * len(window):
             return moment - begin

@@ -60,12 +60,18 @@ class Running:
         self._conclude()
 
     def _part(self, rounds: Sequence[Round]) -> bool:
-        """Injects the faults between two audits, and makes the second one. Returns whether it passed."""
+        """Injects the faults between two audits, and makes the second one. Returns whether it passed.
+
+        Raises StartError if a fault cannot be undone.
+        """
         with self.traffic.flowing():
             self._rest(LEAD_IN)
             for each in rounds:
                 first = len(self.run.faults)
-                self._inject(each.faults, each.apart)
+                try:
+                    self._inject(each.faults, each.apart)
+                finally:
+                    heal(self.shop)  # what could not be undone
                 undone = self._now()
                 self._rest(each.quiet)
                 self._ends += [(undone, self._now())] * (len(self.run.faults) - first)
@@ -79,7 +85,7 @@ class Running:
     def _inject(self, faults: Sequence[Planned], apart: float) -> None:
         """Injects faults inside one another: the first one begins first and ends last.
 
-        One that cannot be injected is recorded, and the run goes on. Raises StartError if one cannot be undone.
+        One that cannot be injected or undone is recorded, and the others go on.
         """
         planned, *others = faults
         fault = catalog.find(planned.fault)
@@ -96,7 +102,6 @@ class Running:
         except (StartError, OSError) as error:
             noted.error = reason(error)
             self.say(f"{fault.name} on {planned.on} failed: {noted.error}")
-            heal(self.shop)
             if _interrupted(error):
                 raise KeyboardInterrupt from error
         finally:

@@ -1,17 +1,15 @@
 """What surrounds a run: its folder, the versions, progress, the table, the report and the verdict."""
 
-import fcntl
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from chassis.local.processes import StartError
 from chassis.local.system import make_passable
 from shopctl import __version__
 from shopctl.chaos import tables
@@ -27,27 +25,10 @@ __all__ = ["session"]
 
 
 def session(shop: Shop, faults: Sequence[Fault], seed: int, seconds: float, users: int, only: Sequence[str]) -> bool:
-    """Makes a run and its report; returns whether it has passed. Raises StartError, also if another run goes on."""
-    with _alone(shop.place.run / "chaos") as place:
-        return _session(place, shop, faults, seed, seconds, users, only)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[Path]:
-    make_passable(folder)
-    with (folder / "lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StartError("another `shopctl chaos run` goes on. Wait until it has ended.") from None
-        yield folder
-
-
-def _session(
-    place: Path, shop: Shop, faults: Sequence[Fault], seed: int, seconds: float, users: int, only: Sequence[str]
-) -> bool:
+    """Makes a run and its report; returns whether it has passed. Raises StartError."""
     began = time.time()
-    folder = place / f"{datetime.fromtimestamp(began, UTC):%Y%m%dT%H%M%SZ}-seed{seed}"
+    folder = shop.place.run / "chaos" / f"{datetime.fromtimestamp(began, UTC):%Y%m%dT%H%M%SZ}-seed{seed}"
+    make_passable(folder)
     rounds = planned(shop, faults, seed, seconds)
     total = sum(len(each.faults) for each in rounds)
     command = f"shopctl chaos run --seed {seed} --for {seconds:g}s --users {users}"

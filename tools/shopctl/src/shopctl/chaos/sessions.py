@@ -8,21 +8,22 @@ import os
 
 import asyncpg
 
-__all__ = ["taken"]
+__all__ = ["FAILURES", "taken"]
 
 TIMEOUT = 5.0
 PAUSE = 0.2
+FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 async def taken(url: str) -> bool:
     """Returns whether PostgreSQL permits no further session."""
     try:
         connection = await asyncpg.connect(url, timeout=TIMEOUT)
+        await connection.close(timeout=TIMEOUT)
     except asyncpg.TooManyConnectionsError:
         return True
-    except OSError:
-        return False  # it does not run
-    await connection.close(timeout=TIMEOUT)
+    except FAILURES:
+        pass  # it does not run, or ends just now
     return False
 
 
@@ -32,7 +33,7 @@ async def hold(url: str) -> None:
     while True:
         try:
             held.append(await asyncpg.connect(url, timeout=TIMEOUT))
-        except (OSError, asyncpg.PostgresError):
+        except FAILURES:
             held = [each for each in held if not each.is_closed()]
             await asyncio.sleep(PAUSE)
 

@@ -8,7 +8,19 @@ from rich.table import Table
 from shopctl.chaos.timeline import Injected, Run
 from shopctl.console import cell
 
-__all__ = ["COLUMNS", "NUMBERS", "clock", "counted", "faults", "row", "seconds", "summary", "suspects", "verdict"]
+__all__ = [
+    "COLUMNS",
+    "NUMBERS",
+    "checked",
+    "clock",
+    "counted",
+    "faults",
+    "row",
+    "seconds",
+    "summary",
+    "suspects",
+    "verdict",
+]
 
 COLUMNS = (
     *("#", "fault", "on", "at", "duration", "outage", "of"),
@@ -44,7 +56,8 @@ def verdict(run: Run) -> str:
     if longest and longest.recovery:
         outage = f", longest outage {longest.recovery.outage:.1f} s ({longest.fault} on {longest.on})"
     count = f"{counted(len(run.faults))}, {run.orders:,} orders"
-    return f"{'FAILED' if run.trouble else 'Passed'}: {count}, lost {run.lost}, doubled {run.doubled}{outage}"
+    wrong = f"lost {checked(run.lost)}, doubled {checked(run.doubled)}"
+    return f"{'FAILED' if run.trouble else 'Passed'}: {count}, {wrong}{outage}"
 
 
 def suspects(run: Run) -> Sequence[Injected]:
@@ -63,7 +76,8 @@ def summary(runs: Iterable[Run]) -> str:
     by_kind = [_kind(name, injected) for name, injected in sorted(kinds.items())]
     seed = ("seed", "faults", "orders", "lost", "doubled", "longest outage", "passed")
     by_seed = [_seed(run) for run in runs]
-    total = ("all", *(sum(each[column] for each in by_seed) for column in range(1, 5)), "", "")
+    columns = ([each[column] for each in by_seed] for column in range(1, 5))
+    total = ("all", *(None if None in each else sum(each) for each in columns), "", "")
     return f"{_markdown(kind, by_kind)}\n\n{_markdown(seed, [*by_seed, total])}"
 
 
@@ -87,15 +101,22 @@ def _seed(run: Run) -> Sequence[Any]:
 
 
 def _longest(times: Iterable[tuple[float | None, float]]) -> str:
-    """The longest of these times, each with how long it was watched: not seen is longer than seen."""
+    """The longest of these times, each with how long it was watched: not seen is longer than seen. `–` if none."""
     ranked = [(value is None, watched if value is None else value) for value, watched in times]
-    unseen, longest = max(ranked, default=(False, 0.0))
+    if not ranked:
+        return "–"
+    unseen, longest = max(ranked)
     return seconds(None if unseen else longest, longest)
 
 
 def _markdown(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(checked, line))} |" for line in lines)
+
+
+def checked(value: object) -> str:
+    """The value, or `not checked` for None."""
+    return "not checked" if value is None else str(value)
 
 
 def counted(faults: int) -> str:

@@ -91,11 +91,13 @@ class Run(msgspec.Struct):
         return datetime.fromtimestamp(self.began, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
     @property
-    def lost(self) -> int:
+    def lost(self) -> int | None:
+        """The number of orders that are lost, or None if no audit has looked since the last fault."""
         return self._wrong(LOST)
 
     @property
-    def doubled(self) -> int:
+    def doubled(self) -> int | None:
+        """The same for orders that exist twice, or were paid twice."""
         return self._wrong(*TWICE)
 
     @property
@@ -120,9 +122,10 @@ class Run(msgspec.Struct):
             found.append("no order was accepted, so the run proves nothing")
         return found
 
-    def _wrong(self, *how: str) -> int:
-        findings = self.audits[-1].findings if self.audits else []
-        return sum(len(each.wrong.get(name, ())) for each in findings for name in how)
+    def _wrong(self, *how: str) -> int | None:
+        if not self.audits or not self.audits[-1].findings or self.audits[-1].after < len(self.faults):
+            return None
+        return sum(len(each.wrong.get(name, ())) for each in self.audits[-1].findings for name in how)
 
 
 def save(run: Run, folder: Path) -> None:

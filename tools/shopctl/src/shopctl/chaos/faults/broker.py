@@ -1,9 +1,10 @@
 """RabbitMQ loses a binding or a queue, or raises an alarm and accepts no more messages."""
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from shopctl.chaos.amqp import on_channel
+from shopctl.chaos.amqp import on_channel, publish_again
 from shopctl.chaos.fault import EVERYWHERE, Fault, State, Target
 from shopctl.definitions import VHOST
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel
 
 __all__ = ["FAULTS"]
+
+
+BEFORE = 60.0
+"""Seconds. Messages that are older are not in a queue when it is deleted."""
 
 
 def _broker(shop: Target) -> Sequence[str]:
@@ -43,13 +48,26 @@ def _bind(shop: Target, on: str, state: State) -> None:
     on_channel(shop, bind)
 
 
+def _now(shop: Target, on: str) -> State:
+    return {"since": time.time() - BEFORE}
+
+
 def _delete_queue(shop: Target, on: str, state: State) -> None:
     shop.execute("rabbitmq", "rabbitmqctl", "delete_queue", "--vhost", VHOST, on)
 
 
 def _define(shop: Target, on: str, state: State) -> None:
-    """Make the broker read its definitions again, as it does when it starts."""
+    """Make the broker read its definitions again, as it does when it starts, and publish again what was in the queue.
+
+    A relay does so too if it publishes into the queue while that is missing. On a cluster only the relays do.
+    """
     _value(shop, "ok = rabbit_definitions:maybe_load_definitions()")
+    if shop.runtime == "cluster":
+        return
+    wanted = {*shop.place.services[on].consumes}
+    for each in shop.place.services:
+        if wanted.intersection(each.publishes):
+            publish_again(shop, each.name, state["since"], lambda key: [on] if key in wanted else [])
 
 
 def _value(shop: Target, expression: str) -> str:
@@ -83,6 +101,7 @@ FAULTS = (
         _define,
         EVERYWHERE,
         (6.0, 12.0),  # in which a relay notices the loss
+        prepare=_now,
     ),
     _alarm(
         "memory",

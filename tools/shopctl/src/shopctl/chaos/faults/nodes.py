@@ -26,9 +26,13 @@ def _names(shop: Cluster) -> Sequence[str]:
 def _lacking(shop: Cluster) -> str | None:
     try:
         containers = output("docker", "ps", "--all", "--format={{.Names}}").split() if shutil.which("docker") else []
-    except StartError:
+    except (StartError, OSError):
         containers = []
     return None if {*shop.nodes} <= {*containers} else "nodes that are containers of this machine's Docker Engine"
+
+
+def _cordoned(shop: Cluster, on: str) -> State:
+    return {"cordoned": shop.kubectl("get", "node", on, "--output=jsonpath={.spec.unschedulable}") == "true"}
 
 
 def _drain(shop: Cluster, on: str, state: State) -> None:
@@ -36,7 +40,8 @@ def _drain(shop: Cluster, on: str, state: State) -> None:
 
 
 def _uncordon(shop: Cluster, on: str, state: State) -> None:
-    shop.kubectl("uncordon", on)
+    if not state["cordoned"]:
+        shop.kubectl("uncordon", on)
 
 
 def _power_off(shop: Cluster, on: str, state: State) -> None:
@@ -55,7 +60,9 @@ def _networks(node: str) -> dict[str, str]:
 
 
 def _network(shop: Cluster, on: str) -> State:
-    name, address = next(iter(_networks(on).items()))
+    if not (networks := _networks(on)):
+        raise StartError(f"{on} has no network: it is cut off already.")
+    name, address = next(iter(networks.items()))
     return {"network": name, "address": address}
 
 
@@ -92,7 +99,8 @@ def _replaced(shop: Cluster, on: str, state: State) -> None:
 
 
 FAULTS = (
-    Fault("drain-node", "moves all pods away from a node, as before maintenance", _nodes, _drain, _uncordon, CLUSTER),
+    Fault("drain-node", "moves all pods away from a node, as before maintenance", _nodes, _drain, _uncordon, CLUSTER,
+          prepare=_cordoned),
     Fault("kill-node", "stops a node, as if its power were cut", _nodes, _power_off, _power_on, CLUSTER, LONG,
           needs=_lacking),
     Fault("cut-node", "disconnects a running node from its network", _nodes, _disconnect, _connect, CLUSTER, LONG,

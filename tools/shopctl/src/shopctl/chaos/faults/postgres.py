@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -14,17 +13,20 @@ from typing import Any
 
 import asyncpg
 
-from chassis.local.processes import Command, Process, StartError, spawn
+from chassis.local.processes import Command, Process, StartError, output, spawn
 from chassis.local.system import environment
 from shopctl.chaos import sessions
 from shopctl.chaos.fault import Fault, State, Target
+from shopctl.console import reason
 
 __all__ = ["FAULTS"]
 
 TIMEOUT = 15.0
 ROOM = 64 * 1024
+PAGE = 8192
 POSITION = (
-    "SELECT (pg_current_wal_insert_lsn() - '0/0') % setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'"
+    "SELECT (pg_current_wal_insert_lsn() - '0/0') % setting::bigint, setting::bigint"
+    " FROM pg_settings WHERE name = 'wal_segment_size'"
 )
 
 
@@ -71,7 +73,12 @@ def _wait(url: str, *, taken: bool) -> None:
 
 def _fill(shop: Any, on: str, state: State) -> None:
     """A process that may not write beyond a position in its files fails as on a full disk, with another message."""
-    _limit(shop, f"{asyncio.run(_position(_url(shop))) + ROOM}")
+    try:
+        last = asyncio.run(_last(_url(shop)))
+    except sessions.FAILURES as error:
+        raise StartError(f"PostgreSQL does not say where it writes: {reason(error)}") from error
+    if not _limit(shop, f"{last}"):
+        raise StartError("No process of PostgreSQL could be limited.")
 
 
 def _make_room(shop: Any, on: str, state: State) -> None:
@@ -80,26 +87,29 @@ def _make_room(shop: Any, on: str, state: State) -> None:
     shop.start("postgres")
 
 
-async def _position(url: str) -> int:
-    """Returns where PostgreSQL writes next in the current file of its WAL."""
+async def _last(url: str) -> int:
+    """Returns the position in a file of PostgreSQL's WAL that it soon reaches: each file has the same size."""
     connection = await asyncpg.connect(url, timeout=TIMEOUT)
     try:
-        return int(await connection.fetchval(POSITION))
+        ((position, size),) = await connection.fetch(POSITION)
+        return min(int(position) + ROOM, int(size) - PAGE)
     finally:
         await connection.close(timeout=TIMEOUT)
 
 
-def _limit(shop: Any, size: str) -> None:
-    """Limits the bytes in a file up to which the processes of PostgreSQL may write.
+def _limit(shop: Any, size: str) -> int:
+    """Limits the bytes in a file up to which the processes of PostgreSQL may write. Returns the number of processes.
 
     Their own user may do that, and root without further rights may not.
     """
-    for server in shop.processes().get("postgres", ()):
-        for pid in server.family():
-            with suppress(FileNotFoundError):  # it has ended
-                owner = Path(f"/proc/{pid}").stat()
-                argv = ["prlimit", f"--pid={pid}", f"--fsize={size}:"]  # with the colon only the soft limit
-                subprocess.run(argv, user=owner.st_uid, group=owner.st_gid, capture_output=True, timeout=5, check=False)
+    limited = 0
+    for pid in [pid for server in shop.processes().get("postgres", ()) for pid in server.family()]:
+        with suppress(FileNotFoundError, StartError):  # it may have ended
+            owner = Path(f"/proc/{pid}").stat()
+            argv = ["prlimit", f"--pid={pid}", f"--fsize={size}:"]  # with the colon only the soft limit
+            output(*argv, user=owner.st_uid, group=owner.st_gid, timeout=5)
+            limited += 1
+    return limited
 
 
 def _lacking(shop: Any) -> str | None:
@@ -111,7 +121,7 @@ def _lacking(shop: Any) -> str | None:
 FAULTS = (
     Fault(
         "exhaust-connections",
-        "takes every session that PostgreSQL permits to ordinary roles",
+        "takes every session that PostgreSQL still permits to ordinary roles; services keep those that they have",
         _postgres,
         _exhaust,
         _give_back,

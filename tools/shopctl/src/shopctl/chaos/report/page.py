@@ -92,19 +92,19 @@ def _verdict(run: Run) -> str:
 <ul>{items}</ul>{since}</section>"""
     return f"""<section class="verdict" aria-label="Verdict"><p><strong>Nothing was lost, nothing was doubled.</strong>
 While shoppers ordered, {tables.counted(len(run.faults))} disturbed the shop. Each of the {run.orders:,} accepted orders
-exists once, was paid at most once, and took its units from stock once.</p></section>"""
+exists once, was paid at most once, and took its units from stock at most once.</p></section>"""
 
 
 def _figures(run: Run) -> str:
-    longest = run.longest.recovery.outage if run.longest and run.longest.recovery else 0.0
+    longest = f"{run.longest.recovery.outage:.1f} s" if run.longest and run.longest.recovery else "–"
     requests = sum(each.ok + each.refused + each.failed for each in run.intervals)
     failed = sum(each.failed for each in run.intervals)
     figures = {
         "faults": f"{len(run.faults)}",
         "orders accepted": f"{run.orders:,}",
-        "orders lost": f"{run.lost}",
-        "orders doubled": f"{run.doubled}",
-        "longest outage": f"{longest:.1f} s",
+        "orders lost": tables.checked(run.lost),
+        "orders doubled": tables.checked(run.doubled),
+        "longest outage": longest,
         f"of {requests:,} requests failed": f"{failed:,}",
     }
     return f'<dl class="figures">{"".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in figures.items())}</dl>'
