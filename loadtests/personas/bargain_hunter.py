@@ -8,7 +8,7 @@ from locust import task
 from personas.answer import Answer
 from personas.arrival import arrive
 from personas.buyer import check_out
-from personas.shop import Shop
+from personas.shop import OPEN, Shop
 from personas.shopper import Shopper
 
 __all__ = ["BargainHunter"]
@@ -49,8 +49,8 @@ class BargainHunter(Shopper):
             return "sold out"
         if order.status != 202:
             return _turned_away(order)
-        ends = {"CONFIRMED": "confirmed", "PENDING": "no answer"}
-        return ends.get(shop.watch(order), "turned away")
+        status = shop.watch(order)
+        return "confirmed" if status == "CONFIRMED" else "no answer" if status in OPEN else "turned away"
 
 
 def _turned_away(answer: Answer) -> str:

@@ -140,7 +140,7 @@ class Shopper(FastHttpUser):
                 response.failure(f"hostile: {forbidden}")
             elif wanted:
                 response.success()
-            elif answer.later and answer.refused if forbidden else answer.refused:
+            elif answer.refused and (answer.later or not forbidden):
                 # Locust counts refusals apart, for all workers: their times are not those of answers.
                 meta |= {
                     "request_type": "later" if answer.later else "refused",
