@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from chassis.local.processes import StartError
 from shopctl.audit.finding import Finding
-from shopctl.chaos import catalog, tables
+from shopctl.chaos import catalog, helpers, tables
+from shopctl.chaos.command import app
 from shopctl.chaos.fault import Fault
 from shopctl.chaos.injection import Note, heal
 from shopctl.chaos.recovery import JOURNEY, Request, intervals, limits, recovery
@@ -285,6 +287,21 @@ def test_a_note_that_cannot_be_read_does_not_keep_others_from_being_undone(
         heal(shop)
     assert sorted(ended) == ["a", "b"]
     assert sorted(file.name for file in folder.iterdir()) == ["a.json", "half.json"]
+
+
+def test_nothing_is_started_to_undo_faults_of_a_stopped_shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_RUN", str(tmp_path))
+    monkeypatch.setenv("RUNTIME", "native")
+    shop: Any = NativeShop(Place(Place.here().root, tmp_path))
+    note = tmp_path / "chaos" / "active" / "1.json"
+    for folder in (tmp_path / "logs", note.parent):
+        folder.mkdir(parents=True)
+    helper = helpers.start(shop, "sessions-1", ("sleep", "60"), "sessions")
+    note.write_bytes(msgspec.json.encode(Note("kill", "order", 1.0, 1, {})))
+    done = CliRunner().invoke(app, ["heal"])
+    assert (done.exit_code, "The shop does not run" in done.output) == (2, True)
+    assert not helper.alive()
+    assert (note.exists(), shop.processes()) == (True, {})
 
 
 def test_a_fault_that_cannot_be_undone_does_not_end_the_other_of_its_pair(

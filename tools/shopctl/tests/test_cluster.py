@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chassis.local.processes import StartError
 from shopctl.chaos import catalog
 from shopctl.chaos.cluster import Cluster
 from shopctl.chaos.injection import injected
@@ -21,6 +22,7 @@ case "$*" in
   *" get pods "*) cat pods ;;
   *" get deployment,statefulset "*) cat workloads ;;
   *" get nodes "*) cat nodes ;;
+  *unschedulable*) cat cordoned 2>/dev/null || : ;;
   *" get node "*) printf True ;;
   "inspect "*) cat networks ;;
   "ps "*) echo worker1; echo worker2 ;;
@@ -82,6 +84,25 @@ def test_a_node_is_connected_again_under_its_address_if_it_is_not(cluster: Clust
         assert world.did() == ["docker network disconnect kind worker2"]
         world.has(networks=[{"NetworkSettings": {"Networks": {}}}])
     assert world.did() == ["docker network connect --ip=172.30.0.12 kind worker2"]
+
+
+def test_a_node_that_was_cordoned_stays_so(cluster: Cluster, world: World) -> None:
+    with injected(cluster, catalog.find("drain-node"), "worker2"):
+        world.did()
+    assert world.did() == ["kubectl uncordon worker2"]
+    world.has(cordoned=True)
+    with injected(cluster, catalog.find("drain-node"), "worker2"):
+        world.did()
+    assert world.did() == []
+
+
+@pytest.mark.parametrize(("name", "on", "lacks"), [("cut-node", "worker2", "network"), ("kill", "order", "pod")])
+def test_a_fault_that_would_do_nothing_is_an_error(
+    cluster: Cluster, world: World, name: str, on: str, lacks: str
+) -> None:
+    world.has(networks=[{"NetworkSettings": {"Networks": {}}}], pods={"items": []})
+    with pytest.raises(StartError, match=f"has no {lacks}"), injected(cluster, catalog.find(name), on):
+        pass
 
 
 def test_a_pod_is_replaced_once_its_successor_has_another_id(cluster: Cluster, world: World) -> None:

@@ -61,6 +61,17 @@ async def test_a_cut_holds_everything_back_until_it_is_mended() -> None:
         assert await reader.readexactly(6) == b"during"
 
 
+async def test_a_cut_holds_the_end_back_too() -> None:
+    fault = Disturbance()
+    async with echo(fault, "cut") as (_, reader, writer):
+        fault.begin()
+        writer.write_eof()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.1)
+        fault.end()
+        assert await reader.read(1) == b""
+
+
 async def test_a_reset_ends_the_connection_with_an_error() -> None:
     async with echo(Disturbance(), "reset") as (between, reader, writer):
         writer.write(b"before")
@@ -86,7 +97,7 @@ async def test_a_server_that_does_not_answer_ends_the_connection() -> None:
 
 
 async def test_the_answer_to_a_commit_is_lost_but_the_commit_is_not(database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forwarder, "EACH_COMMIT", 1.0)
+    monkeypatch.setattr(forwarder, "EVERY", 2)
     url, fault = urlsplit(database(None)), Disturbance()
     between = Forwarder(str(url.hostname), url.port or 5432, FAULTS["cut-after-commit"](fault))
     direct = await asyncpg.connect(url.geturl())
@@ -97,12 +108,14 @@ async def test_the_answer_to_a_commit_is_lost_but_the_commit_is_not(database, mo
         await through.execute("INSERT INTO things VALUES (1)")
     fault.begin()
     await through.execute("INSERT INTO things VALUES (2)")  # without COMMIT
+    async with through.transaction():
+        await through.execute("INSERT INTO things VALUES (3)")
     with pytest.raises((OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)):
         async with through.transaction():
-            await through.execute("INSERT INTO things VALUES (3)")
+            await through.execute("INSERT INTO things VALUES (4)")
 
     assert through.is_closed()
-    assert [row["id"] for row in await direct.fetch("SELECT id FROM things ORDER BY id")] == [1, 2, 3]
+    assert [row["id"] for row in await direct.fetch("SELECT id FROM things ORDER BY id")] == [1, 2, 3, 4]
     await direct.close()
     await between.cut()
     await between.ended()

@@ -8,7 +8,10 @@ from collections.abc import Awaitable, Callable
 __all__ = ["Forwarder", "Passing"]
 
 Passing = Callable[[bytes, bool], Awaitable[None]]
-"""Called with bytes before they are passed on, and whether the server sent them. OSError ends their connection."""
+"""Called with bytes before they are passed on, and whether the server sent them; at their end with none.
+
+OSError ends their connection.
+"""
 
 AT_ONCE = struct.pack("ii", 1, 0)
 CONNECT_SECONDS = 5.0
@@ -102,5 +105,6 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pass
         await passing(data, answer)
         writer.write(data)
         await writer.drain()
+    await passing(b"", answer)
     if not writer.is_closing():
         writer.write_eof()

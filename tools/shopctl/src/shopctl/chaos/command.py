@@ -15,7 +15,7 @@ from rich.table import Table
 from chassis.local.processes import Process
 from chassis.local.system import make_passable
 from shopctl import given, runtime
-from shopctl.chaos import catalog
+from shopctl.chaos import catalog, helpers
 from shopctl.chaos.cluster import Cluster
 from shopctl.chaos.fault import Fault, Target
 from shopctl.chaos.injection import heal as undo_all
@@ -154,6 +154,9 @@ def heal(context: typer.Context) -> None:
     """Undo every fault that is still in effect, such as after a crash of `shopctl chaos`."""
     shop = _cluster(context) or runtime.current()
     with _alone(shop):
+        if not isinstance(shop, Cluster) and notes(shop) and not shop.processes():
+            helpers.stop_all(shop)  # one may keep the shop from starting
+            fail("The shop does not run. Start it, and then undo what is in effect: make up", status=2)
         healed = undo_all(shop)
     for each in healed:
         out.print(f"undone: {each.fault} on {each.on}")

@@ -6,9 +6,9 @@ At first it passes everything on. SIGUSR1 begins the fault, SIGUSR2 ends it, SIG
 
 | fault | what passes |
 | --- | --- |
-| `delay` | everything 100 to 200 ms later, in each direction |
+| `delay` | everything 100 to 200 ms later, in each direction, and no more than 64 kB of a connection meanwhile |
 | `loss` | everything, but 5 % of the chunks wait for TCP to send them again: 200 ms, then twice as long each time |
-| `cut` | nothing, and no error either, until the fault ends; then what was held back |
+| `cut` | nothing, and no error or end either, until the fault ends; then what was held back. A client can connect |
 | `reset` | everything, but each second all connections are reset |
 | `cut-after-commit` | everything but PostgreSQL's answer to every fourth COMMIT, whose connection ends instead |
 """
@@ -21,6 +21,7 @@ from collections.abc import Callable
 from random import Random
 
 from chassis.local.forwarding import Forwarder, Passing
+from shopctl.chaos import helpers
 
 __all__ = ["FAULTS", "Commits", "Disturbance"]
 
@@ -28,7 +29,8 @@ DELAY = (0.1, 0.2)
 LOST = 0.05
 RETRANSMISSION = 0.2
 RESET_EVERY = 1.0
-EACH_COMMIT = 0.25
+EVERY = 4
+"""The answer to every fourth COMMIT is lost."""
 
 
 class Disturbance:
@@ -39,6 +41,8 @@ class Disturbance:
         self.active = asyncio.Event()
         self.mended = asyncio.Event()
         self.mended.set()
+        self.commits = 0
+        """The number of COMMITs on all connections while the fault was in effect."""
 
     def begin(self) -> None:
         self.active.set()
@@ -69,8 +73,11 @@ class Disturbance:
         commits = Commits()
 
         async def passing(data: bytes, answer: bool) -> None:
-            if answer and commits.feed(data) and self.active.is_set() and self.random.random() < EACH_COMMIT:
-                raise ConnectionAbortedError("the answer to a COMMIT is lost")
+            found = commits.feed(data) if answer else 0
+            if found and self.active.is_set():
+                before, self.commits = self.commits, self.commits + found
+                if self.commits // EVERY > before // EVERY:
+                    raise ConnectionAbortedError("the answer to a COMMIT is lost")
 
         return passing
 
@@ -138,4 +145,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    helpers.save()
     main()

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from chassis.local.processes import Command, Process, StartError, free_ports, output, spawn
-from chassis.local.system import environment, run_as, write
+from chassis.local.processes import Process, StartError, free_ports, output
+from chassis.local.system import run_as, write
+from shopctl.chaos import helpers
 from shopctl.chaos.fault import State, Target
 from shopctl.native.edge import Edge
 from shopctl.native.services import services
@@ -59,8 +60,7 @@ def insert(shop: Any, fault: str, state: State) -> None:
     argv += ["--listen", str(state["listen"])]
     if shop.runtime == "compose":
         argv = [*_inside(shop, state), *argv, "--mark", str(MARK)]
-    process = spawn(Command(tuple(argv), shop.place.run, environment()), shop.place.log("forwarder"))
-    process.save(_pid_file(shop, state))
+    process = helpers.start(shop, _helper(state), argv, "forwarder")
     _wait(lambda: _listens(process, state["listen"]), "the forwarder does not listen")
     if shop.runtime == "compose":
         for rule in _rules(state):
@@ -74,13 +74,13 @@ def insert(shop: Any, fault: str, state: State) -> None:
 
 def signal_fault(shop: Any, state: State, number: signal.Signals) -> None:
     """Begins the fault with SIGUSR1, or ends it with SIGUSR2, while the forwarder stays where it is."""
-    if process := Process.load(_pid_file(shop, state)):
+    if process := Process.load(helpers.pid_file(shop, _helper(state))):
         process.send(number)
 
 
 def remove(shop: Any, state: State) -> None:
     """Leads the connections as they were, and ends the forwarder."""
-    file = _pid_file(shop, state)
+    file = helpers.pid_file(shop, _helper(state))
     if not file.exists():
         return
     signal_fault(shop, state, signal.SIGUSR2)
@@ -98,9 +98,8 @@ def remove(shop: Any, state: State) -> None:
     file.unlink(missing_ok=True)
 
 
-def _pid_file(shop: Target, state: State) -> Path:
-    folder = shop.place.run / "chaos"  # which stays when the shop is reset, so that `heal` finds the process
-    return folder / f"forwarder-{state['listen']}"
+def _helper(state: State) -> str:
+    return f"forwarder-{state['listen']}"
 
 
 def _settings(shop: Target, state: State) -> dict[str, str]:
@@ -146,11 +145,13 @@ def _filter(shop: Any, state: State, action: str, rule: Sequence[str]) -> None:
 
 
 def _has(shop: Any, state: State, rule: Sequence[str]) -> bool:
-    """Returns whether the rule is there. A container that has started again has none."""
+    """Returns whether the rule is there. A container that has stopped or started again has none."""
+    if not shop.processes().get(state["service"]):
+        return False
     try:
         _filter(shop, state, "-C", rule)
     except StartError:
-        _filter(shop, state, "-S", ())  # raises StartError if the rules cannot be read at all
+        _filter(shop, state, "-S", rule[:1])  # raises StartError if the rules cannot be read at all
         return False
     return True
 

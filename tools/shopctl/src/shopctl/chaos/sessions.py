@@ -8,6 +8,8 @@ import os
 
 import asyncpg
 
+from shopctl.chaos import helpers
+
 __all__ = ["FAILURES", "taken"]
 
 TIMEOUT = 5.0
@@ -39,4 +41,5 @@ async def hold(url: str) -> None:
 
 
 if __name__ == "__main__":
+    helpers.save()
     asyncio.run(hold(os.environ["DATABASE_URL"]))

@@ -13,9 +13,8 @@ from typing import Any
 
 import asyncpg
 
-from chassis.local.processes import Command, Process, StartError, output, spawn
-from chassis.local.system import environment
-from shopctl.chaos import sessions
+from chassis.local.processes import Process, StartError, output
+from shopctl.chaos import helpers, sessions
 from shopctl.chaos.fault import Fault, State, Target
 from shopctl.console import reason
 
@@ -40,15 +39,13 @@ def _holder(shop: Any, on: str) -> State:
 
 def _exhaust(shop: Any, on: str, state: State) -> None:
     url = _url(shop)
-    command = Command(
-        (sys.executable, "-m", "shopctl.chaos.sessions"), shop.place.run, environment() | {"DATABASE_URL": url}
-    )
-    spawn(command, shop.place.log("sessions")).save(_pid_file(shop, state))
+    argv = (sys.executable, "-m", "shopctl.chaos.sessions")
+    helpers.start(shop, state["process"], argv, "sessions", DATABASE_URL=url)
     _wait(url, taken=True)
 
 
 def _give_back(shop: Any, on: str, state: State) -> None:
-    if process := Process.load(file := _pid_file(shop, state)):
+    if process := Process.load(file := helpers.pid_file(shop, state["process"])):
         process.stop(signal.SIGTERM)
     _wait(_url(shop), taken=False)
     file.unlink(missing_ok=True)
@@ -57,10 +54,6 @@ def _give_back(shop: Any, on: str, state: State) -> None:
 def _url(shop: Any) -> str:
     url: str = shop.place.database_url("auditor", shop.place.services.databases[0])
     return url
-
-
-def _pid_file(shop: Target, state: State) -> Path:
-    return shop.place.run / "chaos" / str(state["process"])
 
 
 def _wait(url: str, *, taken: bool) -> None:
