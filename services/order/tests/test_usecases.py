@@ -200,6 +200,12 @@ async def test_a_cart_is_ordered_once_whatever_the_key(shop) -> None:
     assert (await refused(shop.placement.place(shop.request(key="another")))).slug == "cart-already-ordered"
 
 
+async def test_the_shopper_who_has_bought_the_last_units_is_told_so(shop) -> None:
+    await shop.placement.place(shop.request())
+    shop.products.products["MUG-1"] = Product("Mug", 500, "EUR", 0)
+    assert (await refused(shop.placement.place(shop.request(key="another")))).slug == "cart-already-ordered"
+
+
 async def test_a_cart_that_was_ordered_and_emptied_still_counts_as_ordered(shop) -> None:
     request = shop.request()
     await shop.placement.place(request)

@@ -98,7 +98,11 @@ class Placement:
                 "Read the cart again, and order that version.",
                 cart_version=cart.version,
             )
-        quote = await self._pricing.quote(cart.items)
+        try:
+            quote = await self._pricing.quote(cart.items)
+        except Conflict:  # the stock may be gone because this cart has taken it
+            await self._refuse_if_ordered(request)
+            raise
         if (quote.total, quote.currency) != (request.expected_amount, request.expected_currency):
             raise Conflict(
                 "price-changed",
