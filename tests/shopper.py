@@ -9,7 +9,10 @@ from uuid import uuid4
 import httpx2
 from flow import ADDRESS
 
+from shopctl.chaos import catalog
+from shopctl.chaos.injection import injected
 from shopctl.place import Place
+from shopctl.shop import Shop
 from shopctl.statuses import UNDONE
 
 FINAL = {"CONFIRMED", *UNDONE}
@@ -86,6 +89,13 @@ def scramble(place: Place, sku: str, count: int) -> list[tuple[Shopper, httpx2.R
         shopper.put(sku)
     with ThreadPoolExecutor(count) as pool:
         return list(zip(shoppers, pool.map(Shopper.order, shoppers), strict=True))
+
+
+def race(shop: Shop, sku: str) -> list[tuple[Shopper, str]]:
+    """Lets two guests order the last unit of a product, both before one is reserved. Returns each with the order ID."""
+    shoppers = [Shopper(shop.place) for _ in range(2)]
+    with injected(shop, catalog.find("freeze"), "rabbitmq"):
+        return [(shopper, shopper.buy(sku)) for shopper in shoppers]
 
 
 class Admin(Shopper):

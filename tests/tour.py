@@ -1,9 +1,9 @@
 """A tour through the shop that gives every metric something to count, as far as that needs no fault."""
 
 import httpx2
-from shopper import Admin, Shopper, scramble
+from shopper import Admin, Shopper, race
 
-from shopctl.place import Place
+from shopctl.shop import Shop
 
 PATHS = (
     *("/", "/", "/search?q=soap", "/login", "/p/NO-SUCH-SKU"),
@@ -11,14 +11,15 @@ PATHS = (
 )
 
 
-def tour(place: Place, admin: Admin) -> None:
+def tour(shop: Shop, admin: Admin) -> None:
     """Reads pages, searches, signs in, and orders: confirmed, declined, sold out, cancelled and refunded. Takes 1 s."""
+    place = shop.place
     with httpx2.Client(base_url=place.address, headers={"Accept": "text/html"}, trust_env=False) as visitor:
         for path in PATHS:
             visitor.get(path)
         visitor.post("/checkout")
         visitor.get("/api/cart", headers={"Authorization": "Bearer nonsense"})
-        form = {"grant_type": "password", "username": place.admin[0], "password": "wrong"}
+        form = {"grant_type": "password", "username": "nobody@quayside.example", "password": "wrong"}
         visitor.post("/api/identity/token", data=form)
     sku, scarce, gone = (admin.product(stock) for stock in (100, 1, 0))
     orders = [
@@ -29,7 +30,7 @@ def tour(place: Place, admin: Admin) -> None:
             (sku, 1, "tok_declined"),
         )
     ]
-    orders += [(who, answer.json()["id"]) for who, answer in scramble(place, scarce, 4) if answer.status_code == 202]
+    orders += race(shop, scarce)
     late = Shopper(place)
     late.put(gone)
     late.order()  # is refused, because nothing is left

@@ -89,15 +89,15 @@ def prometheus(observed: Shop, admin: Admin, audit: Callable[..., None]) -> Iter
     assert observed.place.prometheus_url is not None
     found = Prometheus(observed.place.prometheus_url)
     poison = catalog.find("poison")
-    tour(observed.place, admin)
+    tour(observed, admin)
     audit()
     with injected(observed, poison, "cart"):
         ask_in_vain(observed, admin)
-        tour(observed.place, admin)
+        tour(observed, admin)
         ask_in_vain(observed, admin)
         for _ in until(60):
             with injected(observed, poison, "cart"):
-                tour(observed.place, admin)
+                tour(observed, admin)
             if all(shows(found, query) for query in PANELS) and not any(unread(found, query) for query in RULES):
                 break
         yield found
