@@ -30,10 +30,11 @@ SERVICES = services.load(ROOT).upstreams
 class Upstream:
     """Answers each request with a description of it; `/…/events` is a stream.
 
-    `?status=`, `?wait=` and `?headers=` control the answer.
+    `?status=`, `?wait=` and `?headers=` control the answer; with `?hold=1` it waits for `release`, as a stream does.
 
-    `delay` is the time in seconds before an answer without `?wait=`. `status`, `headers` and `page` (HTML) change all
-    answers, `answered` counts them, and `most` is the highest number of requests at once.
+    `delay` is the time in seconds before an answer without `?wait=`. `status`, `headers`, `type` and `page` (HTML)
+    change all answers, `answered` counts them, `open` is the number of requests at once, and `most` the
+    highest one.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Upstream:
     delay: float = 0
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    type: str = "application/json"
     page: str = ""
     answered: int = 0
     open: int = 0
@@ -51,6 +53,8 @@ class Upstream:
         self.open += 1
         self.most = max(self.most, self.open)
         await asyncio.sleep(float(request.query.get("wait", self.delay)))
+        if "hold" in request.query:
+            await self.release.wait()
         self.open -= 1
         if request.path.endswith("/events"):
             return await self._stream(request)
@@ -67,7 +71,8 @@ class Upstream:
         headers = json.loads(request.query.get("headers", "{}")) | self.headers
         if self.page:
             return web.Response(text=self.page, content_type="text/html", status=self.status, headers=headers)
-        return web.json_response(seen, status=int(request.query.get("status", self.status)), headers=headers)
+        status = int(request.query.get("status", self.status))
+        return web.json_response(seen, status=status, headers=headers, content_type=self.type)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})

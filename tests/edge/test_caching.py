@@ -11,7 +11,7 @@ from .conftest import Edge
 PAGE = '<!doctype html><p class="notice" data-stale hidden>This page is old.</p>' + "<p>A product</p>" * 100
 FOR_ALL = {"Cache-Control": "public, max-age=0, s-maxage=1", "Vary": "Accept-Language, Cookie"}
 RENEWED = {"Cache-Control": "public, max-age=0, s-maxage=1, stale-while-revalidate=3"}
-FAILURES = [500, 502, 503]
+FAILURES = [500, 502, 503, 504]
 READERS: list[dict[str, str]] = [
     {},
     {"Cookie": "session=x"},

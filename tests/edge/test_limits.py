@@ -2,9 +2,10 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import httpx2
@@ -100,36 +101,86 @@ BOUNDED = [
     ("PUT", "/api/cart/items/MUG-1", "cart"),
     ("POST", "/api/identity/guests", "identity"),
     ("GET", "/checkout", "storefront"),
+    ("GET", "/", "storefront"),
+    ("GET", "/p/MUG-1", "storefront"),
     ("GET", "/api/catalog/products", "catalog"),
     ("GET", "/api/orders", "order"),
 ]
 NEVER_REFUSED = ["GET /api/orders/1", "POST /api/orders/1/cancel", "GET /orders/1", "POST /api/payments/webhooks/psp"]
+NAMED = {"Authorization": "Bearer abc"}
+
+
+@contextlib.asynccontextmanager
+async def full(edge: Edge, method: str, path: str, service: str) -> AsyncIterator[None]:
+    """Inside the block, the service has as many requests of a kind as it may have. Each is answered at the end."""
+    upstream = edge.upstreams[service]
+    held = [asyncio.create_task(edge.client.request(method, f"{path}?hold=1", headers=NAMED)) for _ in range(64)]
+    async with asyncio.timeout(10):
+        while upstream.open < len(held):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    yield
+    upstream.release.set()
+    assert {answer.status_code for answer in await asyncio.gather(*held)} == {200}
 
 
 @pytest.mark.parametrize(("method", "path", "service"), BOUNDED)
 async def test_a_service_gets_no_more_of_a_kind_than_its_bound_at_the_same_time(
-    run_folder: Path, upstreams: dict[str, Upstream], method: str, path: str, service: str
+    edge: Edge, method: str, path: str, service: str
 ) -> None:
-    named = {"Authorization": "Bearer abc"}
-    async with nginx(run_folder, upstreams, {"RATE_LIMIT": "off"}) as edge:
-        sent = [edge.client.request(method, f"{path}?wait=0.3", headers=named) for _ in range(100)]
-        others = [edge.client.request(*call.split(" ")) for call in NEVER_REFUSED]
-        *answers, a, b, c, d = await asyncio.gather(*sent, *others)
-    assert upstreams[service].most <= 64 + len(NEVER_REFUSED)
-    refused = [answer for answer in answers if answer.status_code != 200]
-    assert refused
-    assert {answer.json()["type"].rpartition("/")[2] for answer in refused} == {"overloaded"}
-    assert {answer.headers["Retry-After"] for answer in refused} <= {"1", "2", "3", "4"}
-    assert {answer.status_code for answer in (a, b, c, d)} == {200}
+    async with full(edge, method, path, service):
+        for _ in range(2):
+            refused = await edge.client.request(method, path, headers=NAMED)
+            assert (refused.status_code, refused.json()["type"].rpartition("/")[2]) == (503, "overloaded")
+            assert refused.headers["Retry-After"] in {"1", "2", "3", "4"}
+        assert edge.upstreams[service].open == 64
+        for call in NEVER_REFUSED:
+            assert (await edge.client.request(*call.split(" "))).status_code == 200
+    assert (await edge.client.request(method, path, headers=NAMED)).status_code == 200
 
 
-async def test_a_browser_that_is_refused_gets_a_page(run_folder: Path, upstreams: dict[str, Upstream]) -> None:
-    async with nginx(run_folder, upstreams, {"RATE_LIMIT": "off"}) as edge:
-        sent = [edge.client.get("/checkout?wait=0.3", headers=BROWSER) for _ in range(100)]
-        pages = [page for page in await asyncio.gather(*sent) if page.status_code != 200]
-    assert pages
-    assert {page.status_code for page in pages} == {503}
-    assert all("Very many people are shopping right now" in page.text for page in pages)
+async def test_a_browser_that_is_refused_gets_a_page(edge: Edge) -> None:
+    async with full(edge, "GET", "/checkout", "storefront"):
+        page = await edge.client.get("/checkout", headers=BROWSER)
+    assert (page.status_code, page.headers["Content-Type"]) == (503, "text/html; charset=utf-8")
+    assert "Very many people are shopping right now" in page.text
+
+
+async def test_a_reader_with_a_session_who_is_refused_gets_the_copy_of_a_page(edge: Edge) -> None:
+    edge.upstreams["storefront"].headers = {"Cache-Control": "public, s-maxage=1"}
+    copy = await edge.client.get("/p/MUG-1")
+    async with full(edge, "GET", "/", "storefront"):
+        page = await edge.client.get("/p/MUG-1", headers={"Cookie": "session=x"})
+        assert edge.upstreams["storefront"].answered == 1
+    assert (page.status_code, page.text) == (200, copy.text)
+
+
+@pytest.mark.parametrize("reader", [{}, {"Cookie": "session=x"}])
+async def test_a_page_that_the_storefront_refuses_is_not_asked_for_again(edge: Edge, reader: dict[str, str]) -> None:
+    storefront = edge.upstreams["storefront"]
+    storefront.status, storefront.type = 503, "application/problem+json"
+    page = await edge.client.get("/p/MUG-1", headers=BROWSER | reader)
+    assert (page.status_code, page.headers["Content-Type"]) == (503, "text/html; charset=utf-8")
+    assert page.headers["Retry-After"]
+    assert storefront.answered == 1
+
+
+async def test_an_address_gets_only_a_part_of_the_places_of_a_kind(
+    run_folder: Path, upstreams: dict[str, Upstream]
+) -> None:
+    """A place is held even by a request whose body does not come."""
+    settings = {"RATE_LIMIT": "on", "EDGE_TRUSTED_PROXIES": "set_real_ip_from 127.0.0.1;"}
+    async with nginx(run_folder, upstreams, settings) as edge:
+        slow = [(await asyncio.open_connection("127.0.0.1", edge.port))[1] for _ in range(100)]
+        for writer in slow:
+            writer.write(b"POST /api/orders HTTP/1.1\r\nHost: edge\r\nContent-Length: 9\r\n\r\n")
+        async with asyncio.timeout(5):
+            while (await edge.client.post("/api/orders")).status_code != 503:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert (await edge.client.get("/api/orders", headers=NAMED)).status_code == 200
+        assert (await edge.client.post("/api/identity/guests")).status_code == 200
+        assert (await edge.client.post("/api/orders", headers={"X-Forwarded-For": "10.0.0.1"})).status_code == 200
+        for writer in slow:
+            writer.close()
 
 
 ENGLISH, CHINESE = {"Accept-Language": "en-GB,en"}, {"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"}

@@ -17,7 +17,7 @@ from chassis.testing.apps import client_of
 
 KINDS = (
     Kind("buying", 2, re.compile(r"POST /lamps")),
-    Kind("browsing", 1, re.compile(r"(GET|HEAD) /lamps.*"), strangers=True),
+    Kind("browsing", 1, re.compile(r"(GET|HEAD) /lamps.*"), from_edge=True),
 )
 EDGE = {"X-Forwarded-For": "203.0.113.7"}
 
@@ -109,7 +109,7 @@ async def test_kinds_do_not_take_each_others_place(shop: Shop) -> None:
     assert [answer.status_code for answer in answers] == [503, 503]
 
 
-async def test_a_call_of_another_service_is_not_refused_for_strangers(shop: Shop) -> None:
+async def test_a_call_of_another_service_is_not_refused_for_clients_of_the_edge(shop: Shop) -> None:
     async with shop.busy("GET", "/lamps", 1, headers=EDGE), shop.busy("GET", "/lamps", 5):
         assert (await shop.http.head("/lamps", headers=EDGE)).status_code == 503
 

@@ -30,14 +30,14 @@ BODY = json.dumps(
 class Kind:
     """Requests of which at most `limit` are in progress in a process. `pattern` matches "METHOD /path".
 
-    With `strangers`, calls of other services do not count; they are bounded by the connections of their clients. A
+    With `from_edge`, calls of other services do not count: they are bounded by the connections of their clients. A
     request came through the edge if it has X-Forwarded-For, which the edge always sets.
     """
 
     name: str
     limit: int
     pattern: re.Pattern[str]
-    strangers: bool = False
+    from_edge: bool = False
 
 
 class Admission:
@@ -69,7 +69,7 @@ class Admission:
     def _kind_of(self, scope: Scope) -> Kind | None:
         call = f"{scope['method']} {scope['path']}"
         for kind in self._kinds:
-            if kind.pattern.fullmatch(call) and (not kind.strangers or _came_through_the_edge(scope)):
+            if kind.pattern.fullmatch(call) and (not kind.from_edge or _came_through_the_edge(scope)):
                 return kind
         return None
 

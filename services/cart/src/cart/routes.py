@@ -21,7 +21,7 @@ __all__ = ["KINDS", "Parts", "router"]
 
 router = APIRouter(prefix="/api/cart", tags=["cart"])
 
-KINDS = (Kind("buying", 64, re.compile(r"[A-Z]+ /api/cart(/.*)?"), strangers=True),)
+KINDS = (Kind("buying", 64, re.compile(r"[A-Z]+ /api/cart(/.*)?"), from_edge=True),)
 
 SHAPE: dict[int | str, dict[str, Any]] = {200: {"model": CartBody}}
 Sku = Annotated[str, Path(pattern=SKU_PATTERN)]

@@ -42,7 +42,7 @@ WRITE = Depends(requires("catalog:write"))
 router = APIRouter(prefix="/api/catalog", tags=["catalog"])
 admin = APIRouter(prefix="/api/admin/products", tags=["admin"], dependencies=[WRITE])
 
-KINDS = (Kind("browsing", 64, re.compile(r"(GET|HEAD) /api/catalog/.*"), strangers=True),)
+KINDS = (Kind("browsing", 64, re.compile(r"(GET|HEAD) /api/catalog/.*"), from_edge=True),)
 
 CACHE_CONTROL = "public, max-age=1, stale-while-revalidate=10"
 ETAG = re.compile(r"([0-9]{1,9})-[0-9]+")

@@ -40,7 +40,7 @@ __all__ = ["KINDS", "Parts", "admin", "router"]
 router = APIRouter(tags=["identity"])
 admin = APIRouter(tags=["admin"])
 
-KINDS = (Kind("buying", 64, re.compile(r"POST /api/identity/guests"), strangers=True),)
+KINDS = (Kind("buying", 64, re.compile(r"POST /api/identity/guests"), from_edge=True),)
 
 Manager = Annotated[Principal, Depends(requires("orders:manage"))]
 

@@ -47,10 +47,10 @@ router = APIRouter(prefix="/api/orders", tags=["orders"])
 admin = APIRouter(prefix="/api/admin/orders", tags=["admin"])
 
 KINDS = (
-    Kind("buying", 64, re.compile(r"POST /api/orders")),
-    Kind("browsing", 64, re.compile(r"(GET|HEAD) /api/orders")),
+    Kind("buying", 64, re.compile(r"POST /api/orders"), from_edge=True),
+    Kind("browsing", 64, re.compile(r"(GET|HEAD) /api/orders"), from_edge=True),
 )
-"""What is bounded: new orders and lists of orders, but nothing that concerns an order that was placed."""
+"""What is bounded: new orders and lists of orders, but no request for one order."""
 
 HEARTBEAT_SECONDS = 15.0
 encode = msgspec.json.Encoder().encode
