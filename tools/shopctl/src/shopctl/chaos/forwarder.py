@@ -1,6 +1,6 @@
 """A process between a service and its dependency that disturbs their connections while its fault is in effect.
 
-    python -m shopctl.chaos.forwarder delay HOST PORT [--listen PORT] [--mark NUMBER]
+    PID_FILE=… python -m shopctl.chaos.forwarder delay HOST PORT [--listen PORT] [--mark NUMBER]
 
 At first it passes everything on. SIGUSR1 begins the fault, SIGUSR2 ends it, SIGTERM ends the process.
 

@@ -1,6 +1,6 @@
 """A process that holds every session that PostgreSQL still permits to an ordinary role, until SIGTERM.
 
-DATABASE_URL=postgresql://… python -m shopctl.chaos.sessions
+DATABASE_URL=postgresql://… PID_FILE=… python -m shopctl.chaos.sessions
 """
 
 import asyncio
