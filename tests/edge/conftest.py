@@ -26,6 +26,9 @@ NGINX = ROOT / "deploy" / "nginx"
 SERVICES = services.load(ROOT).upstreams
 
 
+NAMED = {"Authorization": "Bearer abc"}
+
+
 @dataclass
 class Upstream:
     """Answers each request with a description of it; `/…/events` is a stream.
@@ -181,6 +184,19 @@ async def nginx(folder: Path, upstreams: dict[str, Upstream], settings: Mapping[
         if process.returncode is None:
             process.terminate()
         await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def full(edge: Edge, method: str, path: str, service: str) -> AsyncIterator[None]:
+    """Inside the block, the service has as many requests of a kind as it may have. Each is answered at the end."""
+    upstream = edge.upstreams[service]
+    held = [asyncio.create_task(edge.client.request(method, f"{path}?hold=1", headers=NAMED)) for _ in range(64)]
+    async with asyncio.timeout(10):
+        while upstream.open < len(held):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    yield
+    upstream.release.set()
+    assert {answer.status_code for answer in await asyncio.gather(*held)} == {200}
 
 
 async def _listens(port: int) -> bool:

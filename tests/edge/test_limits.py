@@ -2,16 +2,15 @@
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from .conftest import Edge, Upstream, free_port, nginx
+from .conftest import NAMED, Edge, Upstream, free_port, full, nginx
 
 FEW = {"RATE_LIMIT": "on", "RATE_LIMIT_PER_SECOND": "1", "RATE_LIMIT_BURST": "4", "RATE_LIMIT_PER_ADDRESS": "1000"}
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -107,20 +106,6 @@ BOUNDED = [
     ("GET", "/api/orders", "order"),
 ]
 NEVER_REFUSED = ["GET /api/orders/1", "POST /api/orders/1/cancel", "GET /orders/1", "POST /api/payments/webhooks/psp"]
-NAMED = {"Authorization": "Bearer abc"}
-
-
-@contextlib.asynccontextmanager
-async def full(edge: Edge, method: str, path: str, service: str) -> AsyncIterator[None]:
-    """Inside the block, the service has as many requests of a kind as it may have. Each is answered at the end."""
-    upstream = edge.upstreams[service]
-    held = [asyncio.create_task(edge.client.request(method, f"{path}?hold=1", headers=NAMED)) for _ in range(64)]
-    async with asyncio.timeout(10):
-        while upstream.open < len(held):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    yield
-    upstream.release.set()
-    assert {answer.status_code for answer in await asyncio.gather(*held)} == {200}
 
 
 @pytest.mark.parametrize(("method", "path", "service"), BOUNDED)

@@ -20,7 +20,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from chassis.edge_exporter import dropped
 from shopctl import services
 
-from .conftest import ROOT, Edge, Upstream, free_port, nginx
+from .conftest import NAMED, ROOT, Edge, Upstream, free_port, full, nginx
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 UNSAMPLED, SAMPLED = f"00-{TRACE}-{SPAN}-00", f"00-{TRACE}-{SPAN}-01"
@@ -152,6 +152,13 @@ async def test_a_line_names_the_service_and_the_kind_of_path(told: Edge, lines: 
         assert line["method"] == (method if method != "TRACE" else "_OTHER")
         assert line["bytes"] > 100
         assert 0 <= line["seconds"] < 5
+
+
+async def test_a_page_that_the_edge_refuses_counts_as_its_own(told: Edge, lines: Lines) -> None:
+    async with full(told, "GET", "/", "storefront"):
+        await told.client.get("/p/MUG-1", headers=NAMED)
+        line = await lines.fields()
+    assert (line["service"], line["status"]) == ("edge", "503")
 
 
 async def test_each_route_of_a_service_is_known(told: Edge, lines: Lines) -> None:
