@@ -110,11 +110,13 @@ def apply(patch: Path, to: Path) -> None:
 def environment(root: Path, urls: Urls) -> dict[str, str]:
     """Returns the environment in which Python imports the packages of a copy, and tests use running stores.
 
-    PYTHONPATH precedes the `.pth` files of the virtual environment, which point to this clone.
+    PYTHONPATH precedes the `.pth` files of the virtual environment, which point to this clone. No bytecode is stored,
+    because Python would not notice a patch within the same second that keeps a file's size.
     """
     sources = sorted(str(source) for source in root.glob("*/*/src"))
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return inherited | urls | {"PYTHONPATH": os.pathsep.join(sources), "TEST_STORES": "native"}
+    python = {"PYTHONPATH": os.pathsep.join(sources), "PYTHONDONTWRITEBYTECODE": "1"}
+    return inherited | urls | python | {"TEST_STORES": "native"}
 
 
 def check_origin(root: Path) -> None:
