@@ -88,8 +88,8 @@ test: $(INSTALLED)  ## Run every test against real stores
 	@$(SHOPCTL) packages
 	@RUNTIME=native TEST_STORES=native \
 	  tools/test.sh services tests/contracts tests/load \
-	    -- libs tools \
-	    -- tests/browser tests/faults tests/e2e/test_privacy.py tests/e2e/test_series.py \
+	    -- libs tools tests/browser tests/e2e/test_privacy.py \
+	    -- tests/faults tests/e2e/test_privacy.py tests/e2e/test_series.py \
 	    -- tests/e2e tests/edge tests/native
 
 test-containers: $(INSTALLED)  ## Run tests in containers: newest versions of the stores, and the shop in Compose
