@@ -63,7 +63,7 @@ def test_all_images_together_are_small(docker, alike: Mapping[str, str]) -> None
     own = {name: size(docker, image) - base - shared for name, image in alike.items()}
 
     assert shared + sum(own.values()) <= ALL_IMAGES
-    assert max(own.values()) < 2 * MEGABYTE, "an image adds only its code"
+    assert max(own.values()) < 2.5 * MEGABYTE, "an image adds only its code"
 
 
 def test_images_share_every_layer_except_their_own_code(docker, alike: Mapping[str, str]) -> None:
@@ -126,8 +126,8 @@ def test_an_image_holds_only_its_own_code(entries, name: str, root: Path) -> Non
     rooms = special.get(name, {"chassis", name})
     assert {path.parts[0] for path in paths if path.parts} == rooms | {"__pycache__"}
     code = [path for path in paths if not path.is_relative_to("deploy") and not path.is_relative_to("shopctl/demo")]
-    pages = {".css", ".html", ".js", ".po", ".svg"} if name == "storefront" else set()
-    assert {path.suffix for path in code} == {"", ".py", ".pyc"} | pages
+    pages = {"storefront": {".css", ".html", ".js", ".po", ".svg"}, "shopctl": {".css"}}
+    assert {path.suffix for path in code} == {"", ".py", ".pyc"} | pages.get(name, set())
     assert not [path for path in code if "tests" in path.parts or path.name.startswith((".", "test_"))]
 
 
@@ -141,7 +141,7 @@ def test_the_build_context_holds_only_what_dockerfiles_copy(root: Path) -> None:
     assert places == {"*", "deploy", "loadtests", "requirements"}
     assert all("/src/" in member.name for member in files if member.name.startswith(("libs", "services", "tools")))
     assert not [member.name for member in files if PurePosixPath(member.name).name.startswith(".")]
-    assert sum(member.size for member in files) < 2 * MEGABYTE
+    assert sum(member.size for member in files) < 2.5 * MEGABYTE
 
 
 def test_a_build_without_a_cache_from_another_clone_gives_the_same_image(docker, dockerfiles, root, tmp_path) -> None:
