@@ -17,5 +17,5 @@ def test_postgresql_has_no_free_session_and_then_no_room(shop, flow, audit) -> N
             time.sleep(3)
         with injected(shop, catalog.find("disk-full"), "postgres"):
             before = orders.retried
-            assert any(orders.retried > before + 3 for _ in until(20)), "shoppers have not noticed it"
+            assert any(orders.retried > before for _ in until(60)), "shoppers have not noticed it"
     audit("--attempts", str(orders.attempts))
