@@ -4,11 +4,10 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
-from uuid import uuid4
 
-from flow import ADDRESS
 from shopper import Admin
 
+from shopctl.bench.checkout import placing
 from shopctl.bench.client import request, send
 from shopctl.bench.load import Answer
 
@@ -29,21 +28,7 @@ async def sale(address: tuple[str, int], sku: str) -> list[Answer]:
     tokens = [json.loads(guest.body)["access_token"] for guest in guests]
     puts = [request("PUT", f"/api/cart/items/{sku}", token=token, body={"quantity": 1}) for token in tokens]
     carts = await send(address, puts, expect=200)
-    orders = [
-        request(
-            "POST",
-            "/api/orders",
-            token=token,
-            body={
-                "cart_version": json.loads(cart.body)["version"],
-                "payment_method": "tok_visa",
-                "shipping_address": ADDRESS,
-                "expected_total": {"amount": 500, "currency": "EUR"},
-            },
-            Idempotency_Key=str(uuid4()),
-        )
-        for token, cart in zip(tokens, carts, strict=True)
-    ]
+    orders = [placing(token, json.loads(cart.body)["version"], 500) for token, cart in zip(tokens, carts, strict=True)]
     return await send(address, orders, connections=AT_ONCE)
 
 

@@ -18,7 +18,7 @@ from shopctl.bench.usage import NOT_OURS, Usage, measured
 from shopctl.shop import Shop
 from shopctl.statuses import OPEN
 
-__all__ = ["ADDRESS", "at_rate", "place_one", "prepared", "saturated", "settled"]
+__all__ = ["ADDRESS", "at_rate", "place_one", "placing", "prepared", "saturated", "settled"]
 
 LINES = 3
 PRODUCTS = 60
@@ -47,20 +47,20 @@ async def prepared(shop: Shop, count: int) -> list[str]:
         ]
         answers = await send(edge, puts, expect=200)
     return [
-        request(
-            "POST",
-            "/api/orders",
-            token=token,
-            body={
-                "cart_version": json.loads(answer.body)["version"],
-                "payment_method": "tok_visa",
-                "shipping_address": ADDRESS,
-                "expected_total": {"amount": sum(prices[sku] for sku in cart), "currency": "EUR"},
-            },
-            Idempotency_Key=str(uuid.uuid4()),
-        )
+        placing(token, json.loads(answer.body)["version"], sum(prices[sku] for sku in cart))
         for token, cart, answer in zip(tokens, carts, answers, strict=True)
     ]
+
+
+def placing(token: str, cart_version: str, total: int) -> str:
+    """Returns the POST that orders a cart, with a new key. `total` is in cents."""
+    body = {
+        "cart_version": cart_version,
+        "payment_method": "tok_visa",
+        "shipping_address": ADDRESS,
+        "expected_total": {"amount": total, "currency": "EUR"},
+    }
+    return request("POST", "/api/orders", token=token, body=body, Idempotency_Key=str(uuid.uuid4()))
 
 
 async def saturated(shop: Shop, orders: Sequence[str]) -> list[Figure]:
