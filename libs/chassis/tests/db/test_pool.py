@@ -248,6 +248,22 @@ async def test_failures_of_the_environment_are_worth_a_retry(db: Database, provo
     assert is_environment_failure(failed.value), repr(failed.value)
 
 
+SERVER_FAILURES = {
+    "53100": "no room on the disk",
+    "58030": "a disk that fails",
+    "XX000": "a disk quota",
+}
+
+
+@pytest.mark.parametrize("code", SERVER_FAILURES, ids=SERVER_FAILURES.get)
+async def test_failures_of_the_server_are_worth_a_retry(db: Database, code: str):
+    with pytest.raises(asyncpg.PostgresError) as failed:
+        async with db.connection() as c:
+            await c.execute(f"DO $$ BEGIN RAISE 'could not extend file' USING ERRCODE = '{code}'; END $$")
+
+    assert is_environment_failure(failed.value), repr(failed.value)
+
+
 @pytest.mark.parametrize(
     ("sql", "arguments"),
     [
@@ -261,6 +277,7 @@ async def test_failures_of_the_environment_are_worth_a_retry(db: Database, provo
         ("SELECT $1::int, $2::int", (1,)),
         ("SELECT $1::text", ("a\0b",)),
         ("SELECT $1::text", ("\ud800",)),
+        ("DO $$ BEGIN RAISE 'invalid page in block 7' USING ERRCODE = 'data_corrupted'; END $$", ()),
     ],
 )
 async def test_bad_data_and_bugs_are_not_worth_a_retry(db: Database, sql: str, arguments: tuple[object, ...]):

@@ -40,6 +40,7 @@ ENVIRONMENT_FAILURES = (
     asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,  # a primary that has become a standby
+    asyncpg.PostgresSystemError,  # a disk that fails
     *SCHEMA_CHANGED,
     asyncpg.InternalClientError,
     Unavailable,
@@ -52,6 +53,10 @@ def is_environment_failure(error: BaseException) -> bool:
         return all(is_environment_failure(e) for e in error.exceptions)
     if isinstance(error, asyncpg.InterfaceError):  # one class for a lost connection and for wrong arguments
         return not isinstance(error, ValueError) and "argument" not in str(error)
+    if isinstance(error, asyncpg.InternalServerError):
+        # A disk quota, a limit on the size of files … have no class of their own. The subclasses are corrupted data:
+        # a message that needs them must not block its queue.
+        return type(error) is asyncpg.InternalServerError
     return isinstance(error, ENVIRONMENT_FAILURES)
 
 
