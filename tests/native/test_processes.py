@@ -61,6 +61,17 @@ print("ended")
 """With `work()` instead of `run_apart(work)` it hangs or fails, mostly before round 300."""
 
 
+PARENT = """
+import os, subprocess, sys, time
+
+child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+print(child.pid, flush=True)
+os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+time.sleep(0.5)
+"""
+"""Asks late for the status of its child, whose pid is in use until then."""
+
+
 def python(code: str, cwd: Path) -> Command:
     return Command((sys.executable, "-c", code), cwd, dict(os.environ))
 
@@ -118,6 +129,16 @@ def test_stop_kills_a_child_that_was_forked_after_the_signal(tmp_path: Path, par
     process.stop(signal.SIGTERM, timeout=1)
     assert Process.of(int((tmp_path / "child").read_text())) is None
     assert not process.alive()
+
+
+def test_stop_waits_until_the_pid_is_free() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        process = Process.of(int(parent.stdout.readline()))
+        assert process
+        process.stop(signal.SIGTERM)
+        with pytest.raises(ProcessLookupError):
+            os.kill(process.pid, 0)
 
 
 def test_a_server_that_exits_while_starting_reports_the_reason(tmp_path: Path) -> None:

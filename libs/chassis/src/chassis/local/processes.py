@@ -113,7 +113,7 @@ class Process:
         return list(dict.fromkeys([*family, *session]))
 
     def stop(self, number: signal.Signals, timeout: float = 8.0) -> None:
-        """Sends signal `number`; after `timeout` seconds, sends SIGKILL to the process and its family.
+        """Sends signal `number`; after `timeout` seconds, sends SIGKILL to the process and its family. Waits for its end.
 
         A child may be forked after the signal, and may outlive its parent; its session shows that it belongs here.
         """
@@ -128,6 +128,8 @@ class Process:
             for process in family:
                 process.send(signal.SIGKILL)
             _wait_gone(family, 2.0)
+        # A successor may refuse to start as long as the pid is in use, which it is until the parent asks for the status.
+        _wait(lambda: not Path(f"/proc/{self.pid}").exists(), 2.0)
 
     def _family(self) -> Iterator["Process"]:
         if Process.of(self.pid) in (self, None):  # the pid is not given again while the session has members
@@ -277,8 +279,12 @@ def tail(log: Path, lines: int = 15) -> str:
 
 
 def _wait_gone(processes: Collection[Process], timeout: float) -> bool:
+    return _wait(lambda: not any(process.alive() for process in processes), timeout)
+
+
+def _wait(condition: Callable[[], bool], timeout: float) -> bool:
     deadline = time.monotonic() + timeout
-    while any(process.alive() for process in processes):
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.03)

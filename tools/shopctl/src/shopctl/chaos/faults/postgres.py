@@ -75,8 +75,8 @@ def _fill(shop: Any, on: str, state: State) -> None:
 
 
 def _make_room(shop: Any, on: str, state: State) -> None:
-    _limit(shop, "unlimited")
-    shop.stop("postgres")
+    """Kills PostgreSQL, since it may not stop while it recovers from a crash."""
+    shop.kill("postgres")
     shop.start("postgres")
 
 
