@@ -47,16 +47,12 @@ class Stream:
     chunks: AsyncIterator[bytes]
 
 
-class _Refused(Unavailable):
-    """The service answered with Retry-After: it asks for no retry now."""
-
-
 class HttpClient:
     """A client of one service.
 
     A call raises `Unavailable` if no response arrives within `timeout` seconds or before the client's deadline, or if
-    its status is 5xx. A call with `retry=True` (as `get`) is then retried once, unless the answer has Retry-After, and
-    within the budget: one retry per ten calls, and up to ten unused retries are kept for later.
+    its status is 5xx. A call with `retry=True` (as `get`) is then retried once, within the budget: one retry per ten
+    calls, and up to ten unused retries are kept for later.
     """
 
     def __init__(self, base_url: str, *, name: str, timeout: float = 2.0, connections: int = 32) -> None:
@@ -95,10 +91,10 @@ class HttpClient:
         self._budget = min(self._budget + 0.1, 10.0)
         try:
             return await self._once(method, path, headers, body)
-        except Unavailable as error:
+        except Unavailable:
             if seconds_left() == 0:  # a short deadline is not a failure of the service
                 raise deadline_passed() from None
-            if not retry or isinstance(error, _Refused) or self._budget < 1:
+            if not retry or self._budget < 1:
                 raise
             self._budget -= 1
             await asyncio.sleep(random.uniform(0, 0.1))  # noqa: S311
@@ -127,8 +123,7 @@ class HttpClient:
                 if wrong is not None:
                     metrics.observe(metrics.client_duration.labels(self._name, wrong), time.perf_counter() - start)
         if wrong:
-            kind = _Refused if "Retry-After" in response.headers else Unavailable
-            raise self._unavailable(f"it answered {wrong}", kind)
+            raise self._unavailable(f"it answered {wrong}")
         return response
 
     def _described(self, method: str) -> dict[str, tracing.Value]:
@@ -173,8 +168,8 @@ class HttpClient:
             raise deadline_passed()
         return limit
 
-    def _unavailable(self, reason: str, kind: type[Unavailable] = Unavailable) -> Unavailable:
-        return kind(
+    def _unavailable(self, reason: str) -> Unavailable:
+        return Unavailable(
             f"{self._name}-unavailable",
             f"The {self._name} service does not answer",
             f"{reason}; try again later.",
