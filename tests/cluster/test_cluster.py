@@ -455,3 +455,15 @@ def spread_again(shop: Release) -> None:
     if together:
         shop.kubectl("rollout", "restart", *(f"deployment/{service}" for service in together))
         shop.settled()
+    spread_dns()
+
+
+def spread_dns() -> None:
+    """Moves a DNS server to the other node if all are on one: without that node, no name would resolve."""
+    dns = ("kubectl", "--namespace", "kube-system")
+    servers = "--selector=k8s-app=kube-dns"
+    pods = run(*dns, "get", "pods", servers, "--no-headers", "--output=custom-columns=:.metadata.name,:.spec.nodeName")
+    names, nodes = pods.split()[::2], pods.split()[1::2]
+    if len(names) > 1 and len({*nodes}) == 1:
+        run(*dns, "delete", "pod", names[0])
+        run(*dns, "wait", "pod", servers, "--for=condition=Ready", "--timeout=60s")
