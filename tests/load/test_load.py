@@ -136,7 +136,7 @@ def test_a_run_that_loses_its_workers_fails(start: Start, shop: Shop) -> None:
 
 
 def test_ctrl_c_ends_a_run_with_its_audit(start: Start, shop: Shop) -> None:
-    process = start("--workers", "2", SHAPE="double11", USERS="100", TIME="10s")
+    process = start(SHAPE="double11", USERS="100", TIME="10s")
     _until(lambda: any((shop.place.run / "load").glob("*-double11/attempts-*.jsonl")))
 
     process.send_signal(signal.SIGINT)
@@ -145,6 +145,7 @@ def test_ctrl_c_ends_a_run_with_its_audit(start: Start, shop: Shop) -> None:
     assert process.returncode == 130, output
     assert "A4  ok" in output
     assert "units sold" in output
+    assert "Locust: 3 processes" in output
 
 
 def test_a_shop_that_does_not_run_is_wrong_usage(load: Load, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ SHAPES = {"steady": 250, "ramp": 250, "spike": 200, "soak": 250, "double11": 500
 WRONG_USAGE = 2
 DEFAULT_USERS = {"double11": 10_000}
 """The shapes that have more shoppers by default."""
+DEFAULT_WORKERS = {"double11": 2}
+"""The shapes for which one process of Locust is not enough: shoppers would wait in its own queue."""
 
 
 def _duration(text: str | None) -> str | None:
@@ -43,7 +45,9 @@ def load(
         str | None, typer.Option(envvar="PERSONAS", help="Such as browser:6,buyer:3; by default those of the shape.")
     ] = None,
     pages: Annotated[bool, typer.Option("--pages", envvar="PAGES", help="The storefront's pages too.")] = False,
-    workers: Annotated[int, typer.Option(envvar="WORKERS", min=1, max=64, help="Processes of Locust.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(envvar="WORKERS", min=1, max=64, help="Processes of Locust: 1 by default, double11 2.")
+    ] = None,
     thresholds: Annotated[
         str | None, typer.Option(envvar="THRESHOLDS", help="Such as reads_p95=300,failed=0; see loadtests/README.md.")
     ] = None,
@@ -73,6 +77,7 @@ def load(
         "PAGES": "1" if pages else "",
         "THRESHOLDS": thresholds or "",
     }
+    workers = workers or DEFAULT_WORKERS.get(name, 1)
     run = locust.LoadRun(shop, locust.folder(shop.place, name), settings, workers, ui)
     in_containers = isinstance(shop, ComposeShop) and not ui and not given.text("SHOP_URL")
     running = containers.running if in_containers else locust.running
