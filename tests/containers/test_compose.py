@@ -5,7 +5,9 @@ import json
 import re
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -104,6 +106,19 @@ def test_a_container_that_exits_by_itself_is_restarted(shop) -> None:
     docker("exec", *shop.containers("cart"), "python", "-c", "import os; os.kill(1, 15)")
     assert eventually(lambda: shop.processes().get("cart", [process])[0] != process)
     assert eventually(lambda: row(shop, "cart").state == "ready")
+
+
+def test_a_crowd_that_signs_in_does_not_exhaust_the_memory_of_identity(shop) -> None:
+    def sign_in(number: int) -> int:
+        nobody = {"grant_type": "password", "username": f"nobody-{number}@quayside.example", "password": "it is hashed"}
+        return httpx2.post(f"{shop.place.address}/api/identity/token", data=nobody, timeout=15).status_code
+
+    before = shop.processes()["identity"]
+    with ThreadPoolExecutor(12) as crowd:
+        answers = Counter(crowd.map(sign_in, range(24)))
+    assert answers.keys() <= {400, 503}, answers
+    assert answers[400] > 4
+    assert shop.processes()["identity"] == before
 
 
 def test_a_container_that_cannot_start_says_why(shop, monkeypatch) -> None:
