@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.local.processes import Command, Process, StartError, output, spawn, start
+from chassis.local.processes import Command, Process, StartError, output, spawn, start, wait_until_free
 from chassis.local.system import make_reachable, reachable
 
 FORKS_WHEN_STOPPED = """
@@ -131,12 +131,14 @@ def test_stop_kills_a_child_that_was_forked_after_the_signal(tmp_path: Path, par
     assert not process.alive()
 
 
-def test_stop_waits_until_the_pid_is_free() -> None:
+def test_a_pid_is_free_when_the_parent_has_asked_for_the_status() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         process = Process.of(int(parent.stdout.readline()))
         assert process
         process.stop(signal.SIGTERM)
+        os.kill(process.pid, 0)
+        wait_until_free(process.pid)
         with pytest.raises(ProcessLookupError):
             os.kill(process.pid, 0)
 

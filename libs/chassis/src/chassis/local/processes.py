@@ -113,7 +113,7 @@ class Process:
         return list(dict.fromkeys([*family, *session]))
 
     def stop(self, number: signal.Signals, timeout: float = 8.0) -> None:
-        """Sends signal `number`; after `timeout` seconds, sends SIGKILL to the process and its family. Waits for its end.
+        """Sends signal `number`; after `timeout` seconds, sends SIGKILL to the process and its family.
 
         A child may be forked after the signal, and may outlive its parent; its session shows that it belongs here.
         """
@@ -128,8 +128,6 @@ class Process:
             for process in family:
                 process.send(signal.SIGKILL)
             _wait_gone(family, 2.0)
-        # A successor may refuse to start as long as the pid is in use, which it is until the parent asks for the status.
-        _wait(lambda: not Path(f"/proc/{self.pid}").exists(), 2.0)
 
     def _family(self) -> Iterator["Process"]:
         if Process.of(self.pid) in (self, None):  # the pid is not given again while the session has members
@@ -190,6 +188,11 @@ def wait_ready(
         if cancelled and cancelled.is_set():
             raise StartError(f"{server.name} is no longer wanted")
         time.sleep(0.05)
+
+
+def wait_until_free(pid: int, timeout: float = 5.0) -> None:
+    """Waits while `pid` is still that of a process that has ended: until its parent asks for the status."""
+    _wait(lambda: Process.of(pid) is not None or not Path(f"/proc/{pid}").exists(), timeout)
 
 
 def stop_all(processes: Iterable[tuple[Process, signal.Signals]], timeout: float = 8.0) -> None:

@@ -4,6 +4,7 @@ If root starts them, each server runs as its package's own user, because Postgre
 That user must have permission to enter every parent of `home`: see `system.reachable`.
 """
 
+import contextlib
 import pwd
 import secrets
 import shutil
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from chassis.local.processes import Command, StartError, answers
+from chassis.local.processes import Command, StartError, answers, wait_until_free
 from chassis.local.system import (
     environment,
     own,
@@ -55,6 +56,9 @@ class Postgres:
             own_settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         lines = (f"{key} = '{value}'\n" for key, value in own_settings.items())
         write(data / "postgresql.conf", "".join([self.settings, *lines]), user)
+        # PostgreSQL does not start while the pid of the last one is in use.
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            wait_until_free(int((data / "postmaster.pid").read_text().partition("\n")[0]))
 
     def _initialise(self, data: Path, user: str | None) -> None:
         # Created elsewhere and renamed, so that an interrupted initdb leaves nothing that looks like a database.
