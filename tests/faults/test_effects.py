@@ -3,9 +3,12 @@
 import asyncio
 
 import pytest
+from aio_pika.abc import AbstractChannel
 
 from shopctl import broker
 from shopctl.chaos import catalog
+from shopctl.chaos.amqp import on_channel
+from shopctl.chaos.faults import messages
 from shopctl.chaos.injection import injected, notes
 from shopctl.shop import Shop
 
@@ -53,6 +56,15 @@ def test_a_poisonous_message_is_a_dead_letter_until_it_is_removed(shop) -> None:
             assert len(dead(shop)) == 2
         assert dead(shop) == [first.state["body"]]  # each removes only its own
     assert dead(shop) == []
+
+
+def test_waiting_for_a_poisonous_message_takes_no_dead_letter_out_of_its_queue(shop) -> None:
+    async def look(channel: AbstractChannel) -> int:
+        await messages.look(channel, "order", b"another", remove=True)
+        return len(await broker.dead_letters(shop.place.broker_url("operator"), ["order"]))
+
+    with injected(shop, catalog.find("poison"), "order"):
+        assert on_channel(shop, look) == 1
 
 
 def dead(shop: Shop) -> list[str]:

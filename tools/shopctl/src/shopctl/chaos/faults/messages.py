@@ -1,5 +1,6 @@
 """Messages that come twice, in reverse order, or that no service can read."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from shopctl.chaos.fault import Fault, State, Target
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-__all__ = ["FAULTS"]
+__all__ = ["FAULTS", "look"]
 
 BEFORE = 15.0
 """Seconds. The messages of this time before the fault also come twice."""
@@ -93,7 +94,7 @@ def _wait(shop: Target, on: str, state: State, *, remove: bool) -> None:
     """
     began = time.monotonic()
     while True:
-        found, waiting = on_channel(shop, lambda channel: _look(channel, on, state["body"].encode(), remove=remove))
+        found, waiting = on_channel(shop, lambda channel: look(channel, on, state["body"].encode(), remove=remove))
         lasted = time.monotonic() - began
         if found or state.get("sent") is False:
             return
@@ -104,15 +105,28 @@ def _wait(shop: Target, on: str, state: State, *, remove: bool) -> None:
         time.sleep(0.2)
 
 
-async def _look(channel: "AbstractChannel", name: str, body: bytes, *, remove: bool) -> tuple[bool, int]:
-    """Whether the message is in the dead letters, from which it may be removed, and how many are in the queue."""
+async def look(channel: "AbstractChannel", name: str, body: bytes, *, remove: bool) -> tuple[bool, int]:
+    """Whether the message is in the dead letters, from which it may be removed, and how many are in the queue.
+
+    The dead letters that were looked at are in their queue again, as far as that does not take longer than 5 s.
+    """
     queue = await channel.declare_queue(name, passive=True)
     dead = await channel.get_queue(f"{name}.dead", ensure=False)
     found = False
+    seen: list[AbstractIncomingMessage] = []
     while not found and (message := await dead.get(fail=False)):
         found = message.body == body
         if found and remove:
             await message.ack()
+        else:
+            seen.append(message)
+    for message in seen:
+        await message.nack()
+    for _ in range(100):
+        now = await channel.declare_queue(f"{name}.dead", passive=True)
+        if (now.declaration_result.message_count or 0) >= len(seen):
+            break
+        await asyncio.sleep(0.05)
     return found, queue.declaration_result.message_count or 0
 
 
