@@ -60,8 +60,9 @@ def test_a_poisonous_message_is_a_dead_letter_until_it_is_removed(shop) -> None:
 
 def test_waiting_for_a_poisonous_message_takes_no_dead_letter_out_of_its_queue(shop) -> None:
     async def look(channel: AbstractChannel) -> int:
-        await messages.look(channel, "order", b"another", remove=True)
-        return len(await broker.dead_letters(shop.place.broker_url("operator"), ["order"]))
+        url = shop.place.broker_url("operator")
+        await messages.look(channel, url, "order", b"another", remove=True)
+        return len(await broker.dead_letters(url, ["order"]))
 
     with injected(shop, catalog.find("poison"), "order"):
         assert on_channel(shop, look) == 1

@@ -63,7 +63,7 @@ async def dead_letters(url: str, services: Iterable[str]) -> list[DeadLetter]:
     async with channel_of(url) as channel:
         for name in services:
             letters += [_describe(name, message) async for message in _messages(channel, name)]
-    await _put_back(url, Counter(letter.service for letter in letters))
+    await put_back(url, Counter(letter.service for letter in letters))
     return letters
 
 
@@ -82,7 +82,7 @@ async def replay(url: str, service: str, wanted: set[str]) -> int:
             await channel.default_exchange.publish(again(message), routing_key=service, mandatory=True)
             await message.ack()
             count += 1
-    await _put_back(url, {service: left})
+    await put_back(url, {service: left})
     return count
 
 
@@ -107,10 +107,11 @@ async def _messages(channel: AbstractChannel, service: str) -> AsyncIterator[Abs
         yield message
 
 
-async def _put_back(url: str, unacknowledged: Mapping[str, int]) -> None:
-    """Waits until the dead letters of a closed channel are in their queues again, for at most `PUT_BACK_WITHIN`.
+async def put_back(url: str, unacknowledged: Mapping[str, int]) -> None:
+    """Waits until dead letters that were read are in their queues again, for at most `PUT_BACK_WITHIN`.
 
-    RabbitMQ puts them back after the channel has closed. The next command would not see them.
+    RabbitMQ puts them back some time after they were rejected or their channel was closed. The next command would not
+    see them.
     """
     wanted = {f"{service}.dead": count for service, count in unacknowledged.items() if count}
     give_up = time.monotonic() + PUT_BACK_WITHIN

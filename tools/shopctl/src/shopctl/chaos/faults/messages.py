@@ -1,6 +1,5 @@
 """Messages that come twice, in reverse order, or that no service can read."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -92,9 +91,9 @@ def _wait(shop: Target, on: str, state: State, *, remove: bool) -> None:
 
     It is no error if the message may never have been sent, and none waits any more.
     """
-    began = time.monotonic()
+    began, url = time.monotonic(), shop.place.broker_url("operator")
     while True:
-        found, waiting = on_channel(shop, lambda channel: look(channel, on, state["body"].encode(), remove=remove))
+        found, waiting = on_channel(shop, lambda channel: look(channel, url, on, state["body"].encode(), remove=remove))
         lasted = time.monotonic() - began
         if found or state.get("sent") is False:
             return
@@ -105,11 +104,13 @@ def _wait(shop: Target, on: str, state: State, *, remove: bool) -> None:
         time.sleep(0.2)
 
 
-async def look(channel: "AbstractChannel", name: str, body: bytes, *, remove: bool) -> tuple[bool, int]:
+async def look(channel: "AbstractChannel", url: str, name: str, body: bytes, *, remove: bool) -> tuple[bool, int]:
     """Whether the message is in the dead letters, from which it may be removed, and how many are in the queue.
 
-    The dead letters that were looked at are in their queue again, as far as that does not take longer than 5 s.
+    The other dead letters that were looked at are put back.
     """
+    from shopctl import broker  # which loads slowly
+
     queue = await channel.declare_queue(name, passive=True)
     dead = await channel.get_queue(f"{name}.dead", ensure=False)
     found = False
@@ -122,11 +123,7 @@ async def look(channel: "AbstractChannel", name: str, body: bytes, *, remove: bo
             seen.append(message)
     for message in seen:
         await message.nack()
-    for _ in range(100):
-        now = await channel.declare_queue(f"{name}.dead", passive=True)
-        if (now.declaration_result.message_count or 0) >= len(seen):
-            break
-        await asyncio.sleep(0.05)
+    await broker.put_back(url, {name: len(seen)})
     return found, queue.declaration_result.message_count or 0
 
 
