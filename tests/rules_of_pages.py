@@ -1,4 +1,4 @@
-"""What a page must keep to in a browser: the HTML standard, and the rules of accessibility of axe."""
+"""What a page must keep to in a browser: the HTML standard, the rules of accessibility of axe; and nothing moves."""
 
 from collections import Counter
 
@@ -10,6 +10,15 @@ RUN_AXE = "async options => (await axe.run(options)).violations"
 ALL_RULES = {"resultTypes": ["violations"]}
 COLORS = ALL_RULES | {"runOnly": ["color-contrast", "link-in-text-block"]}
 """Those rules of axe whose result depends on the theme."""
+
+RECORD_SHIFTS = """
+    window.shifts = []
+    new PerformanceObserver(list => shifts.push(...list.getEntries().filter(entry => entry.value >= .0005).map(
+        entry => [entry.value, entry.sources.map(({node, previousRect, currentRect}) =>
+            [node?.outerHTML?.slice(0, 200), previousRect.toJSON(), currentRect.toJSON()])]
+    ))).observe({type: "layout-shift", buffered: true})
+"""
+"""Records how far elements move by themselves, as in Cumulative Layout Shift, and which, from where to where."""
 
 
 def faults_of_html(text: str) -> list[str]:

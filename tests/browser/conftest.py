@@ -17,6 +17,7 @@ from playwright.sync_api import (
     WebError,
     sync_playwright,
 )
+from rules_of_pages import RECORD_SHIFTS
 from visitors import Visitor, visitor
 from visitors import chromium as start_chromium
 
@@ -27,14 +28,6 @@ Open = Callable[..., Page]
 
 NOT_LOADED = "Failed to load resource: the server responded with a status of "
 """Chromium logs each page of an error as an error, although a person reads it."""
-
-RECORD_SHIFTS = """
-    window.shifts = []
-    new PerformanceObserver(list => shifts.push(...list.getEntries().filter(entry => entry.value >= .0005).map(
-        entry => [entry.value, entry.sources.map(source => source.node?.outerHTML?.slice(0, 200))]
-    ))).observe({type: "layout-shift", buffered: true})
-"""
-"""Records how far elements move by themselves, as in Cumulative Layout Shift, and which."""
 
 TRANSITION = "Transition was aborted"
 """Chromium reports an animation between two pages that it leaves out, for instance because a page was slow."""

@@ -3,16 +3,23 @@
 Nothing on it moves by itself, neither on a telephone nor on a wide screen.
 """
 
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx2
 import pytest
-from rules_of_pages import faults_of_axe, faults_of_html
+from rules_of_pages import RECORD_SHIFTS, faults_of_axe, faults_of_html
 from visitors import IN_STOCK, PAGES, Shown
 
+NARROW: dict[str, Any] = {"locale": "zh-CN", "viewport": {"width": 390, "height": 844}}
 LANGUAGES: dict[str, dict[str, Any]] = {
     "en": {"locale": "en-US", "viewport": {"width": 1280, "height": 900}},
-    "zh-Hans": {"locale": "zh-CN", "viewport": {"width": 390, "height": 844}, "timezone_id": "Asia/Shanghai"},
+    "zh-Hans": NARROW | {"timezone_id": "Asia/Shanghai"},
 }
 """How each language is visited, by its code."""
 FORMS = [
@@ -24,6 +31,36 @@ FORMS = [
     (f"/admin/products/{IN_STOCK}/stock", "administrator", "Add"),
 ]
 """A page with a form, who fills it in, and the button that sends it."""
+
+
+@contextmanager
+def relay(shop: str, path: str, end: str) -> Iterator[str]:
+    """A server in front of `shop` that sends the page at `path` in two parts; the second starts with the last `end`."""
+
+    class Relay(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            answer = httpx2.get(shop + self.path, timeout=10, trust_env=False)
+            self.send_response(answer.status_code)
+            self.send_header("Content-Type", answer.headers["Content-Type"])
+            self.send_header("Content-Length", str(len(answer.content)))
+            self.end_headers()
+            if self.path == path:
+                first, mark, second = answer.content.rpartition(end.encode())
+                self.wfile.write(first)
+                time.sleep(0.5)  # long enough for Chromium to show what it has
+                self.wfile.write(mark + second)
+            else:
+                self.wfile.write(answer.content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Relay) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -40,6 +77,15 @@ def test_a_page_is_valid_and_accessible_and_nothing_moves(visit, visitors, shown
     assert faults_of_html(answer.text()) == []
     assert page.evaluate("shifts") == []
     assert faults_of_axe(page) == []
+
+
+@pytest.mark.parametrize("end", ["<main", "</main>", "<footer", '<form action="/language"', "</footer>"])
+def test_nothing_moves_if_the_last_part_of_a_page_comes_late(chromium, shop, end: str) -> None:
+    with relay(shop.place.address, "/login", end) as address, chromium.new_context(**NARROW) as context:
+        context.add_init_script(RECORD_SHIFTS)
+        page = context.new_page()
+        page.goto(f"{address}/login")
+        assert page.evaluate("shifts") == []
 
 
 def test_the_notice_of_a_page_from_the_cache_is_accessible(visit) -> None:
