@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from chassis.local.processes import Command, Process, StartError, output, spawn, start, wait_until_free
+from chassis.local.processes import Command, Process, StartError, free_ports, output, spawn, start, wait_until_free
+from chassis.local.servers import Postgres
 from chassis.local.system import make_reachable, reachable
 
 FORKS_WHEN_STOPPED = """
@@ -143,6 +145,17 @@ def test_a_pid_is_free_when_the_parent_has_asked_for_the_status() -> None:
             os.kill(process.pid, 0)
 
 
+def test_postgresql_starts_when_the_last_child_of_its_killed_predecessor_has_ended(open_folder: Path) -> None:
+    server = Postgres(open_folder / "postgres", free_ports(1)[0], "secret", durable=False)
+    process = start(server, open_folder / "log")
+    *_, child = process.family()
+    os.kill(child, signal.SIGSTOP)
+    os.kill(process.pid, signal.SIGKILL)
+    os.waitpid(process.pid, 0)
+    threading.Timer(1, os.kill, (child, signal.SIGCONT)).start()
+    start(server, open_folder / "log").stop(server.stop_signal)
+
+
 def test_a_server_that_exits_while_starting_reports_the_reason(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"failing ended while starting\n.*no such configuration"):
         start(Failing(tmp_path), tmp_path / "log")
@@ -219,6 +232,14 @@ def test_data_that_became_unreachable_are_not_replaced(tmp_path: Path) -> None:
             make_reachable(top / "data")
     finally:
         shutil.rmtree(top)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that the users of the stores can reach."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
 
 
 @pytest.fixture

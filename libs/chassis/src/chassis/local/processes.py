@@ -190,9 +190,19 @@ def wait_ready(
         time.sleep(0.05)
 
 
-def wait_until_free(pid: int, timeout: float = 5.0) -> None:
-    """Waits while `pid` is still that of a process that has ended: until its parent asks for the status."""
-    _wait(lambda: Process.of(pid) is not None or not Path(f"/proc/{pid}").exists(), timeout)
+def wait_until_free(pid: int, memory: int | None = None, timeout: float = 15.0) -> None:
+    """Waits until nothing is left of a process that has ended.
+
+    Its `pid` is in use until its parent asks for the status; its segment of shared memory, which has the ID `memory`,
+    until its last child has ended.
+    """
+    _wait(lambda: Process.of(pid) is not None or not (Path(f"/proc/{pid}").exists() or _attached(memory)), timeout)
+
+
+def _attached(memory: int | None) -> int:
+    """Returns how many processes have attached a segment of System V shared memory; 0 if there is no such segment."""
+    segments = (line.split() for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:])
+    return next((int(attached) for _, id, _, _, _, _, attached, *_ in segments if int(id) == memory), 0)
 
 
 def stop_all(processes: Iterable[tuple[Process, signal.Signals]], timeout: float = 8.0) -> None:

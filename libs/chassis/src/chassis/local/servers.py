@@ -56,9 +56,10 @@ class Postgres:
             own_settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         lines = (f"{key} = '{value}'\n" for key, value in own_settings.items())
         write(data / "postgresql.conf", "".join([self.settings, *lines]), user)
-        # PostgreSQL does not start while the pid of the last one is in use.
+        # PostgreSQL does not start while the pid of the last one is in use, or one of its children still runs.
         with contextlib.suppress(FileNotFoundError, ValueError):
-            wait_until_free(int((data / "postmaster.pid").read_text().partition("\n")[0]))
+            pid, *rest = (data / "postmaster.pid").read_text().splitlines()
+            wait_until_free(int(pid), int(rest[5].split()[1]) if len(rest) > 5 else None)
 
     def _initialise(self, data: Path, user: str | None) -> None:
         # Created elsewhere and renamed, so that an interrupted initdb leaves nothing that looks like a database.
