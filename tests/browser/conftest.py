@@ -1,6 +1,7 @@
 """Fixtures: Chromium without a screen, in front of a shop with the demo catalog, and what every page must keep to."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
@@ -29,8 +30,8 @@ Open = Callable[..., Page]
 NOT_LOADED = "Failed to load resource: the server responded with a status of "
 """Chromium logs each page of an error as an error, although a person reads it."""
 
-TRANSITION = "Transition was aborted"
-"""Chromium reports an animation between two pages that it leaves out, for instance because a page was slow."""
+LEFT_OUT = re.compile(r"Transition was (aborted|skipped)")
+"""Chromium reports an animation between two pages that it leaves out, because one was slow or another click came."""
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +74,7 @@ class Watch:
         context.on("weberror", self._failed)
 
     def _failed(self, failure: WebError) -> None:
-        if TRANSITION not in str(failure.error):
+        if not LEFT_OUT.search(str(failure.error)):
             self.faults.append(str(failure.error))
 
     def _requested(self, request: Request) -> None:
