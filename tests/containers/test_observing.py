@@ -59,10 +59,13 @@ def test_prometheus_reads_every_job_and_has_valid_rules(observed, prometheus) ->
 
 
 def test_exporters_read_their_stores_with_their_own_users(observed, prometheus) -> None:
-    for metric in ("pg_up", "redis_up", "nginx_up"):
-        assert eventually(lambda metric=metric: value(prometheus, metric) == 1), metric
-    assert value(prometheus, "pg_settings_max_connections") == 100
-    assert value(prometheus, 'sum(rabbitmq_detailed_queue_consumers{queue="order"})') == 1
+    wanted = {
+        **dict.fromkeys(("pg_up", "redis_up", "nginx_up"), 1),
+        "pg_settings_max_connections": 100,
+        'sum(rabbitmq_detailed_queue_consumers{queue="order"})': 1,
+    }
+    for query, number in wanted.items():
+        assert eventually(lambda query=query, number=number: value(prometheus, query) == number), query
 
 
 def test_an_order_is_one_trace_from_the_edge_to_confirmed(observed, shopper, admin) -> None:
