@@ -54,7 +54,7 @@ render() { # render CHART OPTION…
 
 # Validates against the API server by a dry run if a cluster answers, otherwise against schemas that kubeconform downloads.
 validate() {
-  if kubectl version --request-timeout=2s >/dev/null 2>&1; then
+  if kubectl version --request-timeout=20s >/dev/null 2>&1; then
     quietly kubectl apply --namespace default --dry-run=server --recursive -f "$rendered"
   elif command -v kubeconform >/dev/null; then
     kubeconform -strict -kubernetes-version $kubernetes "$rendered"
