@@ -98,7 +98,7 @@ def hardened() -> tuple[str, ...]:
 def wait_for() -> Answers:
     """`wait_for(client, "/path")` returns when the path answers 200."""
 
-    def wait_for(client: httpx2.Client, path: str, seconds: float = 20) -> None:
+    def wait_for(client: httpx2.Client, path: str, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             with contextlib.suppress(httpx2.TransportError):

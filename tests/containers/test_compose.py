@@ -57,7 +57,7 @@ def test_round_robin_gives_each_replica_its_turn(shop) -> None:
 
 def test_least_connections_spares_a_slow_replica(shop) -> None:
     with scaled(shop, catalog=3), policy(shop, "least-connections"):
-        slow = shop.containers("catalog")[0]
+        slow = shop.containers("catalog")[-1]  # the first one stays when the others are removed
         docker("update", "--cpus", "0.05", slow)
         counts = dict(zip(replicas(shop, "catalog"), counted(shop, requests=300, clients=9), strict=True))
         assert counts.pop(slow) < min(counts.values()) / 2, counts
@@ -103,7 +103,8 @@ def test_a_service_that_comes_back_at_another_address_is_found(shop, shopper, ad
 
 def test_a_container_that_exits_by_itself_is_restarted(shop) -> None:
     (process,) = shop.processes()["cart"]
-    docker("exec", *shop.containers("cart"), "python", "-c", "import os; os.kill(1, 15)")
+    # Detached, because it may be killed together with its container.
+    docker("exec", "--detach", *shop.containers("cart"), "python", "-c", "import os; os.kill(1, 15)")
     assert eventually(lambda: shop.processes().get("cart", [process])[0] != process)
     assert eventually(lambda: row(shop, "cart").state == "ready")
 
@@ -116,7 +117,7 @@ def test_a_crowd_that_signs_in_does_not_exhaust_the_memory_of_identity(shop) -> 
     before = shop.processes()["identity"]
     with ThreadPoolExecutor(12) as crowd:
         answers = Counter(crowd.map(sign_in, range(24)))
-    assert answers.keys() <= {400, 503}, answers
+    assert answers.keys() <= {400, 503, 504}, answers  # 504: a busy machine took longer than the edge waits
     assert answers[400] > 4
     assert shop.processes()["identity"] == before
 
@@ -193,7 +194,7 @@ def scaled(shop: ComposeShop, **counts: int) -> Iterator[None]:
     def scale(counts: dict[str, int]) -> None:
         options = [f"--scale={name}={count}" for name, count in counts.items()]
         compose(shop, "up", "--detach", "--no-build", "--no-recreate", "--wait", *options, *counts)
-        time.sleep(2.5)  # the edge resolves names every 2 s
+        time.sleep(6)  # the edge resolves names every 3 s; a busy machine may be late
 
     scale(counts)
     try:
@@ -216,7 +217,7 @@ def policy(shop: ComposeShop, name: str) -> Iterator[None]:
 @contextmanager
 def another_container(shop: ComposeShop) -> Iterator[None]:
     options = ["--detach", "--rm", "--network", shop.network, "--entrypoint", "sleep"]
-    container = docker("run", *options, "postgres:17-trixie", "60").strip()
+    container = docker("run", *options, "postgres:17-trixie", "300").strip()
     try:
         yield
     finally:
