@@ -123,7 +123,7 @@ def stocked(shop: Release) -> list[str]:
 
     The preceding test may still affect a request, so this retries.
     """
-    for tries in range(1, 6):
+    for tries in range(1, 21):
         try:
             admin = Admin(shop.place)  # with a new token: tokens expire after 15 minutes
             return [admin.product(stock=stock, amount=AMOUNT) for stock in (*[100_000] * 5, 3)]

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from shopctl import services
+from shopctl import edge, services
 from shopctl.chaos.catalog import find
 from shopctl.chaos.cluster import Cluster
 from shopctl.chaos.injection import injected
@@ -97,6 +97,12 @@ class Release:
         for name in names:
             self.kubectl("rollout", "status", name, f"--timeout={timeout}s", timeout=timeout + 10)
 
+    def reached(self) -> None:
+        """Waits until the edge reaches the installed services: it looks up addresses a moment after pods are ready."""
+        host, port = self.address(self.home).removeprefix("http://").split(":")
+        installed = [each for each in services.load(ROOT) if each.routes and self.pods(each.name)]
+        edge.wait_for((host, int(port)), installed, seconds=60)
+
     def pods(self, name: str) -> list[dict[str, Any]]:
         """Returns the pods of an app, except those that are terminating."""
         which = f"app.kubernetes.io/name={name},app.kubernetes.io/component in (api,worker)"
@@ -165,7 +171,7 @@ class Release:
         meta = {"name": "auditor", "labels": template["metadata"]["labels"]}
         document = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": pod}
         self.kubectl("apply", "--filename", "-", stdin=json.dumps(document))
-        self.kubectl("wait", "--for=condition=Ready", "pod/auditor", "--timeout=60s")
+        self.kubectl("wait", "--for=condition=Ready", "pod/auditor", "--timeout=120s")
 
     def memory(self) -> dict[str, int]:
         """Returns the working set in bytes of each pod that the metrics server knows, which is none at first."""

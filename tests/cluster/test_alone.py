@@ -6,7 +6,7 @@ import pytest
 from release import Release
 from shopper import Admin, Shopper
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)  # the first test of a session also builds and pushes all images
 
 # The keys that a chart reads from a Secret, besides those that `infra` creates for its service.
 SECRETS = {
@@ -57,6 +57,7 @@ def test_separate_releases_form_a_shop(alone: Release) -> None:
         install(alone, service, *image, *given, f"existingSecret={service}-stores")
     install(alone, "edge", "service.type=NodePort", f"service.nodePort={alone.node_port}")
     alone.settled()
+    alone.reached()
     sku = Admin(alone.place).product(stock=2)
     shopper = Shopper(alone.place)
-    assert shopper.waits_for(shopper.buy(sku)) == "CONFIRMED"
+    assert shopper.waits_for(shopper.buy(sku), seconds=60) == "CONFIRMED"  # first, the services find the broker

@@ -17,7 +17,7 @@ from observed import TOOLS, forwarded, silent, spans, targets, values
 from release import ROOT, SERVICES, STORES, Release, run, until
 from shopper import Admin, Shopper
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = pytest.mark.timeout(600)
 
 PROMETHEUS = ROOT / "deploy/prometheus/prometheus.yml"
 HOWEVER_SLOW = "reads_p95=60000,order_p95=60000,confirmed_p95=60000,later=1"
@@ -108,7 +108,8 @@ def test_every_pod_is_restricted_and_others_are_rejected(shop: Release) -> None:
 )
 def test_a_pod_reaches_what_it_needs_and_nothing_else(shop: Release, app: str, address: str, reached: bool) -> None:
     host, port = address.split(":")
-    connect = f"import socket; print(socket.create_connection(({host!r}, {port}), timeout=2))"
+    seconds = 10 if reached else 2  # the nodes judge each new connection, and a busy one takes its time
+    connect = f"import socket; print(socket.create_connection(({host!r}, {port}), timeout={seconds}))"
     (pod, *_) = shop.pods(app)
     said = shop.kubectl("exec", pod["metadata"]["name"], "--", "python", "-c", connect, check=False)
     assert said.startswith("<socket") is reached, said
@@ -141,26 +142,29 @@ def test_catalog_and_order_go_from_one_to_three_and_back(shop: Release, traffic)
 
 
 def test_each_policy_distributes_requests_as_documented(shop: Release, figures: list[str]) -> None:
+    def upgrade(**values: str) -> None:
+        """Changes the edge. The old one serves a little longer, by its own policy, so this waits for its end."""
+        shop.upgrade(**values)
+        shop.settled()
+        until(lambda: len(shop.cluster.pods("edge")) == 1, 90, "the old edge has not ended")
+
     shop.kubectl("scale", "--replicas=2", "deployment/catalog")
     shop.settled()
     with slow_pod(shop, "catalog") as slow:
-        time.sleep(3)  # the edge resolves names every 2 s
+        time.sleep(6)  # the edge resolves names every 3 s; a busy machine may be late
 
-        shop.upgrade(catalog_replicas="2", edge_lbPolicy="round-robin")
-        shop.settled()
+        upgrade(catalog_replicas="2", edge_lbPolicy="round-robin")
         counts = counted(shop, requests=90, clients=1)
         figures.append(f"round-robin, requests by pod: {sorted(counts.values())}")
         assert max(counts.values()) - min(counts.values()) <= 6, counts
 
-        shop.upgrade(edge_lbPolicy="least-connections")
-        shop.settled()
+        upgrade(edge_lbPolicy="least-connections")
         counts = counted(shop, requests=900, clients=9)
         spared = counts.pop(slow)
         figures.append(f"least-connections, a slow pod: {spared}, the others: {sorted(counts.values())}")
         assert spared < min(counts.values()) * 2 / 3, figures[-1]
 
-        shop.upgrade(edge_lbPolicy="source-ip-hash")
-        shop.settled()
+        upgrade(edge_lbPolicy="source-ip-hash")
         counts = counted(shop, requests=60, clients=1)
         figures.append(f"source-ip-hash, one client: {sorted(counts.values())}")
         assert sorted(counts.values()) == [0, 0, 60]
@@ -212,7 +216,7 @@ def test_messages_and_requests_scale_separately(shop: Release, traffic) -> None:
 
 
 def test_an_old_schema_is_reported_in_one_line(shop: Release) -> None:
-    said = logs_of_order(shop, "behind", f"{shop.registry}/quayside/order:test-2", "--check", "order", "--wait", "3")
+    said = logs_of_order(shop, "behind", f"{shop.registry}/quayside/order:test-2", "--check", "order", "--wait", "10")
     assert len(said) <= 2  # what it waits for, and that it gives up
     assert said[-1].startswith("order: the schema is at 0003, this code needs 0004")
 
@@ -232,6 +236,7 @@ def test_an_upgrade_and_its_rollback_fail_no_request(shop: Release, traffic) -> 
 
 
 def test_a_node_is_drained(shop: Release, traffic) -> None:
+    spread_dns()
     with traffic(f"a node drained ({shop.other})") as flow, shop.disturbed("drain-node", shop.other):
         shop.settled()
     assert flow.failed == 0, flow.trouble
@@ -243,7 +248,7 @@ def test_a_node_dies_its_pods_move_and_it_comes_back(shop: Release, traffic) -> 
     with traffic("a node stopped, its pods moved, and started"), shop.disturbed("kill-node", shop.other):
         shop.node_is(shop.other, "Unknown")
         moved = [Counter({shop.home: 2})] * len(SERVICES)
-        until(lambda: [ready_pods(shop, service) for service in SERVICES] == moved, 120, "not all pods have moved")
+        until(lambda: [ready_pods(shop, service) for service in SERVICES] == moved, 180, "not all pods have moved")
     shop.settled()
 
 
@@ -253,7 +258,7 @@ def test_the_node_of_the_stores_dies_and_no_order_is_lost(shop: Release, traffic
     with traffic("the stores' node stopped, and started", through=shop.other) as flow:
         with shop.disturbed("kill-node", shop.home):
             shop.node_is(shop.home, "Unknown")
-            until(lambda: refusal(shop, shop.other) == (503, "application/problem+json"), 60, "no 503")
+            until(lambda: refusal(shop, shop.other) == (503, "application/problem+json"), 120, "no 503")
             time.sleep(10)
         shop.settled()
     assert flow.failed
@@ -305,7 +310,7 @@ def test_an_unreachable_database_is_reported_in_one_line(shop: Release) -> None:
     url = "postgresql://order:x1x1x1@postgres:5433/order"
     shop.kubectl("create", "secret", "generic", "elsewhere", f"--from-literal=database-url={url}")
     image = f"{shop.registry}/quayside/order:test-1"
-    said = logs_of_order(shop, "elsewhere", image, "order", "--wait", "3", secret="elsewhere")
+    said = logs_of_order(shop, "elsewhere", image, "order", "--wait", "10", secret="elsewhere")
     shop.kubectl("delete", "secret", "elsewhere")
     assert len(said) <= 2
     assert said[-1].startswith("order: PostgreSQL at postgres:5433 does not answer")
@@ -319,7 +324,7 @@ def test_a_changed_pod_gets_a_new_job_and_a_failed_job_runs_again(shop: Release)
     shop.upgrade(order_podAnnotations_x="y", order_migration_deadlineSeconds="1")
     (gone,), (failed,) = jobs - jobs_of(shop), jobs_of(shop) - jobs
     assert gone.startswith("job.batch/order-migrate")
-    shop.kubectl("wait", "--for=condition=Failed", failed, "--timeout=30s")
+    shop.kubectl("wait", "--for=condition=Failed", failed, "--timeout=90s")
     shop.upgrade(order_migration_deadlineSeconds="600")
     (again,) = jobs_of(shop) - jobs
     assert again != failed
@@ -341,7 +346,7 @@ def test_after_an_upgrade_that_the_api_refuses_the_next_one_succeeds(shop: Relea
 def test_a_new_installation_has_the_old_data(shop: Release) -> None:
     sku = Admin(shop.place).product(stock=7)
     shop.uninstall()
-    until(lambda: not jobs_of(shop), 20, "some Jobs are left")
+    until(lambda: not jobs_of(shop), 60, "some Jobs are left")
     shop.files.clear()
     shop.upgrade(
         global_observability_enabled="true",
@@ -349,6 +354,7 @@ def test_a_new_installation_has_the_old_data(shop: Release) -> None:
         observability_prometheus_cadvisor_insecureSkipVerify="true",  # those of kind sign their own certificates
     )
     shop.settled()
+    shop.reached()
     assert Admin(shop.place).available(sku) == 7
     shop.audit()
 
@@ -356,7 +362,7 @@ def test_a_new_installation_has_the_old_data(shop: Release) -> None:
 def test_the_installation_is_observed(shop: Release, figures: list[str]) -> None:
     shopper, admin = Shopper(shop.place), Admin(shop.place)
     order = shopper.buy(admin.product(stock=9))
-    assert shopper.waits_for(order) == "CONFIRMED"
+    assert shopper.waits_for(order, seconds=60) == "CONFIRMED"
     trace = admin.http.get(f"/api/admin/orders/{order}").raise_for_status().json()["trace_id"]
     with forwarded(shop, "prometheus", 9090) as prometheus, forwarded(shop, "jaeger", 16686) as jaeger:
         jobs = {each["job_name"] for each in yaml.safe_load(PROMETHEUS.read_text())["scrape_configs"]} | {"cadvisor"}
@@ -369,9 +375,12 @@ def test_the_installation_is_observed(shop: Release, figures: list[str]) -> None
         (pod,) = (each["metadata"]["name"] for each in shop.pods("cart"))
         shop.kubectl("delete", "pod", pod, "--wait=false")
 
-        until(lambda: ("order", "order") in spans(jaeger, trace), 60, f"Jaeger does not know the trace {trace}")
-        services = {service for service, _ in spans(jaeger, trace)}
-        assert services == {"edge", "order", "cart", "catalog", "payment"}
+        def whole() -> bool:
+            found = spans(jaeger, trace)
+            services = {service for service, _ in found}
+            return ("order", "order") in found and services == {"edge", "order", "cart", "catalog", "payment"}
+
+        until(whole, 60, lambda: f"Jaeger has only {spans(jaeger, trace)} of the trace {trace}")
 
         def up() -> dict[str, float]:
             return values(prometheus, 'up{job="cart"}', "instance")
