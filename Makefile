@@ -121,8 +121,8 @@ cluster-load: $(INSTALLED)  ## The same for the shop on the cluster, with WORKER
 	@tools/charts.sh build
 	@$(BIN)/python -m shopctl.load.cluster
 
-bench: $(INSTALLED)  ## Measure the shop: throughput, latency, CPU, memory
-	@$(SHOPCTL) bench
+bench: $(INSTALLED)  ## Measure the shop: throughput, latency, CPU, memory; BASE=<commit> compares that one with this clone
+	@$(SHOPCTL) bench $(if $(BASE),--base $(BASE))
 
 cluster-bench: $(INSTALLED)  ## Compare orders per CPU-second on the cluster with Compose
 	@tools/charts.sh build

@@ -108,8 +108,8 @@ async def main() -> None:
             await shelves.fill(shop.place.address, shop.place.admin)
         for shop, name in ((compose, "Compose"), (pods, "cluster")) * ROUNDS:
             orders = await checkout.prepared(shop, ORDERS + 100)
-            await checkout.saturated(shop, orders[:100])
-            figures = await checkout.saturated(shop, orders[100:])
+            await checkout.measure(shop, checkout.LOADS[0], orders[:100])
+            figures = await checkout.measure(shop, checkout.LOADS[0], orders[100:])
             orders_per_cpu_second[name] += [each.value for each in figures if each.name == "confirmed per CPU-second"]
             out.print(f"\n[bold]{name}[/bold]", table(figures))
     ratio = sum(orders_per_cpu_second["cluster"]) / sum(orders_per_cpu_second["Compose"])

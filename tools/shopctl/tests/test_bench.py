@@ -12,11 +12,14 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from chassis.local.processes import Process
+from chassis.local.processes import Process, StartError
 from shopctl.bench.cache import file_server
 from shopctl.bench.client import LoadFailed, request, send
-from shopctl.bench.figures import percentile
+from shopctl.bench.compare import comparisons, exported
+from shopctl.bench.counters import sleeps
+from shopctl.bench.figures import Figure, percentile
 from shopctl.bench.usage import measured
+from shopctl.place import Place
 
 BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
 PARENT = f"""
@@ -174,3 +177,35 @@ def test_percentiles_are_nearest_rank() -> None:
     assert percentile(range(1, 101), 0.95) == 95
     assert percentile([7], 0.95) == 7
     assert percentile([], 0.5) == 0
+
+
+def test_rounds_of_two_shops_become_ratios() -> None:
+    base = [
+        [Figure("16 at once", "CPU", 4, "ms"), Figure("idle", "CPU", 2, "ms")],
+        [Figure("16 at once", "CPU", 5, "ms")],
+    ]
+    this = [[Figure("16 at once", "CPU", 2, "ms")], [Figure("16 at once", "CPU", 1, "ms")]]
+
+    orders, idle = comparisons(base, this)
+
+    assert (orders.base, orders.this, orders.ratios) == ([4, 5], [2, 1], [0.5, 0.2])
+    assert (idle.base, idle.this, idle.ratios) == ([2, 0], [0, 0], [])
+
+
+def test_an_unknown_commit_is_named() -> None:
+    for commit in ("no-such-commit", "--all"):
+        with pytest.raises(StartError, match=f"{commit} is not a commit"):
+            exported(Place.here(), commit)
+
+
+def test_each_sleep_of_a_process_counts(parent: "subprocess.Popen[str]") -> None:
+    assert parent.stdin is not None
+    assert parent.stdout is not None
+    process = Process.of(parent.pid)
+    assert process is not None
+    before = sum(sleeps([process]).values())
+    for _ in range(3):
+        parent.stdin.write("\n")
+        parent.stdin.flush()
+        assert parent.stdout.readline() == "done\n"
+    assert sum(sleeps([process]).values()) - before >= 3

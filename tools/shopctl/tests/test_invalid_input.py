@@ -23,7 +23,8 @@ OPTIONS = {
     "audit --wait": NUMBERS,
     "bench --orders": [*NUMBERS, "0"],
     "bench --seconds": [*NUMBERS, "0"],
-    "bench --rate": [*NUMBERS, "0"],
+    "bench --rounds": [*NUMBERS, "0"],
+    "bench --base": ["", "no-such-commit", "--all", "[/]"],
     "bench --stock": [*NUMBERS, "0"],
     "bench --only": ["", ",", "checkout,", "[/]", "money"],
     "outbox replay --since": [

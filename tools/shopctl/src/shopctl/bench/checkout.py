@@ -7,6 +7,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import asyncpg
@@ -18,13 +19,34 @@ from shopctl.bench.usage import NOT_OURS, Usage, measured
 from shopctl.shop import Shop
 from shopctl.statuses import OPEN
 
-__all__ = ["ADDRESS", "at_rate", "place_one", "placing", "prepared", "saturated", "settled"]
+__all__ = ["ADDRESS", "LOADS", "Load", "measure", "place_one", "placing", "prepared", "settled"]
 
 LINES = 3
 PRODUCTS = 60
-CONNECTIONS = 64
 PATIENCE_SECONDS = 60
 ADDRESS = {"name": "Ada Lovelace", "line1": "1 Quay", "city": "Cork", "postal_code": "T12", "country": "IE"}
+
+
+@dataclass(frozen=True)
+class Load:
+    """How orders come: from `connections` clients, each of which waits for the answer, or `rate` of them per second."""
+
+    name: str
+    connections: int = 64
+    rate: float | None = None
+    aim: str = ""
+    """The orders that should be confirmed per CPU-second."""
+
+    def orders(self, most: int, seconds: float) -> int:
+        """Return how many orders to measure: `most` at 64 at once, fewer at fewer; at a rate, those of `seconds`."""
+        return int(self.rate * seconds) if self.rate else most * self.connections // 64
+
+
+LOADS = (
+    Load("64 at once", aim="≥ 400"),
+    Load("16 at once", connections=16),
+    *(Load(f"{rate} orders/s", rate=rate) for rate in (200, 50, 10)),
+)
 
 
 async def prepared(shop: Shop, count: int) -> list[str]:
@@ -63,44 +85,32 @@ def placing(token: str, cart_version: str, total: int) -> str:
     return request("POST", "/api/orders", token=token, body=body, Idempotency_Key=str(uuid.uuid4()))
 
 
-async def saturated(shop: Shop, orders: Sequence[str]) -> list[Figure]:
-    return await _measure(shop, "at saturation", orders, rate=None)
-
-
-async def at_rate(shop: Shop, orders: Sequence[str], rate: float) -> list[Figure]:
-    return await _measure(shop, f"at {rate:g}/s", orders, rate)
-
-
 async def place_one(shop: Shop) -> None:
     """Place an order and wait until it is CONFIRMED. Raises LoadFailed."""
     answers = await send(shop.address("edge"), await prepared(shop, 1), expect=202)
     await _confirmed(shop, answers)
 
 
-async def _measure(shop: Shop, section: str, orders: Sequence[str], rate: float | None) -> list[Figure]:
+async def measure(shop: Shop, load: Load, orders: Sequence[str]) -> list[Figure]:
+    """Place these orders, and wait until all are settled. Raises LoadFailed."""
     with measured(shop) as usage:
-        answers = await send(shop.address("edge"), orders, connections=CONNECTIONS, rate=rate)
+        answers = await send(shop.address("edge"), orders, connections=load.connections, rate=load.rate)
         accepted = [answer for answer in answers if answer.status == 202]
         confirmed = await _confirmed(shop, accepted)
     waits = [at - answer.at for answer, at in confirmed]
     span = max(at for _, at in confirmed) - min(answer.at for answer in answers)
     refused = Counter(answer.status for answer in answers if answer.status != 202)
+    count = len(confirmed)
     return [
-        Figure(section, "orders confirmed", len(confirmed), "orders"),
-        *(Figure(section, f"answered {status}", count, "requests", "0") for status, count in refused.items()),
-        Figure(section, "confirmed per second", len(confirmed) / span, "orders/s"),
-        Figure(
-            section,
-            "confirmed per CPU-second",
-            len(confirmed) / usage.total,
-            "orders/CPU-s",
-            "" if rate else "≥ 400",
-        ),
-        Figure(section, "POST to answer, p50", 1000 * percentile([each.took for each in accepted], 0.5), "ms"),
-        Figure(section, "POST to CONFIRMED, p50", 1000 * percentile(waits, 0.5), "ms"),
-        Figure(section, "POST to CONFIRMED, p95", 1000 * percentile(waits, 0.95), "ms", "≤ 300" if rate else ""),
-        Figure(section, "CPU per order", 1000 * usage.total / len(confirmed), "ms"),
-        *_by_process(section, usage, len(confirmed)),
+        Figure(load.name, "orders confirmed", count, "orders"),
+        *(Figure(load.name, f"answered {status}", number, "requests", "0") for status, number in refused.items()),
+        Figure(load.name, "confirmed per second", count / span, "orders/s"),
+        Figure(load.name, "confirmed per CPU-second", count / usage.total, "orders/CPU-s", load.aim),
+        Figure(load.name, "POST to answer, p50", 1000 * percentile([each.took for each in accepted], 0.5), "ms"),
+        Figure(load.name, "POST to CONFIRMED, p50", 1000 * percentile(waits, 0.5), "ms"),
+        Figure(load.name, "POST to CONFIRMED, p95", 1000 * percentile(waits, 0.95), "ms", "≤ 300" if load.rate else ""),
+        Figure(load.name, "CPU per order", 1000 * usage.total / count, "ms"),
+        *_by_process(load.name, usage, count),
     ]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-__all__ = ["Figure", "percentile", "table"]
+__all__ = ["Figure", "number", "percentile", "table"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,10 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, -int(-share * len(ordered) // 1) - 1)] if ordered else 0.0
 
 
+def number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.2f}"
+
+
 def table(figures: Iterable[Figure]) -> Table:
     result = Table(box=None, pad_edge=False)
     for heading in ("", "figure"):
@@ -34,12 +38,7 @@ def table(figures: Iterable[Figure]) -> Table:
         result.add_column(heading)
     section = ""
     for figure in figures:
-        value = (
-            f"{figure.value:,.0f}"
-            if figure.value >= 100 or figure.value == int(figure.value)
-            else f"{figure.value:.2f}"
-        )
         first = figure.section if figure.section != section else ""
         section = figure.section
-        result.add_row(f"[bold]{first}[/bold]", figure.name, value, figure.unit, figure.aim)
+        result.add_row(f"[bold]{first}[/bold]", figure.name, number(figure.value), figure.unit, figure.aim)
     return result

@@ -4,11 +4,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
+from itertools import islice
 
 import asyncpg
 
-from shopctl.bench import cache, checkout, hot_sku, pages, reads
+from shopctl.bench import cache, hot_sku, pages, reads
+from shopctl.bench.checkout import LOADS, measure, place_one, prepared
 from shopctl.bench.client import LoadFailed
+from shopctl.bench.counters import counted
 from shopctl.bench.figures import Figure
 from shopctl.bench.usage import measured, memory
 from shopctl.shop import Shop
@@ -21,11 +24,10 @@ FAILURES = (LoadFailed, OSError, asyncpg.PostgresError)
 
 @dataclass(frozen=True)
 class Extent:
-    """Orders at saturation, seconds for each other measurement, orders per second, and units of the hot SKU."""
+    """Orders at 64 at once, seconds for each other measurement, and units of the hot SKU."""
 
     orders: int
     seconds: float
-    rate: float
     stock: int
 
 
@@ -51,12 +53,17 @@ async def run(shop: Shop, only: Collection[str], extent: Extent, report: Callabl
 
 async def _checkout(shop: Shop, extent: Extent) -> list[Figure]:
     """Measure orders after a warm-up, which fills pools and prepares statements."""
-    paced = int(extent.rate * extent.seconds)
-    orders = await checkout.prepared(shop, extent.orders + paced + WARM_UP)
-    await checkout.saturated(shop, orders[:WARM_UP])
-    figures = await checkout.saturated(shop, orders[WARM_UP : WARM_UP + extent.orders])
-    await asyncio.sleep(1)
-    return figures + await checkout.at_rate(shop, orders[WARM_UP + extent.orders :], extent.rate)
+    numbers = [load.orders(extent.orders, extent.seconds) for load in LOADS]
+    orders = iter(await prepared(shop, WARM_UP + sum(numbers)))
+    await measure(shop, LOADS[0], [*islice(orders, WARM_UP)])
+    figures: list[Figure] = []
+    for load, number in zip(LOADS, numbers, strict=True):
+        await asyncio.sleep(1)
+        async with counted(shop) as counts:
+            found = await measure(shop, load, [*islice(orders, number)])
+        figures += found
+        figures += [Figure(load.name, name, count / found[0].value, "per order") for name, count in counts.items()]
+    return figures
 
 
 async def _idle(shop: Shop, seconds: float) -> list[Figure]:
@@ -79,7 +86,7 @@ def starting(shop: Shop) -> list[Figure]:
         began = time.monotonic()
         shop.up(lambda name, seconds: None)
     ready = time.monotonic() - began
-    asyncio.run(checkout.place_one(shop))
+    asyncio.run(place_one(shop))
     confirmed = time.monotonic() - began
     return [
         Figure("up", "until everything is ready", ready, "s"),
