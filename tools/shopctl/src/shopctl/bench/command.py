@@ -10,7 +10,7 @@ import typer
 from chassis.local.processes import StartError
 from shopctl import runtime
 from shopctl.bench.figures import table
-from shopctl.console import err, fail, interruptible, reason, show
+from shopctl.console import cell, err, fail, interruptible, reason, show
 from shopctl.options import finite
 
 SECTIONS = ("checkout", "hot-sku", "reads", "cart", "cache", "pages", "idle", "memory")
@@ -60,7 +60,7 @@ def bench(
         with interruptible(), err.status("Measuring …") as status:
 
             def report(what: str) -> None:
-                status.update(f"Measuring {what} …")
+                status.update(cell(f"Measuring {what} …"))
 
             if base is not None:
                 comparisons = compare(base, sections, extent, rounds, report)

@@ -18,6 +18,7 @@ from rich.table import Table
 from chassis.local.processes import StartError, output
 from shopctl.bench.figures import Figure, number
 from shopctl.bench.run import Extent, run
+from shopctl.console import cell
 from shopctl.native.shop import NativeShop
 from shopctl.place import Place
 
@@ -60,9 +61,8 @@ def compare(
         turns = [("base", base), ("this", this)]
         for turn in range(rounds):
             for name, shop in turns if turn % 2 == 0 else reversed(turns):
-                begin = f"round {turn + 1} of {rounds}, {name}"
-                figures = run(shop, only, extent, lambda section, begin=begin: report(f"{begin}: {section}"))
-                found[name].append(asyncio.run(figures))
+                report(f"{name}, round {turn + 1} of {rounds}")
+                found[name].append(asyncio.run(run(shop, only, extent, lambda section: None)))
     return comparisons(found["base"], found["this"])
 
 
@@ -132,7 +132,7 @@ def table(found: Sequence[Comparison], commit: str) -> Table:
     result = Table(box=None, pad_edge=False)
     result.add_column("")
     result.add_column("median [lowest–highest]")
-    for heading in (commit, "this", "ratio"):
+    for heading in (cell(commit), "this", "ratio"):
         result.add_column(heading, justify="right")
     result.add_column("unit")
     section = ""
