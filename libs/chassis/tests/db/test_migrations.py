@@ -305,15 +305,13 @@ async def test_the_migration_waits_for_the_database(
     capsys: pytest.CaptureFixture[str],
     eventually: Callable[..., Awaitable[object]],
 ):
-    cable = Cable(url)
-    await cable.mend()
-    await cable.cut()
-    monkeypatch.setenv("DATABASE_URL", cable.url)
+    async with Cable(url) as cable:
+        await cable.cut()
+        monkeypatch.setenv("DATABASE_URL", cable.url)
 
-    migration = asyncio.create_task(asyncio.to_thread(main, [lamps]))
-    await eventually(lambda: "connection refused" in capsys.readouterr().out)
-    await cable.mend()
-    await migration
+        migration = asyncio.create_task(asyncio.to_thread(main, [lamps]))
+        await eventually(lambda: "connection refused" in capsys.readouterr().out)
+        await cable.mend()
+        await migration
 
     assert capsys.readouterr().out == f"{lamps}: at 0002\n"
-    await cable.cut()

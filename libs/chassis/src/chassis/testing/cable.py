@@ -1,5 +1,6 @@
 """A connection to a store that a test can cut, mend and reset."""
 
+import socket
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -9,15 +10,22 @@ __all__ = ["Cable"]
 
 
 class Cable(Forwarder):
-    """Forwards TCP connections from `url`, which is the given URL on another port, to the store."""
+    """Forwards TCP connections from `url`, which is the given URL on another port, to the store.
+
+    A second socket holds the port while the cable is cut: otherwise another process could get it meanwhile.
+    """
 
     def __init__(self, url: str) -> None:
         self._to = urlsplit(url)
         assert self._to.hostname
         assert self._to.port
         super().__init__(self._to.hostname, self._to.port)
-        self._port = 0
-        self.url = ""
+        self._holder = socket.socket()
+        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._holder.bind(("127.0.0.1", 0))
+        self._port = self._holder.getsockname()[1]
+        user = self._to.netloc.rpartition("@")[0]
+        self.url = self._to._replace(netloc=f"{user}@127.0.0.1:{self._port}").geturl()
 
     async def __aenter__(self) -> Self:
         await self.mend()
@@ -26,8 +34,7 @@ class Cable(Forwarder):
     async def __aexit__(self, *_: object) -> None:
         await self.cut()
         await self.ended()
+        self._holder.close()
 
     async def mend(self) -> None:
-        self._port = await self.listen(self._port)
-        user = self._to.netloc.rpartition("@")[0]
-        self.url = self._to._replace(netloc=f"{user}@127.0.0.1:{self._port}").geturl()
+        await self.listen(self._port)

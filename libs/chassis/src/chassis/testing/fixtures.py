@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from chassis import tracing
-from chassis.db import migrations
+from chassis.db import Database, migrations
 from chassis.local.processes import StartError
 from chassis.testing import stores
 from chassis.testing.tokens import jwks_url as jwks_url
@@ -51,6 +51,15 @@ class Broker:
 def pytest_configure() -> None:
     """Treats SIGTERM like an interrupt, so that the session stops what it started."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_pools() -> Iterator[None]:
+    """Lets pools wait longer for a connection than in production: a busy machine may pause for seconds."""
+    defaults = Database.__init__.__kwdefaults__ or {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Database.__init__, "__kwdefaults__", {**defaults, "acquire_timeout": 30.0})
+        yield
 
 
 @pytest.fixture
