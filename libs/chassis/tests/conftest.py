@@ -118,9 +118,9 @@ async def db(outbox_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def eventually() -> Callable[..., Any]:
-    """`await eventually(condition)` returns the value of an async or plain condition once it is true, within 10 s."""
+    """`await eventually(condition)` returns the value of an async or plain condition once it is true, within 30 s."""
 
-    async def wait(condition: Callable[[], Any], seconds: float = 10) -> Any:
+    async def wait(condition: Callable[[], Any], seconds: float = 30) -> Any:
         deadline = time.monotonic() + seconds
         while True:
             value = condition()

@@ -12,6 +12,12 @@ from chassis.testing.apps import client_of, started
 from chassis.testing.tokens import token
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker may be slow on a busy machine."""
+    monkeypatch.setattr(dead_letters, "TIMEOUT", 30)
+
+
 async def asked(jwks_url: str, broker_url: str, **headers: str) -> httpx2.Response:
     """Asks an application whose queue of dead letters is `lamps.dead`."""
     verifier = TokenVerifier(jwks_url, issuer="quayside", audience="quayside")

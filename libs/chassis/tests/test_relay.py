@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import RFC_4122, UUID
@@ -19,6 +19,7 @@ from chassis.db import Database
 from chassis.ids import created_at, uuid7
 from chassis.messages import Message
 from chassis.messaging import unpack
+from chassis.messaging.connection import connect
 from chassis.relay import Relay
 from chassis.testing.clock import clock_off
 
@@ -77,6 +78,17 @@ async def published(topology) -> list[UUID]:
     return [event.id for message in await topology.arrived() for event in unpack(message.body)]
 
 
+@pytest.fixture
+def refused(sample) -> Callable[[type[Message]], float]:
+    """`refused(Lit)` is how many events of this type the broker has refused in this test."""
+
+    def count(message: type[Message]) -> float:
+        return sample("quayside_messaging_refused_total", quayside_message_type=message.type) or 0
+
+    before = {message: count(message) for message in (Lit, Unheard)}
+    return lambda message: count(message) - before[message]
+
+
 async def test_a_committed_row_is_published_and_archived(db: Database, topology, eventually):
     subject = uuid7()
     async with relay(db, topology):
@@ -122,23 +134,25 @@ async def emptied(db: Database) -> bool:
     return not await ids(db, "outbox")
 
 
-async def test_an_unroutable_key_backs_off_and_delays_no_other(db: Database, topology, eventually):
+async def test_an_unroutable_key_backs_off_and_delays_no_other(db: Database, topology, eventually, refused):
     stuck = await put(db, *(Unheard() for _ in range(300)))  # more than one round publishes
     async with relay(db, topology):
-        await asyncio.sleep(0.3)
+        await eventually(lambda: refused(Unheard))
         (lit,) = await put(db, Lit(watts=7))
 
-        await eventually(lambda: ids(db, "outbox_archive"), seconds=2)
+        await eventually(lambda: ids(db, "outbox_archive"))
         assert await published(topology) == [lit]
         assert await ids(db, "outbox") == stuck
 
 
-async def test_an_unroutable_key_is_published_once_a_queue_is_bound(db: Database, topology, eventually, caplog):
+async def test_an_unroutable_key_is_published_once_a_queue_is_bound(
+    db: Database, topology, eventually, caplog, refused
+):
     """The refusal is logged when it begins and when it ends, but not at each attempt."""
     caplog.set_level(logging.INFO)
     (id,) = await put(db, Unheard())
     async with relay(db, topology):
-        await asyncio.sleep(0.7)  # several attempts
+        await eventually(lambda: refused(Unheard) >= 2)
         queue = await topology.channel.get_queue(topology.queue)
         await queue.bind(topology.exchange, "chairs.#")
         await eventually(lambda: emptied(db))
@@ -179,7 +193,7 @@ async def test_a_missing_exchange_delays_no_other(db: Database, topology, eventu
     assert lit in await published(topology)
 
 
-async def test_the_contents_of_a_deleted_queue_are_published_again(db: Database, topology, eventually):
+async def test_the_contents_of_a_deleted_queue_are_published_again(db: Database, topology, eventually, refused):
     """This includes events with another routing key than the one that revealed the loss."""
     async with relay(db, topology):
         lost = await put(db, *(Lit(watts=watts) for watts in range(300)), *(Dimmed() for _ in range(20)))
@@ -187,7 +201,7 @@ async def test_the_contents_of_a_deleted_queue_are_published_again(db: Database,
 
         await topology.delete_queue()
         (kept,) = await put(db, Lit(watts=7))
-        await asyncio.sleep(0.3)
+        await eventually(lambda: refused(Lit))
         assert await ids(db, "outbox") == [kept]
 
         await topology.declare_queue()
@@ -217,10 +231,19 @@ async def test_what_is_committed_while_the_broker_is_down_is_published_when_it_i
     assert set(await published(topology)) == {*first, *second}
 
 
-async def test_a_broker_that_stays_down_is_logged_once(db: Database, topology, caplog):
+async def test_a_broker_that_stays_down_is_logged_once(
+    db: Database, topology, eventually, caplog, monkeypatch: pytest.MonkeyPatch
+):
+    tries = []
+
+    async def noted(url, name):
+        tries.append(name)
+        return await connect(url, name)
+
+    monkeypatch.setattr("chassis.messaging.publisher.connect", noted)
     async with relay(db, topology, "amqp://lamps:9d2f@127.0.0.1:1/lamps"):
         await put(db, Lit(watts=1))
-        await asyncio.sleep(1.5)  # three tries
+        await eventually(lambda: len(tries) == 3)
 
     assert [record.message for record in caplog.records if record.name == "chassis.tasks"] == [
         "relay: RabbitMQ at 127.0.0.1:1 cannot be used: connection refused; is BROKER_URL right?"
@@ -314,12 +337,19 @@ async def test_messages_of_one_statement_are_published_in_their_order(db: Databa
     assert abs((created_at(rows[0]["id"]) - datetime.now(UTC)).total_seconds()) < 60
 
 
-async def test_an_unroutable_row_counts_as_backlog(db: Database, topology):
+async def test_an_unroutable_row_counts_as_backlog(
+    db: Database, topology, eventually, sample, monkeypatch: pytest.MonkeyPatch
+):
+    def sent() -> float:
+        return sample("messaging_client_sent_messages_total", quayside_message_type=Lit.type) or 0
+
+    monkeypatch.setattr("chassis.relay.BACKOFF", (3600.0, 3600.0))
+    before = sent()
     await put(db, Unheard())
     async with relay(db, topology) as running:
-        await asyncio.sleep(0.8)
+        await eventually(lambda: running.backlog_seconds > 1)
         await put(db, Lit(watts=7))
-        await asyncio.sleep(0.4)
+        await eventually(lambda: sent() == before + 1)
 
         assert running.backlog_seconds > 1
 
@@ -408,7 +438,7 @@ async def test_a_row_that_another_process_commits_is_found_without_a_wake(
 ):
     async with relay(db, topology), Database(outbox_url, name="writer") as writer:
         await put(writer, Lit(watts=7))
-        await eventually(lambda: emptied(db), seconds=1)
+        await eventually(lambda: emptied(db))
 
 
 async def test_a_migration_under_a_running_relay_stops_nothing(db: Database, topology, eventually, caplog):

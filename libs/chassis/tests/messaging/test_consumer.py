@@ -8,6 +8,7 @@ import pytest
 
 from chassis.errors import Unavailable
 from chassis.messaging import Consumer, handles, unpack
+from chassis.messaging.connection import connect
 
 from .lamps import Dimmed, Handled, Lit, body, consuming, event, nothing_failed
 
@@ -15,12 +16,12 @@ from .lamps import Dimmed, Handled, Lit, body, consuming, event, nothing_failed
 async def test_messages_that_arrive_during_a_batch_form_the_next_batch(topology, eventually):
     gate = asyncio.Event()
     handled = Handled(lambda _: gate.wait())
-    async with consuming(topology, handled):
+    async with consuming(topology, handled) as consumer:
         await topology.send(body(event(0)))
         await eventually(lambda: handled.calls == [[0]])
         for watts in range(1, 11):
             await topology.send(body(event(watts)))
-        await asyncio.sleep(0.3)
+        await eventually(lambda: consumer._arrived.qsize() == 10)
         gate.set()
         await eventually(lambda: len(handled.done) == 11)
 
@@ -29,15 +30,17 @@ async def test_messages_that_arrive_during_a_batch_form_the_next_batch(topology,
 
 
 async def test_a_single_message_is_not_delayed(topology, eventually):
+    """The quickest of several counts: the machine may pause during some of them, but a delay by design is in each."""
     handled = Handled()
+    seconds = []
     async with consuming(topology, handled):
-        await topology.send(body(event(0)))
-        await eventually(lambda: handled.done)
-        start = time.perf_counter()
-        await topology.send(body(event(1)))
-        await eventually(lambda: len(handled.done) == 2)
+        for number in range(10):
+            start = time.perf_counter()
+            await topology.send(body(event(number)))
+            await eventually(lambda number=number: number in handled.done)
+            seconds.append(time.perf_counter() - start)
 
-    assert time.perf_counter() - start < 0.2
+    assert min(seconds) < 0.2
 
 
 async def test_one_call_never_holds_two_events_of_one_subject(topology, eventually):
@@ -179,11 +182,14 @@ async def came_back(topology) -> bool:
 
 
 async def test_a_stop_finishes_the_current_batch_and_returns_the_rest(topology, eventually):
-    handled = Handled(lambda _: asyncio.sleep(0.5))
-    async with consuming(topology, handled):
+    gate = asyncio.Event()
+    handled = Handled(lambda _: gate.wait())
+    async with consuming(topology, handled) as consumer:
         await topology.send(body(event(1)))
         await eventually(lambda: handled.calls)
         await topology.send(body(event(2)))
+        await eventually(lambda: consumer._arrived.qsize() == 1)
+        asyncio.get_running_loop().call_later(0.02, gate.set)
 
     assert handled.done == [1]
     (left,) = await eventually(topology.arrived)
@@ -200,7 +206,7 @@ async def test_a_stop_does_not_wait_for_an_environment_that_fails(topology, even
         await eventually(lambda: len(handled.calls) > 2)
         start = time.perf_counter()
 
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 8, "it would be cancelled after ten seconds"
     assert await eventually(topology.arrived)
 
 
@@ -214,6 +220,19 @@ async def test_a_consumer_waits_for_a_broker_that_is_down(topology, cable, event
         await eventually(lambda: handled.done == [1])
 
 
+@pytest.fixture
+def tries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names under which consumers have tried to connect."""
+    names = []
+
+    async def noted(url, name):
+        names.append(name)
+        return await connect(url, name)
+
+    monkeypatch.setattr("chassis.messaging.consumer.connect", noted)
+    return names
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -222,13 +241,15 @@ async def test_a_consumer_waits_for_a_broker_that_is_down(topology, cable, event
         ({"path": "/chairs"}, "it has no such virtual host, or does not let the user in"),
     ],
 )
-async def test_a_broker_that_cannot_be_used_is_logged_once(topology, caplog, change: dict[str, str], why: str):
+async def test_a_broker_that_cannot_be_used_is_logged_once(
+    topology, caplog, eventually, tries: list[str], change: dict[str, str], why: str
+):
     url = urlsplit(topology.url)
     netloc = change.get("netloc") or f"{url.username}:{change.get('password', url.password)}@{url.hostname}:{url.port}"
     changed = url._replace(netloc=netloc, path=change.get("path", url.path))
 
     async with consuming(topology, Handled(), url=changed.geturl()):
-        await asyncio.sleep(1.5)  # three tries
+        await eventually(lambda: len(tries) == 3)
 
     lines = [record.message for record in caplog.records if record.name.startswith("chassis")]
     assert lines == [
@@ -288,9 +309,9 @@ async def test_a_consumer_that_is_down_for_a_minute_is_in_trouble(topology, cabl
         assert consumer.trouble().startswith("the queue lamps has not been consumed for")
 
 
-async def test_a_queue_that_does_not_exist_is_logged_once(topology, caplog):
+async def test_a_queue_that_does_not_exist_is_logged_once(topology, caplog, eventually, tries: list[str]):
     async with Consumer(topology.url, "chairs", [handles(Lit, Handled())]):
-        await asyncio.sleep(1.5)
+        await eventually(lambda: len(tries) == 3)
 
     lines = [record.message for record in caplog.records if record.name.startswith("chassis")]
     assert lines == [

@@ -41,7 +41,7 @@ async def test_a_full_queue_refuses(topology):
 
 
 async def test_a_publisher_reports_that_the_broker_is_down_and_recovers(topology, cable):
-    async with Publisher(cable.url, name="lamps", timeout=1) as publisher:
+    async with Publisher(cable.url, name="lamps") as publisher:
         await publisher.publish(topology.exchange, "lamps.lit.v1", b"[]")
         await cable.cut()
         with pytest.raises(BrokerDown):
