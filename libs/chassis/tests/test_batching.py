@@ -13,15 +13,18 @@ from chassis.waiting import deadline
 
 
 class Squares:
-    """The shared work; each run takes as long as a commit to disk."""
+    """The shared work; each run takes as long as a commit to disk, and does not end before `go_on`."""
 
     def __init__(self, seconds: float = 0.02) -> None:
         self.seconds = seconds
         self.runs: list[list[int]] = []
+        self.go_on = asyncio.Event()
+        self.go_on.set()
 
     async def __call__(self, items: list[int]) -> Sequence[int | Exception]:
         self.runs.append(items)
         await asyncio.sleep(self.seconds)
+        await self.go_on.wait()
         return [
             Conflict("odd", "Odd numbers are taken", "Take an even one.") if item == 13 else item * item
             for item in items
@@ -169,13 +172,15 @@ async def test_shared_work_has_no_requests_deadline_or_trace():
 
 
 async def test_an_item_past_its_deadline_is_not_run():
-    work = Squares(0.05)
+    work = Squares()
+    work.go_on.clear()
     batcher = Batcher(work)
     first = asyncio.create_task(batcher.submit(1))
     await asyncio.sleep(0.005)
 
     with pytest.raises(Unavailable, match="deadline-passed"):
         await asyncio.create_task(hurried(batcher, 2, 0.01))
+    work.go_on.set()
     await first
     await batcher.submit(3)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,7 +33,7 @@ async def serve(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-async def test_a_process_is_live_at_once_and_ready_when_its_check_succeeds():
+async def test_a_process_is_live_at_once_and_ready_when_its_check_succeeds(eventually: Callable[..., Any]):
     schema = asyncio.Event()
 
     async def started() -> None:
@@ -48,8 +48,11 @@ async def test_a_process_is_live_at_once_and_ready_when_its_check_succeeds():
             assert (response.status_code, response.text) == (503, "waiting: the schema is behind")
 
         schema.set()
-        await asyncio.sleep(0.4)
-        assert (await client.get("/health/startup")).status_code == 200
+
+        async def has_started() -> bool:
+            return (await client.get("/health/startup")).status_code == 200
+
+        await eventually(has_started)
         assert (await client.get("/health/ready")).status_code == 200
 
 

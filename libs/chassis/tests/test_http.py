@@ -121,12 +121,11 @@ async def test_an_overloaded_service_gets_few_retries(remote: Remote):
 
 
 async def test_a_call_waits_no_longer_than_its_timeout(remote: Remote):
-    remote.seconds = 5
-    async with HttpClient(remote.url, name="lamps", timeout=0.2) as client:
-        start = time.perf_counter()
+    remote.seconds = 60
+    async with HttpClient(remote.url, name="lamps", timeout=0.2) as client, asyncio.timeout(30):
         with pytest.raises(Unavailable):
             await client.request("POST", "/")
-    assert time.perf_counter() - start < 0.5
+    assert remote.asked[0].headers[DEADLINE_HEADER] == "200"
 
 
 async def test_a_call_that_its_caller_cancels_is_not_counted(remote: Remote, eventually, sample):
@@ -149,21 +148,19 @@ async def test_a_call_that_its_caller_cancels_is_not_counted(remote: Remote, eve
 
 
 async def test_a_call_with_its_retry_ends_at_the_clients_deadline(remote: Remote):
-    remote.seconds = 5
+    remote.seconds = 60
     deadline.set(time.monotonic() + 0.2)
-    async with HttpClient(remote.url, name="lamps") as client:
-        start = time.perf_counter()
-        with pytest.raises(Unavailable):
+    async with HttpClient(remote.url, name="lamps", timeout=60) as client, asyncio.timeout(30):
+        with pytest.raises(Unavailable, match="deadline-passed"):
             await client.get("/")
-    assert time.perf_counter() - start < 0.5
 
 
 async def test_the_other_service_is_told_the_deadline(remote: Remote):
-    deadline.set(time.monotonic() + 0.7)
-    async with HttpClient(remote.url, name="lamps") as client:
+    deadline.set(time.monotonic() + 70)
+    async with HttpClient(remote.url, name="lamps", timeout=100) as client:
         await client.get("/")
 
-    assert 500 < int(remote.asked[0].headers[DEADLINE_HEADER]) <= 700
+    assert 50_000 < int(remote.asked[0].headers[DEADLINE_HEADER]) <= 70_000
 
 
 async def test_a_call_after_the_deadline_is_not_made(remote: Remote):
@@ -206,7 +203,7 @@ async def test_a_connection_that_was_idle_too_long_is_not_used_again(
 
 
 async def test_a_stream_is_read_as_it_arrives_and_ends_with_its_reader(remote: Remote, eventually):
-    async with HttpClient(remote.url, name="lamps", timeout=1) as client:
+    async with HttpClient(remote.url, name="lamps") as client:
         async with client.stream("/stream") as stream:
             assert stream.status == 200
             assert [await anext(stream.chunks), await anext(stream.chunks)] == [b"one", b"two"]
