@@ -10,7 +10,6 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from fastapi import FastAPI
 
-from cart.clients import TIMEOUT
 from cart.main import create
 from cart.repository import Carts
 from cart.routes import Parts
@@ -38,8 +37,8 @@ class FakeCatalog:
     async def __aexit__(self, *_: object) -> None:
         await self._server.close()
 
-    def client(self) -> HttpClient:
-        return HttpClient(str(self._server.make_url("")), name="catalog", timeout=TIMEOUT)
+    def client(self, timeout: float = 10) -> HttpClient:
+        return HttpClient(str(self._server.make_url("")), name="catalog", timeout=timeout)
 
     async def _product(self, request: web.Request) -> web.Response:
         self.asked += 1

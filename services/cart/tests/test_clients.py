@@ -41,14 +41,17 @@ async def test_without_an_answer_every_sku_is_accepted(
 ) -> None:
     monkeypatch.setattr(clients, "REST_SECONDS", 0)
     catalog.status, catalog.hang = status, hang
-    async with catalog.client() as http:
+    async with catalog.client(timeout=1 if hang else 10) as http:
         client = CatalogClient(http)
         assert await client.has("CUP-1")
         catalog.status, catalog.hang = None, False
         assert not await client.has("CUP-1"), "the assumption was remembered"
 
 
-async def test_a_catalog_that_does_not_answer_is_not_asked_for_a_while(catalog: FakeCatalog) -> None:
+async def test_a_catalog_that_does_not_answer_is_not_asked_for_a_while(
+    catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "REST_SECONDS", 60)
     catalog.status = 503
     async with catalog.client() as http:
         client = CatalogClient(http)

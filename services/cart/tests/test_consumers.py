@@ -30,6 +30,6 @@ async def test_the_event_comes_over_the_broker(valkey: str, rabbitmq: Broker) ->
         ((_, body),) = pack([envelope])
         async with Publisher(rabbitmq.url(), name="test") as publisher:
             await publisher.publish("cart.in", OrderConfirmed.type, body)
-        async with consumer(carts, rabbitmq.url("cart")), asyncio.timeout(10):
+        async with consumer(carts, rabbitmq.url("cart")), asyncio.timeout(30):
             while (await carts.get("shopper")).items:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
