@@ -348,7 +348,7 @@ async def live(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
     limits = httpx2.Limits(max_connections=None)
     async with (
         served(app, lifespan="off") as url,
-        httpx2.AsyncClient(base_url=url, timeout=5, limits=limits) as client,
+        httpx2.AsyncClient(base_url=url, timeout=30, limits=limits) as client,
     ):
         yield client
 
@@ -361,6 +361,13 @@ async def placed(live: httpx2.AsyncClient) -> tuple[UUID, str]:
 
 def ids(text: str) -> list[str]:
     return [line.partition(": ")[2] for line in text.splitlines() if line.startswith("id:")]
+
+
+async def watched(app: FastAPI) -> None:
+    """Returns once a stream waits for steps."""
+    async with asyncio.timeout(20):
+        while not app.state.parts.feed._watchers:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def resumed(live: httpx2.AsyncClient, address: str, last: str | None) -> httpx2.Response:
@@ -397,21 +404,21 @@ async def test_a_stream_without_further_steps_is_204(live, shop, last: str) -> N
     assert (answer.status_code, answer.content) == (204, b"")
 
 
-async def test_an_id_beyond_the_last_step_still_gets_later_steps(live, shop) -> None:
+async def test_an_id_beyond_the_last_step_still_gets_later_steps(live, app, shop) -> None:
     id, address = await placed(live)
     watching = asyncio.create_task(resumed(live, address, "99999"))
-    await asyncio.sleep(0.3)
+    await watched(app)
     await shop.confirm(id)
 
     assert ids((await watching).text) == ["2", "3"]
 
 
-async def test_a_stream_follows_a_refund_to_its_end(live, shop) -> None:
+async def test_a_stream_follows_a_refund_to_its_end(live, app, shop) -> None:
     id, address = await placed(live)
     await shop.confirm(id)
     await saga.refund(shop.db, id)
     watching = asyncio.create_task(resumed(live, address, "0"))
-    await asyncio.sleep(0.3)
+    await watched(app)
     await saga.payment_cancelled(shop.db, [Event(uuid7(), str(id), PaymentCancelled(id, True))])
 
     assert ids((await watching).text) == ["1", "2", "3", "4", "5"]
@@ -425,7 +432,7 @@ async def test_a_client_that_disconnects_leaves_no_task_and_no_watcher(live, app
         await anext(lines)
         assert app.state.parts.feed._watchers
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(12):  # its next comment would show that the client has left, but after fifteen seconds
         while app.state.parts.feed._watchers or len(asyncio.all_tasks()) > tasks:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -433,14 +440,12 @@ async def test_a_client_that_disconnects_leaves_no_task_and_no_watcher(live, app
 async def test_comments_are_sent_during_silence_and_no_step_is_lost(live, shop, monkeypatch) -> None:
     monkeypatch.setattr("order.routes.HEARTBEAT_SECONDS", 0.05)
     id, address = await placed(live)
-    watching = asyncio.create_task(resumed(live, address, "1"))
-    await asyncio.sleep(0.4)
-    await shop.confirm(id)
+    async with live.stream("GET", address, headers=as_("ann") | {"Last-Event-ID": "1"}) as stream:
+        lines = stream.aiter_lines()
+        assert [await anext(lines) for _ in range(4)] == [": still here", ""] * 2
+        await shop.confirm(id)
 
-    text = (await watching).text
-
-    assert text.startswith(": still here\n\n: still here\n\n")
-    assert ids(text) == ["2", "3"]
+        assert ids("\n".join([line async for line in lines])) == ["2", "3"]
 
 
 async def test_a_client_that_does_not_read_delays_no_other(live, shop) -> None:
@@ -466,8 +471,9 @@ async def test_more_watchers_than_one_query_serves_are_refused(live, monkeypatch
 
 async def test_a_process_that_stops_ends_its_streams(live, app) -> None:
     _, address = await placed(live)
-    watching = asyncio.create_task(resumed(live, address, None))
-    await asyncio.sleep(0.3)
-    app.state.health.draining.set()
+    async with live.stream("GET", address, headers=as_("ann")) as stream:
+        lines = stream.aiter_lines()
+        assert await anext(lines) == "id: 1"
+        app.state.health.draining.set()
 
-    assert ids((await watching).text) == ["1"]
+        assert ids("\n".join([line async for line in lines])) == []

@@ -75,7 +75,8 @@ async def test_the_same_key_and_body_is_the_same_order_even_when_the_cart_has_ch
     assert await scalar(shop.db, "SELECT count(*) FROM orders") == 1
 
 
-async def test_fifty_callers_with_one_key_make_one_order(shop) -> None:
+async def test_fifty_callers_with_one_key_make_one_order(shop, monkeypatch) -> None:
+    monkeypatch.setattr("order.usecases.deduplication.MAX_WAIT_SECONDS", 30)
     request = shop.request()
 
     answers = await asyncio.gather(*(shop.placement.place(request) for _ in range(50)))
