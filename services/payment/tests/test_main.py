@@ -75,7 +75,8 @@ async def test_the_same_through_stripe(database: Callable[[str], str], rabbitmq:
         await send(publisher, [charge_event(good, payment_method="pm_card_visa")])
         (captured,) = await hear(rabbitmq.url("order"), 1)
         assert (captured.type, captured.subject) == ("payment.captured.v1", str(good))
-        assert api.keys == [f"{good}:charge"] * 2, "its first answer was lost"
+        assert len(api.keys) > 1, "its first answer was lost"
+        assert set(api.keys) == {f"{good}:charge"}
         assert api.taken == 4200
 
         await send(

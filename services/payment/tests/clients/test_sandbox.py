@@ -18,6 +18,13 @@ NOT_ON_RECORD = Answer(Outcome.UNKNOWN, "not-on-record", stuck=True)
 
 @pytest.fixture
 async def provider(psp_url: str) -> AsyncIterator[SandboxProvider]:
+    async with SandboxProvider(psp_url, SECRET, timeout=30, connections=4) as provider:
+        yield provider
+
+
+@pytest.fixture
+async def hasty(psp_url: str) -> AsyncIterator[SandboxProvider]:
+    """A provider that waits for an answer for a shorter time than a slow one takes."""
     async with SandboxProvider(psp_url, SECRET, timeout=0.5, connections=4) as provider:
         yield provider
 
@@ -39,9 +46,11 @@ def payment(method: str = "tok_visa", **changed: Any) -> Payment:
         ("x" * 300, *[Answer(Outcome.REFUSED, "invalid-request", stuck=True)] * 2),
     ],
 )
-async def test_each_token(provider: SandboxProvider, method: str, first: Answer, second: Answer) -> None:
+async def test_each_token(
+    provider: SandboxProvider, hasty: SandboxProvider, method: str, first: Answer, second: Answer
+) -> None:
     asked = payment(method)
-    answers = [await provider.charge(asked), await provider.charge(asked)]
+    answers = [await (hasty if method == "tok_slow" else provider).charge(asked), await provider.charge(asked)]
     assert [replace(answer, reference=None) for answer in answers] == [first, second]
 
 

@@ -93,8 +93,21 @@ def api() -> StripeApi:
 
 
 @pytest.fixture
-async def provider(api: StripeApi) -> AsyncIterator[StripeProvider]:
-    async with serving(api) as url, provider_at(url, timeout=0.5) as provider:
+async def url(api: StripeApi) -> AsyncIterator[str]:
+    async with serving(api) as url:
+        yield url
+
+
+@pytest.fixture
+async def provider(url: str) -> AsyncIterator[StripeProvider]:
+    async with provider_at(url, timeout=30) as provider:
+        yield provider
+
+
+@pytest.fixture
+async def hasty(url: str) -> AsyncIterator[StripeProvider]:
+    """A provider for requests whose answer does not come."""
+    async with provider_at(url, timeout=0.5) as provider:
         yield provider
 
 
@@ -135,11 +148,11 @@ async def test_a_refused_charge_is_closed_so_that_it_takes_no_money_later(
 
 @pytest.mark.parametrize("trouble", ["lost", "unheard", 429])
 async def test_a_charge_that_could_not_be_closed_is_not_refused_yet(
-    provider: StripeProvider, api: StripeApi, trouble: Any
+    provider: StripeProvider, hasty: StripeProvider, api: StripeApi, trouble: Any
 ) -> None:
     asked = payment("pm_card_visa_chargeDeclined")
     api.troubles = [None, trouble]
-    assert (await provider.charge(asked)).outcome is Outcome.UNKNOWN
+    assert (await hasty.charge(asked)).outcome is Outcome.UNKNOWN
     assert (await provider.charge(asked)).outcome is Outcome.REFUSED
     assert statuses(api) == ["canceled"]
 
@@ -172,11 +185,11 @@ async def test_a_currency_with_another_smallest_unit_is_refused_unasked(
 
 @pytest.mark.parametrize("trouble", ["lost", "unheard"])
 async def test_after_a_timeout_the_same_key_takes_the_money_once(
-    provider: StripeProvider, api: StripeApi, trouble: str
+    provider: StripeProvider, hasty: StripeProvider, api: StripeApi, trouble: str
 ) -> None:
     asked = payment()
     api.troubles = [trouble]
-    assert await provider.charge(asked) == Answer(Outcome.UNKNOWN, "no-answer")
+    assert await hasty.charge(asked) == Answer(Outcome.UNKNOWN, "no-answer")
     assert (await provider.charge(asked)).outcome is Outcome.SUCCEEDED
     assert api.keys == [asked.key] * 2
     assert api.taken == 4200
@@ -244,12 +257,12 @@ async def test_a_refund_gives_the_money_back_under_a_key_of_its_own(provider: St
 
 @pytest.mark.parametrize("trouble", ["lost", "unheard", "failed"])
 async def test_a_refund_that_was_not_answered_is_made_once(
-    provider: StripeProvider, api: StripeApi, trouble: str
+    provider: StripeProvider, hasty: StripeProvider, api: StripeApi, trouble: str
 ) -> None:
     asked = payment()
     refund = refunding(asked, await provider.charge(asked))
     api.troubles = [trouble]
-    assert (await provider.refund(refund)).outcome is Outcome.UNKNOWN
+    assert (await hasty.refund(refund)).outcome is Outcome.UNKNOWN
     assert await provider.refund(replace(refund, attempts=2)) == Answer(Outcome.SUCCEEDED)
     assert len(api.refunds) == 1
 
