@@ -98,20 +98,26 @@ Serve = Callable[[], AbstractAsyncContextManager[httpx2.AsyncClient]]
 
 
 @pytest.fixture
-def serve(tmp_path: Path, webhook_url: str) -> Serve:
+def slow_seconds() -> float:
+    """How long the provider waits with a slow answer; a test may give its own."""
+    return 1.5
+
+
+@pytest.fixture
+def serve(tmp_path: Path, webhook_url: str, slow_seconds: float) -> Serve:
     """Returns a function that runs the provider over one file, and yields a client of it."""
     settings = Settings(
         psp_database=tmp_path / "psp.sqlite",
         webhook_url=webhook_url,
         psp_webhook_secret=SECRET,
-        slow_seconds=1.5,
+        slow_seconds=slow_seconds,
     )
 
     @asynccontextmanager
     async def serving() -> AsyncIterator[httpx2.AsyncClient]:
         async with (
             served(create(settings)) as url,
-            httpx2.AsyncClient(base_url=url, timeout=10, trust_env=False) as client,
+            httpx2.AsyncClient(base_url=url, timeout=30, trust_env=False) as client,
         ):
             yield client
 
