@@ -12,6 +12,7 @@ from chassis.db import Database
 from chassis.testing.apps import client_of, started
 from identity.main import create
 from identity.settings import Settings
+from identity.usecases import passwords
 
 
 @pytest.fixture
@@ -41,8 +42,12 @@ async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
 
 @pytest.fixture(autouse=True)
 def cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Argon2 with little memory, since a hash as in production takes 50 ms of a core; `slow_hashes` tests need that."""
+    """Argon2 with little memory, since a hash as in production takes 50 ms of a core; `slow_hashes` tests need that.
+
+    A turn may then last longer, because a busy machine may pause for seconds.
+    """
     if "slow_hashes" not in request.fixturenames:
+        monkeypatch.setattr(passwords, "TURN_SECONDS", 30.0)
         monkeypatch.setattr(PasswordHash, "recommended", lambda: PasswordHash([Argon2Hasher(1, memory_cost=64)]))
 
 
