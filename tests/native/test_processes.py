@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,10 +25,9 @@ import os, signal, time
 from pathlib import Path
 
 def fork(number, frame):
-    if os.fork():
+    if child := os.fork():
+        Path("child").write_text(str(child))
         {parent}
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    Path("child").write_text(str(os.getpid()))
     time.sleep(60)
 
 signal.signal(signal.SIGTERM, fork)
@@ -64,14 +65,22 @@ print("ended")
 
 
 PARENT = """
-import os, subprocess, sys, time
+import subprocess, sys
 
 child = subprocess.Popen(["sleep", "60"], start_new_session=True)
 print(child.pid, flush=True)
-os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-time.sleep(0.5)
+sys.stdin.readline()
+child.wait()
 """
-"""Asks late for the status of its child, whose pid is in use until then."""
+"""Asks for the status of its child when it gets a line. The pid of the child is in use until then."""
+
+HALF_DEAD = """
+import ctypes, threading, time
+
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+"""Its first thread has ended: it looks like a zombie, and the other thread keeps what is open."""
 
 
 def python(code: str, cwd: Path) -> Command:
@@ -114,7 +123,7 @@ def test_a_recycled_pid_is_not_ours(tmp_path: Path) -> None:
 
 def test_stop_kills_a_process_that_ignores_sigterm_and_its_children(tmp_path: Path) -> None:
     process = spawn(python(DEAF, tmp_path), tmp_path / "log")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while len(family := process.family()) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(family) == 2
@@ -122,37 +131,62 @@ def test_stop_kills_a_process_that_ignores_sigterm_and_its_children(tmp_path: Pa
     assert [pid for pid in family if Process.of(pid)] == []
 
 
-@pytest.mark.parametrize("parent", ["os._exit(0)", "time.sleep(60)"])
-def test_stop_kills_a_child_that_was_forked_after_the_signal(tmp_path: Path, parent: str) -> None:
+@pytest.mark.parametrize(("parent", "timeout"), [("os._exit(0)", 30), ("time.sleep(60)", 5)])
+def test_stop_kills_a_child_that_was_forked_after_the_signal(tmp_path: Path, parent: str, timeout: float) -> None:
     process = spawn(python(FORKS_WHEN_STOPPED.format(parent=parent), tmp_path), tmp_path / "log")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not (tmp_path / "ready").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.stop(signal.SIGTERM, timeout=1)
+    process.stop(signal.SIGTERM, timeout)
     assert Process.of(int((tmp_path / "child").read_text())) is None
     assert not process.alive()
 
 
 def test_a_pid_is_free_when_the_parent_has_asked_for_the_status() -> None:
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", PARENT], **pipes) as parent:
         process = Process.of(int(parent.stdout.readline()))
         assert process
         process.stop(signal.SIGTERM)
         os.kill(process.pid, 0)
+        threading.Timer(0.5, parent.stdin.close).start()
         wait_until_free(process.pid)
         with pytest.raises(ProcessLookupError):
             os.kill(process.pid, 0)
 
 
+def test_a_process_lives_until_its_last_thread_has_ended(tmp_path: Path) -> None:
+    process = spawn(python(HALF_DEAD, tmp_path), tmp_path / "log")
+    stat = Path(f"/proc/{process.pid}/stat")
+    deadline = time.monotonic() + 30
+    while ") Z " not in stat.read_text() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert ") Z " in stat.read_text()
+    assert process.alive()
+    process.stop(signal.SIGTERM)
+    assert not process.alive()
+
+
+def test_a_free_port_is_for_the_server_that_was_meant() -> None:
+    (port,) = free_ports(1)
+    assert port not in free_ports(100)
+    with socket.create_server(("127.0.0.1", port)):
+        socket.create_connection(("127.0.0.1", port)).close()
+
+
 def test_postgresql_starts_when_the_last_child_of_its_killed_predecessor_has_ended(open_folder: Path) -> None:
     server = Postgres(open_folder / "postgres", free_ports(1)[0], "secret", durable=False)
     process = start(server, open_folder / "log")
-    *_, child = process.family()
+    _, child, *_ = process.family()  # the oldest: the youngest may be a session that ends just now
     os.kill(child, signal.SIGSTOP)
     os.kill(process.pid, signal.SIGKILL)
     os.waitpid(process.pid, 0)
     threading.Timer(1, os.kill, (child, signal.SIGCONT)).start()
+    start(server, open_folder / "log").stop(server.stop_signal)
+
+    lock = server.home / "data" / "postmaster.pid"
+    assert not lock.exists()
+    lock.touch()  # as if it had been killed before it wrote its pid
     start(server, open_folder / "log").stop(server.stop_signal)
 
 

@@ -59,14 +59,18 @@ class Process:
 
     @classmethod
     def of(cls, pid: int) -> "Process | None":
-        """Returns the live process with this pid; None if there is none, or only a zombie."""
+        """Returns the live process with this pid; None if there is none, or only a zombie.
+
+        A zombie with threads lives: after SIGKILL its first thread may end before the others, which keep its ports.
+        """
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             return None
-        return None if fields[0] in "ZX" else cls(pid, int(fields[19]))
+        ended = fields[0] in "ZX" and int(fields[17]) <= 1
+        return None if ended else cls(pid, int(fields[19]))
 
     @classmethod
     def load(cls, pid_file: Path) -> "Process | None":
@@ -127,7 +131,7 @@ class Process:
         if not (gone and _wait_gone(family, 2.0)):
             for process in family:
                 process.send(signal.SIGKILL)
-            _wait_gone(family, 2.0)
+            _wait_gone(family, 15.0)
 
     def _family(self) -> Iterator["Process"]:
         if Process.of(self.pid) in (self, None):  # the pid is not given again while the session has members
@@ -190,7 +194,7 @@ def wait_ready(
         time.sleep(0.05)
 
 
-def wait_until_free(pid: int, memory: int | None = None, timeout: float = 15.0) -> None:
+def wait_until_free(pid: int, memory: int | None = None, timeout: float = 30.0) -> None:
     """Waits until nothing is left of a process that has ended.
 
     Its `pid` is in use until its parent asks for the status; its segment of shared memory, which has the ID `memory`,
@@ -264,12 +268,21 @@ def run_apart(work: Callable[[], None], cancel: Callable[[], None] = lambda: Non
 
 
 def free_ports(count: int) -> list[int]:
-    """Returns distinct TCP ports of 127.0.0.1 on which nothing listens at the moment."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Returns distinct TCP ports of 127.0.0.1 on which nothing listens.
+
+    Until this process ends, the system gives them to nobody who asks for any port. A server may listen on one of them
+    if it sets SO_REUSEADDR, as all of ours do.
+    """
+    return [_hold_a_port() for _ in range(count)]
+
+
+def _hold_a_port() -> int:
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    port: int = holder.getsockname()[1]
+    holder.detach()  # it stays open, and does not listen
+    return port
 
 
 def answers(port: int, question: bytes, beginning: bytes, host: str = "127.0.0.1") -> bool:

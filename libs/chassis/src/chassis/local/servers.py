@@ -56,9 +56,13 @@ class Postgres:
             own_settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         lines = (f"{key} = '{value}'\n" for key, value in own_settings.items())
         write(data / "postgresql.conf", "".join([self.settings, *lines]), user)
-        # PostgreSQL does not start while the pid of the last one is in use, or one of its children still runs.
+        # PostgreSQL does not start while the pid of the last one is in use, or one of its children still runs. It never
+        # starts if the last one was killed between the creation of this file and its first line.
+        lock = data / "postmaster.pid"
         with contextlib.suppress(FileNotFoundError, ValueError):
-            pid, *rest = (data / "postmaster.pid").read_text().splitlines()
+            if not (text := lock.read_text()):
+                lock.unlink()
+            pid, *rest = text.splitlines()
             wait_until_free(int(pid), int(rest[5].split()[1]) if len(rest) > 5 else None)
 
     def _initialise(self, data: Path, user: str | None) -> None:
