@@ -17,6 +17,8 @@ from shopctl.edge import http
 from shopctl.native import ports
 from shopctl.place import Place
 
+pytestmark = pytest.mark.timeout(240)
+
 ROOT = Path(__file__).parents[2]
 PARTS = ("Makefile", "deploy", "libs", "requirements", "services", "tools")
 PORTS = Place(ROOT, ROOT).ports
