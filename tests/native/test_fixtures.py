@@ -43,7 +43,7 @@ async def test_the_retry_ladder_returns_a_message_to_the_queue_of_its_service(ra
         began = time.monotonic()
         await failed.publish(aio_pika.Message(b"again", headers={"attempts": 1}), routing_key="retry.5s")
         queue = await channel.get_queue("order")
-        async with queue.iterator(timeout=10) as messages:
+        async with queue.iterator(timeout=60) as messages:
             message = await anext(messages)
             await message.ack()
     assert (message.body, message.headers["attempts"]) == (b"again", 1)
