@@ -42,7 +42,7 @@ def test_links_are_disturbed_and_then_mended(shop, flow, audit, faults: Mapping[
         for link, fault in faults.items():
             stack.enter_context(injected(shop, catalog.find(fault), link))
             state = notes(shop)[-1].state
-            assert any(connections(shop, state) for _ in until(10)), link
+            assert any(connections(shop, state) for _ in until(30)), link
             if fault in SLOW and shop.runtime == "native" and link.partition(">")[2] in shop.place.services.names:
                 assert seconds(state) >= SLOW[fault], link
         time.sleep(3)
