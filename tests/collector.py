@@ -36,6 +36,7 @@ class Collector(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128  # with 5, services that connect while the tests pause would lose their spans
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
