@@ -96,10 +96,12 @@ async def test_large_output_arrives_complete_even_if_python_does_not_buffer(
 
 
 async def test_a_fixed_rate_is_kept(server: Seen) -> None:
-    answers = await send(("127.0.0.1", server.port), [request("GET", "/")] * 30, rate=60, connections=8)
+    before = time.time()
+    answers = await send(("127.0.0.1", server.port), [request("GET", "/")] * 120, rate=60, connections=8)
 
     starts = sorted(answer.at for answer in answers)
-    assert starts[-1] - starts[0] == pytest.approx(29 / 60, abs=0.2)
+    assert all(start - before >= number / 60 for number, start in enumerate(starts))
+    assert starts[-1] - starts[0] < 8  # and not 16, as one of the connections would need
 
 
 async def test_requests_are_repeated_until_time_is_up(server: Seen) -> None:

@@ -85,7 +85,7 @@ def file_server(content: bytes) -> Iterator[FileServer]:
         argv = [program("nginx"), "-e", "stderr", "-p", f"{folder}/", "-c", "nginx.conf"]
         with subprocess.Popen(argv) as running:
             try:
-                process, end = Process.of(running.pid), time.monotonic() + 5
+                process, end = Process.of(running.pid), time.monotonic() + 30
                 while not answers(port, b"GET /file HTTP/1.0\r\n\r\n", b"HTTP/1.1 200"):
                     if process is None or running.poll() is not None or time.monotonic() > end:
                         raise LoadFailed("nginx does not serve the file to compare with")
