@@ -26,7 +26,7 @@ __all__ = ["insert", "lacking", "links", "place_for", "remove", "signal_fault"]
 PORTS = {"postgres": 5432, "valkey": 6379, "rabbitmq": 5672}
 """The ports of stores in containers. Services have 8000."""
 MARK = 0x51_5A
-TIMEOUT = 10.0
+TIMEOUT = 30.0
 
 
 def links(shop: Target) -> list[str]:

@@ -20,7 +20,7 @@ from shopctl.console import reason
 
 __all__ = ["FAULTS"]
 
-TIMEOUT = 15.0
+TIMEOUT = 30.0
 ROOM = 64 * 1024
 PAGE = 8192
 POSITION = (
