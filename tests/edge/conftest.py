@@ -27,6 +27,10 @@ SERVICES = services.load(ROOT).upstreams
 
 
 NAMED = {"Authorization": "Bearer abc"}
+PATIENT = {"proxy_read_timeout 4s;": "proxy_read_timeout 1m;"}
+"""A change for tests that hold answers back: the edge waits for them, however slow this machine is."""
+PER_MINUTE = {"r/s;": "r/m;"}
+"""A change for tests of limits: what passes does not depend on how long the requests take."""
 
 
 @dataclass
@@ -151,7 +155,10 @@ async def upstreams() -> AsyncIterator[dict[str, Upstream]]:
 
 
 @contextlib.asynccontextmanager
-async def nginx(folder: Path, upstreams: dict[str, Upstream], settings: Mapping[str, str]) -> AsyncIterator[Edge]:
+async def nginx(
+    folder: Path, upstreams: dict[str, Upstream], settings: Mapping[str, str], changes: Mapping[str, str] | None = None
+) -> AsyncIterator[Edge]:
+    """Runs nginx with the project's configuration, apart from `changes`: texts, each with what replaces it."""
     port = free_port()
     values = {
         "EDGE_LISTEN": f"127.0.0.1:{port}",
@@ -168,13 +175,17 @@ async def nginx(folder: Path, upstreams: dict[str, Upstream], settings: Mapping[
         **{f"{name.upper()}_SERVERS": f"server 127.0.0.1:{u.port};" for name, u in upstreams.items()},
         **settings,
     }
-    (folder / "quayside.conf").write_text(render(NGINX / "quayside.conf.template", values))
+    configuration = render(NGINX / "quayside.conf.template", values)
+    for text, other in (changes or {}).items():
+        assert text in configuration
+        configuration = configuration.replace(text, other)
+    (folder / "quayside.conf").write_text(configuration)
     (folder / "nginx.conf").write_text(render(NGINX / "native.conf.template", values))
     process = await asyncio.create_subprocess_exec(
         "nginx", "-e", "stderr", "-c", str(folder / "nginx.conf"), user="nobody" if os.geteuid() == 0 else None
     )
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await _listens(port):
                 assert process.returncode is None, "nginx has stopped; its errors are above"
                 await asyncio.sleep(0.02)
@@ -187,16 +198,25 @@ async def nginx(folder: Path, upstreams: dict[str, Upstream], settings: Mapping[
 
 
 @contextlib.asynccontextmanager
-async def full(edge: Edge, method: str, path: str, service: str) -> AsyncIterator[None]:
-    """Inside the block, the service has as many requests of a kind as it may have. Each is answered at the end."""
+async def held(
+    edge: Edge, method: str, path: str, service: str, number: int, headers: Mapping[str, str] | None = None
+) -> AsyncIterator[None]:
+    """Inside the block, the service has this number of requests at once. Each is answered at the end."""
     upstream = edge.upstreams[service]
-    held = [asyncio.create_task(edge.client.request(method, f"{path}?hold=1", headers=NAMED)) for _ in range(64)]
-    async with asyncio.timeout(10):
-        while upstream.open < len(held):  # noqa: ASYNC110
+    asked = [asyncio.create_task(edge.client.request(method, f"{path}?hold=1", headers=headers)) for _ in range(number)]
+    async with asyncio.timeout(30):
+        while upstream.open < number:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     yield
     upstream.release.set()
-    assert {answer.status_code for answer in await asyncio.gather(*held)} == {200}
+    assert {answer.status_code for answer in await asyncio.gather(*asked)} == {upstream.status}
+
+
+@contextlib.asynccontextmanager
+async def full(edge: Edge, method: str, path: str, service: str) -> AsyncIterator[None]:
+    """Inside the block, the service has as many requests of a kind as it may have. The edge must be a patient one."""
+    async with held(edge, method, path, service, 64, NAMED):
+        yield
 
 
 async def _listens(port: int) -> bool:
@@ -211,4 +231,11 @@ async def _listens(port: int) -> bool:
 @pytest.fixture
 async def edge(run_folder: Path, upstreams: dict[str, Upstream]) -> AsyncIterator[Edge]:
     async with nginx(run_folder, upstreams, {}) as edge:
+        yield edge
+
+
+@pytest.fixture
+async def patient(run_folder: Path, upstreams: dict[str, Upstream]) -> AsyncIterator[Edge]:
+    """An edge that waits a minute for an answer."""
+    async with nginx(run_folder, upstreams, {}, PATIENT) as edge:
         yield edge

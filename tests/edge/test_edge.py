@@ -198,12 +198,13 @@ async def test_an_unreachable_server_is_skipped(run_folder: Path, upstreams: dic
 async def test_a_slow_service_is_504_but_a_silent_stream_stays_open(edge: Edge) -> None:
     async with edge.client.stream("GET", "/api/orders/1/events") as stream:
         events = stream.aiter_raw()
-        assert await asyncio.wait_for(anext(events), 2) == b"id: 1\n\n"
-        answer = await edge.client.get("/api/catalog/products?wait=5")
+        assert await asyncio.wait_for(anext(events), 15) == b"id: 1\n\n"
+        answer = await edge.client.get("/api/catalog/products?hold=1")
         assert problem(answer) == (504, "no-answer-in-time")
         await asyncio.sleep(0.5)
         edge.upstreams["order"].release.set()
-        assert await asyncio.wait_for(anext(events), 2) == b"id: 2\n\n"
+        assert await asyncio.wait_for(anext(events), 15) == b"id: 2\n\n"
+        edge.upstreams["catalog"].release.set()
 
 
 async def test_connections_to_services_are_reused(edge: Edge) -> None:
