@@ -6,6 +6,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
+from chassis.http import HttpClient
 from chassis.testing.apps import client_of, started
 from storefront.main import create
 from storefront.settings import Settings
@@ -15,6 +16,12 @@ from .others import problem as others_problem
 from .prometheus import prometheus as running_prometheus
 
 Browser = Callable[..., httpx2.AsyncClient]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other services run in the test's own process: if it pauses for seconds, they have not failed."""
+    monkeypatch.setitem(HttpClient.__init__.__kwdefaults__, "timeout", 30.0)
 
 
 @pytest.fixture
@@ -35,6 +42,7 @@ def settings(valkey: str, others: Others) -> Settings:
     return Settings(
         environment="development",
         valkey_url=valkey,
+        valkey_timeout=5,
         catalog_url=others.url,
         cart_url=others.url,
         order_url=others.url,

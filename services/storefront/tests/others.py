@@ -54,6 +54,12 @@ class Others:
         self._guests = itertools.count(1)
         self._grants: dict[str, int] = defaultdict(int)
 
+    async def hear(self, request: str) -> None:
+        """Waits until this request, as in `asked`, has arrived."""
+        async with asyncio.timeout(30):
+            while request not in self.asked:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
     def sell(self, sku: str, **members: Any) -> None:
         """Adds a product."""
         self.products[sku] = {

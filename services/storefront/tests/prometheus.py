@@ -60,7 +60,7 @@ def prometheus(home: Path) -> Iterator[str]:
     options.append(f"--web.listen-address=127.0.0.1:{port}")
     with subprocess.Popen([program("prometheus"), *options], stderr=subprocess.DEVNULL) as process:
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while not answers(port, b"GET /-/ready HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 200"):
                 assert process.poll() is None, "Prometheus has ended"
                 assert time.monotonic() < deadline, "Prometheus does not become ready"

@@ -251,7 +251,7 @@ async def test_without_order_the_same_form_is_shown_again_to_be_sent_later(brows
 
 async def test_without_sessions_the_form_keeps_what_was_typed(valkey, settings, others) -> None:
     async with Cable(valkey) as cable:
-        torn = settings.model_copy(update={"valkey_url": SecretStr(cable.url), "valkey_timeout": 0.3})
+        torn = settings.model_copy(update={"valkey_url": SecretStr(cable.url)})
         async with started(create(torn)) as app, client_of(app, headers={"Accept": "text/html"}) as ann:
             terms = await begin(ann)
             await cable.cut()

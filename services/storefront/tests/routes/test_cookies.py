@@ -57,7 +57,7 @@ async def test_an_id_that_has_just_ended_is_not_forgotten_because_the_browser_ma
 
 async def test_without_valkey_no_cookie_is_forgotten(valkey, settings) -> None:
     async with Cable(valkey) as cable:
-        torn = settings.model_copy(update={"valkey_url": SecretStr(cable.url), "valkey_timeout": 0.3})
+        torn = settings.model_copy(update={"valkey_url": SecretStr(cable.url)})
         async with started(create(torn)) as app, client_of(app, headers={"Cookie": "session=forged"}) as ann:
             await cable.cut()
             answer = await ann.get("/")
@@ -71,12 +71,11 @@ async def test_a_refused_session_that_cannot_be_ended_is_a_failure_and_no_endles
     others.refused["/api/orders"] = problem(401, "invalid-token")
     others.held["order"] = asyncio.Event()
     async with Cable(valkey) as cable:
-        torn = settings.model_copy(update={"valkey_url": SecretStr(cable.url), "valkey_timeout": 0.3})
+        torn = settings.model_copy(update={"valkey_url": SecretStr(cable.url)})
         async with started(create(torn)) as app, client_of(app, headers={"Accept": "text/html"}) as ann:
             await ann.post("/cart/items", data={"sku": "MUG-1", "quantity": "1"})
             loading = asyncio.ensure_future(ann.get("/orders"))
-            while "GET /api/orders" not in others.asked:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+            await others.hear("GET /api/orders")
             await cable.cut()
             others.held["order"].set()
             page = await loading

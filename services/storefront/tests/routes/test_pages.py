@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from storefront.routes import pages
+
 from .test_orders import ordered
 
 SAME_FOR_ALL = ["/", "/c/home", "/search?q=mug", "/p/MUG-1", "/p/NONE"]
@@ -64,6 +66,13 @@ async def test_its_main_part_begins_with_the_notice_that_the_edge_shows_on_an_ol
     assert re.search(r'<main id="main">\s*<p class="notice" data-stale hidden>', page.text)
 
 
+@pytest.fixture
+def patient_page(monkeypatch) -> None:
+    """A page that waits for the number beside the cart, however busy the machine is."""
+    monkeypatch.setattr(pages, "COUNT_TIMEOUT", 30)
+
+
+@pytest.mark.usefixtures("patient_page")
 async def test_the_header_shows_how_many_articles_the_cart_holds(browser, app, others) -> None:
     async with browser() as ann:
         await shop_with(ann, app, others, {"MUG-1": 3, "JAR-1": 1200})
@@ -71,6 +80,7 @@ async def test_the_header_shows_how_many_articles_the_cart_holds(browser, app, o
     assert '<span id="count">1,203</span>' in page.text
 
 
+@pytest.mark.usefixtures("patient_page")
 async def test_a_page_that_answers_a_form_shows_it_too_and_a_redirect_asks_nobody(browser, app, others) -> None:
     async with browser() as ann:
         await shop_with(ann, app, others, {"MUG-1": 3})

@@ -31,7 +31,8 @@ class Prometheus:
         return [Curve({"is": "orders"}, [(start, 0.0), (end, 1.0)])]
 
 
-async def test_ten_viewers_cost_one_query_for_numbers_and_one_for_curves() -> None:
+async def test_ten_viewers_cost_one_query_for_numbers_and_one_for_curves(monkeypatch) -> None:
+    monkeypatch.setattr(live, "KEPT_SECONDS", 60)
     prometheus = Prometheus()
     map = Live(prometheus)
     seen = await asyncio.gather(*(map.look() for _ in range(10)))

@@ -33,7 +33,7 @@ async def cable(valkey: str) -> AsyncIterator[Cable]:
 
 @pytest.fixture
 async def sessions(cable: Cable) -> AsyncIterator[Sessions]:
-    async with Valkey(cable.url, "sessions", service="storefront", timeout=0.5) as pool:
+    async with Valkey(cable.url, "sessions", service="storefront", timeout=5) as pool:
         yield Sessions(pool)
 
 
@@ -227,9 +227,10 @@ async def test_a_session_that_ends_while_its_cart_is_merged_stays_ended(visit, i
         await sign_in(identity, carts, login, EMAIL, PASSWORD)
     others.down.clear()
     others.held["cart"] = asyncio.Event()
+    others.asked.clear()
     async with visit(login.id) as visitor:
         merging = asyncio.ensure_future(cart_token(carts, visitor))
-        await asyncio.sleep(0.05)
+        await others.hear("POST /api/cart/merge")
         await visitor.end()
         others.held["cart"].set()
         await merging
@@ -243,7 +244,7 @@ async def test_a_login_without_valkey_moves_no_cart(visit, identity, carts, othe
     others.held["identity"] = asyncio.Event()
     async with visit(before.id) as login:
         signing = asyncio.ensure_future(sign_in(identity, carts, login, EMAIL, PASSWORD))
-        await asyncio.sleep(0.05)
+        await others.hear(f"POST {TOKEN}")
         await cable.cut()
         others.held["identity"].set()
         with pytest.raises(Unavailable):
@@ -469,9 +470,10 @@ async def test_a_crash_between_exchange_and_storing_loses_nothing(visit, expired
 
 async def test_renewed_tokens_are_stored_when_valkey_is_back(visit, expired, sessions, others, cable: Cable) -> None:
     others.held["identity"] = asyncio.Event()
+    others.asked.clear()
     async with visit(expired) as visitor:
         token = asyncio.ensure_future(visitor.token())
-        await asyncio.sleep(0.05)
+        await others.hear(f"POST {TOKEN}")
         await cable.cut()
         others.held["identity"].set()
         assert await token == f"account-{EMAIL}-2"  # this request goes on
