@@ -59,7 +59,7 @@ class Shopper:
             KEYS.add(headers["Idempotency-Key"])
         return self.http.post("/api/orders", json=self.body(method, **changes), headers=headers)
 
-    def has_empty_cart(self, seconds: float = 20) -> bool:
+    def has_empty_cart(self, seconds: float = 40) -> bool:
         """Whether the cart becomes empty in time; a message empties it after the order is confirmed."""
         return any(self.http.get("/api/cart").raise_for_status().json()["items"] == [] for _ in until(seconds))
 
@@ -71,7 +71,7 @@ class Shopper:
     def status(self, id: str) -> str:
         return str(self.http.get(f"/api/orders/{id}").raise_for_status().json()["status"])
 
-    def waits_for(self, id: str, *statuses: str, seconds: float = 20) -> str:
+    def waits_for(self, id: str, *statuses: str, seconds: float = 40) -> str:
         """Waits until the order has one of these statuses (by default a final one), and returns it."""
         wanted = set(statuses) or FINAL
         status = ""
@@ -132,7 +132,7 @@ class Admin(Shopper):
     def available(self, sku: str) -> int:
         return int(self.http.get(f"/api/catalog/products/{sku}").raise_for_status().json()["available"])
 
-    def sees(self, sku: str, available: int, seconds: float = 20) -> bool:
+    def sees(self, sku: str, available: int, seconds: float = 40) -> bool:
         """Whether this much stock becomes available in time; a message updates the stock after the order changes."""
         return any(self.available(sku) == available for _ in until(seconds))
 
