@@ -16,6 +16,7 @@ from playwright.sync_api import (
     Playwright,
     Request,
     WebError,
+    expect,
     sync_playwright,
 )
 from rules_of_pages import RECORD_SHIFTS
@@ -26,6 +27,10 @@ from shopctl import shelves
 from shopctl.shop import Shop
 
 Open = Callable[..., Page]
+
+TIMEOUT = 30_000
+"""Milliseconds until a page counts as hanging. Playwright's own limit for an expectation is 5 s."""
+expect.set_options(timeout=TIMEOUT)
 
 NOT_LOADED = "Failed to load resource: the server responded with a status of "
 """Chromium logs each page of an error as an error, although a person reads it."""
@@ -102,7 +107,7 @@ def visit(chromium: Browser, shop: Shop) -> Iterator[Open]:
 
     def open_page(path: str = "/", **options: Any) -> Page:
         context = chromium.new_context(base_url=shop.place.address, **({"locale": "en-US"} | options))
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(TIMEOUT)
         contexts.append(context)
         context.add_init_script(RECORD_SHIFTS)
         watch.over(context)

@@ -10,9 +10,9 @@ from visitors import ADDRESS, CATEGORIES, IN_STOCK, buy, check_out, log_in, orde
 CONFIRMED, REFUSED = "Paid and confirmed", "Payment refused"
 
 
-def sees(page: Page, state: str, seconds: float = 20) -> None:
+def sees(page: Page, state: str) -> None:
     """Waits until an order's page tells this state, without a click."""
-    expect(page.get_by_role("heading", level=1)).to_have_text(state, timeout=seconds * 1000)
+    expect(page.get_by_role("heading", level=1)).to_have_text(state)
 
 
 def orders(page: Page) -> int:
