@@ -151,11 +151,12 @@ def token_of_administrator(place: Place) -> str:
 
 
 def until(seconds: float, pause: float = 0.05) -> Iterator[float]:
-    """Yields the time at intervals until `seconds` have passed."""
+    """Yields the time at intervals until `seconds` have passed, and then once more: this process may have paused."""
     end = time.monotonic() + seconds
     while (now := time.monotonic()) < end:
         yield now
         time.sleep(pause)
+    yield now
 
 
 def eventually(holds: Callable[[], object], seconds: float = 40) -> bool:

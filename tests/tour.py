@@ -14,7 +14,8 @@ PATHS = (
 def tour(shop: Shop, admin: Admin) -> None:
     """Reads pages, searches, signs in, and orders: confirmed, declined, sold out, cancelled and refunded. Takes 1 s."""
     place = shop.place
-    with httpx2.Client(base_url=place.address, headers={"Accept": "text/html"}, trust_env=False) as visitor:
+    html = {"Accept": "text/html"}
+    with httpx2.Client(base_url=place.address, headers=html, timeout=15, trust_env=False) as visitor:
         for path in PATHS:
             visitor.get(path)
         visitor.post("/checkout")
