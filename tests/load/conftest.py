@@ -1,17 +1,25 @@
 """Fixtures: a run of Locust against the shop."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shopctl.shop import Shop
 
 ROOT = Path(__file__).parents[2]
+
+
+def written(file: Path) -> list[dict[str, Any]]:
+    """Returns what the lines of a file say, without one that is just being written."""
+    *lines, _ = file.read_text().split("\n")
+    return [json.loads(line) for line in lines]
 
 
 def listen() -> None:

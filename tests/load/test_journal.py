@@ -1,18 +1,22 @@
 """The journal is complete, even if a worker is killed in the middle of its requests."""
 
-import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from shopper import Admin, eventually
 
 from shopctl.shop import Shop
 
+from .conftest import written
+
+pytestmark = pytest.mark.timeout(300)
+
 
 def lines(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for file in folder.glob("attempts-*.jsonl") for line in file.read_text().splitlines()]
+    return [line for file in folder.glob("attempts-*.jsonl") for line in written(file)]
 
 
 def unanswered(folder: Path) -> set[str]:
@@ -29,7 +33,7 @@ def test_a_killed_worker_has_lost_no_attempt(
     tmp_path: Path,
 ) -> None:
     admin.product(stock=10_000)
-    worker = started(tmp_path, PERSONAS="buyer", USERS="10", TIME="60s")
+    worker = started(tmp_path, PERSONAS="buyer", USERS="10", TIME="200s")
     assert eventually(lambda: any("order_id" in each for each in lines(tmp_path)), seconds=40), (
         tmp_path / "output"
     ).read_text()
