@@ -155,7 +155,7 @@ async def test_the_client_sends_the_agreed_request_and_reads_the_answer(name: st
     returns = contract.get("returns", {})
     async with (
         serving(answer_of(contract, example), contract.get("status", 200), returns) as (url, asked),
-        Recorded(url, name="anything") as http,
+        Recorded(url, name="anything", timeout=15) as http,
     ):
         found = await Clients(http).make(name, *arguments, **named)
 

@@ -80,7 +80,7 @@ def shell(text: str, environment: dict[str, str], program: str = "bash") -> subp
 
 def said_by(process: subprocess.Popen[str]) -> str:
     """Waits until a process succeeds, and returns its output."""
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=100)
     assert process.returncode == 0, out + err
     return out
 

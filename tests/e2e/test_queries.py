@@ -94,8 +94,8 @@ def prometheus(observed: Shop, admin: Admin, audit: Callable[..., None]) -> Iter
     with injected(observed, poison, "cart"):
         ask_in_vain(observed, admin)
         tour(observed, admin)
-        ask_in_vain(observed, admin)
-        for _ in until(60):
+        for _ in until(120):  # all of it again each time, because panels show the last two minutes
+            ask_in_vain(observed, admin)
             with injected(observed, poison, "cart"):
                 tour(observed, admin)
             if all(shows(found, query) for query in PANELS) and not any(unread(found, query) for query in RULES):

@@ -1,7 +1,7 @@
 """Tests of each service against its OpenAPI document: answers to valid and invalid requests conform to it."""
 
+import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from chassis.local.processes import free_ports
 from psp.main import create
 from psp.settings import Settings
 from shopctl import services
@@ -89,7 +88,6 @@ def test_head_works_wherever_get_does(shop, admin) -> None:
 @pytest.fixture
 def own_provider(tmp_path: Path) -> Iterator[str]:
     """A second sandbox provider, because the audit reads the ledger of the shop's."""
-    (port,) = free_ports(1)
     app = create(
         Settings(
             psp_database=tmp_path / "psp.db",
@@ -97,14 +95,13 @@ def own_provider(tmp_path: Path) -> Iterator[str]:
             webhook_url=AnyHttpUrl("http://127.0.0.1:9/hook"),
         )
     )
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
 
 
 def test_the_sandbox_provider_conforms_to_its_openapi_document(own_provider: str) -> None:
