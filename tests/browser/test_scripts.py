@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 from visitors import IN_STOCK, buy
 
@@ -29,6 +30,25 @@ def test_suggestions_go_away(visit) -> None:
     expect(options).to_have_count(0)
     search.press("Enter")
     expect(page).to_have_url("/search?q=soap")
+
+
+@pytest.mark.parametrize("key", ["ArrowDown", "Escape"])
+def test_an_answer_that_comes_late_changes_nothing_in_the_suggestions(visit, key: str) -> None:
+    page, held = visit("/"), []
+    page.route("**/api/catalog/products?q=soap&*", lambda route: held.append(route))
+    search = page.get_by_role("combobox", name="Search products")
+    search.press_sequentially("soa")
+    expect(page.get_by_role("option").first).to_be_visible()
+    with page.expect_request("**/api/catalog/products?q=soap&*"):
+        search.press("p")
+    search.press(key)
+    shown = page.locator("#suggestions").inner_html()
+    with page.expect_response("**/api/catalog/products?q=soap&*") as late:
+        held.pop().continue_()
+    late.value.finished()
+    page.evaluate("fetch('/').then(answer => answer.text())")  # later than what was asked
+    assert page.locator("#suggestions").inner_html() == shown
+    assert ('aria-selected="true"' in shown) == (key == "ArrowDown")
 
 
 def test_a_product_is_added_without_a_new_page(visit) -> None:
@@ -96,5 +116,5 @@ def test_what_was_opened_on_the_page_of_an_order_stays_open(visit, without) -> N
         buy(page, IN_STOCK)
         page.wait_for_url("**/orders/*")
         page.get_by_text("Cancel this order").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Paid and confirmed", timeout=20_000)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Paid and confirmed")
     expect(page.get_by_role("button", name="Yes, cancel the order")).to_be_visible()

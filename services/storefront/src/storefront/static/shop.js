@@ -106,18 +106,26 @@ function suggest(input) {
     // Without cookies, the edge answers from its cache.
     const answer = await fetch(`/api/catalog/products?${new URLSearchParams({ q, limit: 6 })}`, { credentials: "omit" }).catch(() => null);
     const found = answer?.ok ? (await answer.json()).items : [];
-    if (asked === q && document.activeElement === input) show(found.map(option));
+    // An answer that comes late does not replace the list of which one has been chosen.
+    if (asked === q && active < 0 && document.activeElement === input) show(found.map(option));
+  }
+
+  function close() {
+    clearTimeout(timer);
+    asked = null; // an answer that comes late does not open the list again
+    show([]);
   }
 
   input.addEventListener("input", () => {
     clearTimeout(timer);
+    choose(-1);
     timer = setTimeout(ask, 150);
   });
-  input.addEventListener("blur", () => show([]));
+  input.addEventListener("blur", close);
   input.addEventListener("keydown", (event) => {
     const count = list.children.length;
     if (event.isComposing) return; // the keys belong to an input method
-    if (event.key === "Escape" && count) show([]);
+    if (event.key === "Escape" && count) close();
     else if (event.key === "ArrowDown" && count) choose((active + 1) % count);
     else if (event.key === "ArrowUp" && count) choose((active < 1 ? count : active) - 1);
     else if (event.key === "Enter" && active >= 0) location.assign(list.children[active].dataset.href);
