@@ -29,7 +29,7 @@ spec:
   {{- end }}
   {{- end }}
   revisionHistoryLimit: 3
-  # The edge resolves names every 2 s, so it knows a new pod before an old one stops.
+  # The edge resolves names every 3 s, so it knows a new pod before an old one stops.
   minReadySeconds: 3
   strategy:
     rollingUpdate: {maxUnavailable: 0, maxSurge: 1}
