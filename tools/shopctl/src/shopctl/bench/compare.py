@@ -6,7 +6,6 @@ both one after the other make their ratio meaningful, and the range of the ratio
 
 import asyncio
 import os
-import subprocess
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from shopctl.console import cell
 from shopctl.native.shop import NativeShop
 from shopctl.place import Place
 
-__all__ = ["Comparison", "compare", "comparisons", "table"]
+__all__ = ["Comparison", "compare", "comparisons", "exported", "table"]
 
 OFFSETS = {"base": 1000, "this": 2000}
 """What is added to the ports of each shop."""
@@ -80,8 +79,10 @@ def exported(place: Place, commit: str) -> Path:
     if not root.exists():
         fresh = root.with_suffix(".new")
         fresh.mkdir(parents=True, exist_ok=True)
-        files = subprocess.run([*git, "archive", sha], capture_output=True, check=True, timeout=60).stdout
-        subprocess.run(["tar", "--extract", "--directory", str(fresh)], input=files, check=True, timeout=60)
+        files = root.with_suffix(".tar")
+        output(*git, "archive", "--output", str(files), sha)
+        output("tar", "--extract", "--file", str(files), "--directory", str(fresh))
+        files.unlink()
         fresh.rename(root)
     output("make", "setup", cwd=root, env=_environment(), timeout=SET_UP_SECONDS)
     return root
