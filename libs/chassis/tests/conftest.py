@@ -15,6 +15,7 @@ from sqlalchemy.schema import CreateTable
 
 from chassis import outbox
 from chassis.db import Database
+from chassis.messaging.connection import connect
 from chassis.testing.cable import Cable
 from chassis.testing.fixtures import Broker, execute
 
@@ -132,3 +133,17 @@ def eventually() -> Callable[..., Any]:
             await asyncio.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture
+def tries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names under which consumers and publishers have tried to connect to the broker."""
+    names = []
+
+    async def noted(url: Any, name: str) -> Any:
+        names.append(name)
+        return await connect(url, name)
+
+    for module in ("consumer", "publisher"):
+        monkeypatch.setattr(f"chassis.messaging.{module}.connect", noted)
+    return names

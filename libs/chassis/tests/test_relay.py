@@ -19,7 +19,6 @@ from chassis.db import Database
 from chassis.ids import created_at, uuid7
 from chassis.messages import Message
 from chassis.messaging import unpack
-from chassis.messaging.connection import connect
 from chassis.relay import Relay
 from chassis.testing.clock import clock_off
 
@@ -231,16 +230,7 @@ async def test_what_is_committed_while_the_broker_is_down_is_published_when_it_i
     assert set(await published(topology)) == {*first, *second}
 
 
-async def test_a_broker_that_stays_down_is_logged_once(
-    db: Database, topology, eventually, caplog, monkeypatch: pytest.MonkeyPatch
-):
-    tries = []
-
-    async def noted(url, name):
-        tries.append(name)
-        return await connect(url, name)
-
-    monkeypatch.setattr("chassis.messaging.publisher.connect", noted)
+async def test_a_broker_that_stays_down_is_logged_once(db: Database, topology, eventually, caplog, tries: list[str]):
     async with relay(db, topology, "amqp://lamps:9d2f@127.0.0.1:1/lamps"):
         await put(db, Lit(watts=1))
         await eventually(lambda: len(tries) == 3)

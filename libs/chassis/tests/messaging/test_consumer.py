@@ -8,7 +8,6 @@ import pytest
 
 from chassis.errors import Unavailable
 from chassis.messaging import Consumer, handles, unpack
-from chassis.messaging.connection import connect
 
 from .lamps import Dimmed, Handled, Lit, body, consuming, event, nothing_failed
 
@@ -218,19 +217,6 @@ async def test_a_consumer_waits_for_a_broker_that_is_down(topology, cable, event
         await asyncio.sleep(0.3)
         await cable.mend()
         await eventually(lambda: handled.done == [1])
-
-
-@pytest.fixture
-def tries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names under which consumers have tried to connect."""
-    names = []
-
-    async def noted(url, name):
-        names.append(name)
-        return await connect(url, name)
-
-    monkeypatch.setattr("chassis.messaging.consumer.connect", noted)
-    return names
 
 
 @pytest.mark.parametrize(
