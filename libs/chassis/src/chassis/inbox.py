@@ -10,25 +10,29 @@ from typing import TypeVar
 from chassis.db import Connection
 from chassis.messages import Event, Message
 
-__all__ = ["first_time"]
+__all__ = ["first_time", "insert"]
 
 M = TypeVar("M", bound=Message)
 
 
-async def first_time(tx: Connection, consumer: str, events: Sequence[Event[M]]) -> list[Event[M]]:
-    """Returns the events that this consumer has not seen before, in their order, and records them as seen.
+def insert(first: int) -> str:
+    """Returns the statement that records events as seen, and returns the IDs of those that were not.
 
-    A second transaction with one of the same events waits here for the first; IDs are sorted to prevent deadlocks.
+    Of its two parameters, `first` is the number of the first: the consumer, and the events' IDs, sorted. A second
+    transaction with one of the same events waits here for the first; since IDs are sorted, two cannot deadlock.
     """
-    new = {
-        row["event_id"]
-        for row in await tx.fetch(
-            "INSERT INTO inbox (consumer, event_id) SELECT $1, unnest($2::uuid[])"
-            " ON CONFLICT DO NOTHING RETURNING event_id",
-            consumer,
-            sorted({event.id for event in events}),
-        )
-    }
+    return (
+        f"INSERT INTO inbox (consumer, event_id) SELECT ${first}, unnest(${first + 1}::uuid[])"
+        " ON CONFLICT DO NOTHING RETURNING event_id"
+    )
+
+
+INSERT = insert(1)
+
+
+async def first_time(tx: Connection, consumer: str, events: Sequence[Event[M]]) -> list[Event[M]]:
+    """Returns the events that this consumer has not seen before, in their order, and records them as seen."""
+    new = {row["event_id"] for row in await tx.fetch(INSERT, consumer, sorted({event.id for event in events}))}
     fresh = []
     for event in events:
         if event.id in new:

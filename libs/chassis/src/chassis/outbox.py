@@ -5,7 +5,8 @@ change that never happens. A row in the same transaction avoids both, and the re
 `test_relay.py` kills the process in between.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -15,11 +16,38 @@ from chassis import tracing
 from chassis.db import Connection
 from chassis.messages import Message
 
-__all__ = ["put", "tables"]
+__all__ = ["Draft", "Row", "columns", "drafts", "insert", "left", "put", "tables"]
 
-# The IDs are UUIDv7 from the database's clock, one microsecond apart. If they came from processes' clocks, a process
-# with a wrong clock would publish its messages before or after all others, and an ID would not show a message's age.
-INSERT = """
+
+class Draft(NamedTuple):
+    """A message before it is stored. `data` is JSON."""
+
+    routing_key: str
+    subject: str
+    data: str
+    traceparent: str | None
+
+
+class Row(NamedTuple):
+    """A message in the outbox."""
+
+    id: UUID
+    routing_key: str
+    subject: str
+    data: str
+    traceparent: str | None
+
+
+def insert(first: int) -> str:
+    """Returns the statement that stores drafts and returns their IDs.
+
+    It takes the `columns` of the drafts as four parameters, of which `first` is the number of the first one.
+
+    The IDs are UUIDv7 from the database's clock, one microsecond apart. If they came from processes' clocks, a process
+    with a wrong clock would publish its messages before or after all others, and an ID would not show a message's age.
+    """
+    arrays = ", ".join(f"${n}::text[]" for n in range(first, first + 4))
+    return f"""
 INSERT INTO outbox (id, routing_key, subject, data, traceparent)
 SELECT encode(
            int8send((us / 1000 << 16) | x'7000'::bigint | (us % 1000 * 4096 / 1000))
@@ -29,9 +57,13 @@ SELECT encode(
        key, subject, data::json, trace
 FROM (
     SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint + n AS us, key, subject, data, trace
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS t (key, subject, data, trace, n)
+    FROM unnest({arrays}) WITH ORDINALITY AS t (key, subject, data, trace, n)
 ) AS rows
-"""
+RETURNING id
+"""  # noqa: S608
+
+
+INSERT = insert(1)
 
 
 def tables(metadata: sa.MetaData) -> None:
@@ -65,32 +97,37 @@ def tables(metadata: sa.MetaData) -> None:
 async def put(
     tx: Connection, messages: Iterable[tuple[UUID, Message]], traceparents: Mapping[UUID, str | None] | None = None
 ) -> None:
-    """Writes (subject, message) pairs as outbox rows of this transaction, in one statement.
+    """Stores messages in this transaction, in one statement; for the arguments, see `drafts`."""
+    if new := drafts(messages, traceparents):
+        left(tx, new, [row["id"] for row in await tx.fetch(INSERT, *columns(new))])
+
+
+def drafts(
+    messages: Iterable[tuple[UUID, Message]], traceparents: Mapping[UUID, str | None] | None = None
+) -> list[Draft]:
+    """Returns the drafts of (subject, message) pairs.
 
     A message continues the trace of the event with its subject that is being processed. If that has none, or there is
     none, it continues the trace that `traceparents` gives for its subject. Without `traceparents`, a message that no
-    event causes continues the current trace. The IDs ascend in the order of `messages`.
+    event causes continues the current trace.
     """
-    rows = [
-        (
-            message.type,
-            str(subject),
-            msgspec.json.encode(message).decode(),
-            _trace(subject, traceparents),
-        )
+    return [
+        Draft(message.type, str(subject), msgspec.json.encode(message).decode(), _trace(subject, traceparents))
         for subject, message in messages
     ]
-    if not rows:
-        return
-    tx.left_messages = True
-    keys, subjects, data, traces = zip(*rows, strict=True)
-    await tx.execute(
-        INSERT,
-        keys,
-        subjects,
-        data,
-        traces,
-    )
+
+
+def columns(drafts: Sequence[Draft]) -> Sequence[Sequence[str | None]]:
+    """Returns the parameters of `insert`: the routing keys, subjects, data and traceparents."""
+    return list(zip(*drafts, strict=True)) or [(), (), (), ()]
+
+
+def left(tx: Connection, drafts: Sequence[Draft], ids: Iterable[UUID]) -> None:
+    """Notes the drafts that a statement of `tx` has stored under these IDs. The relay gets them after the commit.
+
+    The IDs of one statement ascend in the order of the drafts.
+    """
+    tx.left_messages += [Row(id, *draft) for id, draft in zip(sorted(ids), drafts, strict=True)]
 
 
 def _trace(subject: UUID, traceparents: Mapping[UUID, str | None] | None) -> str | None:

@@ -93,7 +93,7 @@ class Relay:
     def backlog_seconds(self) -> float:
         return 0.0 if self._oldest is None else max(0.0, time.monotonic() - self._oldest)
 
-    def _wake(self) -> None:
+    def _wake(self, _: object) -> None:
         self._woken = True
         self._task.wake()
 

@@ -11,6 +11,8 @@ import pytest
 from chassis.db import Database, is_environment_failure
 from chassis.db.pool import DatabaseDown
 from chassis.errors import Unavailable
+from chassis.ids import uuid7
+from chassis.outbox import Row
 from chassis.telemetry import JsonFormatter
 
 
@@ -63,24 +65,31 @@ async def test_a_cancelled_transaction_keeps_nothing_and_returns_its_connection(
     assert await count(db) == 0
 
 
-async def test_a_commit_with_messages_wakes_the_relay_and_a_rollback_does_not(db: Database):
-    woken: list[int] = []
-    db.after_messages.append(lambda: woken.append(1))
+LIT = Row(uuid7(), "lamp.lit", "lamp", "{}", None)
+
+
+async def test_the_relay_gets_the_messages_of_a_commit_and_none_of_a_rollback(db: Database):
+    given: list[Row] = []
+    db.after_messages.append(given.extend)
 
     async def roll_back() -> None:
         async with db.transaction() as tx:
-            tx.left_messages = True
+            tx.left_messages = [LIT]
             raise LookupError
 
     with pytest.raises(LookupError):
         await roll_back()
     async with db.transaction():
         pass
-    assert woken == []
+    assert given == []
 
     async with db.transaction() as tx:
-        tx.left_messages = True
-    assert woken == [1]
+        tx.left_messages = [LIT]
+    assert given == [LIT]
+
+    async with db.connection() as connection:
+        connection.left_messages = [LIT]
+    assert given == [LIT, LIT]
 
 
 async def test_a_busy_pool_answers_unavailable_soon(db: Database, monkeypatch: pytest.MonkeyPatch):

@@ -7,5 +7,6 @@ wait for a connection without a limit, one slow query makes the whole service ha
 """
 
 from chassis.db.pool import SCHEMA_CHANGED, Connection, Database, is_environment_failure
+from chassis.db.usual import only_if, usual
 
-__all__ = ["SCHEMA_CHANGED", "Connection", "Database", "is_environment_failure"]
+__all__ = ["SCHEMA_CHANGED", "Connection", "Database", "is_environment_failure", "only_if", "usual"]

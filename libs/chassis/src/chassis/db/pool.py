@@ -18,6 +18,8 @@ from chassis.outage import address, reason
 __all__ = ["SCHEMA_CHANGED", "Connection", "Database", "DatabaseDown", "is_environment_failure"]
 
 if TYPE_CHECKING:
+    from chassis.outbox import Row
+
     DriverConnection = PoolConnectionProxy[asyncpg.Record]
 else:
     DriverConnection = object
@@ -109,7 +111,7 @@ async def _no_reset(_: object) -> None:
 
 
 class Connection(DriverConnection):
-    """A connection borrowed from the pool. `outbox.put` sets `left_messages`, and the commit then wakes the relay.
+    """A connection borrowed from the pool. `left_messages` are the outbox rows that its transaction has stored.
 
     In a sampled trace, each statement is a span.
     """
@@ -117,7 +119,7 @@ class Connection(DriverConnection):
     def __init__(self, driver: "PoolConnectionProxy[asyncpg.Record]", database: str) -> None:
         self._driver = driver
         self._database = database
-        self.left_messages = False
+        self.left_messages: list[Row] = []
 
     if not TYPE_CHECKING:
 
@@ -149,10 +151,10 @@ def statement_span(name: str, database: str) -> "tracing.Span | tracing.Nothing"
 class Database:
     """A bounded pool of connections to one database.
 
-    `async with db.transaction() as tx` commits at its end; if the transaction wrote messages to the outbox, it then
-    calls each of `after_messages`, which wakes the relay. `async with db.connection() as c` is in autocommit mode, for
-    reads. Both raise `Unavailable` when no connection is free within `acquire_timeout` seconds. Errors that leave their
-    blocks hold no values of rows. Connections are opened when they are first needed.
+    `async with db.transaction() as tx` commits at its end. `async with db.connection() as c` is in autocommit mode, for
+    reads and for use cases that are one statement. After a block without an error, each of `after_messages` gets the
+    outbox rows that it has stored. Both raise `Unavailable` when no connection is free within `acquire_timeout`
+    seconds. Errors that leave their blocks hold no values of rows. Connections are opened when they are first needed.
     """
 
     def __init__(
@@ -166,7 +168,7 @@ class Database:
     ) -> None:
         self.url = url.get_secret_value() if isinstance(url, SecretStr) else url
         self.name = name
-        self.after_messages: list[Callable[[], None]] = []
+        self.after_messages: list[Callable[[list[Row]], None]] = []
         self._size = size
         self._acquire_timeout = acquire_timeout
         self._statement_timeout = statement_timeout
@@ -223,13 +225,17 @@ class Database:
             raise Unavailable("database-busy", "No database connection is free", "Try again in a second.") from error
         except (OSError, asyncpg.PostgresError) as error:
             raise _down(self.url, error) from error
+        borrowed = Connection(connection, self.name)
         try:
-            yield Connection(connection, self.name)
+            yield borrowed
         except Exception as error:
             forget_values(error)
             raise
         finally:
             await pool.release(connection)
+        if borrowed.left_messages:
+            for take in self.after_messages:
+                take(borrowed.left_messages)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -243,9 +249,6 @@ class Database:
                 raise
             with statement_span("COMMIT", self.name):
                 await transaction.commit()
-            if connection.left_messages:
-                for wake in self.after_messages:
-                    wake()
 
     async def ping(self) -> None:
         async with self.connection() as connection:
