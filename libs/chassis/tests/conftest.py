@@ -13,8 +13,8 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
-from chassis import outbox
 from chassis.db import Database
+from chassis.db.tables import add_outbox_and_inbox
 from chassis.messaging.connection import connect
 from chassis.testing.cable import Cable
 from chassis.testing.fixtures import Broker, execute
@@ -104,7 +104,7 @@ async def cable(topology: Topology) -> AsyncIterator[Cable]:
 def outbox_url(database: Callable[..., str]) -> str:
     """A database with an outbox, its archive and an inbox."""
     metadata = sa.MetaData()
-    outbox.tables(metadata)
+    add_outbox_and_inbox(metadata)
     url = database(None)
     dialect = postgresql.dialect()
     execute(url, *(str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables))

@@ -1,4 +1,4 @@
-"""The migrations make the schema that the models describe, and the previous release runs on it."""
+"""The migrations make the schema that the tables describe, and the previous release runs on it."""
 
 import importlib
 import json
@@ -9,8 +9,8 @@ from alembic.operations import Operations
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from catalog import usecases
-from catalog.models import metadata
 from catalog.repository import products
+from catalog.tables import metadata
 from chassis.testing import schema
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from catalog.messages import Line
-from catalog.models import Level, Product, Reservation, Shelf, State, category_name, fold, metadata, totals
+from catalog.models import Level, Product, Reservation, Shelf, State, category_name, fold, totals
+from catalog.tables import metadata
 
 
 def test_an_order_is_held_in_all_its_lines_or_in_none() -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from catalog import usecases
-from catalog.models import metadata
+from catalog.tables import metadata
 from chassis.ids import uuid7
 from chassis.testing.fixtures import execute
 from chassis.testing.tokens import token

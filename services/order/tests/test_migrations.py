@@ -1,9 +1,9 @@
-"""The migrations create the columns, constraints and indexes that the models describe."""
+"""The migrations create the columns, constraints and indexes that the tables describe."""
 
 from collections.abc import Callable
 
 from chassis.testing import schema
-from order.models import metadata
+from order.tables import metadata
 
 
 async def test_the_migrated_schema_equals_the_models(database: Callable[[str | None], str]) -> None:

@@ -19,8 +19,8 @@ from chassis.testing.apps import client_of, served, started
 from chassis.testing.fixtures import execute
 from order.main import create
 from order.messages import PaymentCancelled
-from order.models import metadata
 from order.settings import Settings
+from order.tables import metadata
 from order.usecases import saga
 from order.usecases.placing import Cart
 

@@ -1,9 +1,9 @@
-"""The migrated schema is the one that the models describe: columns, constraints, indexes."""
+"""The migrated schema is the one that the tables describe: columns, constraints, indexes."""
 
 from collections.abc import Callable
 
 from chassis.testing import schema
-from payment.models import metadata
+from payment.tables import metadata
 
 
 async def test_the_migrations_make_what_the_models_describe(database: Callable[[str | None], str]) -> None:

@@ -15,6 +15,7 @@ from chassis.testing.clock import clock_off
 from chassis.testing.locks import somebody_waits
 from payment import models, repository, usecases
 from payment.models import Answer, Outcome, Payment, State
+from payment.tables import metadata
 from payment.usecases import Hint, Result
 
 from .conftest import Ledger, cancel_event, charge_event
@@ -368,7 +369,7 @@ async def test_a_migration_under_a_running_service_fails_no_step(db: Database, l
         return await state_of(db, order_id)
 
     await every_step()
-    for table in models.metadata.tables:
+    for table in metadata.tables:
         await execute(db, f"ALTER TABLE {table} ADD COLUMN later text DEFAULT ''")
 
     assert await every_step() is State.REFUNDED

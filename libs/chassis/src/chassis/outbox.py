@@ -10,13 +10,12 @@ from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
-import sqlalchemy as sa
 
 from chassis import tracing
 from chassis.db import Connection
 from chassis.messages import Message
 
-__all__ = ["Draft", "Row", "columns", "drafts", "insert", "left", "put", "tables"]
+__all__ = ["Draft", "Row", "columns", "drafts", "insert", "left", "put"]
 
 
 class Draft(NamedTuple):
@@ -64,34 +63,6 @@ RETURNING id
 
 
 INSERT = insert(1)
-
-
-def tables(metadata: sa.MetaData) -> None:
-    """Adds `outbox`, its append-only `outbox_archive`, and `inbox` to a service's tables."""
-
-    def columns() -> list[sa.Column[object]]:
-        return [
-            sa.Column("id", sa.Uuid, primary_key=True),
-            sa.Column("routing_key", sa.Text, nullable=False),
-            sa.Column("subject", sa.Text, nullable=False),
-            sa.Column("data", sa.JSON, nullable=False),
-            sa.Column("traceparent", sa.Text),
-        ]
-
-    sa.Table("outbox", metadata, *columns())
-    sa.Table(
-        "outbox_archive",
-        metadata,
-        *columns(),
-        sa.Column("published_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
-    )
-    sa.Table(
-        "inbox",
-        metadata,
-        sa.Column("consumer", sa.Text, primary_key=True),
-        sa.Column("event_id", sa.Uuid, primary_key=True),
-        sa.Column("received_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
-    )
 
 
 async def put(

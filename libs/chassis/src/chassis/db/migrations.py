@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import asyncpg
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
 
 from chassis.db.pool import Database, DatabaseDown, is_environment_failure
 from chassis.settings import DatabaseUrl, ServiceSettings, problems
@@ -193,6 +192,8 @@ async def _wait(until: Callable[[Database, str], Awaitable[None]], url: str, ser
 
 
 def _migrate(service: str, url: str) -> None:
+    from sqlalchemy.exc import DBAPIError
+
     try:
         upgrade(service, url)
     except ValidationError as error:  # settings of a migration
