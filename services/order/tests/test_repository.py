@@ -1,21 +1,31 @@
 """The queries by status use the partial indexes, and a stored status sets what depends on it."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from chassis.db import Connection, Database
 from order import repository
-from order.models import UNDOING, Status
+from order.models import FAILED, OPEN, UNDOING, Status
 
 Query = Callable[[Connection], Awaitable[Any]]
+
+
+async def latest(status: Status, tx: Connection) -> Any:
+    return await repository.latest(tx, 10, status=status)
+
+
 QUERIES: list[tuple[str, Query]] = [
     ("orders_open", lambda tx: repository.due_for_expiry(tx, 10)),
     ("orders_undoing", lambda tx: repository.due_for_undo(tx, 60, 10)),
     ("orders_cart", lambda tx: repository.cart_was_ordered(tx, "ann", "a version")),
     ("orders_open", repository.open_orders),
     ("orders_undoing", repository.open_orders),
+    *(("orders_open", partial(latest, status)) for status in sorted(OPEN)),
+    *(("orders_undoing", partial(latest, status)) for status in sorted(UNDOING)),
+    *(("orders_unsold", partial(latest, status)) for status in sorted(FAILED | {Status.REFUNDED})),
 ]
 
 

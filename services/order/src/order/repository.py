@@ -207,7 +207,9 @@ async def latest(
             "(SELECT at FROM order_history h WHERE h.order_id = orders.id AND h.seq = orders.seq)"  # noqa: S608
             f" <= now() - make_interval(secs => {int(waiting_seconds)})"
         )
-    for column, value in (("principal =", principal), ("status =", status), ("id <", before)):
+    if status is not None:
+        conditions.append(f"status IN {sql([status])}")
+    for column, value in (("principal =", principal), ("id <", before)):
         if value is not None:
             arguments.append(value)
             conditions.append(f"{column} ${len(arguments)}")

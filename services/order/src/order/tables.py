@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from chassis.db.tables import add_outbox_and_inbox
-from order.models import FAILED, OPEN, UNDOING
+from order.models import FAILED, OPEN, UNDOING, Status
 
 __all__ = ["metadata"]
 
@@ -41,6 +41,12 @@ sa.Index(
 )
 sa.Index("orders_of", orders.c.principal, orders.c.id)
 sa.Index("orders_open", orders.c.expires_at, postgresql_where=orders.c.status.in_(sorted(OPEN)))
+sa.Index(
+    "orders_unsold",
+    orders.c.status,
+    orders.c.id,
+    postgresql_where=orders.c.status.in_(sorted(FAILED | {Status.REFUNDED})),
+)
 sa.Index("orders_undoing", orders.c.undo_sent_at, postgresql_where=orders.c.status.in_(sorted(UNDOING)))
 
 order_history = sa.Table(
