@@ -11,10 +11,10 @@ from shopctl.definitions import render, template
 
 ROOT = Path(__file__).parent
 SETTINGS = {
-    *("ADMIN_EMAIL", "ADMIN_PASSWORD", "AUDIENCE", "BROKER_URL", "CURRENCY", "DATABASE_URL", "ENVIRONMENT", "ISSUER"),
-    *("JWKS_URL", "LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "PUBLIC_URL", "ROLE", "VALKEY_URL"),
+    *("ADMIN_EMAIL", "ADMIN_PASSWORD", "ARCHIVE_DAYS", "AUDIENCE", "BROKER_URL", "CURRENCY", "DATABASE_URL"),
+    *("ENVIRONMENT", "ISSUER", "JWKS_URL", "LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "PUBLIC_URL", "ROLE"),
     *("EDGE_BIND", "EDGE_LISTEN", "LB_POLICY", "OBSERVE", "ORDER_TTL_SECONDS", "SWEEP_SECONDS"),
-    *("JAEGER_KEEP_PERCENT", "PROMETHEUS_URL", "TRACE_SAMPLE_RATIO"),
+    *("JAEGER_KEEP_PERCENT", "PROMETHEUS_URL", "TRACE_SAMPLE_RATIO", "VALKEY_URL"),
 }
 
 # Tests set the environment of services, stores and shopctl themselves, so variables of the caller must not reach them.

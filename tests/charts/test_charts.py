@@ -202,6 +202,7 @@ def test_stripes_keys_are_mounted_only_where_stripe_is_enabled(enabled: bool) ->
 @pytest.mark.parametrize(
     ("name", "value", "services"),
     [
+        ("ARCHIVE_DAYS", "60", {"catalog", "order", "payment"}),
         ("CURRENCY", "NOK", {"catalog", "order", "storefront"}),
         ("PAYMENT_PROVIDER", "stripe", {"payment", "storefront"}),
     ],

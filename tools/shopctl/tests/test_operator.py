@@ -15,7 +15,7 @@ from msgspec import Raw
 from typer import BadParameter
 from typer.testing import CliRunner
 
-from chassis.ids import uuid7
+from chassis.ids import floor, uuid7
 from chassis.local.processes import StartError
 from chassis.messaging.envelope import Envelope, pack, unpack
 from chassis.testing.fixtures import Broker
@@ -198,8 +198,8 @@ async def archived(url: str, *rows: tuple[UUID, datetime]) -> None:
 
 async def test_events_are_published_again_under_their_ids(rabbitmq: Broker, database: Callable[[str], str]) -> None:
     url = database("order")
-    old, *new = [uuid7() for _ in range(1 + 2 * archive.PAGE)]
-    # Many have the same time, and a page may end anywhere among them.
+    waited, old, *others = [uuid7() for _ in range(1 + 2 * archive.PAGE)]
+    new = [waited, *others]  # one was written before the old one, but published long after it
     await archived(url, (old, NOW - timedelta(hours=2)), *((id, NOW) for id in new))
     count = await archive.replay("order", url, rabbitmq.url("order"), NOW - timedelta(hours=1), SERVICES.consumers_of)
     events = await published(rabbitmq, "payment")
@@ -210,15 +210,18 @@ async def test_events_are_published_again_under_their_ids(rabbitmq: Broker, data
 
 async def test_pruning_removes_old_rows_from_archive_and_inbox(database: Callable[[str], str]) -> None:
     url = database("order")
-    old, new = uuid7(), uuid7()
-    week = timedelta(days=7)
-    await archived(url, (old, NOW - 2 * week), (new, NOW))
+    ages = [timedelta(days=days) for days in (1, 8, 15)]
+    ids = [floor(NOW - age) for age in ages]
+    await archived(url, *zip(ids, (NOW - age for age in ages), strict=True))
     connection = await asyncpg.connect(url)
     await connection.executemany(
         "INSERT INTO inbox (consumer, event_id, received_at) VALUES ('order', $1, $2)",
-        [(old, NOW - 2 * week), (new, NOW)],
+        [(id, NOW - age) for id, age in zip(ids, ages, strict=True)],
     )
-    assert await archive.prune([url], [url], NOW - week) == (1, 1)
-    for table, column in (("outbox_archive", "id"), ("inbox", "event_id")):
-        assert [row[0] for row in await connection.fetch(f"SELECT {column} FROM {table}")] == [new]
+    assert await archive.prune({"order": url}, {"order": url}, days=7) == (2, 1)
+    left = [
+        [row[0] for row in await connection.fetch(f"SELECT {column} FROM {table} ORDER BY 1 DESC")]
+        for table, column in (("outbox_archive", "id"), ("inbox", "event_id"))
+    ]
+    assert left == [ids[:1], ids[:2]]
     await connection.close()

@@ -13,6 +13,7 @@ from chassis import dead_letters
 from chassis.app import create_app
 from chassis.auth import TokenVerifier
 from chassis.db import Database, migrations
+from chassis.pruning import pruner
 from chassis.relay import Relay
 
 __all__ = ["create"]
@@ -32,7 +33,7 @@ def create(settings: Settings | None = None) -> FastAPI:
             routes.admin,
         ],
         resources=[db, verifier, Relay(db, settings.broker_url, "catalog", PUBLISHED)],
-        workers=[consumer(db, settings.broker_url), gauges(db)],
+        workers=[consumer(db, settings.broker_url), gauges(db), pruner(db, "catalog", settings.archive_days)],
         verifier=verifier,
         parts=routes.Parts(db, settings.currency),
         kinds=routes.KINDS,

@@ -24,5 +24,8 @@ class Settings(ServiceSettings):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
     """The shop's only currency, as an ISO 4217 code."""
 
+    archive_days: Annotated[int, Field(ge=1, le=36_500)] = 30
+    """Days for which published messages are kept. All services have the same value."""
+
     database_pool_size: Annotated[int, Field(ge=2, le=50)] = 6
     """The most connections that a process holds. The relay uses one of them, the consumer another."""

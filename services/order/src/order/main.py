@@ -9,6 +9,7 @@ from chassis.app import create_app
 from chassis.auth import TokenVerifier
 from chassis.db import Database, migrations
 from chassis.http import HttpClient
+from chassis.pruning import pruner
 from chassis.relay import Relay
 from order import routes
 from order.clients import CartClient, CatalogClient
@@ -45,7 +46,12 @@ def create(settings: Settings | None = None) -> FastAPI:
         openapi_url="/api/orders/openapi.json",
         routers=[dead_letters.router("/api/admin/orders", "order", settings.broker_url), routes.router, routes.admin],
         resources=[db, verifier, relay, cart, catalog, feed],
-        workers=[consumer(db, settings.broker_url), sweeper(db, settings.sweep_seconds), gauges(db)],
+        workers=[
+            consumer(db, settings.broker_url),
+            sweeper(db, settings.sweep_seconds),
+            gauges(db),
+            pruner(db, "order", settings.archive_days),
+        ],
         verifier=verifier,
         parts=routes.Parts(db, placement, feed),
         kinds=routes.KINDS,

@@ -22,4 +22,6 @@ class Settings(ServiceSettings):
     """How long an order may stay open before it expires."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 5
     """How often the service looks for expired orders and unanswered undo commands."""
+    archive_days: Annotated[int, Field(ge=1, le=36_500)] = 30
+    """Days for which published messages are kept. All services have the same value."""
     database_pool_size: Annotated[int, Field(ge=1)] = 5

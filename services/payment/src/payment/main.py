@@ -8,6 +8,7 @@ from chassis import dead_letters
 from chassis.app import create_app
 from chassis.auth import TokenVerifier
 from chassis.db import Database, migrations
+from chassis.pruning import pruner
 from chassis.relay import Relay
 from payment import routes
 from payment.clients.sandbox import SandboxProvider
@@ -36,7 +37,12 @@ def create(settings: Settings | None = None) -> FastAPI:
             routes.admin,
         ],
         resources=[db, verifier, *providers.values(), Relay(db, settings.broker_url, "payment", PUBLISHED)],
-        workers=[driver, consumer(db, settings.payment_provider, driver.wake, settings.broker_url), gauges(db)],
+        workers=[
+            driver,
+            consumer(db, settings.payment_provider, driver.wake, settings.broker_url),
+            gauges(db),
+            pruner(db, "payment", settings.archive_days),
+        ],
         verifier=verifier,
         parts=routes.Parts(db, providers, driver.wake),
         started=lambda: migrations.check(db, "payment"),

@@ -32,6 +32,9 @@ class Settings(ServiceSettings):
     provider_concurrency: Annotated[int, Field(ge=1, le=1024)] = 128
     """The limit of calls in flight from this process. It is high, because slow calls count too."""
 
+    archive_days: Annotated[int, Field(ge=1, le=36_500)] = 30
+    """Days for which published messages are kept. All services have the same value."""
+
     @field_validator("stripe_webhook_secret")
     @classmethod
     def require_both(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:

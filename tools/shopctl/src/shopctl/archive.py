@@ -3,15 +3,17 @@
 Imported where it is used, because it loads slowly.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 from msgspec import Raw
 
+from chassis.db import Database
 from chassis.ids import created_at
 from chassis.messaging import BrokerDown, Envelope, Publisher, Refused, pack
+from chassis.pruning import prune_archive, prune_inbox
 
 PAGE = 1000
 FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, BrokerDown, Refused)
@@ -27,18 +29,17 @@ async def replay(
     """
     connection = await asyncpg.connect(database_url, timeout=5)
     count = 0
-    last: tuple[datetime, UUID] = (since, UUID(int=0))
+    last = UUID(int=0)
     try:
         async with Publisher(broker_url, name="shopctl") as publisher:
             while rows := await connection.fetch(
-                "SELECT id, routing_key, subject, data, traceparent, published_at FROM outbox_archive"
-                " WHERE (published_at, id) > ($1, $2) ORDER BY published_at, id LIMIT $3",
-                *last,
-                PAGE,
+                "SELECT id, routing_key, subject, data, traceparent FROM outbox_archive"
+                " WHERE id > $1 AND published_at >= $2 ORDER BY id LIMIT $3",
+                *(last, since, PAGE),
             ):
                 await _publish(publisher, service, rows, consumers)
                 count += len(rows)
-                last = (rows[-1]["published_at"], rows[-1]["id"])
+                last = rows[-1]["id"]
     finally:
         await connection.close()
     return count
@@ -65,20 +66,17 @@ async def _publish(
                 await publisher.publish(f"{consumer}.in", key, body)
 
 
-async def prune(outboxes: Sequence[str], inboxes: Sequence[str], before: datetime) -> tuple[int, int]:
-    """Remove older archived events and inbox rows from these databases; returns the number of each.
+async def prune(outboxes: Mapping[str, str], inboxes: Mapping[str, str], days: int) -> tuple[int, int]:
+    """Remove the events published more than `days` days ago, and inbox rows a week later; returns both numbers.
 
-    Archives come first, in all databases: while an event can be published again, its consumers must know its ID.
+    Both mappings have the URLs of databases by service. All archives come first: while an event can be published
+    again, its consumers must know its ID.
     """
-    archived = [await _delete(url, "DELETE FROM outbox_archive WHERE published_at < $1", before) for url in outboxes]
-    received = [await _delete(url, "DELETE FROM inbox WHERE received_at < $1", before) for url in inboxes]
-    return sum(archived), sum(received)
-
-
-async def _delete(url: str, statement: str, before: datetime) -> int:
-    connection = await asyncpg.connect(url, timeout=5)
-    try:
-        done = await connection.execute(statement, before)
-        return int(done.split()[-1])
-    finally:
-        await connection.close()
+    archived = received = 0
+    for url in outboxes.values():
+        async with Database(url, name="shopctl", size=1) as db:
+            archived += await prune_archive(db, days)
+    for service, url in inboxes.items():
+        async with Database(url, name="shopctl", size=1) as db:
+            received += await prune_inbox(db, service, days)
+    return archived, received

@@ -1,7 +1,7 @@
 """Commands for published events: publish them again, and remove old ones."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -47,16 +47,21 @@ def replay(
         out.print(f"{name}: {count} events published again.")
 
 
-def prune(days: Annotated[int, typer.Option(min=1, max=36_500, help="Keep this many days.")] = 30) -> None:
-    """Remove old archived events and inbox rows."""
+def prune(
+    days: Annotated[
+        int, typer.Option(min=1, max=36_500, help="Keep events for so many days, and inbox rows a week longer.")
+    ] = 30,
+) -> None:
+    """Remove old archived events and inbox rows. Services do this every minute, by ARCHIVE_DAYS."""
     from shopctl import archive
 
     place = Place.here()
+    services = place.services
     outboxes, inboxes = (
-        [place.database_url(name) for name in names] for names in (place.services.outboxes, place.services.inboxes)
+        {name: place.database_url(name) for name in names} for names in (services.outboxes, services.inboxes)
     )
     try:
-        archived, received = asyncio.run(archive.prune(outboxes, inboxes, datetime.now(UTC) - timedelta(days=days)))
+        archived, received = asyncio.run(archive.prune(outboxes, inboxes, days))
     except (*archive.FAILURES, InterfaceError) as error:
         fail(reason(error))
     out.print(f"Removed {archived} archived events and {received} inbox rows.")

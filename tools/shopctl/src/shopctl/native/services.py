@@ -17,7 +17,7 @@ from shopctl.services import Declaration
 INTERPRETER = ("HOME", "LD_LIBRARY_PATH")
 PASSED_ON = (
     *("LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "TRACE_SAMPLE_RATIO"),
-    *("ORDER_TTL_SECONDS", "PUBLIC_URL", "SWEEP_SECONDS"),
+    *("ARCHIVE_DAYS", "ORDER_TTL_SECONDS", "PUBLIC_URL", "SWEEP_SECONDS"),
 )
 PROVIDER = ("PAYMENT_PROVIDER", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET")
 """Variables for the payment service only; the storefront gets the first, because it shows the provider's test cards."""
