@@ -1,9 +1,13 @@
 """Every list of products has its index, and stock never falls below zero."""
 
+from uuid import uuid4
+
 import asyncpg
 import pytest
 
 from catalog.repository.search import Search, statement
+from catalog.repository.stock import HOLD_ALL, SELL_ALL
+from chassis.outbox import Draft, columns
 
 FILL = """
 SET LOCAL statement_timeout = '60s';
@@ -57,3 +61,15 @@ async def test_every_list_has_its_index(filled) -> None:
             plan = "\n".join(line[0] for line in lines)
             assert f"{index} " in plan, plan
             assert "Seq Scan" not in plan, plan
+
+
+@pytest.mark.parametrize("statement", [HOLD_ALL, SELL_ALL], ids=["hold", "sell"])
+async def test_orders_read_no_table_as_a_whole(filled, statement: str) -> None:
+    order, drafts = uuid4(), [Draft("key", "subject", "{}", None)]
+    arguments = ["catalog", [uuid4()], [order]]
+    if statement is HOLD_ALL:
+        arguments += [[order], ["S1"], [1], ["S1"], [1], *columns(drafts)]
+    async with filled.connection() as connection:
+        plan = "\n".join(line[0] for line in await connection.fetch(f"EXPLAIN {statement}", *arguments))
+    assert "stock_pkey" in plan, plan
+    assert "Seq Scan on stock" not in plan, plan

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -12,13 +13,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalog import usecases
-from catalog.messages import ReserveStock
-from catalog.models import LEGAL, State
-from catalog.repository import search
-from chassis import tracing
+from catalog.messages import OrderConfirmed, ReserveStock
+from catalog.models import LEGAL, Level, Price, Product, Reservation, State
+from catalog.repository import search, stock
+from catalog.tables import metadata
+from chassis import outbox, tracing
 from chassis.db import Database
 from chassis.errors import Conflict, NotFound
+from chassis.messages import Event
 from chassis.testing.clock import clock_off
+from chassis.testing.locks import somebody_waits
+
+
+def traced(event: Event) -> Event:
+    number = event.data.order_id.int
+    return msgspec.structs.replace(event, traceparent=f"00-{number:032x}-{number:016x}-01")
+
 
 ORDERS = [UUID(int=n) for n in range(1, 7)]
 LINES = [{"A": 2}, {"A": 1, "B": 1}, {"B": 2}, {"B": 1, "A": 2}, {"A": 1}, {"X": 1, "A": 1}]
@@ -115,42 +125,171 @@ kinds = st.sampled_from(["reserve", "confirm", "release"])
 deliveries = st.lists(st.tuples(kinds, st.integers(0, 5), st.booleans()), min_size=1, max_size=24)
 
 
+def in_batches(events, sequence, cuts: set[int]) -> list[tuple[str, list]]:
+    """Makes events that are repeated and reordered. A batch has one kind, and ends at each of the cuts."""
+    last: dict[tuple[str, int], UUID] = {}
+    batches: list[tuple[str, list]] = []
+    for index, (kind, number, redelivered) in enumerate(sequence):
+        id = last.get((kind, number)) if redelivered else None
+        arguments = (ORDERS[number], LINES[number]) if kind == "reserve" else (ORDERS[number],)
+        event = getattr(events, kind)(*arguments, id=id)
+        last[kind, number] = event.id
+        if not batches or batches[-1][0] != kind or index in cuts:
+            batches.append((kind, []))
+        batches[-1][1].append(event)
+    return batches
+
+
+async def empty(db: Database) -> None:
+    async with db.connection() as connection:
+        await connection.execute(f"TRUNCATE {', '.join(metadata.tables)}")
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sequence=deliveries, cuts=st.sets(st.integers(1, 23)))
 async def test_any_sequence_in_any_batches_conserves_stock(db, add, events, audit, sequence, cuts) -> None:
-    """Events are repeated and reordered. Every step is legal, and a batch has the effect of single events."""
+    """Every step is legal, and a batch has the effect of single events."""
 
     async def run(cuts: set[int]) -> tuple[object, ...]:
-        async with db.connection() as connection:
-            await connection.execute(
-                "TRUNCATE products, categories, stock, restocks, reservations, reservation_lines, inbox, outbox"
-            )
+        await empty(db)
         await add("A", stock=4)
         await add("B", stock=2)
-        last: dict[tuple[str, int], UUID] = {}
         before: dict[UUID, State] = {}
-        batch: list = []
-        for index, (kind, number, redelivered) in enumerate(sequence):
-            order = ORDERS[number]
-            id = last.get((kind, number)) if redelivered else None
-            arguments = (order, LINES[number]) if kind == "reserve" else (order,)
-            event = getattr(events, kind)(*arguments, id=id)
-            last[kind, number] = event.id
-            batch.append(event)
-            following = sequence[index + 1][0] if index + 1 < len(sequence) else None
-            if following != kind or index + 1 in cuts:
-                await getattr(usecases, kind)(db, batch)
-                batch = []
-                after = await states(db)
-                for each, state in after.items():
-                    was = before.get(each)
-                    assert state is was or state in LEGAL[was]
-                assert before.keys() <= after.keys()
-                before = after
-                await audit()
+        for kind, batch in in_batches(events, sequence, cuts):
+            await getattr(usecases, kind)(db, batch)
+            after = await states(db)
+            for each, state in after.items():
+                was = before.get(each)
+                assert state is was or state in LEGAL[was]
+            assert before.keys() <= after.keys()
+            before = after
+            await audit()
         return before, await level(db, "A"), await level(db, "B"), await replies(db)
 
     assert await run(cuts) == await run(set(range(24)))
+
+
+@pytest.fixture
+async def other(database) -> AsyncIterator[Database]:
+    async with Database(database("catalog"), name="other") as db:
+        yield db
+
+
+async def contents(db: Database) -> dict[str, list[str]]:
+    """All rows of all tables but products, without times and the IDs that the database makes."""
+    async with db.connection() as connection:
+        return {
+            table.name: sorted(
+                str({key: value for key, value in row.items() if not key.endswith("_at") and key != "id"})
+                for row in await connection.fetch(f"SELECT * FROM {table.name}")
+            )
+            for table in metadata.sorted_tables
+            if table.name != "products"  # no use case for messages changes them, and they are full of times
+        }
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sequence=deliveries, cuts=st.sets(st.integers(1, 23)))
+async def test_the_usual_case_leaves_the_same_rows_and_messages_as_the_general_code(
+    db, other, events, sequence, cuts
+) -> None:
+    async def unusual(*_: object) -> None:
+        return None
+
+    async def run(on: Database, batches: list[tuple[str, list]]) -> tuple[object, ...]:
+        await empty(on)
+        for sku, quantity in (("A", 4), ("B", 2)):
+            await usecases.create_product(on, Product(sku, "Tea", "", "tea", Price(100, "EUR")))
+            await usecases.restock(on, f"first-{sku}", sku, quantity)
+        handed: list[outbox.Row] = []
+        on.after_messages[:] = [handed.extend]
+        for kind, batch in batches:
+            await getattr(usecases, kind)(on, batch)
+        return [row[1:] for row in handed], await contents(on)
+
+    batches = in_batches(events, sequence, cuts)
+    usual = await run(db, batches)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stock, "usual", unusual)
+        assert await run(other, batches) == usual
+
+
+async def test_orders_are_reserved_and_sold_in_one_statement_each_and_only_once(db, add, events, spans) -> None:
+    for sku in ("A", "B"):
+        await add(sku, stock=5)
+    reserved = [events.reserve(ORDERS[0], {"A": 2, "B": 1}), events.reserve(ORDERS[1], {"A": 1})]
+    confirmed = [events.confirm(order) for order in ORDERS[:2]]
+
+    with tracing.processing("catalog", ReserveStock.type, [traced(event) for event in reserved]):
+        await usecases.reserve(db, reserved)
+    with tracing.processing("catalog", OrderConfirmed.type, [traced(event) for event in confirmed]):
+        await usecases.confirm(db, confirmed)
+    assert [span.name for span in spans if span.kind == tracing.CLIENT] == ["INSERT inbox"] * 2
+
+    await usecases.reserve(db, reserved)
+    await usecases.confirm(db, confirmed)
+    async with db.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM inbox") == 4
+    assert await replies(db) == [("catalog.stock-reserved.v1", {"order_id": str(order)}) for order in ORDERS[:2]]
+    assert (await level(db, "A"), await level(db, "B")) == ((2, 0, 3), (4, 0, 1))
+
+
+async def test_an_order_that_was_released_while_its_confirmation_waited_is_not_sold(db, add, events, audit) -> None:
+    await add("A", stock=5)
+    await usecases.reserve(db, [events.reserve(order, {"A": 2}) for order in ORDERS[:2]])
+
+    async with db.transaction() as tx:
+        await stock.lock_reservations(tx, ORDERS[:1])
+        confirming = asyncio.create_task(usecases.confirm(db, [events.confirm(ORDERS[0])]))
+        await somebody_waits(tx)
+        await stock.set_states(tx, {ORDERS[0]: Reservation(State.RELEASED)})
+        await stock.write_levels(tx, {"A": Level(available=3, held=2, sold=0)})
+    await confirming
+
+    assert await level(db, "A") == (3, 2, 0)
+    await audit()
+
+
+async def test_stock_that_another_order_took_meanwhile_is_not_promised_again(db, add, events, audit) -> None:
+    await add("A", stock=3)
+
+    async with db.transaction() as tx:
+        await stock.lock_levels(tx, ["A"])
+        reserving = asyncio.create_task(usecases.reserve(db, [events.reserve(ORDERS[0], {"A": 2})]))
+        await somebody_waits(tx)
+        await stock.claim(tx, [ORDERS[1]], State.HELD)
+        await stock.add_lines(tx, {ORDERS[1]: {"A": 2}})
+        await stock.write_levels(tx, {"A": Level(available=1, held=2, sold=0)})
+    await reserving
+
+    assert await states(db) == {ORDERS[0]: State.REJECTED, ORDERS[1]: State.HELD}
+    await audit()
+
+
+@pytest.mark.parametrize("usecase", ["reserve", "confirm"])
+@pytest.mark.parametrize("lock", ["lock_reservations", "lock_levels"])
+async def test_rivals_that_want_the_same_rows_in_another_order_do_not_deadlock(
+    db, add, events, audit, usecase: str, lock: str
+) -> None:
+    """The use case waits for the first row, and has not locked the second."""
+    for sku in ("A", "B"):
+        await add(sku, stock=5)
+    orders = ORDERS[1::-1]
+    await usecases.reserve(db, [events.reserve(order, {"A": 1, "B": 1}) for order in orders])
+    keys = {"lock_reservations": sorted(orders), "lock_levels": ["A", "B"]}[lock]
+
+    if usecase == "confirm":
+        batch = [events.confirm(order) for order in orders]
+    else:
+        new = orders if lock == "lock_reservations" else ORDERS[2:4]
+        batch = [events.reserve(order, {sku: 1}) for order, sku in zip(new, ("B", "A"), strict=True)]
+    async with db.transaction() as tx:
+        await getattr(stock, lock)(tx, keys[:1])
+        rival = asyncio.create_task(getattr(usecases, usecase)(db, batch))
+        await somebody_waits(tx)
+        await getattr(stock, lock)(tx, keys[1:])
+    await rival
+    await audit()
 
 
 async def test_rival_processes_neither_oversell_nor_deadlock(db, url, add, events, audit) -> None:
@@ -220,10 +359,7 @@ async def test_the_database_clock_orders_products_by_age(db, add, seconds) -> No
 
 async def test_the_replies_to_a_batch_continue_the_traces_of_their_own_orders(db, add, events, spans) -> None:
     await add("A", stock=1)
-    batch = [
-        msgspec.structs.replace(events.reserve(order, {"A": 1}), traceparent=f"00-{order.int:032x}-{order.int:016x}-01")
-        for order in ORDERS[:2]
-    ]
+    batch = [traced(events.reserve(order, {"A": 1})) for order in ORDERS[:2]]
 
     with tracing.processing("catalog", ReserveStock.type, batch):
         await usecases.reserve(db, batch)

@@ -38,6 +38,17 @@ async def reserve(db: Database, events: Sequence[Event[ReserveStock]]) -> None:
 
     An order that was decided earlier gets the same reply again.
     """
+    wanted = {event.data.order_id: totals(event.data.lines) for event in events}
+    replies = outbox.drafts((event.data.order_id, StockReserved(order_id=event.data.order_id)) for event in events)
+    async with db.connection() as connection:
+        all_held = await stock.hold_all(connection, CONSUMER, [event.id for event in events], wanted, replies)
+    if all_held:
+        metrics.reservations.labels(metrics.RESERVED).inc(len(wanted))
+    else:
+        await _hold(db, events)
+
+
+async def _hold(db: Database, events: Sequence[Event[ReserveStock]]) -> None:
     async with db.transaction() as tx:
         fresh = await inbox.first_time(tx, CONSUMER, events)
         wanted = {event.data.order_id: totals(event.data.lines) for event in fresh}
@@ -66,6 +77,14 @@ def _answer(order: UUID, reservation: Reservation) -> StockReserved | StockRejec
 
 async def confirm(db: Database, events: Sequence[Event[OrderConfirmed]]) -> None:
     """Marks the stock that the orders hold as sold. Does nothing for an order in another state."""
+    orders = {event.data.order_id for event in events}
+    async with db.connection() as connection:
+        if await stock.sell_all(connection, CONSUMER, [event.id for event in events], orders):
+            return
+    await _sell(db, events)
+
+
+async def _sell(db: Database, events: Sequence[Event[OrderConfirmed]]) -> None:
     async with db.transaction() as tx:
         orders = await _orders(tx, events)
         reservations = await stock.lock_reservations(tx, orders)

@@ -4,27 +4,133 @@ All transactions take locks in the same order: inbox, reservations, stock, and w
 deadlock.
 """
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from uuid import UUID
 
 import msgspec
 
 from catalog.models import Level, Reservation, State
-from chassis.db import Connection
+from chassis import inbox, outbox
+from chassis.db import Connection, only_if, usual
 
 __all__ = [
     "add_lines",
     "add_restock",
     "claim",
+    "hold_all",
     "lines_of",
     "lock_levels",
     "lock_reservations",
+    "sell_all",
     "set_states",
     "sold_out",
     "write_levels",
 ]
 
 _skus = msgspec.json.Decoder(tuple[str, ...])
+
+# In these two statements a step begins only after the one before it is complete, so they lock in the order above.
+HOLD_ALL = f"""
+WITH seen AS ({inbox.insert(1)}),
+claimed AS (
+    INSERT INTO reservations (order_id, state)
+    SELECT unnest($3::uuid[]), '{State.HELD}' WHERE (SELECT count(*) FROM seen) = cardinality($2)
+    ON CONFLICT DO NOTHING RETURNING order_id
+),
+listed AS (
+    INSERT INTO reservation_lines (order_id, sku, quantity)
+    SELECT * FROM unnest($4::uuid[], $5::text[], $6::bigint[])
+),
+locked AS MATERIALIZED (
+    SELECT sku FROM stock WHERE sku = ANY ($7::text[]) AND (SELECT count(*) FROM claimed) = cardinality($3)
+    ORDER BY sku FOR UPDATE
+),
+taken AS (
+    UPDATE stock SET available = available - quantity, held = held + quantity
+    FROM unnest($7::text[], $8::bigint[]) AS wanted (sku, quantity) JOIN locked USING (sku)
+    WHERE stock.sku = wanted.sku AND available >= quantity RETURNING stock.sku
+),
+sent AS ({outbox.insert(9)})
+SELECT id, {
+    only_if(
+        "(SELECT count(*) FROM seen) = cardinality($2)"
+        " AND (SELECT count(*) FROM claimed) = cardinality($3)"
+        " AND (SELECT count(*) FROM taken) = cardinality($7)"
+    )
+} FROM sent
+"""  # noqa: S608
+SELL_ALL = f"""
+WITH seen AS ({inbox.insert(1)}),
+held AS MATERIALIZED (
+    SELECT order_id FROM reservations
+    WHERE order_id = ANY ($3::uuid[]) AND state = '{State.HELD}' AND (SELECT count(*) FROM seen) = cardinality($2)
+    ORDER BY order_id FOR UPDATE
+),
+marked AS (
+    UPDATE reservations SET state = '{State.SOLD}'
+    FROM held WHERE reservations.order_id = held.order_id RETURNING held.order_id
+),
+lines AS MATERIALIZED (
+    SELECT sku, sum(quantity)::bigint AS quantity FROM reservation_lines
+    WHERE order_id = ANY ($3::uuid[]) GROUP BY sku
+),
+locked AS MATERIALIZED (
+    SELECT sku FROM stock
+    WHERE sku = ANY (ARRAY(SELECT sku FROM lines)) AND (SELECT count(*) FROM marked) = cardinality($3)
+    ORDER BY sku FOR UPDATE
+),
+moved AS (
+    UPDATE stock SET held = held - quantity, sold = sold + quantity
+    FROM lines JOIN locked USING (sku) WHERE stock.sku = lines.sku RETURNING stock.sku
+)
+SELECT {
+    only_if(
+        "(SELECT count(*) FROM seen) = cardinality($2)"
+        " AND (SELECT count(*) FROM marked) = cardinality($3)"
+        " AND (SELECT count(*) FROM moved) = (SELECT count(*) FROM lines)"
+    )
+}
+"""  # noqa: S608
+
+
+async def hold_all(
+    connection: Connection,
+    consumer: str,
+    events: Iterable[UUID],
+    wanted: Mapping[UUID, Mapping[str, int]],
+    replies: Sequence[outbox.Draft],
+) -> bool:
+    """Holds all that these orders want, outside any transaction, if this is the usual case. Returns whether it was.
+
+    The usual case: all events and orders are new, and there is enough stock for all of them.
+    """
+    lines = [(order, sku, quantity) for order, each in wanted.items() for sku, quantity in each.items()]
+    total = Counter[str]()
+    for each in wanted.values():
+        total.update(each)
+    rows = await usual(
+        connection,
+        HOLD_ALL,
+        consumer,
+        sorted(events),
+        sorted(wanted),
+        *zip(*lines, strict=True),
+        list(total),
+        list(total.values()),
+        *outbox.columns(replies),
+    )
+    if rows is not None:
+        outbox.left(connection, replies, [row["id"] for row in rows])
+    return rows is not None
+
+
+async def sell_all(connection: Connection, consumer: str, events: Iterable[UUID], orders: Collection[UUID]) -> bool:
+    """Marks all that these orders hold as sold, outside any transaction, if this is the usual case; whether it was.
+
+    The usual case: all events are new, and all orders are HELD.
+    """
+    return await usual(connection, SELL_ALL, consumer, sorted(events), sorted(orders)) is not None
 
 
 async def claim(tx: Connection, orders: Collection[UUID], state: State) -> set[UUID]:
