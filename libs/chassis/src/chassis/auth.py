@@ -1,52 +1,31 @@
 """Verifies bearer tokens in each service, with identity's cached keys: no call per request, and no trust in the edge.
 
-`decode` does not check the expiry, and a verifier that reads the algorithm from the token accepts `none`. Here claims
-are validated and the algorithm is fixed. `test_auth.py` forges both kinds of token.
+`chassis.tokens` has what is checked. `test_auth.py` shows how keys are fetched.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, Self
+from typing import Annotated, Protocol, Self
 
 from fastapi import Depends, Request
-from joserfc import jwt
-from joserfc.errors import ExpiredTokenError, JoseError
-from joserfc.jwk import KeySet
-from joserfc.jwt import ClaimsOption
 
 from chassis import metrics
 from chassis.errors import Forbidden, Unauthenticated, Unavailable
 from chassis.http import HttpClient
 from chassis.outage import Outage
+from chassis.tokens import Claims, Keys, Principal, UnknownKey, public_keys, refused
 from chassis.waiting import shared, wait_for
 
-__all__ = ["Authenticated", "Claims", "Principal", "TokenVerifier", "Verifier", "authenticate", "requires"]
+__all__ = ["Authenticated", "Principal", "TokenVerifier", "Verifier", "authenticate", "requires"]
 
 log = logging.getLogger(__name__)
 
-ALGORITHM = "ES256"
 REFETCH_SECONDS = 10
 REFRESH_SECONDS = 300
 CACHE_SIZE = 8192
 CACHE_SECONDS = 60
-CLOCK_LEEWAY = 60
-"""Seconds by which our clock may be behind `nbf`, which identity does not issue. `iat` is not compared: with a clock
-that is behind, it would refuse every new token."""
-EXPIRY_LEEWAY = 5
-"""Seconds for which an expired token is still accepted; short, so that it does not extend a token's life."""
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """The authenticated account or guest. `sub` owns carts and orders; `token` may be sent in calls on its behalf."""
-
-    sub: str
-    scopes: frozenset[str]
-    token: str
-    guest: bool = False
 
 
 class Verifier(Protocol):
@@ -54,38 +33,6 @@ class Verifier(Protocol):
 
     async def verify(self, token: str) -> Principal:
         """Raises Unauthenticated or Unavailable."""
-
-
-class Claims:
-    """The claims that every token must have. This is the only place where tokens are accepted."""
-
-    def __init__(self, issuer: str, audience: str) -> None:
-        self._expiry: dict[str, ClaimsOption] = {"exp": {"essential": True}}
-        self._others: dict[str, ClaimsOption] = {
-            "sub": {"essential": True},
-            "iss": {"essential": True, "value": issuer},
-            "aud": {"essential": True, "value": audience},
-        }
-
-    def check(self, token: str, key: Any, now: float | None = None) -> tuple[Principal, float]:
-        """Returns the token's principal and the time at which the token expires, in seconds since 1970.
-
-        `key` is a key, a key set or a function, as joserfc takes them; `now`, in seconds since 1970, defaults to this
-        process's clock. Raises Unauthenticated. If `key` is a function, its exceptions pass through.
-        """
-        try:
-            claims = jwt.decode(token, key, algorithms=[ALGORITHM]).claims
-            at = int(time.time() if now is None else now)
-            expiry = jwt.JWTClaimsRegistry(at, EXPIRY_LEEWAY, **self._expiry)
-            expiry.validate({name: value for name, value in claims.items() if name == "exp"})
-            others = jwt.JWTClaimsRegistry(at, CLOCK_LEEWAY, **self._others)
-            others.validate({name: value for name, value in claims.items() if name not in ("exp", "iat")})
-        except (JoseError, ValueError, TypeError) as error:
-            raise _invalid(error) from error
-        if not isinstance(claims["sub"], str):
-            raise _invalid(TypeError("sub is not a string"))
-        scopes = frozenset(str(claims.get("scope", "")).split())
-        return Principal(claims["sub"], scopes, token, claims.get("kind") == "guest"), claims["exp"] + EXPIRY_LEEWAY
 
 
 class TokenVerifier:
@@ -100,7 +47,7 @@ class TokenVerifier:
         base, _, path = url.partition("/.well-known/")
         self._client = HttpClient(base, name="identity")
         self._path = f"/.well-known/{path}"
-        self._keys: KeySet | None = None
+        self._keys: Keys = {}
         self._fetched = float("-inf")
         self._current = False
         self._outage = Outage(log, f"signing keys from {url}")
@@ -135,28 +82,20 @@ class TokenVerifier:
         return principal
 
     async def _check(self, token: str) -> tuple[Principal, float]:
-        if self._keys is None:
+        if not self._keys:
             await self._fetch()
-        if self._keys is None:
+        if not self._keys:
             raise Unavailable(
                 "keys-unavailable", "The signing keys have not been fetched yet", "Try again in a second."
             )
         try:
-            return self._claims.check(token, self._key_of)
+            return self._claims.check(token, self._keys)
         except UnknownKey:
             await self._fetch()
         try:
-            return self._claims.check(token, self._key_of)
+            return self._claims.check(token, self._keys)
         except UnknownKey as error:
-            raise _invalid(error) from error
-
-    def _key_of(self, guest: Any) -> Any:
-        assert self._keys is not None
-        kid = guest.headers().get("kid")
-        for key in self._keys.keys:
-            if key.kid == kid:
-                return key
-        raise UnknownKey(f"no key {kid!r}")
+            raise refused(error) from error
 
     async def _fetch(self) -> None:
         """Waits for a fetch. Only one runs at a time and, once there are keys, at most one in ten seconds."""
@@ -172,7 +111,7 @@ class TokenVerifier:
         try:
             response = await self._client.get(self._path)
             if response.status == 200:
-                self._keys, self._current = KeySet.import_key_set(response.json()), True
+                self._keys, self._current = public_keys(response.json()), True
                 self._outage.over()
             else:
                 self._outage.failed(f"it answered {response.status}; is JWKS_URL right?")
@@ -187,18 +126,6 @@ class TokenVerifier:
         while True:
             await self._fetch()
             await asyncio.sleep(REFRESH_SECONDS if self._current else REFETCH_SECONDS if self._keys else 0.1)
-
-
-class UnknownKey(LookupError):
-    """The token names an unknown key."""
-
-
-def _invalid(error: Exception) -> Unauthenticated:
-    reasons = {ExpiredTokenError: "expired", UnknownKey: "unknown-key"}
-    metrics.refused_tokens.labels(reasons.get(type(error), "invalid")).inc()
-    return Unauthenticated(
-        "invalid-token", "The bearer token is not valid", f"{error}; get a new one from /api/identity."
-    )
 
 
 async def authenticate(request: Request) -> Principal:

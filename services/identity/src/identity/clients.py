@@ -1,6 +1,6 @@
 """Verifies identity's own tokens with the keys and the clock that sign them, without an HTTP request to itself."""
 
-from chassis.auth import Claims, Principal
+from chassis.tokens import Claims, Principal, UnknownKey, refused
 from identity.usecases.keys import Keyring
 
 __all__ = ["OwnVerifier"]
@@ -16,5 +16,8 @@ class OwnVerifier:
     async def verify(self, token: str) -> Principal:
         """Raises Unauthenticated."""
         now = (await self._keyring.now()).timestamp()
-        principal, _ = self._claims.check(token, await self._keyring.keys(), now)
+        try:
+            principal, _ = self._claims.check(token, await self._keyring.keys(), now)
+        except UnknownKey as error:
+            raise refused(error) from error
         return principal

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet
+from joserfc.jwk import ECKey
 
 from chassis.db import Database, is_environment_failure
 from chassis.errors import Unavailable
 from chassis.outage import Outage
+from chassis.tokens import Keys, public_keys
 from identity import repository
 from identity.models import SigningKey, retired, signer
 
@@ -56,6 +57,8 @@ class Keyring:
         self._db = db
         self._keys: list[SigningKey] = []
         self._imported: dict[str, ECKey] = {}
+        self._published: dict[str, Any] = {"keys": []}
+        self._public: Keys = {}
         self._origin = datetime.min  # the database's time when the monotonic clock was 0
         self._read_at = float("-inf")
         self._outage = Outage(log, "reading the signing keys")
@@ -65,6 +68,8 @@ class Keyring:
             keys = await repository.signing_keys(connection)
             self._origin = await repository.clock(connection) - timedelta(seconds=time.monotonic())
         self._imported = {key.kid: self._imported.get(key.kid) or ECKey.import_key(json.loads(key.jwk)) for key in keys}
+        self._published = {"keys": [key.as_dict(private=False) for key in self._imported.values()]}
+        self._public = public_keys(self._published) if keys else {}
         self._keys = keys
         self._read_at = time.monotonic()
 
@@ -78,14 +83,14 @@ class Keyring:
         kid = signer(self._keys, now).kid
         return jwt.encode({"alg": ALGORITHM, "kid": kid}, claims, self._imported[kid], algorithms=[ALGORITHM])
 
-    async def keys(self) -> KeySet:
+    async def keys(self) -> Keys:
         await self._refresh()
-        return KeySet(list(self._imported.values()))
+        return self._public
 
     async def published(self) -> dict[str, Any]:
         """Returns the public keys as a JWK Set (RFC 7517)."""
         await self._refresh()
-        return {"keys": [key.as_dict(private=False) for key in self._imported.values()]}
+        return self._published
 
     async def _refresh(self) -> None:
         """Reads the keys, if that is due. Raises Unavailable while there is none."""
