@@ -7,21 +7,20 @@ because `BaseHTTPMiddleware` more than doubles the cost of a request. `test_app.
 import contextlib
 import gc
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chassis import errors, telemetry
+from chassis import telemetry
 from chassis.admission import Admission, Kind
 from chassis.bodies import BodyGuard
-from chassis.failures import Failures, on_http_exception, on_invalid, on_problem
+from chassis.direct import Direct, Function
+from chassis.failures import HANDLERS, Failures
 from chassis.health import Health, Worker
 from chassis.methods import Head
 from chassis.openapi import document
@@ -50,6 +49,7 @@ def create_app(
     *,
     title: str,
     routers: Sequence[APIRouter],
+    direct: Collection[Function] = (),
     resources: Sequence[Resource] = (),
     workers: Sequence[Resource] = (),
     verifier: "Verifier | None" = None,
@@ -62,10 +62,11 @@ def create_app(
     """Returns the application of one service.
 
     `resources` are entered in order at start-up and left in reverse order. `workers` (consumers, jobs) start after the
-    resources; with ROLE=api they do not start. With ROLE=worker there are no `routers`. `verifier` checks the tokens
-    for `chassis.auth`. `parts` is the object that holds what the service's routes need: see `parts` below. `started` is
-    called until it succeeds; until then the process is not ready. `middleware`, the outermost first, gets HEAD as GET,
-    and sees the responses to failures too. Of each of the `kinds` of requests, the process admits a limited number.
+    resources; with ROLE=api they do not start. With ROLE=worker there are no `routers`. `direct` are those functions of
+    the routes that `chassis.direct` calls. `verifier` checks the tokens for `chassis.auth`. `parts` is the object that
+    holds what the service's routes need: see `parts` below. `started` is called until it succeeds; until then the
+    process is not ready. `middleware`, the outermost first, gets HEAD as GET, and sees the responses to failures too.
+    Of each of the `kinds` of requests, the process admits a limited number.
     """
     telemetry.setup(settings, name)
     judged = workers if settings.role == "worker" else ()  # with an API in the same process, the API stays ready
@@ -80,6 +81,7 @@ def create_app(
             spare_the_collector()
             yield
 
+    offered = () if settings.role == "worker" else routers
     app = FastAPI(
         title=title,
         version="1",
@@ -97,12 +99,9 @@ def create_app(
             Middleware(Failures),
             Middleware(Deadline),
             Middleware(BodyGuard),
+            Middleware(Direct, routers=offered, functions=direct),
         ],
-        exception_handlers={
-            errors.Problem: on_problem,
-            RequestValidationError: on_invalid,
-            HTTPException: on_http_exception,
-        },
+        exception_handlers=HANDLERS,
     )
     if verifier is not None:
         app.state.verifier = verifier
@@ -110,9 +109,8 @@ def create_app(
         app.state.parts = parts
     app.state.health = health
     app.include_router(health.router)
-    if settings.role != "worker":
-        for router in routers:
-            app.include_router(router)
+    for router in offered:
+        app.include_router(router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
 

@@ -6,7 +6,8 @@ shows on a real server that this does not happen here.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -19,7 +20,7 @@ from chassis import errors, metrics, telemetry
 from chassis.db import SCHEMA_CHANGED, is_environment_failure
 from chassis.methods import allowed
 
-__all__ = ["Failures", "http_problem", "on_http_exception", "on_invalid", "on_problem"]
+__all__ = ["HANDLERS", "Failures", "http_problem", "on_problem"]
 
 
 class Failures:
@@ -160,3 +161,11 @@ def http_problem(status: int, title: str, headers: Mapping[str, str] | None = No
         "detail": DETAILS.get(status, "Correct the request."),
     }
     return Response(json.dumps(document).encode(), status, headers, "application/problem+json")
+
+
+HANDLERS: dict[Any, Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
+    errors.Problem: on_problem,
+    RequestValidationError: on_invalid,
+    HTTPException: on_http_exception,
+}
+"""What answers the exceptions that a route may raise; all others are left to `Failures`."""

@@ -33,6 +33,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         "cart",
         title="Cart",
         routers=[dead_letters.router("/api/admin/carts", "cart", settings.broker_url), routes.router],
+        direct=[routes.read, routes.put],
         resources=[valkey, catalog, verifier],
         workers=[consumer(carts, settings.broker_url)],
         verifier=verifier,

@@ -16,6 +16,8 @@ from chassis import etags
 from chassis.admission import Kind
 from chassis.app import JsonBytes, parts
 from chassis.auth import Authenticated, authenticate
+from chassis.direct import body_of, path_parameter
+from chassis.openapi import documented
 
 __all__ = ["KINDS", "Parts", "router"]
 
@@ -26,9 +28,20 @@ KINDS = (Kind("buying", 64, re.compile(r"[A-Z]+ /api/cart(/.*)?"), from_edge=Tru
 SHAPE: dict[int | str, dict[str, Any]] = {200: {"model": CartBody}}
 Sku = Annotated[str, Path(pattern=SKU_PATTERN)]
 IfMatch = Annotated[list[str] | None, Header(description="The version to change, in quotes", max_length=100)]
+PARAMETERS = [
+    {"name": "sku", "in": "path", "required": True, "schema": {"type": "string", "pattern": SKU_PATTERN}},
+    {
+        "name": "if-match",
+        "in": "header",
+        "description": "The version to change, in quotes",
+        "schema": {"type": "string"},
+    },
+]
+"""The same for `put`, which reads them itself."""
 
 _encoder = msgspec.json.Encoder()
 version = re.compile(VERSION_PATTERN)
+SKU = re.compile(SKU_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +53,7 @@ class Parts:
     verifier: usecases.Verifier
 
 
-given = parts(Parts)  # `read` calls it itself: order reads a cart for each order, and a dependency adds to the CPU time
+given = parts(Parts)
 Given = Annotated[Parts, Depends(given)]
 
 
@@ -54,13 +67,20 @@ async def read(request: Request) -> Response:
     return shown
 
 
-@router.put("/items/{sku}", summary="Set the quantity of a line", responses=SHAPE)
-async def put(
-    sku: Sku, body: QuantityBody, principal: Authenticated, given: Given, if_match: IfMatch = None
-) -> JsonBytes:
+@router.put(
+    "/items/{sku}",
+    summary="Set the quantity of a line",
+    responses=SHAPE,
+    openapi_extra={"parameters": PARAMETERS, **documented(QuantityBody)},
+)
+async def put(request: Request) -> JsonBytes:
     """Sets the quantity of a line. The quantity is absolute, so the call can be repeated."""
-    cart = await usecases.put(given.carts, given.products, principal.sub, sku, body.quantity, expected(if_match))
-    return answer(cart)
+    principal = await authenticate(request)
+    sku = path_parameter(request, "sku", SKU)
+    body = await body_of(request, QuantityBody)
+    versions = expected(request.headers.getlist("if-match") or None)
+    own = await given(request)
+    return answer(await usecases.put(own.carts, own.products, principal.sub, sku, body.quantity, versions))
 
 
 @router.delete("/items/{sku}", summary="Remove a line", responses=SHAPE)

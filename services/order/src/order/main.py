@@ -45,6 +45,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         title="Quayside orders",
         openapi_url="/api/orders/openapi.json",
         routers=[dead_letters.router("/api/admin/orders", "order", settings.broker_url), routes.router, routes.admin],
+        direct=[routes.place],
         resources=[db, verifier, relay, cart, catalog, feed],
         workers=[
             consumer(db, settings.broker_url),
