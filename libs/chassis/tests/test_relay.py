@@ -54,7 +54,8 @@ def relay(db: Database, topology, url: str | None = None) -> Relay:
 
 @contextlib.asynccontextmanager
 async def by_hand(idle: Relay) -> AsyncIterator[Relay]:
-    """A relay that publishes only when it is told to."""
+    """A relay that publishes only when it is told to, and then also the youngest rows."""
+    idle._own = 0.0
     try:
         yield idle
     finally:
@@ -111,7 +112,8 @@ async def test_a_rolled_back_row_is_never_published(db: Database, topology):
             await outbox.put(tx, [(uuid7(), Lit(watts=7))])
             raise LookupError
 
-    assert await relay(db, topology).publish_once() == 0
+    async with by_hand(relay(db, topology)) as publisher:
+        assert await publisher.publish_once() == 0
     assert await topology.arrived() == []
 
 
@@ -140,7 +142,7 @@ async def test_an_unroutable_key_backs_off_and_delays_no_other(db: Database, top
         (lit,) = await put(db, Lit(watts=7))
 
         await eventually(lambda: ids(db, "outbox_archive"))
-        assert await published(topology) == [lit]
+        assert set(await published(topology)) == {lit}
         assert await ids(db, "outbox") == stuck
 
 

@@ -1,22 +1,26 @@
 """The relay: publishes outbox rows and archives what the broker confirmed. It runs in every process that writes.
 
-It polls, and commits of its own process wake it. LISTEN/NOTIFY would halve the rate of commits, and a cursor
-`id > last` would skip rows, because rows are not committed in the order of their IDs. Rows are locked while they are
-published (`SKIP LOCKED`), so two relays never send the same row at the same time; after a crash another relay sends it.
-`test_relay.py` shows a crash, an unroutable key and a broker that is down.
+A commit hands its rows to the relay of its own process, which gathers them for a moment, publishes them in batches, and
+archives them in larger ones. What is left in the outbox after two seconds, because a process crashed or the broker
+refused it, belongs to whichever relay reads it first. LISTEN/NOTIFY would halve the rate of commits, and a cursor
+`id > last` would skip rows, because rows are not committed in the order of their IDs.
+
+A row can be published twice: after a crash between publishing and archiving, or if a confirm takes longer than two
+seconds. Consumers ignore what they have handled. `test_relay.py` shows a crash, an unroutable key and a broker that is
+down.
 """
 
 import asyncio
 import logging
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Self
 from uuid import UUID
 
-import asyncpg
 import msgspec
+from asyncpg import Record
 from pydantic import SecretStr
 
 from chassis import metrics, tracing
@@ -25,14 +29,23 @@ from chassis.ids import created_at, floor
 from chassis.messages import Message
 from chassis.messaging import BrokerDown, Envelope, Publisher, Refused, pack
 from chassis.outage import Outage
+from chassis.outbox import Row
 from chassis.tasks import PeriodicTask
 
 __all__ = ["Relay"]
 
 log = logging.getLogger(__name__)
 
-POLL = 0.2
+LINGER = 0.025
+"""Seconds for which the rows of several commits are gathered. Fewer and larger messages wake fewer processes: at 50
+orders a second, an order costs a third less CPU time, and is confirmed 0.1 s later (docs/performance.md)."""
+POLL = 0.5
+"""Seconds between two looks into the outbox, and between two times that rows are archived."""
+OWN = 2.0
+"""Seconds for which a row is left to the process that has written it."""
 TAKE = 256
+MAX_HANDED = 4 * TAKE
+"""Rows that may wait in memory. Further ones replace the oldest, which are then read from the outbox."""
 BACKOFF = (0.1, 30.0)
 COUNT_EVERY = 1.0
 """Seconds that the oldest message waits before all that wait are counted, and between two counts."""
@@ -40,9 +53,17 @@ LOOK_BACK = timedelta(minutes=15)
 """The age up to which messages are published again when their queue was lost."""
 
 COLUMNS = "id, routing_key, subject, data, traceparent"
+# IDs begin with the milliseconds of the database's clock.
+LEFT = (
+    "FROM outbox WHERE id <> ALL ($1::uuid[]) AND id <="
+    " encode(int8send(((extract(epoch FROM now()) - $2::float8) * 1000)::bigint << 16 | 65535) || int8send(-1),"
+    " 'hex')::uuid"
+)
+"""Rows that no process has in its hands: not those of $1, which are in ours, and none younger than $2 seconds."""
+WAITING = f"SELECT EXISTS (SELECT {LEFT})"
 SELECT = (
-    f"SELECT {COLUMNS}, now() AS now FROM outbox"  # noqa: S608
-    " WHERE routing_key <> ALL ($1::text[]) ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED"
+    f"SELECT {COLUMNS}, now() AS now {LEFT}"
+    " AND routing_key <> ALL ($3::text[]) ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED"
 )
 ARCHIVE = (
     f"WITH gone AS (DELETE FROM outbox WHERE id = ANY ($1::uuid[]) RETURNING {COLUMNS})"  # noqa: S608
@@ -72,13 +93,16 @@ class Relay:
         self._consumers = {message.type: message.consumers for message in messages}
         self._publisher = Publisher(url, name=f"{service}:relay")
         self._task = PeriodicTask("relay", self._work, every=POLL, stop_within=6)
-        self._woken = False
+        self._handed: deque[Row] = deque(maxlen=MAX_HANDED)
+        self._published: list[UUID] = []
+        self._looked = 0.0
+        self._own = OWN
         self._oldest: float | None = None
         self._counted = 0.0
         self._blocked: dict[str, tuple[float, float]] = {}  # routing key → (not before, delay)
         self._refusals: dict[str, Outage] = {}
         self._lost: dict[str, UUID] = {}  # routing key of a lost queue → the ID after which to publish again
-        db.after_messages.append(self._wake)
+        db.after_messages.append(self._take)
 
     async def __aenter__(self) -> Self:
         metrics.outbox_age.set_function(lambda: self.backlog_seconds)
@@ -86,6 +110,9 @@ class Relay:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        """Publishes and archives what it has in its hands. What fails is left to other relays, or to the next start."""
+        self._looked = -POLL
+        self._task.wake()
         await self._task.__aexit__()
         await self._publisher.__aexit__()
 
@@ -93,13 +120,44 @@ class Relay:
     def backlog_seconds(self) -> float:
         return 0.0 if self._oldest is None else max(0.0, time.monotonic() - self._oldest)
 
-    def _wake(self, _: object) -> None:
-        self._woken = True
-        self._task.wake()
+    def _take(self, rows: list[Row]) -> None:
+        if not self._own:
+            return
+        if not self._handed:
+            asyncio.get_running_loop().call_later(LINGER, self._task.wake)
+        self._handed.extend(rows)
 
     async def _work(self) -> None:
-        woken, self._woken = self._woken, False
-        if woken or self._lost or await self._waiting():
+        try:
+            if self._handed:
+                await self._publish_handed()
+            if not self._own or time.monotonic() - self._looked >= POLL or len(self._published) >= MAX_HANDED:
+                self._looked = time.monotonic()
+                await self._archive_published()
+                await self._publish_left()
+        except BaseException:
+            self._own = 0.0  # until a run succeeds, only the outbox tells what is left
+            self._handed.clear()
+            raise
+        self._own = OWN
+        if self._handed:
+            self._task.wake()
+
+    async def _publish_handed(self) -> None:
+        """Publishes rows of this process. What fails is left in the outbox."""
+        resting = self._resting()
+        rows = [self._handed.popleft() for _ in range(min(TAKE, len(self._handed)))]
+        self._published += await self._publish([row for row in rows if row.routing_key not in resting])
+
+    async def _archive_published(self) -> None:
+        if self._published:
+            async with self._db.connection() as connection:
+                await self._archive(connection, sorted(self._published))
+            self._published = []
+
+    async def _publish_left(self) -> None:
+        """Publishes the rows that are left in the outbox, and those of lost queues."""
+        if self._lost or await self._waiting():
             while await self.publish_once() == TAKE:
                 pass
         for key in self._lost.keys() - self._resting():
@@ -120,18 +178,23 @@ class Relay:
         metrics.outbox_events.set(0)
 
     async def _waiting(self) -> bool:
-        """Returns whether there are rows. The query is cheap enough for five times a second."""
         async with self._db.connection() as connection:
-            waiting: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM outbox)")
+            waiting: bool = await connection.fetchval(WAITING, self._in_hand(), self._own)
         if not waiting:
             self._empty()
         return waiting
 
+    def _in_hand(self) -> list[UUID]:
+        return [row.id for row in self._handed]
+
     async def publish_once(self) -> int:
-        """Publishes up to 256 rows in one transaction, and returns how many the broker confirmed."""
+        """Publishes up to 256 rows that are left, in one transaction; returns how many the broker confirmed.
+
+        They are locked meanwhile (`SKIP LOCKED`), so that two relays do not publish the same row.
+        """
         blocked = sorted(self._resting())
         async with self._db.connection() as connection, connection.transaction():
-            rows = await connection.fetch(SELECT, blocked, TAKE)
+            rows = await connection.fetch(SELECT, self._in_hand(), self._own, blocked, TAKE)
             if rows:
                 oldest = time.monotonic() - (rows[0]["now"] - created_at(rows[0]["id"])).total_seconds()
                 self._oldest = min(self._oldest, oldest) if blocked and self._oldest is not None else oldest
@@ -140,11 +203,8 @@ class Relay:
             await self._count(connection, len(rows))
             if not rows:
                 return 0
-            confirmed = await self._publish(rows)
+            confirmed = await self._publish([_row(row) for row in rows])
             await self._archive(connection, confirmed)
-        archived = set(confirmed)
-        for key, count in Counter(row["routing_key"] for row in rows if row["id"] in archived).items():
-            metrics.sent.labels(key).inc(count)
         if len(confirmed) == len(rows) < TAKE and not blocked:
             self._empty()
         return len(confirmed)
@@ -158,34 +218,34 @@ class Relay:
         count = 0
         while True:
             async with self._db.connection() as connection:
-                rows = await connection.fetch(ARCHIVED, self._lost[key], key, TAKE)
+                rows = [_row(row) for row in await connection.fetch(ARCHIVED, self._lost[key], key, TAKE)]
             if len(await self._publish(rows)) < len(rows):
                 return  # the queue is lost again, or full: continue here later
             count += len(rows)
             if len(rows) < TAKE:
                 break
-            self._lost[key] = rows[-1]["id"]
+            self._lost[key] = rows[-1].id
         del self._lost[key]
         if count:
             log.warning("relay: a queue of %s was lost; the last %d events were published once more", key, count)
 
-    async def _publish(self, rows: list[asyncpg.Record]) -> list[UUID]:
+    async def _publish(self, rows: Sequence[Row]) -> list[UUID]:
         """Publishes the rows, and returns the IDs of those that the queues of all consumers have stored."""
         by_key: dict[str, list[Envelope]] = defaultdict(list)
         spans: dict[UUID, tracing.Span] = {}
         for row in rows:
-            context = tracing.extract(row["traceparent"])
+            context = tracing.extract(row.traceparent)
             if context is not None and context.recording:
-                spans[row["id"]] = _span(row, context)
-                context = spans[row["id"]]
-            by_key[row["routing_key"]].append(
+                spans[row.id] = _span(row, context)
+                context = spans[row.id]
+            by_key[row.routing_key].append(
                 Envelope(
-                    id=row["id"],
+                    id=row.id,
                     source=f"/quayside/{self._service}",
-                    type=row["routing_key"],
-                    time=created_at(row["id"]),
-                    subject=row["subject"],
-                    data=msgspec.Raw(row["data"].encode()),
+                    type=row.routing_key,
+                    time=created_at(row.id),
+                    subject=row.subject,
+                    data=msgspec.Raw(row.data.encode()),
                     traceparent=None if context is None else context.traceparent,
                 )
             )
@@ -196,6 +256,7 @@ class Relay:
         for (key, ids, _), failure in zip(messages, results, strict=True):
             if failure is None:
                 confirmed += ids
+                metrics.sent.labels(key).inc(len(ids))
                 if self._blocked.pop(key, None):
                     self._refusals.pop(key).over()
                 for id in spans.keys() & set(ids):  # a failed attempt has no span: the next one tells how long it took
@@ -240,18 +301,22 @@ class Relay:
         self._refusals.setdefault(key, Outage(log, f"relay: {key}")).failed(reason)
 
 
-def _span(row: asyncpg.Record, context: tracing.Context) -> tracing.Span:
+def _row(record: Record) -> Row:
+    return Row(*record[:5])
+
+
+def _span(row: Row, context: tracing.Context) -> tracing.Span:
     return tracing.Span(
-        f"send {row['routing_key']}",
+        f"send {row.routing_key}",
         tracing.PRODUCER,
         context,
         {
             "messaging.system": "rabbitmq",
             "messaging.operation.name": "send",
             "messaging.operation.type": "send",
-            "messaging.destination.name": row["routing_key"],
-            "messaging.message.id": str(row["id"]),
-            "quayside.subject": row["subject"],
-            "quayside.outbox.wait": round(max(0.0, time.time() - created_at(row["id"]).timestamp()), 3),
+            "messaging.destination.name": row.routing_key,
+            "messaging.message.id": str(row.id),
+            "quayside.subject": row.subject,
+            "quayside.outbox.wait": round(max(0.0, time.time() - created_at(row.id).timestamp()), 3),
         },
     )

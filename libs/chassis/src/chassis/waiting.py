@@ -43,7 +43,8 @@ def shared(work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
 async def pause(event: asyncio.Event, seconds: float) -> None:
     """Waits until the event is set, but at most `seconds`."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 async def wait_for(task: asyncio.Task[T]) -> T:

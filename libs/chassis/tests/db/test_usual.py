@@ -22,7 +22,7 @@ WITH seen AS ({inbox.insert(1)}),
 lit AS (INSERT INTO lamps (id) SELECT unnest($3::int[]) RETURNING id),
 sent AS ({outbox.insert(4)})
 SELECT id, {only_if("(SELECT count(*) FROM seen) = cardinality($2)")} FROM sent
-"""  # noqa: S608
+"""
 
 
 @pytest.fixture

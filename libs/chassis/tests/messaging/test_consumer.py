@@ -20,7 +20,7 @@ async def test_messages_that_arrive_during_a_batch_form_the_next_batch(topology,
         await eventually(lambda: handled.calls == [[0]])
         for watts in range(1, 11):
             await topology.send(body(event(watts)))
-        await eventually(lambda: consumer._arrived.qsize() == 10)
+        await eventually(lambda: len(consumer._arrived) == 10)
         gate.set()
         await eventually(lambda: len(handled.done) == 11)
 
@@ -187,7 +187,7 @@ async def test_a_stop_finishes_the_current_batch_and_returns_the_rest(topology, 
         await topology.send(body(event(1)))
         await eventually(lambda: handled.calls)
         await topology.send(body(event(2)))
-        await eventually(lambda: consumer._arrived.qsize() == 1)
+        await eventually(lambda: len(consumer._arrived) == 1)
         asyncio.get_running_loop().call_later(0.02, gate.set)
 
     assert handled.done == [1]

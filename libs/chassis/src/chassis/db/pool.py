@@ -217,7 +217,8 @@ class Database:
             raise Unavailable("shutting-down", "This process is stopping", "Try again: another process will answer.")
         start = time.perf_counter()
         try:
-            connection = await pool.acquire(timeout=self._acquire_timeout)
+            async with asyncio.timeout(self._acquire_timeout):  # the pool's own timeout makes a task each time
+                connection = await pool.acquire()
             metrics.pool_wait.observe(time.perf_counter() - start)
         except TimeoutError as error:
             if not pool.get_size():  # there are no other connections that could be busy
@@ -232,7 +233,7 @@ class Database:
             forget_values(error)
             raise
         finally:
-            await pool.release(connection)
+            await pool.release(connection, timeout=self._acquire_timeout)
         if borrowed.left_messages:
             for take in self.after_messages:
                 take(borrowed.left_messages)

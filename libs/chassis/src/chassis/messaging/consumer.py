@@ -7,6 +7,7 @@ receive a message again. `test_consumer.py` deletes the queue.
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Self
 
@@ -49,11 +50,12 @@ class Consumer:
         self._url = url
         self._queue = queue
         self._prefetch = prefetch
-        self._arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+        self._arrived: deque[AbstractIncomingMessage] = deque()
         self._head: Arrival | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
-        self._cancelled = asyncio.Event()
+        self._cancelled = False
+        self._changed = asyncio.Event()
         self._outage = Outage(log, f"consuming {queue}")
         self._ladder = Ladder(url, queue, self._stopping)
         self._handling = Handling(queue, handlers, self._ladder, self._stopping)
@@ -68,6 +70,7 @@ class Consumer:
     async def __aexit__(self, *_: object) -> None:
         """Finishes the current batch; the prefetched messages return to the queue."""
         self._stopping.set()
+        self._changed.set()
         if self._task is not None:
             done, _pending = await asyncio.wait({self._task}, timeout=10)
             if not done:
@@ -121,8 +124,7 @@ class Consumer:
             async with asyncio.timeout(SET_UP_SECONDS):
                 channel = await connection.channel(publisher_confirms=False)
                 await channel.set_qos(prefetch_count=self._prefetch)
-                self._arrived, self._head = asyncio.Queue(), None
-                self._cancelled.clear()
+                self._arrived, self._head, self._cancelled = deque(), None, False
                 under = await channel.get_underlay_channel()
                 under.on_consumer_cancel_callbacks.add(self._on_cancel)
                 queue = await channel.declare_queue(self._queue, passive=True)
@@ -131,8 +133,13 @@ class Consumer:
             log.info("consuming %s", self._queue)
             metrics.subscribed.labels(self._queue).inc()
             self._consuming(True)
-            await self._consume(channel)
-            if self._cancelled.is_set():
+            closed = asyncio.ensure_future(channel.closed())
+            closed.add_done_callback(lambda _: self._changed.set())
+            try:
+                await self._consume(channel)
+            finally:
+                closed.cancel()
+            if self._cancelled:
                 self._outage.failed("the broker has cancelled the subscription: was the queue deleted?")
             elif not self._stopping.is_set():
                 self._outage.failed("the channel was closed")
@@ -140,17 +147,19 @@ class Consumer:
             await close(connection)
 
     def _on_cancel(self, _: object) -> None:
-        self._cancelled.set()
+        self._cancelled = True
+        self._changed.set()
         self._consuming(False)
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
-        self._arrived.put_nowait(message)
+        self._arrived.append(message)
+        self._changed.set()
 
     async def _consume(self, channel: AbstractChannel) -> None:
         under = await channel.get_underlay_channel()
 
         def gone() -> bool:
-            return channel.is_closed or self._cancelled.is_set()
+            return channel.is_closed or self._cancelled
 
         while not self._stopping.is_set() and (batch := await self._next(channel)):
             if not await self._handle(batch, gone):
@@ -196,15 +205,13 @@ class Consumer:
                 return batch
 
     def _take(self) -> Arrival | None:
-        return None if self._arrived.empty() else read(self._arrived.get_nowait())
+        return read(self._arrived.popleft()) if self._arrived else None
 
     async def _wait(self, channel: AbstractChannel) -> AbstractIncomingMessage | None:
         """Returns the next message; None once the consumer stops, the channel closes, or the subscription ends."""
-        get = asyncio.ensure_future(self._arrived.get())
-        ends = [asyncio.ensure_future(end) for end in (self._stopping.wait(), self._cancelled.wait(), channel.closed())]
-        try:
-            await asyncio.wait({get, *ends}, return_when=asyncio.FIRST_COMPLETED)
-            return get.result() if get.done() and not self._stopping.is_set() else None
-        finally:
-            for waiter in (get, *ends):
-                waiter.cancel()
+        while not (self._stopping.is_set() or self._cancelled or channel.is_closed):
+            if self._arrived:
+                return self._arrived.popleft()
+            self._changed.clear()
+            await self._changed.wait()
+        return None
