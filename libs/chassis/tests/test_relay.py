@@ -398,6 +398,69 @@ async def test_relays_side_by_side_publish_each_row_once(db: Database, outbox_ur
     assert sorted(await published(topology)) == rows
 
 
+async def test_a_young_row_is_left_to_the_process_that_has_written_it(db: Database, topology):
+    (row,) = await put(db, Lit(watts=7))
+    async with by_hand(relay(db, topology)) as publisher:
+        publisher._own = 3600.0
+        assert await publisher.publish_once() == 0
+
+        publisher._own = 0.0
+        assert await publisher.publish_once() == 1
+    assert await published(topology) == [row]
+
+
+async def test_commits_of_one_moment_share_a_message_and_need_no_look_into_the_outbox(db: Database, topology):
+    async with by_hand(relay(db, topology)) as publisher:
+        publisher._own = 3600.0
+        rows = [*await put(db, Lit(watts=1)), *await put(db, Lit(watts=2), Lit(watts=3))]
+        await publisher._work()
+
+    (message,) = await topology.arrived()
+    assert [event.id for event in unpack(message.body)] == rows
+    assert await ids(db, "outbox_archive") == rows
+
+
+async def test_rows_that_do_not_fit_into_memory_are_read_from_the_outbox(
+    db: Database, topology, eventually, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("chassis.relay.MAX_HANDED", 10)
+    async with relay(db, topology):
+        rows = await put(db, *(Lit(watts=7) for _ in range(25)))
+        await eventually(lambda: emptied(db))
+
+    assert sorted(await published(topology)) == rows
+
+
+async def test_a_relay_that_stops_publishes_and_archives_what_its_process_has_committed(
+    db: Database, topology, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("LINGER", "POLL"):
+        monkeypatch.setattr(f"chassis.relay.{name}", 3600.0)
+    async with relay(db, topology):
+        rows = await put(db, Lit(watts=7))
+
+    assert await published(topology) == rows
+    assert await ids(db, "outbox_archive") == rows
+
+
+async def test_rows_that_could_not_be_archived_are_archived_later_and_not_published_again(db: Database, topology):
+    async def execute(statement: str) -> None:
+        async with db.connection() as connection:
+            await connection.execute(statement)
+
+    async with by_hand(relay(db, topology)) as publisher:
+        publisher._own = 3600.0
+        rows = await put(db, Lit(watts=7))
+        await execute("ALTER TABLE outbox_archive RENAME TO elsewhere")
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await publisher._work()
+        await execute("ALTER TABLE elsewhere RENAME TO outbox_archive")
+        await publisher._work()
+
+    assert await published(topology) == rows
+    assert await ids(db, "outbox_archive") == rows
+
+
 async def test_a_row_that_another_relay_publishes_delays_no_others(db: Database, topology, eventually):
     async def is_published(id: UUID) -> bool:
         return await published(topology) == [id]
