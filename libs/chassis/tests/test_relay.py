@@ -420,6 +420,16 @@ async def test_commits_of_one_moment_share_a_message_and_need_no_look_into_the_o
     assert await ids(db, "outbox_archive") == rows
 
 
+async def test_a_row_that_the_broker_refuses_stays_in_the_outbox(db: Database, topology):
+    async with by_hand(relay(db, topology)) as publisher:
+        publisher._own = 3600.0
+        lit, unheard = await put(db, Lit(watts=1), Unheard())
+        await publisher._work()
+
+    assert await ids(db, "outbox") == [unheard]
+    assert await ids(db, "outbox_archive") == [lit]
+
+
 async def test_rows_that_do_not_fit_into_memory_are_read_from_the_outbox(
     db: Database, topology, eventually, monkeypatch: pytest.MonkeyPatch
 ):
