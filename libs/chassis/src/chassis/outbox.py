@@ -15,7 +15,7 @@ from chassis import tracing
 from chassis.db import Connection
 from chassis.messages import Message
 
-__all__ = ["Draft", "Row", "columns", "drafts", "insert", "left", "put"]
+__all__ = ["Draft", "Row", "columns", "drafts", "given", "insert", "insert_from", "left", "put"]
 
 
 class Draft(NamedTuple):
@@ -38,14 +38,28 @@ class Row(NamedTuple):
 
 
 def insert(first: int) -> str:
-    """Returns the statement that stores drafts and returns their IDs.
+    """Returns the statement that stores drafts and returns their IDs; `first` is as in `given`."""
+    return f"{insert_from(given(first))} RETURNING id"
 
-    It takes the `columns` of the drafts as four parameters, of which `first` is the number of the first one.
 
-    The IDs are UUIDv7 from the database's clock, one microsecond apart. If they came from processes' clocks, a process
-    with a wrong clock would publish its messages before or after all others, and an ID would not show a message's age.
+def given(first: int) -> str:
+    """Returns drafts as rows for `insert_from`.
+
+    They are the `columns` of the drafts in four parameters, of which `first` is the number of the first one.
     """
     arrays = ", ".join(f"${n}::text[]" for n in range(first, first + 4))
+    return f"unnest({arrays}) WITH ORDINALITY AS t (key, subject, data, trace, n)"
+
+
+def insert_from(rows: str) -> str:
+    """Returns the statement that stores messages.
+
+    `rows` follows FROM, and has the columns `key`, `subject`, `data`, `trace`, and `n`, the number of the row from 1.
+
+    The IDs are UUIDv7 from the database's clock, one microsecond apart, and ascend with `n`. If they came from
+    processes' clocks, a process with a wrong clock would publish its messages before or after all others, and an ID
+    would not show a message's age.
+    """
     return f"""
 INSERT INTO outbox (id, routing_key, subject, data, traceparent)
 SELECT encode(
@@ -56,9 +70,8 @@ SELECT encode(
        key, subject, data::json, trace
 FROM (
     SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint + n AS us, key, subject, data, trace
-    FROM unnest({arrays}) WITH ORDINALITY AS t (key, subject, data, trace, n)
+    FROM {rows}
 ) AS rows
-RETURNING id
 """  # noqa: S608
 
 
