@@ -14,9 +14,10 @@ import pytest
 from chassis import tracing
 from chassis.db import Database
 from chassis.errors import Conflict, Invalid, NotFound, Problem, Unavailable
+from chassis.outbox import Row
 from chassis.testing.clock import clock_off
 from chassis.testing.locks import somebody_waits
-from chassis.waiting import deadline
+from chassis.waiting import deadline, deadline_passed
 from order import repository
 from order.messages import PaymentCancelled, PaymentCaptured, PaymentFailed, StockRejected, StockReserved
 from order.models import TRANSITIONS, UNDO, Status
@@ -64,6 +65,30 @@ async def test_an_order_is_stored_with_its_history_and_its_first_command(shop) -
     assert await history(shop.db, placed.order_id) == [(1, "PENDING")]
     assert await outbox(shop.db) == ["catalog.reserve-stock.v1"]
     assert await scalar(shop.db, "SELECT total FROM orders") == 1250
+
+
+async def test_placing_is_one_statement(shop, spans) -> None:
+    with tracing.inside(tracing.extract(f"00-{1:032x}-{1:016x}-01")):
+        await shop.placement.place(shop.request())
+
+    assert [span.name for span in spans] == ["INSERT orders"]
+
+
+async def test_only_orders_that_are_stored_have_a_command(shop) -> None:
+    given: list[Row] = []
+    shop.db.after_messages.append(given.extend)
+    await shop.placement.place(shop.request("bob"))
+
+    answers = await asyncio.gather(
+        *(shop.placement.place(shop.request(name, key="another")) for name in ("cyd", "bob", "ann")),
+        return_exceptions=True,
+    )
+
+    assert [getattr(answer, "slug", "placed") for answer in answers] == ["placed", "cart-already-ordered", "placed"]
+    async with shop.db.connection() as connection:
+        assert given == [Row(*row) for row in await connection.fetch("SELECT * FROM outbox ORDER BY id")]
+        ids = {row["id"] for row in await connection.fetch("SELECT id FROM orders")}
+    assert {UUID(row.subject) for row in given} == {UUID(json.loads(row.data)["order_id"]) for row in given} == ids
 
 
 async def test_the_same_key_and_body_is_the_same_order_even_when_the_cart_has_changed(shop) -> None:
@@ -119,6 +144,46 @@ async def test_fifty_shoppers_at_once_share_transactions_and_calls(shop) -> None
 async def test_the_same_key_with_another_body_is_refused(shop) -> None:
     await shop.placement.place(shop.request())
     assert (await refused(shop.placement.place(shop.request(request_hash=b"other")))).slug == "key-reused"
+
+
+async def test_a_key_that_was_used_says_so_whatever_is_wrong_with_the_new_request(shop) -> None:
+    request = shop.request()
+    await shop.placement.place(request)
+    other = replace(request, request_hash=b"other", cart_version="another")
+    for cart in (Cart("another", [("MUG-1", 2), ("TEA-1", 1)]), Cart("another", [("GONE-1", 1)]), Cart(None, [])):
+        shop.carts.carts[request.token] = cart
+        assert (await refused(shop.placement.place(other))).slug == "key-reused"
+
+    assert await scalar(shop.db, "SELECT count(*) FROM orders") == 1
+
+
+@pytest.mark.parametrize(("service", "call"), [("carts", "read"), ("products", "find")])
+async def test_a_replay_needs_neither_the_cart_nor_the_catalog(shop, monkeypatch, service: str, call: str) -> None:
+    async def down(*_: object) -> None:
+        raise Unavailable("down", "The service does not answer", "Try again later.")
+
+    request = shop.request()
+    placed = await shop.placement.place(request)
+    monkeypatch.setattr(getattr(shop, service), call, down)
+
+    assert await shop.placement.place(request) == Placed(placed.order_id, replayed=True)
+
+
+async def test_a_cart_that_does_not_answer_leaves_time_to_look_for_an_earlier_order(shop) -> None:
+    asked_until: list[float | None] = []
+
+    async def hangs(*_: object) -> None:
+        asked_until.append(deadline.get())
+        raise deadline_passed()
+
+    request = shop.request()
+    placed = await shop.placement.place(request)
+    shop.carts.read = hangs
+    client_waits_until = time.monotonic() + 60
+    deadline.set(client_waits_until)
+
+    assert await shop.placement.place(request) == Placed(placed.order_id, replayed=True)
+    assert asked_until == [pytest.approx(client_waits_until - 0.5)]
 
 
 async def test_a_first_request_that_takes_too_long_is_in_flight(shop, monkeypatch) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from chassis import outbox
 from chassis.db import Connection
 from order.models import FAILED, OPEN, UNDOING, NewOrder, OrderLine, Status
 
@@ -70,20 +71,35 @@ async def find_by_keys(
     return {(row["principal"], row["idempotency_key"]): (row["id"], row["request_hash"]) for row in rows}
 
 
-async def add_orders(tx: Connection, orders: Sequence[NewOrder], ttl_seconds: int) -> set[UUID]:
-    """Stores orders and the first step of their history. Returns the IDs of those whose key and cart were unused."""
-    rows = await tx.fetch(
-        "WITH placed AS ("  # noqa: S608
-        "  INSERT INTO orders (id, principal, idempotency_key, request_hash, cart_version, status, seq, total,"
-        "    currency, lines, payment_method, shipping_address, created_at, expires_at, traceparent)"
-        f"  SELECT id, principal, key, hash, cart, '{Status.PENDING}', 1, total, currency, lines::json, method,"
-        "    address::json, now(), now() + make_interval(secs => $12), trace"
-        "  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::bigint[], $7::text[],"
-        "    $8::text[], $9::text[], $10::text[], $11::text[]) AS t (id, principal, key, hash, cart, total, currency,"
-        "    lines, method, address, trace)"
-        "  ON CONFLICT DO NOTHING RETURNING id, created_at)"
-        " INSERT INTO order_history (order_id, seq, status, at)"
-        f" SELECT id, 1, '{Status.PENDING}', created_at FROM placed RETURNING order_id",
+PLACE = f"""
+WITH placed AS (
+    INSERT INTO orders (id, principal, idempotency_key, request_hash, cart_version, status, seq, total, currency, lines,
+        payment_method, shipping_address, created_at, expires_at, traceparent)
+    SELECT id, principal, key, hash, cart, '{Status.PENDING}', 1, total, currency, lines::json, method, address::json,
+        now(), now() + make_interval(secs => $12), trace
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::bigint[], $7::text[], $8::text[],
+        $9::text[], $10::text[], $11::text[])
+        AS t (id, principal, key, hash, cart, total, currency, lines, method, address, trace)
+    ON CONFLICT DO NOTHING RETURNING id, created_at
+), begun AS (
+    INSERT INTO order_history (order_id, seq, status, at) SELECT id, 1, '{Status.PENDING}', created_at FROM placed
+), sent AS (
+    {outbox.insert_from(f"{outbox.given(13)} JOIN placed ON placed.id::text = subject")} RETURNING id, subject
+)
+SELECT id AS message_id, subject::uuid AS order_id FROM sent
+"""  # noqa: S608
+
+
+async def add_orders(
+    connection: Connection, orders: Sequence[NewOrder], commands: Sequence[outbox.Draft], ttl_seconds: int
+) -> dict[UUID, UUID]:
+    """Stores orders, the first step of their history, and the command to each. It is one statement.
+
+    Returns the ID of the command by that of the order, for the orders whose key and cart were unused. The others are
+    not stored, and neither are their commands.
+    """
+    rows = await connection.fetch(
+        PLACE,
         [order.id for order in orders],
         [order.principal for order in orders],
         [order.idempotency_key for order in orders],
@@ -96,8 +112,9 @@ async def add_orders(tx: Connection, orders: Sequence[NewOrder], ttl_seconds: in
         [order.shipping_address.decode() for order in orders],
         [order.traceparent for order in orders],
         ttl_seconds,
+        *outbox.columns(commands),
     )
-    return {row["order_id"] for row in rows}
+    return {row["order_id"]: row["message_id"] for row in rows}
 
 
 async def cart_was_ordered(connection: Connection, principal: str, cart_version: str) -> bool:

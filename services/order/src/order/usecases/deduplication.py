@@ -1,20 +1,23 @@
 """One order for each idempotency key, even if several requests with the key come one after another or at once."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
 from chassis.batching import Batcher
 from chassis.db import Database
 from chassis.errors import Conflict, Invalid, Problem
-from chassis.waiting import seconds_left
+from chassis.waiting import deadline, seconds_left
 from order import repository
 
 __all__ = ["Deduplication", "Key", "Placed"]
 
 MAX_WAIT_SECONDS = 2.0
+LOOK_SECONDS = 0.5
+"""The part of the client's time, a quarter at most, that is kept for looking for an earlier order."""
 
 Key = tuple[str, str]
 """A principal and their idempotency key."""
@@ -60,16 +63,22 @@ class Deduplication:
                 return placed
         done = self._in_flight[key] = asyncio.get_running_loop().create_future()
         try:
-            return await self._replay(key, request_hash) or await self._place(key, request_hash, place)
+            return await self._place(key, request_hash, place)
         finally:
             del self._in_flight[key]
             done.set_result(None)
 
     async def _place(self, key: Key, request_hash: bytes, place: Callable[[], Awaitable[UUID]]) -> Placed:
+        """Looks for an earlier order only if it cannot place this one: nearly all keys are new.
+
+        An earlier order always prevents it, since keys are unique, but the reason that it meets first may be another
+        one, such as an empty cart. If the cart or the catalog does not answer, time is left to look.
+        """
         try:
-            return Placed(await place(), replayed=False)
+            with _time_left_to_look():
+                return Placed(await place(), replayed=False)
         except Problem:
-            if placed := await self._replay(key, request_hash):  # another process has just placed it
+            if placed := await self._replay(key, request_hash):
                 return placed
             raise
 
@@ -88,3 +97,13 @@ class Deduplication:
         async with self._db.connection() as connection:
             found = await repository.find_by_keys(connection, keys)
         return [found.get(key) for key in keys]
+
+
+@contextlib.contextmanager
+def _time_left_to_look() -> Iterator[None]:
+    by, left = deadline.get(), seconds_left()
+    token = deadline.set(None if by is None or left is None else by - min(LOOK_SECONDS, left / 4))
+    try:
+        yield
+    finally:
+        deadline.reset(token)

@@ -131,12 +131,14 @@ class Placement:
 
     async def _commit(self, orders: list[NewOrder]) -> list[UUID | Exception]:
         orders_by_key = sorted(orders, key=lambda order: (order.principal, order.idempotency_key))
-        async with self._db.transaction() as tx:
-            stored = await repository.add_orders(tx, orders_by_key, self._ttl_seconds)
-            messages = [(order.id, order.reserve()) for order in orders if order.id in stored]
-            await outbox.put(tx, messages, {order.id: order.traceparent for order in orders})
-        metrics.placed.inc(len(stored))
-        return [order.id if order.id in stored else _already_ordered() for order in orders]
+        traces = {order.id: order.traceparent for order in orders}
+        commands = outbox.drafts([(order.id, order.reserve()) for order in orders], traces)
+        async with self._db.connection() as connection:
+            sent = await repository.add_orders(connection, orders_by_key, commands, self._ttl_seconds)
+            stored = [command for order, command in zip(orders, commands, strict=True) if order.id in sent]
+            outbox.left(connection, stored, sent.values())
+        metrics.placed.inc(len(sent))
+        return [order.id if order.id in sent else _already_ordered() for order in orders]
 
 
 def _already_ordered() -> Conflict:
