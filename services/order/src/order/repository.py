@@ -7,12 +7,14 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from chassis import outbox
-from chassis.db import Connection
-from order.models import FAILED, OPEN, UNDOING, NewOrder, OrderLine, Status
+from chassis import inbox, outbox
+from chassis.db import Connection, only_if, usual
+from order.messages import Charge, OrderConfirmed
+from order.models import FAILED, OPEN, UNDOING, Command, NewOrder, OrderLine, Status, Transition
 
 __all__ = [
     "add_orders",
+    "advance",
     "audit",
     "cart_was_ordered",
     "due_for_expiry",
@@ -154,6 +156,68 @@ async def move(tx: Connection, moves: Sequence[tuple[UUID, Status, str | None]])
         reasons,
     )
     return {row["order_id"]: row["at"] for row in rows}
+
+
+COMMANDS: Mapping[Command, str] = {
+    Charge: "json_build_object("
+    "'order_id', id, 'amount', total, 'currency', currency, 'payment_method', payment_method)",
+    OrderConfirmed: "json_build_object("
+    "'order_id', id, 'sub', principal, 'cart_version', cart_version, 'lines', ("
+    "SELECT json_agg(json_build_object('sku', line -> 'sku', 'quantity', line -> 'quantity') ORDER BY number)"
+    " FROM json_array_elements(lines) WITH ORDINALITY AS each (line, number)))",
+}
+"""The data of commands, made from an order's row, for `advance`."""
+
+
+def advance_sql(command: Command) -> str:
+    commands = f"""(
+    SELECT '{command.type}' AS key, id::text AS subject, {COMMANDS[command]} AS data, trace, row_number() OVER () AS n
+    FROM moved) AS commands"""  # noqa: S608
+    return f"""
+WITH seen AS ({inbox.insert(1)}),
+expected AS (
+    SELECT id, cause
+    FROM orders JOIN unnest($3::uuid[], $4::text[]) AS t (id, cause) USING (id)
+    WHERE status = $5 AND {only_if("(SELECT count(*) FROM seen) = cardinality($2)")} = 1
+    ORDER BY id FOR NO KEY UPDATE OF orders
+), moved AS (
+    UPDATE orders o SET status = $6, seq = seq + 1 FROM expected e WHERE o.id = e.id
+    RETURNING o.id, o.seq, principal, cart_version, total, currency, payment_method, lines, created_at, traceparent,
+        coalesce(cause, traceparent) AS trace, clock_timestamp() AS at
+), told AS (
+    INSERT INTO order_history (order_id, seq, status, at) SELECT id, seq, $6, at FROM moved
+), sent AS (
+    {outbox.insert_from(commands)} RETURNING id, routing_key, subject, data, traceparent
+)
+SELECT sent.id, routing_key, subject, data, sent.traceparent,
+    moved.id AS order_id, created_at, at AS moved_at, moved.traceparent AS order_trace
+FROM moved JOIN sent ON subject = moved.id::text
+WHERE {only_if("(SELECT count(*) FROM moved) = cardinality($3)")} = 1
+"""  # noqa: S608
+
+
+ADVANCE = {command: advance_sql(command) for command in COMMANDS}
+
+
+async def advance(
+    connection: Connection,
+    consumer: str,
+    events: Sequence[UUID],
+    causes: Sequence[tuple[UUID, str | None]],
+    status: Status,
+    step: Transition,
+) -> list[Record] | None:
+    """Takes a step with all orders of (order ID, traceparent of the event) pairs, if all are in this state.
+
+    Records the events as seen, and stores the steps in the orders' history and the commands that they cause. It is one
+    statement, and changes nothing and returns None if an event was seen before or an order is in another state.
+    Otherwise returns the messages in the outbox, each with `order_id`, `created_at`, `moved_at` and `order_trace`.
+    """
+    ids, traces = zip(*causes, strict=True)
+    (command,) = step.commands
+    return await usual(
+        connection, ADVANCE[command], consumer, sorted(events), ids, traces, str(status), str(step.status)
+    )
 
 
 async def refunds_began(tx: Connection, ids: Sequence[UUID]) -> Mapping[UUID, datetime]:

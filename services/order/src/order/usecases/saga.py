@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from chassis import inbox, outbox
+from chassis import inbox, outbox, tracing
 from chassis.db import Connection, Database
 from chassis.errors import Conflict, NotFound
 from chassis.messages import Event, Message
@@ -24,7 +24,7 @@ from order.messages import (
     StockRejected,
     StockReserved,
 )
-from order.models import UNDO, Command, Input, Status, results, settled, transition
+from order.models import TRANSITIONS, UNDO, Command, Input, Status, results, settled, transition
 from order.usecases.endings import Ending, record
 
 __all__ = [
@@ -48,7 +48,7 @@ A = TypeVar("A", StockReserved, StockRejected, PaymentCaptured, PaymentFailed, P
 
 
 async def stock_reserved(db: Database, events: list[Event[StockReserved]]) -> None:
-    await _answered(db, events, Input.STOCK_RESERVED)
+    await _expected(db, events, Status.PENDING, Input.STOCK_RESERVED)
 
 
 async def stock_rejected(db: Database, events: list[Event[StockRejected]]) -> None:
@@ -57,7 +57,7 @@ async def stock_rejected(db: Database, events: list[Event[StockRejected]]) -> No
 
 
 async def payment_captured(db: Database, events: list[Event[PaymentCaptured]]) -> None:
-    await _answered(db, events, Input.CAPTURED)
+    await _expected(db, events, Status.RESERVED, Input.CAPTURED)
 
 
 async def payment_failed(db: Database, events: list[Event[PaymentFailed]]) -> None:
@@ -96,6 +96,22 @@ async def resend_undo(db: Database) -> int:
         await outbox.put(tx, messages, _traces(orders))
         await repository.undo_sent(tx, ids)
     return len(ids)
+
+
+async def _expected(db: Database, events: list[Event[A]], status: Status, input: Input) -> None:
+    """Handles replies that nearly always are new, and meet their orders in this state."""
+    step = TRANSITIONS[status, input]
+    causes = [(event.data.order_id, tracing.traceparent_of(str(event.data.order_id))) for event in events]
+    async with db.connection() as connection:
+        rows = await repository.advance(connection, CONSUMER, [event.id for event in events], causes, status, step)
+        connection.left_messages += [outbox.Row(*row[:5]) for row in rows or ()]
+    if rows is None:
+        await _answered(db, events, input)
+    elif settled(step.status):
+        record(
+            Ending(row["order_id"], step.status, None, row["created_at"], row["moved_at"], row["order_trace"])
+            for row in rows
+        )
 
 
 async def _answered(
