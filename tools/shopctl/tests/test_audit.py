@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,11 +20,12 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from chassis.ids import created_at, floor
 from chassis.messaging.envelope import Envelope, pack
 from chassis.testing.fixtures import Broker
 from shopctl import services
+from shopctl.audit.attempts import Attempt, Journal, read_attempts
 from shopctl.audit.finding import Finding
-from shopctl.audit.orders import Attempt, read_attempts
 from shopctl.audit.run import check
 from shopctl.audit.sources import UNREADABLE, Addresses, Unreadable
 
@@ -68,13 +69,14 @@ class FakeOutside:
     reported: dict[str, int] | None = None
     status: int = 204
 
-    def move(self, kind: str, order: UUID, amount: int = TOTAL) -> None:
+    def move(self, kind: str, order: UUID, amount: int = TOTAL, at: datetime | None = None) -> None:
         entry = {"seq": len(self.ledger) + 1, "kind": kind, "order_id": str(order), "amount": amount}
-        self.ledger.append(entry | {"currency": "EUR"})
+        self.ledger.append(entry | {"currency": "EUR", "at": (at or datetime.now(UTC)).isoformat()})
 
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/ledger", self._ledger)
+        app.router.add_get("/charges", self._charges)
         app.router.add_post("/api/identity/token", self._token)
         app.router.add_get("/api/admin/orders/{id}", self._order)
         app.router.add_put("/api/admin/orders/audit", self._report)
@@ -85,11 +87,22 @@ class FakeOutside:
         items = [entry for entry in self.ledger if entry["seq"] > after][:page]
         return web.json_response({"items": items, "next_after": items[-1]["seq"] if len(items) == page else None})
 
+    async def _charges(self, request: web.Request) -> web.Response:
+        entries = [entry for entry in self.ledger if entry["order_id"] == request.query["order_id"]]
+        refunded = sum(entry["amount"] for entry in entries if entry["kind"] == "refund")
+        captures = [entry for entry in entries if entry["kind"] == "capture"]
+        items = [entry | {"status": "succeeded", "refunded": 0} for entry in captures]
+        if items:
+            items[0]["refunded"] = refunded
+        return web.json_response({"items": items})
+
     async def _token(self, request: web.Request) -> web.Response:
         return web.json_response({"access_token": "token"})
 
     async def _report(self, request: web.Request) -> web.Response:
         self.reported = (await request.json())["findings"]
+        if self.status == 204:
+            await audited(self.order_url, self.reported)
         return web.Response(status=self.status)
 
     async def _order(self, request: web.Request) -> web.Response:
@@ -125,8 +138,16 @@ class Shop:
             channel = await connection.channel()
             await channel.default_exchange.publish(aio_pika.Message(body), routing_key=queue)
 
+    async def audited(self, days: int) -> None:
+        """The last audit was so many days ago, and found nothing wrong."""
+        await audited(self.addresses.databases["order"], {f"A{n}": 0 for n in range(1, 11)}, timedelta(days=days))
+
+    async def audit_since_last(self) -> list[Finding]:
+        return await check(self.addresses, SERVICES, since_last=True)
+
     async def audit(self, attempts: list[Attempt] | None = None, poisoned: set[str] | None = None) -> list[Finding]:
-        return await check(self.addresses, SERVICES, attempts, poisoned or set())
+        with contextlib.nullcontext() if attempts is None else Journal.of(attempts) as journal:
+            return await check(self.addresses, SERVICES, journal, poisoned or set())
 
     async def failing(self, attempts: list[Attempt] | None = None, poisoned: set[str] | None = None) -> set[str]:
         return {each.invariant for each in await self.audit(attempts, poisoned) if not each.ok}
@@ -141,6 +162,20 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
+async def audited(order_url: str, findings: dict[str, int], ago: timedelta = timedelta()) -> None:
+    """Stores the result of an audit, as the order service does."""
+    async with connected(order_url) as db:
+        await db.execute("DELETE FROM audit_results")
+        await db.executemany(
+            "INSERT INTO audit_results (invariant, findings, at) VALUES ($1, $2, now() - $3::interval)",
+            [(invariant, number, ago) for invariant, number in findings.items()],
+        )
+
+
+def id_at(at: datetime) -> UUID:
+    return UUID(int=floor(at).int | uuid4().int >> 64)
+
+
 @pytest.fixture
 async def shop(database: Callable[[str | None], str], rabbitmq: Broker) -> AsyncIterator[Shop]:
     databases = {name: database(name) for name in SERVICES.audited}
@@ -152,7 +187,7 @@ async def shop(database: Callable[[str | None], str], rabbitmq: Broker) -> Async
             await queue.consume(acknowledge)
         url = str(server.make_url("")).rstrip("/")
         addresses = Addresses(databases, broker=rabbitmq.url("operator"), psp=url, edge=url)
-        orders = {status: uuid4() for status in STORIES}
+        orders = {status: id_at(datetime.now(UTC) - timedelta(days=1)) for status in STORIES}
         await fill(databases, orders, outside)
         yield Shop(addresses, outside, rabbitmq, consuming, orders)
 
@@ -201,9 +236,9 @@ async def tell(db: dict[str, asyncpg.Connection], status: str, id: UUID, outside
             *(id, payment, TOTAL),
         )
     for kind in moves:
-        outside.move(kind, id)
+        outside.move(kind, id, at=created_at(id))
     for key, consumer in CONSUMER_OF.items():
-        event = uuid4()
+        event = id_at(created_at(id))
         source = "catalog" if key.startswith("catalog.stock") else "order"
         await db[source].execute(
             "INSERT INTO outbox_archive (id, routing_key, subject, data) VALUES ($1, $2, $3, '{}')",
@@ -236,6 +271,7 @@ async def test_a_shop_in_order_passes_with_its_figures(shop: Shop) -> None:
     assert counts["A8"] == {"orders": 7, "steps": 21, "read over HTTP": 7}
 
 
+NEWEST = UUID(int=2**128 - 1)
 # invariant, database, statement; $1 is the confirmed order's ID
 TAMPERING = {
     "stock appears": ("A1", "catalog", "UPDATE stock SET available = available + 1"),
@@ -252,7 +288,7 @@ TAMPERING = {
         " r AS (DELETE FROM reservations WHERE order_id = $1)"
         " UPDATE stock SET available = available + quantity, sold = sold - quantity FROM gone",
     ),
-    "a stranger's reservation": ("A2", "catalog", "INSERT INTO reservations VALUES (gen_random_uuid(), 'RELEASED')"),
+    "a stranger's reservation": ("A2", "catalog", f"INSERT INTO reservations VALUES ('{NEWEST}', 'RELEASED')"),
     "fewer pieces are reserved": (
         "A2",
         "catalog",
@@ -274,7 +310,7 @@ TAMPERING = {
     "an event is never handled": (
         "A6",
         "payment",
-        "DELETE FROM inbox WHERE event_id = (SELECT event_id FROM inbox LIMIT 1)",
+        "DELETE FROM inbox WHERE event_id = (SELECT max(event_id::text)::uuid FROM inbox)",
     ),
     "history has a gap": ("A8", "order", "DELETE FROM order_history WHERE order_id = $1 AND seq = 2"),
     "history loses its end": ("A8", "order", "DELETE FROM order_history WHERE order_id = $1 AND seq = 3"),
@@ -298,8 +334,74 @@ async def test_tampering_with_a_database_fails_only_its_check(shop: Shop, what: 
     arguments = [shop.orders["CONFIRMED"]] if "$1" in statement else []
 
     await shop.spoil(service, statement, *arguments)
+    await shop.audited(days=2)
 
+    since = await shop.audit_since_last()
+    assert {each.invariant for each in since if not each.ok} == {invariant}
     assert await shop.failing() == {invariant}
+
+
+async def test_since_the_last_audit_only_what_has_changed_is_looked_at(shop: Shop) -> None:
+    await shop.audit()
+    new = id_at(datetime.now(UTC))
+    async with contextlib.AsyncExitStack() as stack:
+        db = {name: await stack.enter_async_context(connected(url)) for name, url in shop.addresses.databases.items()}
+        await tell(db, "CONFIRMED", new, shop.outside)
+        await db["catalog"].execute("UPDATE stock SET available = available - $1, sold = sold + $1", QUANTITY)
+
+    findings = await shop.audit_since_last()
+
+    assert [each.wrong for each in findings if not each.ok] == []
+    counts = {each.invariant: each.counts for each in findings}
+    assert counts["A2"] == {"orders": 2, "reservations": 1}, "the new one, and the old one that is still open"
+    assert counts["A3"] == {"orders": 2, "payments": 1, "ledger entries": 1}
+    assert counts["A6"] == {"events": 4, "handled by catalog": 2, "handled by order": 1, "handled by payment": 1}
+
+
+@pytest.mark.parametrize("refunded", [True, False])
+async def test_an_old_order_that_is_refunded_is_looked_at_again(shop: Shop, *, refunded: bool) -> None:
+    await shop.audit()
+    order, event = shop.orders["CONFIRMED"], id_at(datetime.now(UTC))
+    await shop.spoil("order", "UPDATE orders SET status = 'REFUNDED', seq = 5 WHERE id = $1", order)
+    for seq, status in ((4, "REFUNDING"), (5, "REFUNDED")):
+        await shop.spoil("order", "INSERT INTO order_history VALUES ($1, $2, $3, NULL, now())", order, seq, status)
+    await shop.spoil("catalog", "UPDATE reservations SET state = 'RELEASED' WHERE order_id = $1", order)
+    await shop.spoil("catalog", "UPDATE stock SET available = available + sold, sold = 0")
+    await shop.spoil("payment", "UPDATE payments SET state = 'REFUNDED' WHERE order_id = $1", order)
+    await shop.spoil(
+        "order", "INSERT INTO outbox_archive VALUES ($1, 'payment.cancel.v1', $2, '{}')", event, str(order)
+    )
+    await shop.spoil("payment", "INSERT INTO inbox (consumer, event_id) VALUES ('payment', $1)", event)
+    if refunded:
+        shop.outside.move("refund", order)
+
+    findings = await shop.audit_since_last()
+
+    assert {each.invariant for each in findings if not each.ok} == (set() if refunded else {"A3"})
+    assert {each.invariant: each.counts for each in findings}["A2"]["orders"] == 2
+
+
+@pytest.mark.parametrize("kind", ["capture", "refund"])
+async def test_money_that_moves_for_an_old_order_is_found(shop: Shop, kind: str) -> None:
+    await shop.audit()
+    shop.outside.move(kind, shop.orders["CONFIRMED"])
+
+    assert {each.invariant for each in await shop.audit_since_last() if not each.ok} == {"A3"}
+
+
+async def test_an_edited_old_row_is_found_only_by_an_audit_of_everything(shop: Shop) -> None:
+    await shop.audit()
+    await shop.spoil("order", "UPDATE orders SET total = total + 1 WHERE id = $1", shop.orders["CONFIRMED"])
+
+    assert all(each.ok for each in await shop.audit_since_last())
+    assert await shop.failing() == {"A3", "A9"}
+    assert not all(each.ok for each in await shop.audit_since_last()), "it failed, so nothing is final"
+
+
+async def test_without_an_audit_before_everything_is_looked_at(shop: Shop) -> None:
+    (orders,) = [each.counts for each in await shop.audit_since_last() if each.invariant == "A9"]
+
+    assert orders == {"orders": len(STORIES)}
 
 
 async def test_payments_of_another_provider_are_compared_with_their_orders_and_counted(shop: Shop) -> None:
@@ -479,7 +581,7 @@ async def test_an_unreadable_source_is_reported(shop: Shop, tmp_path: Path) -> N
         await check(addresses, SERVICES)
     (tmp_path / "attempts").write_text('{"key": 1}\n')
     with pytest.raises(Unreadable, match="attempts"):
-        read_attempts(tmp_path / "attempts")
+        list(read_attempts(tmp_path / "attempts"))
 
 
 def write(file: Path, *attempts: Attempt) -> Path:
@@ -493,7 +595,7 @@ def test_an_attempt_before_and_after_its_answer_is_one(tmp_path: Path) -> None:
     again = Attempt("a", {"n": 1}, at=2.0)
     other = Attempt("b", {"n": 1}, at=1.0)
 
-    assert read_attempts(write(tmp_path / "file", sent, other, answered, again)) == [answered, other, again]
+    assert [*read_attempts(write(tmp_path / "file", sent, other, answered, again))] == [answered, other, again]
 
 
 def test_attempts_of_several_files_and_of_a_folder_are_read(tmp_path: Path) -> None:
@@ -504,9 +606,9 @@ def test_attempts_of_several_files_and_of_a_folder_are_read(tmp_path: Path) -> N
         write(tmp_path / "run" / f"attempts-{each.key}.jsonl", each)
     write(tmp_path / "run" / "requests-a.csv")
 
-    assert read_attempts(alone, tmp_path / "run") == made
+    assert [*read_attempts(alone, tmp_path / "run")] == made
 
 
 def test_a_folder_without_attempts_is_unreadable(tmp_path: Path) -> None:
     with pytest.raises(Unreadable, match="has no file attempts"):
-        read_attempts(tmp_path)
+        list(read_attempts(tmp_path))

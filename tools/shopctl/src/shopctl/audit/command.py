@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -32,24 +33,34 @@ def audit(
     wait: Annotated[
         float, typer.Option(min=0, max=86_400, callback=finite, help="Seconds to wait until all invariants hold.")
     ] = 0,
+    since_last: Annotated[
+        bool,
+        typer.Option(
+            "--since-last",
+            help="Look only at what has changed since the last audit, or at everything if that found something wrong."
+            " Rows that somebody edited by hand are found only by an audit of everything.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Check that nothing is oversold, charged twice or lost. The shop must be quiet: see --wait."""
+    """Check that nothing is oversold, charged twice or lost, in all orders. The shop must be quiet: see --wait."""
     # Imported here, because these clients load slowly and other commands do not need them.
-    from shopctl.audit.orders import read_attempts, read_ids
+    from shopctl.audit.attempts import Journal, read_attempts, read_ids
     from shopctl.audit.run import check
     from shopctl.audit.sources import UNREADABLE, Addresses, Unreadable
 
     place = Place.here()
-    try:
-        made = read_attempts(*attempts) if attempts else None
-        expected = set() if poisoned is None else read_ids(poisoned)
-    except (OSError, Unreadable) as error:
-        fail(error, status=2)
-    try:
-        findings = asyncio.run(check(Addresses.of(place), place.services, made, expected, wait))
-    except UNREADABLE as error:
-        fail(f"The shop cannot be read: {reason(error)}\nDoes the shop run? See `make status`.", status=2)
+    with ExitStack() as stack:
+        try:
+            journal = stack.enter_context(Journal.of(read_attempts(*attempts))) if attempts else None
+            expected = set() if poisoned is None else read_ids(poisoned)
+        except (OSError, Unreadable) as error:
+            fail(error, status=2)
+        try:
+            checks = check(Addresses.of(place), place.services, journal, expected, wait, since_last=since_last)
+            findings = asyncio.run(checks)
+        except UNREADABLE as error:
+            fail(f"The shop cannot be read: {reason(error)}\nDoes the shop run? See `make status`.", status=2)
     if as_json:
         print(json.dumps([{"ok": each.ok, **asdict(each)} for each in findings], indent=2))
     else:

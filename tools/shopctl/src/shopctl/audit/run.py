@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections.abc import Collection, Sequence
 
+from shopctl.audit.attempts import Journal, a4
 from shopctl.audit.finding import Finding
 from shopctl.audit.messages import a6, a7, dead_letters
 from shopctl.audit.money import a3, a9
-from shopctl.audit.orders import Attempt, a4, a5, a8, a10
+from shopctl.audit.orders import a5, a8, a10
+from shopctl.audit.scope import Scope, last_passed, scope_of
 from shopctl.audit.sources import UNREADABLE, Addresses, Sources, opened
 from shopctl.audit.stock import a1, a2
 from shopctl.console import err, reason
@@ -23,20 +25,24 @@ POLL_SECONDS = 0.5
 async def check(
     addresses: Addresses,
     services: Services,
-    attempts: Sequence[Attempt] | None = None,
+    attempts: Journal | None = None,
     poisoned: Collection[str] = (),
     wait: float = 0,
+    *,
+    since_last: bool = False,
 ) -> list[Finding]:
     """Check every invariant, repeatedly for up to `wait` seconds until all hold. Raises one of UNREADABLE.
 
-    The order service gets the result, for the metrics; if it cannot, a line on stderr says so.
+    With `since_last`, only what has changed since the last audit: see `scope`. The order service gets the result, for
+    the metrics; if it cannot, a line on stderr says so.
     """
     deadline = time.monotonic() + wait
     async with opened(addresses, services) as sources:
+        since = await last_passed(sources) if since_last else None
         while True:
             late = time.monotonic() >= deadline
             if late or await quiet(sources):
-                findings = await look(sources, attempts, poisoned)
+                findings = await look(sources, await scope_of(sources, since), attempts, poisoned)
                 if late or all(each.ok for each in findings):
                     await report(sources, findings)
                     return findings
@@ -50,20 +56,27 @@ async def report(sources: Sources, findings: Sequence[Finding]) -> None:
         err.print(f"The metrics do not show this audit: {reason(error)}", markup=False, soft_wrap=True)
 
 
-async def look(sources: Sources, attempts: Sequence[Attempt] | None, poisoned: Collection[str]) -> list[Finding]:
+async def look(sources: Sources, scope: Scope, attempts: Journal | None, poisoned: Collection[str]) -> list[Finding]:
+    """Run all checks side by side: they wait for different databases and the provider."""
     dead = await dead_letters(sources)
-    return [
-        await a1(sources),
-        await a2(sources),
-        await a3(sources),
-        await a4(sources, attempts),
-        await a5(sources),
-        await a6(sources, dead),
-        await a7(sources, dead, poisoned),
-        await a8(sources),
-        await a9(sources),
-        await a10(sources),
-    ]
+    checks = (
+        a1(sources),
+        a2(sources, scope),
+        a3(sources, scope),
+        a4(sources, attempts),
+        a5(sources),
+        a6(sources, scope, dead),
+        a7(sources, dead, poisoned),
+        a8(sources, scope),
+        a9(sources, scope),
+        a10(sources),
+    )
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in checks]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+    return [task.result() for task in tasks]
 
 
 async def quiet(sources: Sources) -> bool:

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeAlias, TypeVar
 
 import aio_pika
 import aiohttp
@@ -15,9 +16,16 @@ from aio_pika.abc import AbstractChannel
 from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, Place
 from shopctl.services import Services
 
-__all__ = ["UNREADABLE", "Addresses", "Sources", "Unreadable", "opened"]
+__all__ = ["UNREADABLE", "Addresses", "Database", "Sources", "Unreadable", "opened"]
 
 CONCURRENCY = 8
+"""Requests at a time."""
+MAX_SEQ_BITS = 40
+SESSIONS = 2
+"""The most sessions in a database: several checks read at a time."""
+
+Database: TypeAlias = asyncpg.Pool
+R = TypeVar("R")
 
 
 class Unreadable(Exception):
@@ -60,22 +68,22 @@ class Addresses:
 class Sources:
     """Open connections to all sources."""
 
-    databases: Mapping[str, asyncpg.Connection]
+    databases: Mapping[str, Database]
     broker: aio_pika.abc.AbstractConnection
     services: Services
     http: aiohttp.ClientSession
     addresses: Addresses
 
     @property
-    def catalog(self) -> asyncpg.Connection:
+    def catalog(self) -> Database:
         return self.databases["catalog"]
 
     @property
-    def order(self) -> asyncpg.Connection:
+    def order(self) -> Database:
         return self.databases["order"]
 
     @property
-    def payment(self) -> asyncpg.Connection:
+    def payment(self) -> Database:
         return self.databases["payment"]
 
     @contextlib.asynccontextmanager
@@ -84,26 +92,42 @@ class Sources:
         async with await self.broker.channel() as channel:
             yield channel
 
-    async def ledger(self) -> list[dict[str, Any]]:
-        """Return every capture and refund of the sandbox provider, in order."""
-        entries: list[dict[str, Any]] = []
-        after: int | None = 0
-        while after is not None:
-            page = await self._json("GET", f"{self.addresses.psp}/ledger?after={after}&limit=1000")
-            entries += page["items"]
-            after = page["next_after"]
-        return entries
+    async def ledger(self, after: int) -> AsyncIterator[Sequence[dict[str, Any]]]:
+        """Yield the sandbox provider's captures and refunds with a number (`seq`) above `after`, in order, in pages."""
+        following: int | None = after
+        while following is not None:
+            page = await self._json("GET", f"{self.addresses.psp}/ledger?after={following}&limit=1000")
+            yield page["items"]
+            following = page["next_after"]
+
+    async def place_in_ledger(self, at: datetime) -> int:
+        """Return the number after which no entry of the ledger is older than `at`, by a binary search."""
+        place = 0
+        for bit in reversed(range(MAX_SEQ_BITS)):
+            probe = place + 2**bit
+            page = await self._json("GET", f"{self.addresses.psp}/ledger?after={probe - 1}&limit=1")
+            if page["items"] and datetime.fromisoformat(page["items"][0]["at"]) < at:
+                place = probe
+        return place
+
+    async def charges(self, orders: Iterable[object]) -> list[list[dict[str, Any]]]:
+        """Return the sandbox provider's charges of each of these orders, with what was refunded of each charge."""
+
+        async def charges(order: object) -> list[dict[str, Any]]:
+            page = await self._json("GET", f"{self.addresses.psp}/charges?order_id={order}")
+            items: list[dict[str, Any]] = page["items"]
+            return items
+
+        return await _for_each(orders, charges)
 
     async def views(self, orders: Iterable[object]) -> list[dict[str, Any]]:
         """Return these orders as an administrator sees them through the edge."""
         headers = await self._headers()
-        slots = asyncio.Semaphore(CONCURRENCY)
 
         async def view(order: object) -> dict[str, Any]:
-            async with slots:
-                return await self._json("GET", f"{self.addresses.edge}/api/admin/orders/{order}", headers=headers)
+            return await self._json("GET", f"{self.addresses.edge}/api/admin/orders/{order}", headers=headers)
 
-        return await asyncio.gather(*map(view, orders))
+        return await _for_each(orders, view)
 
     async def report(self, findings: Mapping[str, int]) -> None:
         """Give the order service the number of findings of each invariant. Raises one of UNREADABLE."""
@@ -132,14 +156,27 @@ class Sources:
         return answer
 
 
+async def _for_each(orders: Iterable[object], ask: Callable[[object], Awaitable[R]]) -> list[R]:
+    """Ask about each order, about CONCURRENCY of them at a time; return the answers in the order of the questions."""
+    slots = asyncio.Semaphore(CONCURRENCY)
+
+    async def one(order: object) -> R:
+        async with slots:
+            return await ask(order)
+
+    return await asyncio.gather(*map(one, orders))
+
+
 @contextlib.asynccontextmanager
 async def opened(addresses: Addresses, services: Services) -> AsyncIterator[Sources]:
     """Connect to all sources. Raises one of UNREADABLE."""
     async with contextlib.AsyncExitStack() as stack:
-        connections = {}
+        databases = {}
         for name, url in addresses.databases.items():
-            connections[name] = await asyncpg.connect(url, timeout=5, server_settings={"application_name": "audit"})
-            stack.push_async_callback(connections[name].close)
+            pool = asyncpg.create_pool(
+                url, min_size=1, max_size=SESSIONS, timeout=5, server_settings={"application_name": "audit"}
+            )
+            databases[name] = await stack.enter_async_context(pool)
         broker = await stack.enter_async_context(await aio_pika.connect(addresses.broker, timeout=5))
         http = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)))
-        yield Sources(connections, broker=broker, services=services, http=http, addresses=addresses)
+        yield Sources(databases, broker=broker, services=services, http=http, addresses=addresses)

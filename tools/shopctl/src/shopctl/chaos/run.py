@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from chassis.local.processes import StartError
+from shopctl.audit.attempts import Journal
 from shopctl.audit.finding import Finding
 from shopctl.audit.run import check
 from shopctl.audit.sources import UNREADABLE, Addresses
@@ -123,17 +124,19 @@ class Running:
 
     def _findings(self) -> list[Finding]:
         """What the audit finds. It tries again while a part of the shop does not answer. Raises one of UNREADABLE."""
-        attempts = self.traffic.attempts() or None  # without any, A4 cannot tell since when there should be some
+        attempts = self.traffic.attempts()
         addresses, services = Addresses.of(self.shop.place), self.shop.place.services
         end = time.monotonic() + (PATIENCE if self.run.faults else FIRST)
-        while True:
-            left = max(0.0, end - time.monotonic())
-            try:
-                return asyncio.run(check(addresses, services, attempts, wait=left))
-            except UNREADABLE:
-                if not left:
-                    raise
-                time.sleep(1)
+        with Journal.of(attempts) as journal:
+            made = journal if attempts else None  # without any, A4 cannot tell since when there should be some
+            while True:
+                left = max(0.0, end - time.monotonic())
+                try:
+                    return asyncio.run(check(addresses, services, made, wait=left))
+                except UNREADABLE:
+                    if not left:
+                        raise
+                    time.sleep(1)
 
     def _conclude(self) -> None:
         run = self.run

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from chassis.local.processes import Command, Process, spawn, tail
 from chassis.local.system import make_passable
-from shopctl.audit.orders import Attempt, read_attempts
+from shopctl.audit.attempts import Attempt, read_attempts
 from shopctl.chaos.recovery import Request
 from shopctl.load.locust import LoadRun
 from shopctl.shop import Shop

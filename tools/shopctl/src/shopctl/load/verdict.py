@@ -3,11 +3,12 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from shopctl.audit.attempts import Journal, read_attempts
 from shopctl.audit.finding import Finding
-from shopctl.audit.orders import read_attempts
 from shopctl.audit.run import check
 from shopctl.audit.sources import Addresses
 from shopctl.place import Place
@@ -29,8 +30,9 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
 
 def audited(place: Place, folder: Path, wait: float) -> list[Finding]:
     """Audit the shop with the journal of the run, repeatedly for `wait` seconds. Raises one of UNREADABLE."""
-    attempts = read_attempts(folder) if any(folder.glob("attempts*.jsonl")) else None
-    return asyncio.run(check(Addresses.of(place), place.services, attempts, (), wait))
+    written = any(folder.glob("attempts*.jsonl"))
+    with Journal.of(read_attempts(folder)) if written else nullcontext() as journal:
+        return asyncio.run(check(Addresses.of(place), place.services, journal, (), wait))
 
 
 def verdict(summary: dict[str, Any] | None, findings: Sequence[Finding]) -> tuple[bool, str]:
