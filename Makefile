@@ -22,7 +22,7 @@ export TAG
 endif
 
 .PHONY: help setup up down reset status top logs seed images push pull charts cluster-up cluster-down test \
-  test-containers cluster-test cluster-bench screenshots new-service lint format bench audit lock \
+  test-containers cluster-test cluster-bench screenshots new-service lint format bench bench-scale audit lock \
   chaos mutants load load-ui cluster-load
 
 help:  ## Print this list
@@ -123,6 +123,9 @@ cluster-load: $(INSTALLED)  ## The same for the shop on the cluster, with WORKER
 
 bench: $(INSTALLED)  ## Measure the shop: throughput, latency, CPU, memory; BASE=<commit> compares that one with this clone
 	@$(SHOPCTL) bench $(if $(BASE),--base $(BASE))
+
+bench-scale: $(INSTALLED)  ## Measure a shop as it grows to 100,000 orders; UP_TO=1000000 for more
+	@$(SHOPCTL) bench-scale $(if $(UP_TO),--up-to $(UP_TO))
 
 cluster-bench: $(INSTALLED)  ## Compare orders per CPU-second on the cluster with Compose
 	@tools/charts.sh build

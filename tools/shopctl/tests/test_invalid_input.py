@@ -26,6 +26,7 @@ OPTIONS = {
     "bench --rounds": [*NUMBERS, "0"],
     "bench --base": ["", "no-such-commit", "--all", "[/]"],
     "bench --stock": [*NUMBERS, "0"],
+    "bench-scale --up-to": [*NUMBERS, "0"],
     "bench --only": ["", ",", "checkout,", "[/]", "money"],
     "outbox replay --since": [
         "",

@@ -32,17 +32,22 @@ async def replay(
     last = UUID(int=0)
     try:
         async with Publisher(broker_url, name="shopctl") as publisher:
-            while rows := await connection.fetch(
-                "SELECT id, routing_key, subject, data, traceparent FROM outbox_archive"
-                " WHERE id > $1 AND published_at >= $2 ORDER BY id LIMIT $3",
-                *(last, since, PAGE),
-            ):
+            while rows := await page(connection, last, since):
                 await _publish(publisher, service, rows, consumers)
                 count += len(rows)
                 last = rows[-1]["id"]
     finally:
         await connection.close()
     return count
+
+
+async def page(connection: asyncpg.Connection, last: UUID, since: datetime) -> list[asyncpg.Record]:
+    """Return the next events after the ID `last` that were published at `since` or later, up to PAGE."""
+    return await connection.fetch(
+        "SELECT id, routing_key, subject, data, traceparent FROM outbox_archive"
+        " WHERE id > $1 AND published_at >= $2 ORDER BY id LIMIT $3",
+        *(last, since, PAGE),
+    )
 
 
 async def _publish(

@@ -25,6 +25,7 @@ COMMANDS = {
     "seed": "shopctl.seed:seed",
     "audit": "shopctl.audit.command:audit",
     "bench": "shopctl.bench.command:bench",
+    "bench-scale": "shopctl.bench.command:bench_scale",
     "load": "shopctl.load.command:load",
     "chaos": "shopctl.chaos.command:app",
     "dead-letters": "shopctl.dead_letters:app",

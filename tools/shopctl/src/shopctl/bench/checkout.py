@@ -19,7 +19,7 @@ from shopctl.bench.usage import NOT_OURS, Usage, measured
 from shopctl.shop import Shop
 from shopctl.statuses import OPEN
 
-__all__ = ["ADDRESS", "LOADS", "Load", "measure", "place_one", "placing", "prepared", "settled"]
+__all__ = ["ADDRESS", "LOADS", "Load", "administrator", "measure", "place_one", "placing", "prepared", "settled"]
 
 LINES = 3
 PRODUCTS = 60
@@ -154,13 +154,19 @@ async def _confirmed(shop: Shop, accepted: Sequence[Answer]) -> list[tuple[Answe
     return [(ids[row["order_id"]], row["at"]) for row in rows]
 
 
-async def _restock(shop: Shop, skus: Sequence[str], quantity: int) -> None:
-    edge, (username, password) = shop.address("edge"), shop.place.admin
+async def administrator(shop: Shop) -> str:
+    """Sign in as administrator; returns the token. Raises LoadFailed."""
+    username, password = shop.place.admin
     login = urlencode({"grant_type": "password", "username": username, "password": password})
     form = "application/x-www-form-urlencoded"
     head = f"POST /api/identity/token HTTP/1.1\r\nHost: localhost\r\nContent-Type: {form}\r\n"
-    (answer,) = await send(edge, [f"{head}Content-Length: {len(login)}\r\n\r\n{login}"], expect=200)
-    token = json.loads(answer.body)["access_token"]
+    (answer,) = await send(shop.address("edge"), [f"{head}Content-Length: {len(login)}\r\n\r\n{login}"], expect=200)
+    token: str = json.loads(answer.body)["access_token"]
+    return token
+
+
+async def _restock(shop: Shop, skus: Sequence[str], quantity: int) -> None:
+    token = await administrator(shop)
     restocks = [
         request(
             "PUT",
@@ -170,4 +176,4 @@ async def _restock(shop: Shop, skus: Sequence[str], quantity: int) -> None:
         )
         for sku in skus
     ]
-    await send(edge, restocks, expect=201, connections=4)
+    await send(shop.address("edge"), restocks, expect=201, connections=4)

@@ -1,4 +1,4 @@
-"""`shopctl bench`: measure the running shop and print the figures."""
+"""`shopctl bench` and `bench-scale`: measure the running shop, or one that grows, and print the figures."""
 
 import asyncio
 import json
@@ -79,3 +79,25 @@ def bench(
         print(json.dumps(found, indent=2))
     else:
         show(shown)
+
+
+def bench_scale(
+    up_to: Annotated[int, typer.Option(min=10_000, max=10_000_000, help="The most orders.")] = 100_000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Measure a shop with 10,000 orders, with ten times as many, and so on.
+
+    The shop is a native one beside the running one, with its own data, which is removed afterwards. A million orders
+    take 5 GB of disk.
+    """
+    from shopctl.bench.growth import FAILURES, grow, table
+
+    try:
+        with interruptible(), err.status("Measuring …") as status:
+            figures = grow(up_to, lambda what: status.update(cell(f"Measuring {what} …")))
+    except (*FAILURES, StartError) as error:
+        fail(f"The measurement failed: {reason(error)}")
+    if as_json:
+        print(json.dumps({count: [asdict(each) for each in found] for count, found in figures.items()}, indent=2))
+    else:
+        show(table(figures))

@@ -21,9 +21,9 @@ from shopctl.console import cell
 from shopctl.native.shop import NativeShop
 from shopctl.place import Place
 
-__all__ = ["Comparison", "compare", "comparisons", "exported", "table"]
+__all__ = ["Comparison", "compare", "comparisons", "exported", "started", "table"]
 
-OFFSETS = {"base": 1000, "this": 2000}
+OFFSETS = {"base": 1000, "this": 2000, "scale": 3000}
 """What is added to the ports of each shop."""
 SET_UP_SECONDS = 900.0
 UP_SECONDS = 300.0
@@ -56,7 +56,7 @@ def compare(
     report(f"the shop of {commit}: installing")
     roots = {"base": exported(here, commit), "this": here.root}
     found: dict[str, list[list[Figure]]] = {name: [] for name in roots}
-    with _shop("base", roots["base"], here) as base, _shop("this", roots["this"], here) as this:
+    with started("base", roots["base"], here) as base, started("this", roots["this"], here) as this:
         turns = [("base", base), ("this", this)]
         for turn in range(rounds):
             for name, shop in turns if turn % 2 == 0 else reversed(turns):
@@ -89,8 +89,8 @@ def exported(place: Place, commit: str) -> Path:
 
 
 @contextmanager
-def _shop(name: str, root: Path, here: Place) -> Iterator[NativeShop]:
-    """Run a shop of its own, which limits no requests, inside the block."""
+def started(name: str, root: Path, here: Place) -> Iterator[NativeShop]:
+    """Run a shop of its own, which limits no requests, inside the block. Afterwards its data is removed."""
     place = Place(root, here.run / "bench" / name, here.offset + OFFSETS[name])
     settings = {"SHOP_RUN": str(place.run), "SHOP_PORT_OFFSET": str(place.offset), "RATE_LIMIT": "off"}
 
