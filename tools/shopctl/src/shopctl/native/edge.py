@@ -84,8 +84,7 @@ class EdgeExporter(Service):
 
     @classmethod
     def of(cls, place: Place) -> "EdgeExporter":
-        env = {"MALLOC_ARENA_MAX": "2"}
-        return cls("edge-exporter", place.port("edge-exporter"), env, place.run, telemetry=telemetry_address(place))
+        return cls("edge-exporter", place.port("edge-exporter"), {}, place.run, telemetry=telemetry_address(place))
 
     def command(self) -> Command:
         argv = (sys.executable, "-m", "chassis.edge_exporter", self.telemetry, f"127.0.0.1:{self.port}")

@@ -4,19 +4,31 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from chassis.local.processes import Process, Server, StartError, output, run_apart, spawn, stop_all, wait_ready
+from chassis.local.fork_server import fork_server
+from chassis.local.processes import (
+    Command,
+    Process,
+    Server,
+    StartError,
+    output,
+    run_apart,
+    spawn,
+    stop_all,
+    wait_ready,
+)
 from chassis.local.servers import Epmd, Postgres, RabbitMQ, Valkey
 from chassis.local.system import store_program
 from shopctl import consumers
 from shopctl.definitions import render, template
 from shopctl.native import databases, ports
 from shopctl.native.edge import Edge
-from shopctl.native.services import services
+from shopctl.native.services import SHARED, Service, interpreter, services
 from shopctl.native.tools import tools
 from shopctl.place import TOOLS, Place
 from shopctl.shop import Report, Row
@@ -216,6 +228,7 @@ class Starter:
         self.shop = shop
         self.started: list[str] = []
         self._report = report
+        self._spawn_service: Callable[[Command, Path], Process] = spawn
         self._cancelled = threading.Event()
         shop.place.make()  # here, because the rest runs in threads
 
@@ -223,6 +236,10 @@ class Starter:
         run_apart(self._run, self._cancelled.set)
 
     def _run(self) -> None:
+        with fork_server(SHARED, interpreter()) as self._spawn_service:
+            self._bring_up_all()
+
+    def _bring_up_all(self) -> None:
         pool = ThreadPoolExecutor(max_workers=len(self.shop.servers))
         try:
             self.bring_up("epmd")  # first: otherwise RabbitMQ starts one of its own
@@ -249,7 +266,8 @@ class Starter:
         if process is None:
             server.prepare()
             command = server.command()
-            process = spawn(replace(command, env={**command.env, **(settings or {})}), log)
+            begin = self._spawn_service if isinstance(server, Service) else spawn
+            process = begin(replace(command, env={**command.env, **(settings or {})}), log)
             process.save(self.shop.place.pid_file(name))
             self.started.append(name)
         wait_ready(server, process, log, TIMEOUT, self._cancelled)
