@@ -1,11 +1,13 @@
 """Checks each call between services against its contract: the client accepts it, and the server fulfills it."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import httpx2
 import pytest
 from agreed import CONTRACTS, fits, serving
 from joserfc import jwt
@@ -16,8 +18,10 @@ import cart.clients
 import cart.models
 import catalog.schemas
 from chassis.auth import TokenVerifier
+from chassis.errors import Unavailable
 from chassis.http import HttpClient
 from order.clients import CartClient, CatalogClient
+from order.usecases.placing import Cart
 from payment.clients.sandbox import SandboxProvider
 from payment.models import Outcome, Payment, State
 from psp.clients import HttpWebhookSender, signature
@@ -38,6 +42,15 @@ async def reads_cart(url: str, example: Any) -> None:
         found = await CartClient(http).read("a.b.c")
     assert found.version == example["version"]
     assert list(found.items) == [(item["sku"], item["quantity"]) for item in example["items"]]
+
+
+async def reads_carts(url: str, example: Any) -> None:
+    async with HttpClient(url, name="cart") as http:
+        carts = CartClient(http)
+        refused, found = await asyncio.gather(carts.read("a.b.c"), carts.read("d.e.f"), return_exceptions=True)
+    assert isinstance(refused, Unavailable)
+    assert isinstance(found, Cart)
+    assert found.version == example["carts"][1]["version"]
 
 
 async def finds_products(url: str, example: Any) -> None:
@@ -86,6 +99,7 @@ async def fetches_keys(url: str, example: Any) -> None:
 
 CALLERS: dict[str, Callable[[str, Any], Awaitable[None]]] = {
     "cart": reads_cart,
+    "carts": reads_carts,
     "products": finds_products,
     "product": knows_a_product,
     "charge": charges,
@@ -133,10 +147,13 @@ async def test_the_sandbox_providers_webhook_fits_the_contract_and_is_accepted()
     assert provider_at("http://psp.example").hinted(headers, body).order_id == ORDER_ID
 
 
-def test_the_answers_of_the_shop_fit_the_contracts(shopper, admin) -> None:
+def test_the_answers_of_the_shop_fit_the_contracts(shop, shopper, admin) -> None:
     sku = admin.product(stock=1)
     shopper.put(sku)
     fits("cart", shopper.http.get("/api/cart").json())
+    token = shopper.http.headers["Authorization"].removeprefix("Bearer ")
+    internal = f"http://127.0.0.1:{shop.place.port('cart')}/internal/carts"
+    fits("carts", httpx2.post(internal, json={"tokens": [token, "a.b.c"]}).json())
     fits("product", shopper.http.get(f"/api/catalog/products/{sku}").json())
     assert b"/unknown-sku" in shopper.http.get("/api/catalog/products/NO-SUCH-THING").content
     fits("products", shopper.http.get("/api/catalog/products", params={"sku": sku}).json())

@@ -136,7 +136,9 @@ async def test_head_is_get_without_the_body(edge: Edge, target: str) -> None:
         assert head.headers["Content-Length"] == get.headers["Content-Length"]
 
 
-@pytest.mark.parametrize("target", ["/api", "/api/psp", "/api/admin", "/health/live", "/metrics", "/problem"])
+@pytest.mark.parametrize(
+    "target", ["/api", "/api/psp", "/api/admin", "/health/live", "/metrics", "/internal/carts", "/problem"]
+)
 async def test_unknown_paths_are_404(edge: Edge, target: str) -> None:
     assert problem(await edge.client.get(target)) == (404, "not-found")
 

@@ -10,11 +10,13 @@ import pytest
 from fastapi import FastAPI
 from joserfc import jwt
 from joserfc.jwk import OctKey
+from msgspec import to_builtins
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from cart.clients import CatalogClient
 from cart.main import create
+from cart.models import EMPTY
 from cart.repository import Carts
 from cart.settings import Settings
 from chassis.local.processes import free_ports
@@ -287,3 +289,42 @@ async def test_connections_that_valkey_has_closed_are_replaced(
 async def test_the_openapi_document_has_the_cart(client: httpx2.AsyncClient) -> None:
     document = (await client.get("/api/cart/openapi.json")).json()
     assert "CartBody" in document["components"]["schemas"]
+
+
+def tokens_of(*subs: str) -> list[str]:
+    return [token(sub, kind="account") for sub in subs]
+
+
+async def test_the_carts_of_several_tokens_are_read_in_one_call(client: httpx2.AsyncClient, carts: Carts) -> None:
+    ann, bob = await carts.change("ann", {"MUG-1": 1, "CUP-1": 2}), await carts.change("bob", {"MUG-1": 3})
+
+    tokens = tokens_of("bob", "nobody", "ann", "bob")
+    answer = await client.post("/internal/carts", json={"tokens": tokens})
+
+    assert answer.json() == {"carts": [to_builtins(each) for each in (bob, EMPTY, ann, bob)]}
+    alone = [(await client.get("/api/cart", headers=bearer(each))).json() for each in tokens]
+    assert answer.json() == {"carts": alone}
+
+
+async def test_a_token_opens_only_its_owners_cart_and_a_wrong_one_none(
+    client: httpx2.AsyncClient, carts: Carts
+) -> None:
+    await carts.change("ann", {"MUG-1": 1})
+    good = token("ann", kind="account")
+    wrong = ["ann", good[:-10], good + ".", token("ann", exp=1), token("ann", aud="elsewhere")]
+
+    answer = await client.post("/internal/carts", json={"tokens": [*wrong, good]})
+
+    assert [cart and cart["items"] for cart in answer.json()["carts"]] == [None] * 5 + [
+        [{"sku": "MUG-1", "quantity": 1}]
+    ]
+    assert (await client.post("/internal/carts", json={"tokens": wrong})).json() == {"carts": [None] * 5}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "status"), [([], 200), (["x"] * 64, 200), (["x"] * 65, 422), (["x" * 4097], 422), ("x", 422)]
+)
+async def test_a_call_reads_a_bounded_number_of_carts(
+    client: httpx2.AsyncClient, tokens: list[str] | str, status: int
+) -> None:
+    assert (await client.post("/internal/carts", json={"tokens": tokens})).status_code == status

@@ -56,6 +56,13 @@ return emptied
 """)
 
 
+READ = Script("""\
+local found = {}
+for i, cart in ipairs(KEYS) do found[i] = redis.call('HGETALL', cart) end
+return found
+""")
+
+
 class Carts:
     """The carts, each under its owner's `sub`. Every method raises Unavailable if Valkey does not answer in time.
 
@@ -69,6 +76,10 @@ class Carts:
 
     async def get(self, sub: str) -> Cart:
         return _cart(await self._valkey.execute("HGETALL", _key(sub)))
+
+    async def get_all(self, subs: Sequence[str]) -> list[Cart]:
+        """Returns the carts of these owners, in their order."""
+        return [_cart(reply) for reply in await self._valkey.run(READ, [_key(sub) for sub in subs], [])]
 
     async def change(self, sub: str, quantities: Mapping[str, int], expected: Collection[str] = (ANY,)) -> Cart:
         """Sets absolute quantities (0 removes a line), renews the time to live, and returns the cart.

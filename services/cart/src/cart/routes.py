@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from cart import usecases
 from cart.models import EMPTY, SKU_PATTERN, VERSION_PATTERN, Cart
 from cart.repository import ANY, EXISTING, Carts
-from cart.schemas import CartBody, MergeBody, QuantityBody
+from cart.schemas import CartBody, MergeBody, QuantityBody, TokensBody
 from chassis import etags
 from chassis.admission import Kind
 from chassis.app import JsonBytes, parts
@@ -19,9 +19,11 @@ from chassis.auth import Authenticated, authenticate
 from chassis.direct import body_of, path_parameter
 from chassis.openapi import documented
 
-__all__ = ["KINDS", "Parts", "router"]
+__all__ = ["KINDS", "Parts", "internal", "router"]
 
 router = APIRouter(prefix="/api/cart", tags=["cart"])
+internal = APIRouter(prefix="/internal", include_in_schema=False)
+"""For other services: the edge passes on nothing of it."""
 
 KINDS = (Kind("buying", 64, re.compile(r"[A-Z]+ /api/cart(/.*)?"), from_edge=True),)
 
@@ -98,6 +100,17 @@ async def clear(principal: Authenticated, given: Given, if_match: IfMatch = None
 async def merge(body: MergeBody, principal: Authenticated, given: Given) -> JsonBytes:
     """Adds a guest's cart to the account's after login. If a SKU is in both, the larger quantity stays."""
     return answer(await usecases.merge(given.carts, given.verifier, principal.sub, body.guest_token))
+
+
+@internal.post("/carts")
+async def read_all(request: Request) -> JsonBytes:
+    """Reads the carts of several tokens' owners, for orders that are placed at the same time.
+
+    A cart is null if its token is refused.
+    """
+    body = await body_of(request, TokensBody)
+    own = await given(request)
+    return JsonBytes(_encoder.encode({"carts": await usecases.read_all(own.carts, own.verifier, body.tokens)}))
 
 
 def expected(if_match: list[str] | None) -> Collection[str]:

@@ -7,9 +7,12 @@ from pydantic import BaseModel, Field
 from cart.models import MAX_LINES, MAX_QUANTITY, SKU_PATTERN
 from chassis.schemas import Body, Text
 
-__all__ = ["CartBody", "MergeBody", "QuantityBody", "Sku"]
+__all__ = ["MAX_TOKENS", "CartBody", "MergeBody", "QuantityBody", "Sku", "TokensBody"]
+
+MAX_TOKENS = 64
 
 Sku = Annotated[str, Field(pattern=SKU_PATTERN)]
+Token = Annotated[Text, Field(min_length=1, max_length=4096)]
 Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
 
 
@@ -18,7 +21,11 @@ class QuantityBody(Body):
 
 
 class MergeBody(Body):
-    guest_token: Annotated[Text, Field(min_length=1, max_length=4096)]
+    guest_token: Token
+
+
+class TokensBody(Body):
+    tokens: Annotated[list[Token], Field(max_length=MAX_TOKENS)]
 
 
 class LineBody(BaseModel):

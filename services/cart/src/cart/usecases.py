@@ -9,7 +9,7 @@ from cart.repository import ABSENT, ANY, Carts
 from chassis.errors import Invalid, NotFound, PreconditionFailed, Unauthenticated
 from chassis.messages import Event
 
-__all__ = ["Owner", "Products", "Verifier", "empty_ordered", "merge", "put"]
+__all__ = ["Owner", "Products", "Verifier", "empty_ordered", "merge", "put", "read_all"]
 
 MERGE_TRIES = 3
 
@@ -43,6 +43,20 @@ async def put(
     if not await products.has(sku):
         raise NotFound("unknown-sku", f"There is no product {sku}", "See GET /api/catalog/products.")
     return await carts.change(sub, {sku: quantity}, expected)
+
+
+async def read_all(carts: Carts, verifier: Verifier, tokens: Sequence[str]) -> list[Cart | None]:
+    """Returns the carts of these tokens' owners, in their order; None for a token that is refused."""
+    subs = [await _owner(verifier, token) for token in tokens]
+    found = iter(await carts.get_all([sub for sub in subs if sub is not None]))
+    return [None if sub is None else next(found) for sub in subs]
+
+
+async def _owner(verifier: Verifier, token: str) -> str | None:
+    try:
+        return (await verifier.verify(token)).sub
+    except Unauthenticated:
+        return None
 
 
 async def merge(carts: Carts, verifier: Verifier, sub: str, guest_token: str) -> Cart:
