@@ -88,3 +88,16 @@ async def test_this_release_shows_what_the_previous_one_writes(db, add) -> None:
         names = [(await products.get(connection, sku))[0].name for sku in ("CUP", "MUG")]
 
     assert names == ["Cup", "Mug 2"]
+
+
+async def test_a_search_is_corrected_to_words_of_all_products(db, add) -> None:
+    """Of those stored before the words were, of those of this release, and of those of the previous one."""
+    await add("CUP", name="Teacup")
+    async with db.connection() as connection:
+        await connection.execute("DROP TABLE words")
+        for statement in importlib.import_module("catalog.migrations.versions.0005_words").STATEMENTS:
+            await connection.execute(statement)
+        await connection.execute("UPDATE products SET folded_name = 'beaker' WHERE sku = 'CUP'")
+        await add("MUG", name="Espresso Mug")
+        words = await connection.fetch("SELECT word FROM words ORDER BY word")
+    assert [row["word"] for row in words] == ["beaker", "espresso", "mug", "teacup"]

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from catalog import usecases
+from catalog.repository import products
 from catalog.tables import metadata
 from chassis.ids import uuid7
 from chassis.testing.fixtures import execute
@@ -45,6 +46,16 @@ async def test_a_product_is_created_with_its_category(http) -> None:
     categories = (await http.get("/api/catalog/categories")).json()
     assert categories == {"items": [{"slug": "coffee-and-tea", "name": "Coffee & Tea", "products": 1}]}
     assert slug(await http.post(PRODUCTS, json=MUG)) == "sku-taken"
+
+
+async def test_the_products_of_a_category_are_counted_up_to_a_limit(http, add) -> None:
+    for number in range(products.COUNTED + 1):
+        await add(f"TEA-{number}")
+    await add("MUG", category="kitchen")
+
+    found = (await http.get("/api/catalog/categories")).json()["items"]
+
+    assert [(each["slug"], each["products"]) for each in found] == [("kitchen", 1), ("tea", products.COUNTED)]
 
 
 async def test_writes_need_the_scope_and_reads_need_nothing(http) -> None:
@@ -219,8 +230,12 @@ async def shelf(add):
         ("WATER", ["CAN", "FORK"]),
         ("creme brulee", ["CREME"]),
         ("brûlée", ["CREME"]),
-        ("waterng can", ["CAN"]),
-        ("waetring", ["CAN"]),
+        ("waterng can", ["CAN", "FORK"]),
+        ("waetring", ["CAN", "FORK"]),
+        ("water", ["CAN", "FORK"]),
+        ("wateri", ["CAN", "FORK"]),
+        ("wtaering cna 9 l", ["CAN"]),
+        ("watering xylophone", ["CAN", "FORK"]),
         ("smokd tea", ["TEA"]),
         ("kitchen", ["CREME"]),
         ("xylophone", []),

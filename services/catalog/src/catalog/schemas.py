@@ -7,7 +7,8 @@ from urllib.parse import unquote
 from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from catalog.repository.search import Sort
+from catalog.repository.products import COUNTED
+from catalog.repository.search import RANKED, Sort
 from chassis import queries
 from chassis.schemas import Body, Text, TextLine
 
@@ -104,14 +105,16 @@ class Restock(Body):
 class ListQuery(queries.Query):
     """A search, or a list of SKUs: only `limit` may go with `sku`."""
 
-    q: Annotated[Text, Field(max_length=200, description="Words; typos are tolerated")] = ""
+    q: Annotated[Text, Field(max_length=200, description="Words; typos are corrected if nothing is found")] = ""
     category: Slug | None = None
     min_price: AmountDigits | None = None
     max_price: AmountDigits | None = None
     in_stock: Annotated[Literal["true", "false"], Field(description="Only products of which some are available")] = (
         "false"
     )
-    sort: Annotated[Sort, Field(description="Without q, relevance means name")] = "relevance"
+    sort: Annotated[
+        Sort, Field(description=f"relevance lists the newest {RANKED} matches at most; without q, it means name")
+    ] = "relevance"
     limit: Annotated[queries.Digits, Field(ge=1, le=100)] = 20
     cursor: Annotated[str, Field(max_length=4000, description="The next_cursor of a page")] | None = None
     sku: list[Sku] = Field(default_factory=list, max_length=100, description="Returns these products, if they exist")
@@ -180,7 +183,7 @@ class ManagedList(BaseModel):
 class CategoryOut(BaseModel):
     slug: str
     name: str
-    products: int
+    products: Annotated[int, Field(description=f"Counted up to {COUNTED}, which stands for more, too")]
 
 
 class CategoryList(BaseModel):

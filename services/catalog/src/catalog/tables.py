@@ -61,6 +61,13 @@ sa.Index(
 )
 
 sa.Table(
+    "words",
+    metadata,
+    # Of the names, folded; a trigger adds them: see migration 0005.
+    sa.Column("word", _Bytewise, primary_key=True),
+    sa.Index("words_similar", "word", postgresql_using="gin", postgresql_ops={"word": "gin_trgm_ops"}),
+)
+sa.Table(
     "stock",
     metadata,
     sa.Column("sku", _Bytewise, sa.ForeignKey("products.sku"), primary_key=True),

@@ -9,7 +9,24 @@ from catalog.models import Price, Product, ShownProduct, category_name, fold
 from catalog.repository.grams import indexed
 from chassis.db import Connection
 
-__all__ = ["FROM", "SHOWN", "add", "categories", "change", "get", "hide", "is_hidden", "lock", "restore", "shown"]
+__all__ = [
+    "COUNTED",
+    "FROM",
+    "SHOWN",
+    "STOCK",
+    "add",
+    "categories",
+    "change",
+    "get",
+    "hide",
+    "is_hidden",
+    "lock",
+    "restore",
+    "shown",
+]
+
+COUNTED = 100
+"""How many products of a category are counted at most."""
 
 COLUMNS = [
     column
@@ -21,7 +38,8 @@ COLUMNS = [
 SHOWN = ", ".join([*(f"p.{column}" for column in COLUMNS), "p.updated_at", "s.available"])
 """The columns that `shown` reads. They come first in a SELECT, with FROM."""
 
-FROM = "FROM products AS p JOIN stock AS s ON s.sku = p.sku WHERE NOT p.hidden"
+STOCK = "JOIN stock AS s ON s.sku = p.sku"
+FROM = f"FROM products AS p {STOCK} WHERE NOT p.hidden"
 
 _PRICE = Product.__struct_fields__.index("price")
 _WIDTH = len(COLUMNS)
@@ -99,11 +117,15 @@ async def is_hidden(connection: Connection, sku: str) -> bool:
 
 
 async def categories(connection: Connection) -> list[asyncpg.Record]:
-    """Returns (slug, name, products) of each category with a product that is not hidden, by name."""
+    """Returns (slug, name, products) of each category with a product that is not hidden, by name.
+
+    `products` is their number, up to COUNTED: to count a million products at each read would take 0.3 s.
+    """
     return await connection.fetch(
-        "SELECT slug, name, products FROM categories JOIN"
-        " (SELECT category, count(*) AS products FROM products WHERE NOT hidden GROUP BY category) AS counted"
-        " ON category = slug ORDER BY name"
+        "SELECT slug, name, products FROM categories CROSS JOIN LATERAL (SELECT count(*) AS products FROM"
+        " (SELECT FROM products WHERE category = slug AND NOT hidden LIMIT $1) AS shown) AS counted"
+        " WHERE products > 0 ORDER BY name",
+        COUNTED,
     )
 
 

@@ -67,7 +67,7 @@ class Products(msgspec.Struct, frozen=True):
 
 
 class Category(msgspec.Struct, frozen=True):
-    """`products` is their number."""
+    """`products` is their number, which catalog counts up to 100."""
 
     slug: str
     name: str
