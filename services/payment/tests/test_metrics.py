@@ -30,7 +30,7 @@ async def drive(db: Database, ledger: Ledger) -> None:
     for payment in await usecases.lease(db, 100):
         assert payment.operation is not None
         answer = await usecases.ask({"psp": ledger}, payment)
-        await usecases.settle(db, [Result(payment.order_id, payment.operation, answer)])
+        await usecases.settle(db, [Result(payment, answer)])
 
 
 async def test_requests_to_the_provider_are_measured_by_operation_and_outcome(db: Database, ledger: Ledger) -> None:

@@ -2,18 +2,24 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from chassis import outbox, tracing
 from chassis.db import Database
 from chassis.ids import uuid7
 from chassis.testing.clock import clock_off
 from chassis.testing.locks import somebody_waits
 from payment import models, repository, usecases
+from payment.messages import Charge
 from payment.models import Answer, Outcome, Payment, State
 from payment.tables import metadata
 from payment.usecases import Hint, Result
@@ -29,9 +35,8 @@ async def drive(db: Database, ledger: Ledger) -> list[Payment]:
 
 
 async def asked_of(ledger: Ledger, payment: Payment) -> Result:
-    assert payment.operation is not None
     answer = await usecases.ask({"psp": ledger}, payment)
-    return Result(payment.order_id, payment.operation, answer)
+    return Result(payment, answer)
 
 
 async def state_of(db: Database, order_id: UUID) -> State:
@@ -219,10 +224,29 @@ async def test_late_and_duplicate_answers_change_nothing(db: Database, ledger: L
     await usecases.charge(db, [charge_event(order_id)], "psp")
     (leased,) = await usecases.lease(db, 10)
     result = await asked_of(ledger, leased)
-    lost = Result(order_id, result.operation, Answer(Outcome.UNKNOWN, "no-answer"))
+    lost = Result(leased, Answer(Outcome.UNKNOWN, "no-answer"))
     await usecases.settle(db, [lost, result, result, lost])
     await usecases.settle(db, [lost, result])
     assert await state_of(db, order_id) is State.CAPTURED
+    assert await replies(db) == ["payment.captured.v1"]
+
+
+async def test_an_answer_that_comes_twice_is_written_once(db: Database, ledger: Ledger) -> None:
+    await usecases.charge(db, [charge_event(uuid7())], "psp")
+    (leased,) = await usecases.lease(db, 10)
+    result = await asked_of(ledger, leased)
+    await usecases.settle(db, [result])
+    await usecases.settle(db, [result])
+    assert await replies(db) == ["payment.captured.v1"]
+
+
+async def test_a_charge_that_is_delivered_again_is_due_again(db: Database, ledger: Ledger) -> None:
+    """The process that leased it may have been killed, or not know that its statement was committed."""
+    event = charge_event(uuid7())
+    assert len(await usecases.charge(db, [event], "psp", lease=True)) == 1
+    assert await drive(db, ledger) == []
+    assert await usecases.charge(db, [event], "psp", lease=True) == ()
+    assert [payment.attempts for payment in await drive(db, ledger)] == [2]
     assert await replies(db) == ["payment.captured.v1"]
 
 
@@ -417,8 +441,12 @@ async def test_with_a_clock_that_is_off_the_age_of_a_key_is_the_same(
 
 @pytest.mark.parametrize(
     ("usecase", "made"),
-    [(partial(usecases.charge, provider="psp"), charge_event), (usecases.cancel, cancel_event)],
-    ids=["charge", "cancel"],
+    [
+        (partial(usecases.charge, provider="psp"), charge_event),
+        (partial(usecases.charge, provider="psp", lease=True), charge_event),
+        (usecases.cancel, cancel_event),
+    ],
+    ids=["charge", "charge and lease", "cancel"],
 )
 async def test_new_payments_are_inserted_in_the_order_of_their_keys(db: Database, usecase: Any, made: Any) -> None:
     """Otherwise this transaction and its rival, which got them in reverse, would wait for each other."""
@@ -429,3 +457,122 @@ async def test_new_payments_are_inserted_in_the_order_of_their_keys(db: Database
         await somebody_waits(tx)
         await repository.insert_tombstones(tx, [second])
     await rival
+
+
+async def test_answers_are_written_in_the_order_of_their_keys(db: Database, ledger: Ledger) -> None:
+    first, second = sorted([uuid7(), uuid7()])
+    leased = await usecases.charge(db, [charge_event(second), charge_event(first)], "psp", lease=True)
+    results = [await asked_of(ledger, payment) for payment in leased]
+    async with db.transaction() as tx:
+        await repository.lock(tx, [first])
+        rival = asyncio.create_task(usecases.settle(db, sorted(results, key=by_order, reverse=True)))
+        await somebody_waits(tx)
+        await repository.lock(tx, [second])
+    await rival
+    assert await replies(db) == ["payment.captured.v1"] * 2
+
+
+def by_order(result: Result) -> UUID:
+    return result.payment.order_id
+
+
+async def test_a_payment_is_leased_and_settled_in_one_statement_each(
+    db: Database, ledger: Ledger, spans: list[tracing.Span]
+) -> None:
+    events = [msgspec.structs.replace(charge_event(uuid7()), traceparent=f"00-{1:032x}-{1:016x}-01")]
+    with tracing.processing("payment", Charge.type, events):
+        (leased,) = await usecases.charge(db, events, "psp", lease=True)
+    with tracing.inside(tracing.extract(leased.traceparent)):
+        await usecases.settle(db, [Result(leased, Answer(Outcome.SUCCEEDED))])
+
+    assert [span.name for span in spans if span.kind == tracing.CLIENT] == ["INSERT inbox", "UPDATE payments"]
+    assert await replies(db) == ["payment.captured.v1"]
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("charge"), st.integers(0, 3), st.booleans()),
+    st.tuples(st.just("charge"), st.integers(0, 3), st.booleans()),
+    st.tuples(st.just("cancel"), st.integers(0, 3), st.booleans()),
+    st.tuples(st.sampled_from(list(Outcome)), st.integers(0, 3), st.booleans()),
+    st.tuples(st.just("hint"), st.integers(0, 3), st.just(False)),
+)
+Step = tuple[str, int, bool]
+
+
+@pytest.fixture
+async def other(database: Callable[[str], str]) -> AsyncIterator[Database]:
+    async with Database(database("payment"), name="other") as db:
+        yield db
+
+
+async def contents(db: Database) -> list[list[str]]:
+    """All rows of all tables, without the IDs that the database makes; of times only whether there is one."""
+    async with db.connection() as c:
+        return [
+            sorted(
+                str({key: value is None if key.endswith("_at") else value for key, value in row.items() if key != "id"})
+                for row in await c.fetch(f"SELECT * FROM {table}")
+            )
+            for table in metadata.tables
+        ]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEPS, min_size=1, max_size=16), cuts=st.sets(st.integers(1, 15)))
+async def test_the_usual_case_leaves_the_same_rows_and_messages_as_the_general_code(
+    db: Database, other: Database, steps: list[Step], cuts: set[int]
+) -> None:
+    """Events come again, answers come twice or late, and batches are cut anywhere."""
+
+    async def unusual(*_: object) -> None:
+        return None
+
+    batches: list[list[Step]] = []
+    for index, step in enumerate(steps):
+        same = batches and (batches[-1][0][0] == step[0] or {batches[-1][0][0], step[0]} <= set(Outcome))
+        if not same or index in cuts:
+            batches.append([])
+        batches[-1].append(step)
+    events: dict[Step, Any] = {}
+    for kind, number, again in steps:
+        made = {"charge": charge_event, "cancel": cancel_event}.get(kind)
+        if made is not None:
+            events.setdefault((kind, number, again), made(UUID(int=number)))
+
+    usual = await run(db, batches, events)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(repository, "usual", unusual)
+        assert await run(other, batches, events) == usual
+
+
+async def run(db: Database, batches: list[list[Step]], events: dict[Step, Any]) -> tuple[object, ...]:
+    """Carries out the steps as a driver would, and returns the messages for the relay, and all rows."""
+    await execute(db, f"TRUNCATE {', '.join(metadata.tables)}")
+    handed: list[outbox.Row] = []
+    db.after_messages[:] = [handed.extend]
+    asked: list[Payment] = []
+    for batch in batches:
+        match batch[0][0]:
+            case "charge":
+                asked += await usecases.charge(db, [events[step] for step in batch], "psp", lease=True)
+            case "cancel":
+                await usecases.cancel(db, [events[step] for step in batch])
+            case "hint":
+                for _, number, _ in batch:
+                    await usecases.hint(db, Hint(UUID(int=number), int(time.time())))
+            case _:
+                results = []
+                for outcome, number, again in batch:
+                    for payment in [payment for payment in asked if payment.order_id.int == number][:1]:
+                        results.append(Result(payment, Answer(Outcome(outcome), "a-reason", reference=f"ch_{number}")))
+                        if not again:
+                            asked.remove(payment)
+                if results:
+                    await usecases.settle(db, results)
+                # A back-off is short, and a slow machine must not sleep through it.
+                pushed = (
+                    "UPDATE payments SET next_attempt_at = now() + interval '1 h' WHERE next_attempt_at < now() + $1"
+                )
+                await execute(db, f"{pushed} AND state <> 'REQUESTED' AND attempts > 0", timedelta(seconds=30))
+        asked += sorted(await usecases.lease(db, 100), key=lambda payment: payment.order_id)
+    return [row[1:] for row in handed], await contents(db)

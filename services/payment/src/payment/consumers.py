@@ -1,6 +1,6 @@
-"""Maps messages to use cases. Each then wakes the driver, because a payment may be due."""
+"""Maps messages to use cases. The driver handles charges, and is woken after a cancel, since a refund may be due."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pydantic import SecretStr
 
@@ -13,12 +13,13 @@ from payment.messages import Cancel, Charge
 __all__ = ["consumer"]
 
 
-def consumer(db: Database, provider: str, wake: Callable[[], None], url: SecretStr | str) -> Consumer:
-    """Returns the consumer of the queue `payment`. New payments go to `provider`."""
-
-    async def charge(events: list[Event[Charge]]) -> None:
-        await usecases.charge(db, events, provider)
-        wake()
+def consumer(
+    db: Database,
+    charge: Callable[[list[Event[Charge]]], Awaitable[None]],
+    wake: Callable[[], None],
+    url: SecretStr | str,
+) -> Consumer:
+    """Returns the consumer of the queue `payment`."""
 
     async def cancel(events: list[Event[Cancel]]) -> None:
         await usecases.cancel(db, events)

@@ -6,7 +6,7 @@ Another job sets the gauges.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from typing import Self
 from uuid import UUID
@@ -15,9 +15,12 @@ from chassis import tracing
 from chassis.batching import Batcher
 from chassis.db import Database, is_environment_failure
 from chassis.gauges import Gauges
+from chassis.messages import Event
 from chassis.outage import Outage
 from chassis.tasks import PeriodicTask
+from chassis.waiting import shared
 from payment import metrics, repository, usecases
+from payment.messages import Charge
 from payment.models import Answer, Outcome, Payment
 from payment.usecases import Provider, Result
 
@@ -37,7 +40,8 @@ class Driver:
     """Runs in a worker.
 
     It leases only as many payments as it can ask about at once, so that no lease ends while its payment waits. During
-    calls it leases further payments, so that a slow call delays no other.
+    calls it leases further payments, so that a slow call delays no other. New payments are leased as they are inserted,
+    if there is room for them.
     """
 
     def __init__(self, db: Database, providers: Mapping[str, Provider], *, concurrency: int) -> None:
@@ -46,6 +50,7 @@ class Driver:
         self._concurrency = concurrency
         self._results: Batcher[Result, None] = Batcher(partial(usecases.settle, db), size=BATCH)
         self._calls: set[asyncio.Task[None]] = set()
+        self._expected = 0
         self._outage = Outage(log, "writing the provider's answers")
         self._full = False
         self._stopping = False
@@ -75,20 +80,36 @@ class Driver:
         """Returns what is wrong once the driver could not lease for a minute; otherwise None."""
         return self._leasing.trouble()
 
+    async def charge(self, events: Sequence[Event[Charge]], provider: str) -> None:
+        """Inserts payments for this provider, and asks about them at once if there is room for all of them."""
+        room = len(events) <= self._free()
+        charging = usecases.charge(self._db, events, provider, lease=room)
+        if not await self._start(len(events) if room else 0, charging):
+            self.wake()
+
     async def _start_due(self) -> None:
         """Leases payments and starts calls until nothing is due or the limit of calls is reached."""
         while not self._stopping:
-            free = min(self._concurrency - len(self._calls), BATCH)
+            free = min(self._free(), BATCH)
             self._full = free == 0
-            if self._full:
+            if self._full or await self._start(free, usecases.lease(self._db, free)) < free:
                 return
-            leased = await usecases.lease(self._db, free)
-            for payment in leased:
-                call = asyncio.create_task(self._drive(payment))
-                self._calls.add(call)
-                call.add_done_callback(self._ended)
-            if len(leased) < free:
-                return
+
+    def _free(self) -> int:
+        return 0 if self._stopping else self._concurrency - len(self._calls) - self._expected
+
+    async def _start(self, room: int, leasing: Awaitable[Sequence[Payment]]) -> int:
+        """Starts the calls of up to `room` payments that are leased now, and returns their number."""
+        self._expected += room
+        try:
+            leased = await leasing
+        finally:
+            self._expected -= room
+        for payment in leased:
+            call = shared(self._drive(payment), "asking the provider")
+            self._calls.add(call)
+            call.add_done_callback(self._ended)
+        return len(leased)
 
     def _ended(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
@@ -96,7 +117,6 @@ class Driver:
             self.wake()
 
     async def _drive(self, payment: Payment) -> None:
-        assert payment.operation is not None
         with tracing.inside(tracing.extract(payment.traceparent)):
             try:
                 answer = await usecases.ask(self._providers, payment)
@@ -104,7 +124,7 @@ class Driver:
                 if payment.reason != OUR_FAILURE:  # not again at each attempt
                     log.exception("asking the provider failed", extra=_about(payment.order_id))
                 answer = Answer(Outcome.UNKNOWN, OUR_FAILURE, stuck=True)
-            await self._write(Result(payment.order_id, payment.operation, answer))
+            await self._write(Result(payment, answer))
 
     async def _write(self, result: Result) -> None:
         for pause in (*WRITE_AGAIN_AFTER, None):
@@ -113,7 +133,7 @@ class Driver:
             except Exception as error:
                 if not is_environment_failure(error):
                     log.exception(
-                        "an answer is not written; the provider is asked again", extra=_about(result.order_id)
+                        "an answer is not written; the provider is asked again", extra=_about(result.payment.order_id)
                     )
                     return
                 self._outage.failed(error)

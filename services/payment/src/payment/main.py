@@ -1,5 +1,6 @@
 """The composition root: `uvicorn --factory payment.main:create`."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -39,7 +40,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         resources=[db, verifier, *providers.values(), Relay(db, settings.broker_url, "payment", PUBLISHED)],
         workers=[
             driver,
-            consumer(db, settings.payment_provider, driver.wake, settings.broker_url),
+            consumer(db, partial(driver.charge, provider=settings.payment_provider), driver.wake, settings.broker_url),
             gauges(db),
             pruner(db, "payment", settings.archive_days),
         ],

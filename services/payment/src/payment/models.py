@@ -142,6 +142,12 @@ def doubt_refund(payment: Payment) -> Payment:
     return replace(payment, state=State.REFUNDING, next_attempt_at=payment.as_of)
 
 
+def hasten(payment: Payment) -> Payment:
+    """Makes a payment due now if it waits for an answer of the provider."""
+    waits = payment.attempts > 0 and payment.next_attempt_at is not None
+    return replace(payment, next_attempt_at=payment.as_of) if waits else payment
+
+
 def settle(payment: Payment, operation: Operation, answer: Answer, jitter: float) -> tuple[Payment, Reply | None]:
     """Applies the provider's answer to `operation`. An answer after the decision has no effect.
 

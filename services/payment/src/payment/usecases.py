@@ -10,7 +10,7 @@ from typing import Protocol
 from uuid import UUID
 
 from chassis import inbox, outbox, tracing
-from chassis.db import Database
+from chassis.db import Connection, Database
 from chassis.errors import Malformed
 from chassis.messages import Event
 from chassis.metrics import observe
@@ -70,19 +70,37 @@ class Provider(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An answer, with the operation that was asked for."""
+    """An answer, with the payment as it was leased for the call."""
 
-    order_id: UUID
-    operation: Operation
+    payment: Payment
     answer: Answer
 
 
-async def charge(db: Database, events: Sequence[Event[Charge]], provider: str) -> None:
-    """Inserts the payments, for this provider. The driver then asks the provider to charge them."""
+async def charge(
+    db: Database, events: Sequence[Event[Charge]], provider: str, *, lease: bool = False
+) -> Sequence[Payment]:
+    """Inserts the payments, for this provider. The driver then asks the provider to charge them.
+
+    With `lease`, returns the payments leased to this process if all are new. Otherwise returns none: they are due.
+    """
+    if lease:
+        async with db.connection() as connection:
+            ids, charges = [event.id for event in events], _charges(events)
+            leased = await repository.insert_leased(connection, CONSUMER, ids, charges, provider, LEASE)
+        if leased is not None:
+            return leased
     async with db.transaction() as tx:
         fresh = await inbox.first_time(tx, CONSUMER, events)
-        charges = {event.data.order_id: (event.data, tracing.traceparent_of(event.subject)) for event in fresh}
-        await repository.insert_requested(tx, charges, provider)
+        await repository.insert_requested(tx, _charges(fresh), provider)
+        # If an event comes again, its payment may be leased to a process that was killed, or lost its connection, after
+        # the commit. To ask again is safe, as the key is the same; to wait for the end of the lease would be slow.
+        again = await repository.lock(tx, {event.data.order_id for event in events} - _charges(fresh).keys())
+        await repository.save(tx, [models.hasten(payment) for payment in again.values()])
+    return ()
+
+
+def _charges(events: Sequence[Event[Charge]]) -> repository.Charges:
+    return {event.data.order_id: (event.data, tracing.traceparent_of(event.subject)) for event in events}
 
 
 async def cancel(db: Database, events: Sequence[Event[Cancel]]) -> None:
@@ -146,22 +164,43 @@ async def settle(db: Database, results: Sequence[Result]) -> list[None]:
 
     The rows are read under their locks, so a cancel that came during the call is seen here.
     """
+    if not await _settle_decided(db, results):
+        await _settle(db, results)
+    return [None] * len(results)
+
+
+async def _settle_decided(db: Database, results: Sequence[Result]) -> bool:
+    """Does the same in the usual case: each answer decides, and its payment has not changed during the call."""
+    decided, replies = [], []
+    for result in results:
+        payment, reply = _settled(result.payment, result)
+        if reply is None:
+            return False
+        decided.append(payment)
+        replies.append(reply)
+    leased = [result.payment for result in results]
+    drafts = outbox.drafts(_addressed(replies), {payment.order_id: payment.traceparent for payment in leased})
+    async with db.connection() as connection:
+        return await repository.save_decided(connection, leased, decided, drafts)
+
+
+async def _settle(db: Database, results: Sequence[Result]) -> None:
     async with db.transaction() as tx:
-        payments = await repository.lock(tx, (result.order_id for result in results))
+        payments = await repository.lock(tx, (result.payment.order_id for result in results))
         replies = []
         for result in results:
-            before = payments[result.order_id]
-            payments[result.order_id], reply = models.settle(
-                before,
-                result.operation,
-                result.answer,
-                random.random(),  # noqa: S311
-            )
+            order_id = result.payment.order_id
+            payments[order_id], reply = _settled(payments[order_id], result)
             replies.append(reply)
         await repository.save(tx, payments.values())
         traceparents = {order_id: payment.traceparent for order_id, payment in payments.items()}
         await outbox.put(tx, _addressed(replies), traceparents)
-    return [None] * len(results)
+
+
+def _settled(payment: Payment, result: Result) -> tuple[Payment, Reply | None]:
+    operation = result.payment.operation
+    assert operation is not None
+    return models.settle(payment, operation, result.answer, random.random())  # noqa: S311
 
 
 async def hint(db: Database, hint: Hint) -> bool:
@@ -169,14 +208,21 @@ async def hint(db: Database, hint: Hint) -> bool:
 
     Returns whether a payment may be due. Raises Malformed when the webhook was signed too long ago, or too far ahead.
     """
+    if not hint.refund_failed:
+        async with db.connection() as connection:
+            return await _hasten(connection, hint)
     async with db.transaction() as tx:
-        now = await repository.now(tx)
-        if abs(now.timestamp() - hint.at) > TOLERANCE:
-            raise bad_signature(f"The timestamp is more than {TOLERANCE} s off; sign the webhook again.")
-        if hint.refund_failed:
-            payments = await repository.lock(tx, [hint.order_id])
-            await repository.save(tx, [models.doubt_refund(payment) for payment in payments.values()])
-        return await repository.hasten(tx, hint.order_id) or hint.refund_failed
+        payments = await repository.lock(tx, [hint.order_id])
+        await repository.save(tx, [models.doubt_refund(payment) for payment in payments.values()])
+        await _hasten(tx, hint)
+    return True
+
+
+async def _hasten(connection: Connection, hint: Hint) -> bool:
+    recent, hastened = await repository.hasten(connection, hint.order_id, hint.at, TOLERANCE)
+    if not recent:
+        raise bad_signature(f"The timestamp is more than {TOLERANCE} s off; sign the webhook again.")
+    return hastened
 
 
 def bad_signature(detail: str) -> Malformed:
