@@ -40,7 +40,7 @@ claimed AS (
 ),
 listed AS (
     INSERT INTO reservation_lines (order_id, sku, quantity)
-    SELECT * FROM unnest($4::uuid[], $5::text[], $6::bigint[])
+    SELECT order_id, sku, quantity FROM unnest($4::uuid[], $5::text[], $6::bigint[]) AS n (order_id, sku, quantity)
 ),
 locked AS MATERIALIZED (
     SELECT sku FROM stock WHERE sku = ANY ($7::text[]) AND (SELECT count(*) FROM claimed) = cardinality($3)
