@@ -93,6 +93,26 @@ def test_without_a_trace_the_history_shows_who_sent_what_when(cli: CliRunner) ->
     assert "····················" in rows[1]  # the time in the outbox
 
 
+async def confirm(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(
+        "INSERT INTO order_history (order_id, seq, status, at) VALUES ($1, 3, 'CONFIRMED', $2)", ORDER, after(4000)
+    )
+    await connection.execute(ARCHIVED, message(4000, 4), "order.confirmed.v1", str(ORDER), after(4001))
+    await connection.close()
+
+
+def test_the_history_of_a_settled_order_ends_with_the_messages_of_its_last_step(cli: CliRunner) -> None:
+    asyncio.run(confirm(cli.env["SHOP_ORDER_DATABASE_URL"] or ""))
+
+    result = cli.invoke(app, ["trace", str(ORDER)])
+
+    assert [columns(row)[0] for row in result.stdout.splitlines()[-2:]] == [
+        "└ order CONFIRMED",
+        "  └ order → catalog, cart: order.confirmed.v1",
+    ]
+
+
 def columns(row: str) -> tuple[str, str, str]:
     """The label, the offset and the duration of a drawn step."""
     found = re.fullmatch(r"(.*?)(?: +\+([\d.]+ \w+) +([\d.]+ \w+)?.*)?", row)

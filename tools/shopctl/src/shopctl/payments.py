@@ -60,9 +60,8 @@ async def _select(stuck: bool, limit: int) -> list[asyncpg.Record]:
     connection = await asyncpg.connect(Place.here().database_url("auditor", "payment"), timeout=5)
     try:
         rows: list[asyncpg.Record] = await connection.fetch(
-            "SELECT order_id, state, stuck, provider, provider_reference, attempts, next_attempt_at, reason"
-            " FROM payments WHERE stuck OR NOT $1 ORDER BY order_id DESC LIMIT $2",
-            stuck,
+            "SELECT order_id, state, stuck, provider, provider_reference, attempts, next_attempt_at, reason"  # noqa: S608
+            f" FROM payments WHERE {'stuck' if stuck else 'TRUE'} ORDER BY order_id DESC LIMIT $1",
             limit,
         )
         return rows

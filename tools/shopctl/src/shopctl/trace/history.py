@@ -14,6 +14,7 @@ import asyncpg
 
 from chassis.ids import created_at, floor
 from shopctl.place import Place
+from shopctl.statuses import OPEN, UNDOING
 from shopctl.trace.order import Order, fetch
 from shopctl.trace.tree import NOTABLE, Step
 from shopctl.units import seconds
@@ -24,9 +25,11 @@ MARGIN = timedelta(minutes=10)
 """By how much the clock that made the order's ID may differ from the database's."""
 STATUSES = "SELECT status, reason, at FROM order_history WHERE order_id = $1 ORDER BY seq"
 MESSAGES = """
-SELECT id, routing_key, published_at FROM outbox_archive WHERE subject = $1 AND id > $2
+SELECT id, routing_key, published_at FROM outbox_archive WHERE subject = $1 AND id > $2 AND id < $3
 UNION ALL SELECT id, routing_key, NULL FROM outbox WHERE subject = $1 ORDER BY id
 """
+RECEIVED = "SELECT event_id, received_at FROM inbox WHERE consumer = $1 AND event_id = ANY ($2)"
+LAST = UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True)
@@ -53,18 +56,16 @@ class Sent:
 async def steps(place: Place, order: Order) -> list[Step]:
     """Returns one step for each status of the order. Raises one of UNREACHABLE."""
     services = place.services
-    rows, *found = await asyncio.gather(
-        fetch(place, "order", STATUSES, order.id),
-        *(fetch(place, name, MESSAGES, str(order.id), floor(order.created_at - MARGIN)) for name in services.outboxes),
+    rows = await fetch(place, "order", STATUSES, order.id)
+    begin = floor(order.created_at - MARGIN)
+    settled = rows[-1]["status"] not in (*OPEN, *UNDOING)  # no message follows
+    end = floor(rows[-1]["at"] + MARGIN) if settled else LAST
+    found = await asyncio.gather(
+        *(fetch(place, name, MESSAGES, str(order.id), begin, end) for name in services.outboxes)
     )
     ids = [row["id"] for messages in found for row in messages]
     received: dict[UUID, list[float]] = {}
-    for inbox in await asyncio.gather(
-        *(
-            fetch(place, name, "SELECT event_id, received_at FROM inbox WHERE event_id = ANY($1)", ids)
-            for name in services.inboxes
-        )
-    ):
+    for inbox in await asyncio.gather(*(fetch(place, name, RECEIVED, name, ids) for name in services.inboxes)):
         for row in inbox:
             received.setdefault(row["event_id"], []).append(row["received_at"].timestamp())
     messages = [
