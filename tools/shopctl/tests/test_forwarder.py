@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -88,6 +89,16 @@ async def test_the_end_of_what_one_side_sends_is_passed_on() -> None:
         assert await reader.read() == b"all"
 
 
+@dataclass(frozen=True)
+class Through:
+    fault: Disturbance
+    connection: asyncpg.Connection
+    direct: asyncpg.Connection
+
+    async def stored(self) -> list[int]:
+        return [row["id"] for row in await self.direct.fetch("SELECT id FROM things ORDER BY id")]
+
+
 async def test_a_server_that_does_not_answer_ends_the_connection() -> None:
     between = Forwarder("127.0.0.1", 1)
     reader, _ = await asyncio.open_connection("127.0.0.1", await between.listen())
@@ -96,37 +107,75 @@ async def test_a_server_that_does_not_answer_ends_the_connection() -> None:
     await between.cut()
 
 
-async def test_the_answer_to_a_commit_is_lost_but_the_commit_is_not(database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forwarder, "EVERY", 2)
+@pytest.fixture
+async def through(database) -> AsyncIterator[Through]:
+    """A connection through the fault, and a direct one, with a table for both."""
     url, fault = urlsplit(database(None)), Disturbance()
     between = Forwarder(str(url.hostname), url.port or 5432, FAULTS["cut-after-commit"](fault))
     direct = await asyncpg.connect(url.geturl())
-    through = await asyncpg.connect(url.geturl(), host="127.0.0.1", port=await between.listen())
     await direct.execute("CREATE TABLE things (id int)")
-
-    async with through.transaction():
-        await through.execute("INSERT INTO things VALUES (1)")
-    fault.begin()
-    await through.execute("INSERT INTO things VALUES (2)")  # without COMMIT
-    async with through.transaction():
-        await through.execute("INSERT INTO things VALUES (3)")
-    with pytest.raises((OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)):
-        async with through.transaction():
-            await through.execute("INSERT INTO things VALUES (4)")
-
-    assert through.is_closed()
-    assert [row["id"] for row in await direct.fetch("SELECT id FROM things ORDER BY id")] == [1, 2, 3, 4]
+    yield Through(fault, await asyncpg.connect(url.geturl(), host="127.0.0.1", port=await between.listen()), direct)
     await direct.close()
     await between.cut()
     await between.ended()
+
+
+LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+
+
+async def test_the_answer_to_a_commit_is_lost_but_the_commit_is_not(
+    through: Through, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forwarder, "EVERY", 2)
+    async with through.connection.transaction():
+        await through.connection.execute("INSERT INTO things VALUES (1)")
+    through.fault.begin()
+    await through.connection.fetch("SELECT id FROM things WHERE id = $1 FOR UPDATE", 1)  # writes nothing
+    async with through.connection.transaction():
+        await through.connection.execute("INSERT INTO things VALUES (2)")
+        await through.connection.execute("INSERT INTO things VALUES (3)")
+    with pytest.raises(LOST):
+        async with through.connection.transaction():
+            await through.connection.execute("INSERT INTO things VALUES (4)")
+
+    assert through.connection.is_closed()
+    assert await through.stored() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO things SELECT $1::int",
+        "WITH added AS (INSERT INTO things SELECT $1::int RETURNING id) SELECT id FROM added",
+    ],
+)
+async def test_the_answer_to_a_statement_that_commits_by_itself_is_lost(
+    through: Through, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    monkeypatch.setattr(forwarder, "EVERY", 2)
+    through.fault.begin()
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await through.connection.fetch(f"{statement} WHERE 1 / ($1::int - 1) = 0", 1)  # fails, so it does not commit
+    await through.connection.fetch(statement, 1)
+    with pytest.raises(LOST):
+        await through.connection.fetch(statement, 2)
+
+    assert await through.stored() == [1, 2]
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_commits_are_found_wherever_the_bytes_are_split(size: int) -> None:
     ready = b"Z\0\0\0\x05I"
     row = b"D\0\0\0\x13C\0\0\0\x0bCOMMIT\0..."  # a row that looks like an answer
-    stream = (
-        b"N" + b"R\0\0\0\x08\0\0\0\0" + ready + b"C\0\0\0\x0bCOMMIT\0" + ready + row + b"C\0\0\0\x0dROLLBACK\0" + ready
-    )
+    startup, commit = b"\0\0\0\x08\x04\xd2\x16\x2f" + b"\0\0\0\x09\0\x03\0\0\0", b"Q\0\0\0\x0cCOMMIT;\0"
+    done = b"C\0\0\0\x0bCOMMIT\0"
     commits = Commits()
-    assert sum(commits.feed(stream[at : at + size]) for at in range(0, len(stream), size)) == 1
+
+    def feed(take: Callable[[bytes], int], stream: bytes) -> int:
+        return sum(take(stream[at : at + size]) for at in range(0, len(stream), size))
+
+    assert feed(commits.asked, startup) == 0
+    assert feed(commits.answered, b"N" + b"R\0\0\0\x08\0\0\0\0" + ready) == 0
+    assert feed(commits.asked, commit) == 0
+    assert feed(commits.answered, done + ready) == 1
+    assert feed(commits.answered, row + b"C\0\0\0\x0dROLLBACK\0" + ready) == 0

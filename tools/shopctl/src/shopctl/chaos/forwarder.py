@@ -10,16 +10,17 @@ At first it passes everything on. SIGUSR1 begins the fault, SIGUSR2 ends it, SIG
 | `loss` | everything, but 5 % of the chunks wait for TCP to send them again: 200 ms, then twice as long each time |
 | `cut` | nothing, and no error or end either, until the fault ends; then what was held back. A client can connect |
 | `reset` | everything, but each second all connections are reset |
-| `cut-after-commit` | everything but PostgreSQL's answer to every fourth COMMIT, whose connection ends instead |
+| `cut-after-commit` | everything but PostgreSQL's answer to every fourth commit, whose connection ends instead |
 """
 
 import argparse
 import asyncio
 import signal
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 
+from chassis.db.statements import summary
 from chassis.local.forwarding import Forwarder, Passing
 from shopctl.chaos import helpers
 
@@ -30,7 +31,7 @@ LOST = 0.05
 RETRANSMISSION = 0.2
 RESET_EVERY = 1.0
 EVERY = 4
-"""The answer to every fourth COMMIT is lost."""
+"""The answer to every fourth commit is lost."""
 
 
 class Disturbance:
@@ -42,7 +43,7 @@ class Disturbance:
         self.mended = asyncio.Event()
         self.mended.set()
         self.commits = 0
-        """The number of COMMITs on all connections while the fault was in effect."""
+        """The number of commits on all connections while the fault was in effect."""
 
     def begin(self) -> None:
         self.active.set()
@@ -73,41 +74,81 @@ class Disturbance:
         commits = Commits()
 
         async def passing(data: bytes, answer: bool) -> None:
-            found = commits.feed(data) if answer else 0
+            found = commits.answered(data) if answer else commits.asked(data)
             if found and self.active.is_set():
                 before, self.commits = self.commits, self.commits + found
                 if self.commits // EVERY > before // EVERY:
-                    raise ConnectionAbortedError("the answer to a COMMIT is lost")
+                    raise ConnectionAbortedError("the answer to a commit is lost")
 
         return passing
 
 
 class Commits:
-    """Finds the answers to COMMIT in what PostgreSQL sends on one connection without TLS.
+    """Finds the commits on one connection to PostgreSQL without TLS: COMMIT, and statements that commit by themselves.
 
-    The first byte may answer a request for TLS; then each message is a letter, a length and its content.
     https://www.postgresql.org/docs/current/protocol-message-formats.html
     """
+
+    def __init__(self) -> None:
+        self._questions = Messages()
+        self._answers = Messages()
+        self._writing: set[bytes] = set()  # names of prepared statements
+        self._writes = self._complete = False
+
+    def asked(self, data: bytes) -> int:
+        """Takes the next bytes from the client; they confirm no commit."""
+        for kind, content in self._questions.feed(data):
+            if kind == b"P":
+                name, text, _ = content.split(b"\0", 2)
+                if writes(text):
+                    self._writing.add(name)
+            elif kind == b"B":
+                _, name, _ = content.split(b"\0", 2)
+                self._writes = name in self._writing
+            elif kind == b"Q":
+                self._writes = writes(content) or content.startswith(b"COMMIT")
+        return 0
+
+    def answered(self, data: bytes) -> int:
+        """Takes the next bytes from the server, and returns how many commits they confirm."""
+        count = 0
+        for kind, content in self._answers.feed(data):
+            if kind == b"C":
+                self._complete = not content.startswith(b"ROLLBACK")
+            elif kind == b"Z":  # ready again, and idle outside a transaction
+                count += self._complete and self._writes and content == b"I"
+                self._complete = self._writes = False
+        return count
+
+
+class Messages:
+    """Takes the bytes of one direction apart. What comes before the first message with a letter is skipped."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._begun = False
 
-    def feed(self, data: bytes) -> int:
-        """Takes the next bytes, and returns how many COMMITs they confirm."""
-        count = 0
+    def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yields the letter and the content of each message that is complete."""
         self._rest += data
         if not self._begun:
-            self._rest = self._rest.removeprefix(b"N")
-            self._begun = bool(self._rest)
-        while len(self._rest) >= 5:
+            self._rest = self._rest.removeprefix(b"N")  # the answer to a request for TLS
+            while self._rest[:1] == b"\0" and len(self._rest) >= 4:  # that request, and the startup message
+                (length,) = struct.unpack_from("!I", self._rest)
+                if len(self._rest) < length:
+                    return
+                self._rest = self._rest[length:]
+            self._begun = self._rest[:1] not in (b"", b"\0")
+        while self._begun and len(self._rest) >= 5:
             kind, length = struct.unpack_from("!cI", self._rest)
             if len(self._rest) <= length:
-                break
-            if kind == b"C" and self._rest[5 : length + 1] == b"COMMIT\0":
-                count += 1
-            self._rest = self._rest[length + 1 :]
-        return count
+                return
+            content, self._rest = self._rest[5 : length + 1], self._rest[length + 1 :]
+            yield kind, content
+
+
+def writes(statement: bytes) -> bool:
+    return summary(statement.decode()).partition(" ")[0] in ("INSERT", "UPDATE", "DELETE")
 
 
 FAULTS: dict[str, Callable[[Disturbance], Callable[[], Passing]]] = {

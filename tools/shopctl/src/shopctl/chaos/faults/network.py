@@ -75,5 +75,5 @@ FAULTS = (
         prepare=_prepare_cut,
     ),
     _fault("reset", "resets all connections between a service and a dependency each second"),
-    _fault("cut-after-commit", "loses PostgreSQL's answer to every fourth COMMIT, with the connection", _to_postgres),
+    _fault("cut-after-commit", "loses PostgreSQL's answer to every fourth commit, with the connection", _to_postgres),
 )
