@@ -121,7 +121,7 @@ def test_a_declined_order_is_one_trace_with_an_error(shopper, admin, telemetry) 
     (charge,) = (span for span in trace if span.name == "charge")
     assert charge.attributes["quayside.payment.outcome"] == "refused"
     assert [span.name for span in trace if span.failed] == ["order"]
-    assert "order: COMMIT" in {span.label for span in trace}  # not the usual step, so a transaction of several statements
+    assert "order: COMMIT" in {span.label for span in trace}  # no usual step
 
 
 def test_a_refund_continues_the_trace_of_its_order(shopper, admin, telemetry) -> None:
