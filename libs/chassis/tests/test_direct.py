@@ -10,13 +10,17 @@ import asyncpg
 import httpx2
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import Query as QueryOfFastAPI
 from prometheus_client import REGISTRY
+from pydantic import Field
 from starlette.responses import Response
 
 from chassis.app import JsonBytes, create_app
 from chassis.bodies import MAX_BODY
-from chassis.direct import body_of, path_parameter
+from chassis.direct import body_of, path_parameter, query_of
 from chassis.errors import Conflict, Unavailable
+from chassis.openapi import query_parameters
+from chassis.queries import Digits, Query, once
 from chassis.schemas import Body, Text
 from chassis.settings import ServiceSettings
 from chassis.testing.apps import client_of, started
@@ -64,7 +68,24 @@ async def color(name: str) -> str:
     return f"{name} is white"
 
 
-FUNCTIONS = [find, patience, put, fail]
+class Wanted(Query):
+    color: str = "white"
+    watts: Annotated[Digits, Field(le=100)] | None = None
+    shape: list[str] = Field(default_factory=list, max_length=2)
+
+
+@router.get("/catalog/framework")
+async def described(request: Request, wanted: Annotated[Wanted, QueryOfFastAPI()]) -> Response:
+    once(request, "shape")
+    return JsonBytes(wanted.model_dump_json().encode())
+
+
+@router.get("/catalog/direct", openapi_extra={"parameters": query_parameters(Wanted)})
+async def read(request: Request) -> Response:
+    return JsonBytes(query_of(request, Wanted, "shape").model_dump_json().encode())
+
+
+FUNCTIONS = [find, patience, put, fail, read]
 
 
 def lamps(*, direct: bool) -> FastAPI:
@@ -177,3 +198,32 @@ def test_a_route_with_dependencies_which_may_be_checks_of_rights_cannot_be_direc
         app = create_app(ServiceSettings(), "lamps", title="Lamps", routers=[careful], direct=[function])  # type: ignore[list-item]
         with pytest.raises(TypeError, match="has dependencies"):
             app.build_middleware_stack()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "color=",
+        "color=red&watts=5&shape=globe&shape=tube",
+        "color=a%20b%26&shape=",
+        "shape=a&shape=b&shape=c",
+        "color=red&color=blue",
+        "watts=5.0",
+        "watts=101",
+        "watts=",
+        "hue=1",
+    ],
+)
+async def test_a_query_is_read_as_the_framework_reads_it(query: str) -> None:
+    async with serving(direct=True) as client:
+        ours, theirs = [await client.get(f"/lamps/catalog/{way}?{query}") for way in ("direct", "framework")]
+
+    assert (ours.status_code, ours.json()) == (theirs.status_code, theirs.json())
+
+
+def test_a_query_is_described_as_the_framework_describes_it() -> None:
+    paths = lamps(direct=True).openapi()["paths"]
+    ours, theirs = (paths[f"/lamps/catalog/{way}"]["get"]["parameters"] for way in ("direct", "framework"))
+
+    assert ours == theirs

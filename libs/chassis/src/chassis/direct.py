@@ -13,17 +13,20 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.failures import HANDLERS
-from chassis.schemas import Body, parsed
+from chassis.queries import Query, once
+from chassis.schemas import Body, located, parsed
 
-__all__ = ["Direct", "Function", "body_of", "path_parameter"]
+__all__ = ["Direct", "Function", "body_of", "path_parameter", "query_of"]
 
 Function = Callable[[Request], Awaitable[Response]]
 B = TypeVar("B", bound=Body)
+Q = TypeVar("Q", bound=Query)
 
 JSON = re.compile(r"application/(?:[^;\s]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
@@ -69,6 +72,16 @@ async def body_of(request: Request, model: type[B]) -> B:
     if raw and not JSON.fullmatch(request.headers.get("content-type", "")):
         raise RequestValidationError([], body=raw)
     return parsed(model, raw)
+
+
+def query_of(request: Request, model: type[Q], *lists: str) -> Q:
+    """Reads the query, in which only parameters in `lists` may occur twice. Raises RequestValidationError (422)."""
+    once(request, *lists)
+    given = request.query_params
+    try:
+        return model.model_validate({name: given.getlist(name) if name in lists else given[name] for name in given})
+    except ValidationError as error:
+        raise RequestValidationError(located(error, "query")) from None
 
 
 def path_parameter(request: Request, name: str, pattern: re.Pattern[str]) -> str:

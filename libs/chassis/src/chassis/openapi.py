@@ -7,10 +7,12 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
+from chassis.queries import Query
 from chassis.schemas import Body
 
-__all__ = ["document", "documented"]
+__all__ = ["document", "documented", "query_parameters"]
 
 PROBLEM_SCHEMA = {
     "type": "object",
@@ -48,7 +50,13 @@ def documented(model: type[Body]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": inlined(model)}}}}
 
 
-def inlined(model: type[Body]) -> dict[str, Any]:
+def query_parameters(model: type[Query]) -> list[dict[str, Any]]:
+    """Returns the `parameters` for the `openapi_extra` of a route that reads its query with `query_of`."""
+    fields = inlined(model)["properties"]
+    return [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in fields.items()]
+
+
+def inlined(model: type[BaseModel]) -> dict[str, Any]:
     """Returns the JSON Schema of a model without references, for embedding in a larger document."""
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})

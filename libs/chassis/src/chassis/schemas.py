@@ -4,12 +4,12 @@
 """
 
 import unicodedata
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-__all__ = ["Body", "Text", "TextLine", "parsed"]
+__all__ = ["Body", "Text", "TextLine", "located", "parsed"]
 
 
 OPENS = dict.fromkeys("\u202a\u202b\u202d\u202e", "\u202c") | dict.fromkeys("\u2066\u2067\u2068", "\u2069")
@@ -79,5 +79,10 @@ def parsed(model: type[B], raw: bytes) -> B:
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from None
+        raise RequestValidationError(located(error, "body")) from None
+
+
+def located(error: ValidationError, part: str) -> list[dict[str, Any]]:
+    """Returns what is wrong, for a RequestValidationError, in this part of the request."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [{**each, "loc": (part, *each["loc"])} for each in found]

@@ -32,6 +32,7 @@ def create(settings: Settings | None = None) -> FastAPI:
             routes.router,
             routes.admin,
         ],
+        direct=[routes.list_products, routes.read_product],
         resources=[db, verifier, Relay(db, settings.broker_url, "catalog", PUBLISHED)],
         workers=[consumer(db, settings.broker_url), gauges(db), pruner(db, "catalog", settings.archive_days)],
         verifier=verifier,

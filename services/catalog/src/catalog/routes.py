@@ -12,8 +12,9 @@ from catalog import usecases
 from catalog.models import Price, Product
 from catalog.repository import managed, products, search
 from catalog.schemas import (
+    SKU_PATTERN,
     CategoryList,
-    ListParameters,
+    ListQuery,
     ManagedList,
     ManagedParameters,
     ManagedProduct,
@@ -32,7 +33,9 @@ from chassis.admission import Kind
 from chassis.app import JsonBytes, parts
 from chassis.auth import requires
 from chassis.db import Database
+from chassis.direct import path_parameter, query_of
 from chassis.errors import Invalid, NotFound, Problem
+from chassis.openapi import query_parameters
 from chassis.queries import once
 
 __all__ = ["KINDS", "Parts", "admin", "router"]
@@ -45,6 +48,14 @@ admin = APIRouter(prefix="/api/admin/products", tags=["admin"], dependencies=[WR
 KINDS = (Kind("browsing", 64, re.compile(r"(GET|HEAD) /api/catalog/.*"), from_edge=True),)
 
 CACHE_CONTROL = "public, max-age=1, stale-while-revalidate=10"
+SKU = re.compile(SKU_PATTERN)
+SKU_PARAMETER = {
+    "name": "sku",
+    "in": "path",
+    "required": True,
+    "description": "Stock-keeping unit",
+    "schema": {"type": "string", "pattern": SKU_PATTERN},
+}
 ETAG = re.compile(r"([0-9]{1,9})-[0-9]+")
 IfMatch = Annotated[list[str] | None, Header(description="The ETag that the product had when it was read")]
 
@@ -61,7 +72,7 @@ class Parts:
     currency: str
 
 
-given = parts(Parts)  # the routes that read products call it themselves, which saves CPU time
+given = parts(Parts)
 Given = Annotated[Parts, Depends(given)]
 
 
@@ -78,10 +89,14 @@ def _digest(body: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(body, digest_size=12).digest())
 
 
-@router.get("/products", responses={200: {"model": ProductList}})
-async def list_products(request: Request, query: ListParameters) -> Response:
+@router.get(
+    "/products",
+    responses={200: {"model": ProductList}},
+    openapi_extra={"parameters": query_parameters(ListQuery)},
+)
+async def list_products(request: Request) -> Response:
     """Searches for products, or returns those that `sku` names, sorted by SKU."""
-    once(request, "sku")
+    query = query_of(request, ListQuery, "sku")
     async with (await given(request)).db.connection() as connection:
         if query.sku:
             page = await search.by_skus(connection, query.sku)
@@ -94,9 +109,13 @@ async def list_products(request: Request, query: ListParameters) -> Response:
     return _cacheable(request, body, f'"{_digest(body)}"')
 
 
-@router.get("/products/{sku}", responses={200: {"model": ProductOut}})
-async def read_product(request: Request, sku: SkuPath) -> Response:
-    return _cacheable(request, *await _shown(await given(request), sku))
+@router.get(
+    "/products/{sku}",
+    responses={200: {"model": ProductOut}},
+    openapi_extra={"parameters": [SKU_PARAMETER]},
+)
+async def read_product(request: Request) -> Response:
+    return _cacheable(request, *await _shown(await given(request), path_parameter(request, "sku", SKU)))
 
 
 @router.get("/categories", responses={200: {"model": CategoryList}})

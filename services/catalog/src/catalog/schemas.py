@@ -13,8 +13,8 @@ from chassis import queries
 from chassis.schemas import Body, Text, TextLine
 
 __all__ = [
+    "SKU_PATTERN",
     "CategoryList",
-    "ListParameters",
     "ListQuery",
     "ManagedList",
     "ManagedParameters",
@@ -34,7 +34,8 @@ __all__ = [
 
 MAX_AMOUNT = 10**9
 
-Sku = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9-]{1,31}$")]
+SKU_PATTERN = r"^[A-Z0-9][A-Z0-9-]{1,31}$"
+Sku = Annotated[str, Field(pattern=SKU_PATTERN)]
 MANAGED_CURSOR = r"^([0-9]{1,18}:)?[A-Z0-9][A-Z0-9-]{1,31}$"
 SkuPath = Annotated[Sku, Path(description="Stock-keeping unit")]
 RestockId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Chosen by the client; added once")]
@@ -210,5 +211,4 @@ class StockHistory(BaseModel):
     items: list[StockEntry]
 
 
-ListParameters = Annotated[ListQuery, Query()]
 ManagedParameters = Annotated[ManagedQuery, Query()]
