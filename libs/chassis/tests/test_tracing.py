@@ -150,6 +150,8 @@ async def test_statements_and_the_commit_are_spans_named_by_command_and_table(sp
         ("SELECT 1", "SELECT"),
         ("select a from lamps where b", "SELECT lamps"),
         ("WITH gone AS (DELETE FROM outbox RETURNING id) INSERT INTO archive SELECT id FROM gone", "DELETE outbox"),
+        ("INSERT INTO inbox SELECT $1 ON CONFLICT DO NOTHING RETURNING event_id", "INSERT inbox"),
+        ("WITH seen AS (INSERT INTO inbox SELECT $1 RETURNING event_id) UPDATE lamps SET a = 1", "UPDATE lamps"),
         ("UPDATE lamps SET a = 1", "UPDATE lamps"),
         ("SELECT extract(epoch FROM clock_timestamp() - max(at)) FROM lamps WHERE at < now()", "SELECT lamps"),
         ("SELECT trim(both from name), substring(name FROM 9) FROM lamps", "SELECT lamps"),

@@ -208,7 +208,7 @@ async def test_a_usual_step_is_one_statement(db: Database, spans: list[tracing.S
     for step in (RESERVED, CAPTURED):
         spans.clear()
         await handle(db, step, [(order.id, uuid7()) for order in ORDERS], {A: SAMPLED})
-        assert [span.name for span in spans if span.kind == tracing.CLIENT] == ["INSERT inbox"]
+        assert [span.name for span in spans if span.kind == tracing.CLIENT] == ["UPDATE orders"]
 
 
 async def test_a_capture_that_came_too_early_has_no_effect_when_it_comes_again(db: Database) -> None:

@@ -485,7 +485,7 @@ async def test_a_payment_is_leased_and_settled_in_one_statement_each(
     with tracing.inside(tracing.extract(leased.traceparent)):
         await usecases.settle(db, [Result(leased, Answer(Outcome.SUCCEEDED))])
 
-    assert [span.name for span in spans if span.kind == tracing.CLIENT] == ["INSERT inbox", "UPDATE payments"]
+    assert [span.name for span in spans if span.kind == tracing.CLIENT] == ["INSERT payments", "UPDATE payments"]
     assert await replies(db) == ["payment.captured.v1"]
 
 

@@ -20,11 +20,13 @@ NAMED = re.compile(r"\b([a-z_0-9]+) AS (?:(?:NOT )?MATERIALIZED )?\(", re.IGNORE
 def summary(statement: str) -> str:
     """Returns the command and the table of a statement, such as `INSERT outbox`.
 
-    A statement that writes is named by its first write, and another one by the table after its outermost FROM.
+    A statement that writes is named by its first write, or the second if the first only records what the inbox has
+    seen. Another one is named by the table after its outermost FROM.
     """
     text = without(PLAIN, LITERAL.sub("", " ".join(statement.split())))
-    if write := WRITE.search(text):
-        return f"{write[1].upper()} {write[2]}"
+    if writes := WRITE.findall(text):
+        command, table = next((each for each in writes if each[1] != "inbox"), writes[0])
+        return f"{command.upper()} {table}"
     named = set(NAMED.findall(text))
     found = [table for each in (without(INNERMOST, text), text) for table in READ.findall(each) if table not in named]
     return f"SELECT {found[0]}" if found else text.split(maxsplit=1)[0].upper()
