@@ -124,7 +124,7 @@ cluster-load: $(INSTALLED)  ## The same for the shop on the cluster, with WORKER
 bench: $(INSTALLED)  ## Measure the shop: throughput, latency, CPU, memory; BASE=<commit> compares that one with this clone
 	@$(SHOPCTL) bench $(if $(BASE),--base $(BASE))
 
-bench-scale: $(INSTALLED)  ## Measure a shop as it grows to 100,000 orders; UP_TO=1000000 for more
+bench-scale: $(INSTALLED)  ## Measure a shop as it grows to 100,000 orders and products; UP_TO=1000000 for more
 	@$(SHOPCTL) bench-scale $(if $(UP_TO),--up-to $(UP_TO))
 
 cluster-bench: $(INSTALLED)  ## Compare orders per CPU-second on the cluster with Compose

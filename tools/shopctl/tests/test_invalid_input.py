@@ -27,6 +27,7 @@ OPTIONS = {
     "bench --base": ["", "no-such-commit", "--all", "[/]"],
     "bench --stock": [*NUMBERS, "0"],
     "bench-scale --up-to": [*NUMBERS, "0"],
+    "bench-scale --seconds": [*NUMBERS, "0"],
     "bench --only": ["", ",", "checkout,", "[/]", "money"],
     "outbox replay --since": [
         "",

@@ -82,19 +82,20 @@ def bench(
 
 
 def bench_scale(
-    up_to: Annotated[int, typer.Option(min=10_000, max=10_000_000, help="The most orders.")] = 100_000,
+    up_to: Annotated[int, typer.Option(min=10_000, max=10_000_000, help="The most orders and products.")] = 100_000,
+    seconds: Annotated[float, typer.Option(min=1, max=86_400, callback=finite, help="Seconds for each search.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Measure a shop with 10,000 orders, with ten times as many, and so on.
+    """Measure a shop with 10,000 orders and products, with ten times as many, and so on.
 
-    The shop is a native one beside the running one, with its own data, which is removed afterwards. A million orders
-    take 5 GB of disk.
+    The shop is a native one beside the running one, with its own data, which is removed afterwards. A million
+    take 7 GB of disk.
     """
     from shopctl.bench.growth import FAILURES, grow, table
 
     try:
         with interruptible(), err.status("Measuring …") as status:
-            figures = grow(up_to, lambda what: status.update(cell(f"Measuring {what} …")))
+            figures = grow(up_to, seconds, lambda what: status.update(cell(f"Measuring {what} …")))
     except (*FAILURES, StartError) as error:
         fail(f"The measurement failed: {reason(error)}")
     if as_json:

@@ -1,4 +1,4 @@
-"""Measures a shop while it grows: with 10,000 orders, with ten times as many, and so on."""
+"""Measures a shop while it grows: with 10,000 orders and products, with ten times as many, and so on."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -16,7 +16,7 @@ import asyncpg
 from rich.table import Table
 
 from shopctl import archive
-from shopctl.bench import many_orders
+from shopctl.bench import many_orders, many_products
 from shopctl.bench.checkout import LOADS, administrator, measure, prepared
 from shopctl.bench.client import LoadFailed, request, send
 from shopctl.bench.compare import started
@@ -39,44 +39,46 @@ WITH_ORDERS = (
 FAILURES = (LoadFailed, OSError, asyncpg.PostgresError)
 
 
-def grow(up_to: int, report: Callable[[str], None]) -> dict[int, list[Figure]]:
+def grow(up_to: int, seconds: float, report: Callable[[str], None]) -> dict[int, list[Figure]]:
     """Start a native shop with data of its own, let it grow, and measure it; returns the figures of each size.
 
+    Each search is measured for `seconds`.
     Raises StartError or one of FAILURES.
     """
     here = Place.here()
     report("a shop of its own: starting")
+    found: dict[int, list[Figure]] = {}
     with started("scale", here.root, here) as shop:
-        return {count: asyncio.run(measured(shop, count, report)) for count in sizes(up_to)}
+        for count in sizes(up_to):
+            report(f"{count:,} orders and products")
+            asyncio.run(_make(shop.place, count))
+            found[count] = asyncio.run(measured(shop, seconds))
+    return found
 
 
 def sizes(up_to: int) -> list[int]:
-    """Return the numbers of orders at which the shop is measured."""
+    """Return the numbers of orders and products at which the shop is measured."""
     found = [FIRST]
     while found[-1] < up_to:
         found.append(min(found[-1] * FACTOR, up_to))
     return found
 
 
-async def measured(shop: Shop, count: int, report: Callable[[str], None], *, further: int = 2000) -> list[Figure]:
-    """Add orders until there are `count`, measure the shop, and place `further` orders to measure their cost.
+async def _make(place: Place, count: int) -> None:
+    await many_orders.make(place, count)
+    await many_products.make(place.database_url("catalog"), count)
 
-    Raises one of FAILURES.
-    """
-    report(f"{count:,}: making orders")
-    await many_orders.make(shop.place, count)
-    parts: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
-        "disk": lambda: _disk(shop.place),
-        "audit": lambda: asyncio.to_thread(_audit, shop.place),
-        "replay": lambda: _replay(shop.place),
-        "lists": lambda: _lists(shop),
-        "checkout": lambda: _checkout(shop, further),
-    }
-    figures: list[Figure] = []
-    for name, part in parts.items():
-        report(f"{count:,}: {name}")
-        figures += await part()
-    return figures
+
+async def measured(shop: Shop, seconds: float, *, further: int = 2000) -> list[Figure]:
+    """Measure a shop, at last with `further` orders. Raises one of FAILURES."""
+    return [
+        *await _disk(shop.place),
+        *await asyncio.to_thread(_audit, shop.place),
+        *await _replay(shop.place),
+        *await _lists(shop),
+        *await _search(shop, seconds),
+        *await _checkout(shop, further),
+    ]
 
 
 async def _disk(place: Place) -> list[Figure]:
@@ -155,6 +157,12 @@ async def _lists(shop: Shop) -> list[Figure]:
     return figures
 
 
+async def _search(shop: Shop, seconds: float) -> list[Figure]:
+    host, port = shop.address("catalog")
+    found = await many_products.measure(f"http://{host}:{port}", seconds)
+    return [Figure("search", f"{name}, p95", p95, "ms") for name, _, p95 in found]
+
+
 async def _checkout(shop: Shop, further: int) -> list[Figure]:
     orders = await prepared(shop, WARM_UP + further)
     await measure(shop, LOADS[0], orders[:WARM_UP])
@@ -172,7 +180,7 @@ async def _connected(place: Place, service: str) -> AsyncIterator[asyncpg.Connec
 
 
 def table(figures: Mapping[int, Sequence[Figure]]) -> Table:
-    """Return a row for each figure, and a column for each number of orders."""
+    """Return a row for each figure, and a column for each number of orders and products."""
     result = Table(box=None, pad_edge=False)
     for heading in ("", "figure"):
         result.add_column(heading)
