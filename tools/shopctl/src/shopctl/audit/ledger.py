@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from chassis.ids import floor
@@ -14,15 +14,9 @@ from shopctl.audit.temporary import temporary
 __all__ = ["Entry", "Ledger"]
 
 SCHEMA = "CREATE TABLE entries (order_id TEXT, kind TEXT, amount INTEGER, currency TEXT)"
-
-
-class Entry(NamedTuple):
-    """A capture or a refund. `amount` is in minor units."""
-
-    order_id: str
-    kind: str
-    amount: int
-    currency: str
+COLUMNS = ("order_id", "kind", "amount", "currency")
+Entry: TypeAlias = tuple[str, str, int, str]
+"""An order's ID, `capture` or `refund`, the amount in minor units, and its currency."""
 
 
 class Ledger:
@@ -63,12 +57,11 @@ class Ledger:
 
     def of(self, page: Page) -> list[Entry]:
         """Return the entries of a page of orders."""
-        columns = ", ".join(Entry._fields)
-        rows = self._database.execute(f"SELECT {columns} FROM entries WHERE {page.of('order_id')}")  # noqa: S608
-        return list(map(Entry._make, rows))
+        return self._database.execute(f"SELECT * FROM entries WHERE {page.of('order_id')}").fetchall()  # noqa: S608
 
     def _add(self, entries: Iterable[Mapping[str, Any]]) -> None:
-        self._database.executemany("INSERT INTO entries VALUES (:order_id, :kind, :amount, :currency)", entries)
+        rows = (tuple(map(each.__getitem__, COLUMNS)) for each in entries)
+        self._database.executemany("INSERT INTO entries VALUES (?, ?, ?, ?)", rows)
 
 
 def _entries(charge: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

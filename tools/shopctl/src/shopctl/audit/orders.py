@@ -23,7 +23,7 @@ SELECT count(*) AS orders, array_agg(id) FILTER (WHERE gap) AS gaps,
 FROM (
     SELECT o.id, coalesce(count(h.seq) <> o.seq OR min(h.seq) <> 1 OR max(h.seq) <> o.seq, true) AS gap,
         (array_agg(h.status ORDER BY h.seq DESC))[1] IS DISTINCT FROM o.status AS differs
-    FROM orders o LEFT JOIN order_history h ON h.order_id = o.id WHERE {} GROUP BY o.id
+    FROM orders o LEFT JOIN order_history h ON h.order_id = o.id AND {} WHERE {} GROUP BY o.id
 ) AS history
 """
 
@@ -60,7 +60,7 @@ async def a8(sources: Sources, scope: Scope) -> Finding:
     steps: Counter[bool] = Counter()
     some: list[asyncpg.Record] = []
     for page in scope.orders:
-        (row,) = await sources.order.fetch(HISTORY.format(page.of("o.id")))
+        (row,) = await sources.order.fetch(HISTORY.format(page.of("h.order_id"), page.of("o.id")))
         orders += row["orders"]
         finding.blame("history has gaps", row["gaps"] or ())
         finding.blame("status differs from its history", row["differ"] or ())

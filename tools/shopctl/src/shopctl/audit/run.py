@@ -39,6 +39,9 @@ async def check(
     deadline = time.monotonic() + wait
     async with opened(addresses, services) as sources:
         since = await last_passed(sources) if since_last else None
+        if since_last:
+            what = f"what has changed since {since:%Y-%m-%d %H:%M:%S} UTC" if since else "everything"
+            err.print(f"This audit looks at {what}.", markup=False, soft_wrap=True)
         while True:
             late = time.monotonic() >= deadline
             if late or await quiet(sources):

@@ -27,6 +27,8 @@ SELECT CASE WHEN count(*) = $2 AND bool_and(findings = 0) THEN min(at) END
 FROM audit_results WHERE invariant = ANY ($1::text[])
 """
 
+OLDER = "SELECT EXISTS (SELECT FROM outbox_archive WHERE id < $1)"
+
 ORDERS = "SELECT id FROM orders WHERE id >= $1 ORDER BY id OFFSET $2 LIMIT 1"
 RESERVATIONS = "SELECT order_id FROM reservations WHERE order_id >= $1 ORDER BY order_id OFFSET $2 LIMIT 1"
 PAYMENTS = "SELECT order_id FROM payments WHERE order_id >= $1 ORDER BY order_id OFFSET $2 LIMIT 1"
@@ -81,10 +83,12 @@ async def last_passed(sources: Sources) -> datetime | None:
     """Return from when on an audit has to look if it continues the last one; None if it has to look at everything.
 
     The order service keeps the result of the last audit. If that found nothing wrong, what had ended an hour before is
-    final. Otherwise, or if there was none, nothing is.
+    final. Otherwise, or if there was none, or if messages since then have been pruned, nothing is.
     """
     last: datetime | None = await sources.order.fetchval(LAST, IN_PAGES, len(IN_PAGES))
-    return last and last - OVERLAP
+    if last is None or not await sources.order.fetchval(OLDER, floor(last - OVERLAP)):
+        return None
+    return last - OVERLAP
 
 
 async def scope_of(sources: Sources, since: datetime | None) -> Scope:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 import aio_pika
 import aiohttp
 import asyncpg
+import msgspec
 from aio_pika.abc import AbstractChannel
 
 from shopctl.place import ADMIN_EMAIL, ADMIN_PASSWORD, Place
@@ -146,13 +146,13 @@ class Sources:
 
     async def _json(self, method: str, url: str, **content: Any) -> dict[str, Any]:
         async with self.http.request(method, url, **content) as response:
-            text = await response.text(errors="replace")
+            body = await response.read()
         try:
-            answer = json.loads(text)
-        except ValueError:
+            answer = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
             answer = None
         if not response.ok or not isinstance(answer, dict):
-            raise Unreadable(f"{method} {url}: {response.status} {text}")
+            raise Unreadable(f"{method} {url}: {response.status} {body.decode(errors='replace')}")
         return answer
 
 

@@ -32,9 +32,8 @@ FROM stock s FULL JOIN restocked USING (sku) FULL JOIN reserved USING (sku)
 
 ORDERED = "SELECT id, status, lines::text FROM orders WHERE {}"
 RESERVED = """
-SELECT order_id, state,
-    (SELECT json_object_agg(sku, quantity) FROM reservation_lines l WHERE l.order_id = r.order_id)::text AS lines
-FROM reservations r WHERE {}
+SELECT r.order_id, state, (json_object_agg(sku, quantity) FILTER (WHERE sku IS NOT NULL))::text AS lines
+FROM reservations r LEFT JOIN reservation_lines l ON l.order_id = r.order_id AND {} WHERE {} GROUP BY r.order_id
 """
 
 NOTHING_TAKEN = {"REJECTED", "RELEASED", None}
@@ -67,7 +66,7 @@ async def a2(sources: Sources, scope: Scope) -> Finding:
     for page in scope.orders:
         ordered, reserved = await asyncio.gather(
             sources.order.fetch(ORDERED.format(page.of("id"))),
-            sources.catalog.fetch(RESERVED.format(page.of("order_id"))),
+            sources.catalog.fetch(RESERVED.format(page.of("l.order_id"), page.of("r.order_id"))),
         )
         finding.counts["orders"] += len(ordered)
         finding.counts["reservations"] += len(reserved)
