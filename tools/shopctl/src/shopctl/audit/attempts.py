@@ -20,7 +20,9 @@ __all__ = ["Attempt", "Journal", "a4", "read_attempts", "read_ids"]
 
 LAST_SECOND = 253_402_300_799  # the last second of the year 9999
 ROWS = 10_000
-"""Orders or keys that are in memory at a time."""
+"""Orders that are in memory at a time."""
+KEYS = 100_000
+"""Keys that are in memory at a time. For each so many, PostgreSQL reads all orders: keys alone have no index."""
 
 SINCE = "SELECT idempotency_key, request_hash, id::text FROM orders WHERE created_at >= $1"
 BEFORE = (
@@ -145,7 +147,7 @@ class Journal:
             while rows := await cursor.fetch(ROWS):
                 self._add(rows)
         keys = self._database.execute("SELECT DISTINCT key FROM attempts WHERE acknowledged")
-        while some := keys.fetchmany(ROWS):
+        while some := keys.fetchmany(KEYS):
             self._add(await sources.order.fetch(BEFORE, since, [key for (key,) in some]))
         return self._number("SELECT count(*) FROM orders")
 
