@@ -125,7 +125,7 @@ class Journal:
         """Open a journal with these attempts."""
         with closing(temporary(SCHEMA)) as database:
             database.executemany(
-                "INSERT INTO attempts VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO attempts (key, request_hash, order_id, acknowledged, at) VALUES (?, ?, ?, ?, ?)",
                 (
                     (each.key, each.request_hash, each.order_id and str(each.order_id), each.status == 202, each.at)
                     for each in attempts
@@ -162,7 +162,7 @@ class Journal:
             yield how, [key for (key,) in self._database.execute(query)]
 
     def _add(self, rows: Iterable[asyncpg.Record]) -> None:
-        self._database.executemany("INSERT INTO orders VALUES (?, ?, ?)", map(tuple, rows))
+        self._database.executemany("INSERT INTO orders (key, request_hash, id) VALUES (?, ?, ?)", map(tuple, rows))
 
     def _number(self, query: str) -> int:
         (number,) = self._database.execute(query).fetchone()

@@ -57,11 +57,13 @@ class Ledger:
 
     def of(self, page: Page) -> list[Entry]:
         """Return the entries of a page of orders."""
-        return self._database.execute(f"SELECT * FROM entries WHERE {page.of('order_id')}").fetchall()  # noqa: S608
+        return self._database.execute(
+            f"SELECT order_id, kind, amount, currency FROM entries WHERE {page.of('order_id')}"  # noqa: S608
+        ).fetchall()
 
     def _add(self, entries: Iterable[Mapping[str, Any]]) -> None:
         rows = (tuple(map(each.__getitem__, COLUMNS)) for each in entries)
-        self._database.executemany("INSERT INTO entries VALUES (?, ?, ?, ?)", rows)
+        self._database.executemany("INSERT INTO entries (order_id, kind, amount, currency) VALUES (?, ?, ?, ?)", rows)
 
 
 def _entries(charge: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -88,7 +88,7 @@ CREATE TEMP TABLE contents (cart int, lines json, quantities json, total bigint,
 # $1: the first number, $2: the last, $3: the time of the first, $4: seconds from one to the next, $5: the number of
 # carts, $6: the status of each of a hundred
 MAKE = """
-INSERT INTO made
+INSERT INTO made (n, id, at, cart, status, trace)
 SELECT n, pg_temp.id(at, 'order ' || n), at, n % $5, ($6::text[])[1 + n % 100],
     '00-' || md5('trace ' || n) || '-' || left(md5(n::text), 16) || '-01'
 FROM (SELECT n, $3::timestamptz + (n - $1) * make_interval(secs => $4) AS at
@@ -220,8 +220,9 @@ async def _prepare(connection: asyncpg.Connection, carts: Sequence[Sequence[asyn
     ]
     await connection.copy_records_to_table("carts", records=lines)
     await connection.execute(
-        "INSERT INTO contents SELECT cart, json_agg(line),"
-        " json_agg(json_build_object('sku', sku, 'quantity', 1)), sum(amount), min(currency) FROM carts GROUP BY cart"
+        "INSERT INTO contents (cart, lines, quantities, total, currency)"
+        " SELECT cart, json_agg(line), json_agg(json_build_object('sku', sku, 'quantity', 1)), sum(amount),"
+        " min(currency) FROM carts GROUP BY cart"
     )
 
 
