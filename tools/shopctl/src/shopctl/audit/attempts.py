@@ -27,7 +27,7 @@ KEYS = 100_000
 SINCE = "SELECT idempotency_key, request_hash, id::text FROM orders WHERE created_at >= $1"
 BEFORE = (
     "SELECT idempotency_key, request_hash, id::text FROM orders"
-    " WHERE created_at < $1 AND idempotency_key = ANY ($2::text[])"
+    " JOIN unnest($2::text[]) AS known (key) ON idempotency_key = key WHERE created_at < $1"
 )
 
 SCHEMA = """
