@@ -37,8 +37,11 @@ __all__ = ["Relay"]
 log = logging.getLogger(__name__)
 
 LINGER = 0.025
-"""Seconds for which the rows of several commits are gathered. Fewer and larger messages wake fewer processes. An order is
-confirmed 0.1 s later for it, because it takes four messages one after another (docs/performance.md)."""
+"""Seconds for which the rows of several commits are gathered.
+
+Fewer and larger messages wake fewer processes. An order is confirmed 0.1 s later for it, because it takes four messages
+one after another (docs/performance.md).
+"""
 POLL = 0.5
 """Seconds between two looks into the outbox, and between two times that rows are archived."""
 OWN = 2.0
