@@ -24,6 +24,9 @@ MAX_SEQ_BITS = 40
 SESSIONS = 2
 """The most sessions in a database: several checks read at a time."""
 
+SETTINGS = {"application_name": "audit", "plan_cache_mode": "force_custom_plan"}
+"""After five times, PostgreSQL would plan for any parameters: for a hundred thousand keys as for ten, and never end."""
+
 Database: TypeAlias = asyncpg.Pool
 R = TypeVar("R")
 
@@ -173,9 +176,7 @@ async def opened(addresses: Addresses, services: Services) -> AsyncIterator[Sour
     async with contextlib.AsyncExitStack() as stack:
         databases = {}
         for name, url in addresses.databases.items():
-            pool = asyncpg.create_pool(
-                url, min_size=1, max_size=SESSIONS, timeout=5, server_settings={"application_name": "audit"}
-            )
+            pool = asyncpg.create_pool(url, min_size=1, max_size=SESSIONS, timeout=5, server_settings=SETTINGS)
             databases[name] = await stack.enter_async_context(pool)
         broker = await stack.enter_async_context(await aio_pika.connect(addresses.broker, timeout=5))
         http = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)))
