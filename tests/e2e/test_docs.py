@@ -44,6 +44,7 @@ ELSEWHERE = {
     "README.md: Seeing it": OBSERVING,
     "README.md: Loading it, and breaking it": "tests/load and tests/native run `shopctl load` and `shopctl chaos`",
     "docs/how-to/observe.md: *": OBSERVING,
+    "docs/performance.md: Measuring": "tests/native/test_growth.py and tools/shopctl/tests/test_bench.py run its parts",
     "docs/chaos.md: *": "tests/native/test_chaos.py runs `shopctl chaos`",
     "README.md: In containers": DOCKER,
     "README.md: On Kubernetes": CLUSTER,
