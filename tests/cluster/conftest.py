@@ -10,12 +10,22 @@ from pathlib import Path
 import httpx2
 import pytest
 from flow import AMOUNT, Flow
-from release import Release, run
+from release import NEXT_REVISION, REVISION, Release, run
 from shopper import Admin
 
 from shopctl.chaos.catalog import find
 
-NEXT = Path(__file__).parent / "next"
+NEXT_MIGRATION = f'''"""The migration of the next release: adds a column that this release neither reads nor writes."""
+
+from alembic import op
+
+revision = "{NEXT_REVISION}"
+down_revision = "{REVISION}"
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE orders ADD COLUMN note text")
+'''
 
 
 @dataclass
@@ -60,18 +70,21 @@ def figures() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def registry() -> str:
+def registry(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The registry with the images of this release, `test-1`, and of the next one, `test-2`."""
     registry = os.environ.get("REGISTRY") or "localhost:5000"
     images = f"{registry}/quayside"
     run("docker", "buildx", "bake", "--push", IMAGES=images, TAG="test-1", timeout=900)
     # The next release has the same code, another label, and one more column in order's schema.
+    context = tmp_path_factory.mktemp("next")
+    migration = context / f"{NEXT_REVISION}_note.py"
+    migration.write_text(NEXT_MIGRATION)
     for service in ("catalog", "order"):
         lines = [f"FROM {images}/{service}:test-1", "LABEL org.opencontainers.image.version=test-2"]
         if service == "order":
-            lines.append("COPY --chmod=644 0004_note.py /app/order/migrations/versions/")
+            lines.append(f"COPY --chmod=644 {migration.name} /app/order/migrations/versions/")
         image = f"{images}/{service}:test-2"
-        run("docker", "build", "--quiet", "--tag", image, "--file", "-", str(NEXT), stdin="\n".join(lines))
+        run("docker", "build", "--quiet", "--tag", image, "--file", "-", str(context), stdin="\n".join(lines))
         run("docker", "push", "--quiet", image)
     return registry
 

@@ -20,6 +20,9 @@ from shopctl.chaos.injection import injected
 
 ROOT = Path(__file__).parents[2]
 SERVICES = (*services.load(ROOT).upstreams, "edge")
+REVISION = max((ROOT / "services/order/src/order/migrations/versions").glob("[0-9]*.py")).name[:4]
+"""The newest revision of order's schema; the next release has one more."""
+NEXT_REVISION = f"{int(REVISION) + 1:04}"
 STORES = ("postgres", "rabbitmq", "valkey", "psp")
 
 

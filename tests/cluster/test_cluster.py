@@ -14,7 +14,7 @@ import pytest
 import yaml
 from balancing import counted, slow_pod
 from observed import TOOLS, forwarded, silent, spans, targets, values
-from release import ROOT, SERVICES, STORES, Release, run, until
+from release import NEXT_REVISION, REVISION, ROOT, SERVICES, STORES, Release, run, until
 from shopper import Admin, Shopper
 
 pytestmark = pytest.mark.timeout(600)
@@ -218,7 +218,7 @@ def test_messages_and_requests_scale_separately(shop: Release, traffic) -> None:
 def test_an_old_schema_is_reported_in_one_line(shop: Release) -> None:
     said = logs_of_order(shop, "behind", f"{shop.registry}/quayside/order:test-2", "--check", "order", "--wait", "10")
     assert len(said) <= 2  # what it waits for, and that it gives up
-    assert said[-1].startswith("order: the schema is at 0003, this code needs 0004")
+    assert said[-1].startswith(f"order: the schema is at {REVISION}, this code needs {NEXT_REVISION}")
 
 
 def test_an_upgrade_and_its_rollback_fail_no_request(shop: Release, traffic) -> None:
@@ -226,11 +226,11 @@ def test_an_upgrade_and_its_rollback_fail_no_request(shop: Release, traffic) -> 
         before = shop.get("deployment", "order")["spec"]["template"]["spec"]["containers"][0]["image"]
         shop.upgrade(order_image_tag="test-2", catalog_image_tag="test-2")
         shop.settled()
-        assert revision(shop) == "0004"
+        assert revision(shop) == NEXT_REVISION
         shop.rollback()
         del shop.values["order.image.tag"], shop.values["catalog.image.tag"]
         shop.settled()
-        assert revision(shop) == "0004"  # an older release runs on a newer schema
+        assert revision(shop) == NEXT_REVISION  # an older release runs on a newer schema
         assert shop.get("deployment", "order")["spec"]["template"]["spec"]["containers"][0]["image"] == before
     assert flow.failed == 0, flow.trouble
 
