@@ -54,6 +54,18 @@ async def test_items_that_arrive_during_a_run_share_the_next_one():
     assert work.runs == [[1], [2, 3, 4]]
 
 
+async def test_items_that_arrive_while_the_first_one_lingers_share_its_run():
+    work = Squares()
+    batcher = Batcher(work, linger=0.05)
+    first = asyncio.create_task(batcher.submit(1))
+    await asyncio.sleep(0.005)
+
+    results = await asyncio.gather(first, batcher.submit(2))
+
+    assert results == [1, 4]
+    assert work.runs == [[1, 2]]
+
+
 async def test_a_run_takes_no_more_than_its_size():
     work = Squares()
     batcher = Batcher(work, size=2)

@@ -1,7 +1,8 @@
 """Group commit: concurrent requests share one transaction.
 
 A commit waits for the disk, so with one commit per request a service is as slow as the disk. Items that arrive while a
-batch runs form the next batch, so a single request never waits for others. `test_batching.py` shows both.
+batch runs form the next batch, so a single request never waits for others, unless it is asked to `linger`.
+`test_batching.py` shows both.
 """
 
 import asyncio
@@ -23,6 +24,9 @@ R = TypeVar("R")
 class Batcher(Generic[T, R]):
     """Calls `run` with up to `size` items, one call at a time, outside the context of any request.
 
+    With `linger`, the first item after a pause waits this many seconds for others. A run of several wakes each process
+    behind it once instead of several times.
+
     `run` returns one result per item, in order; a result that is an exception is raised to the submitter of that item
     only. If `run` itself raises, it must have changed nothing. A failure of the environment, or a run of more than
     `timeout` seconds, is raised to every submitter of the batch; after any other failure the batch is run again in
@@ -38,11 +42,13 @@ class Batcher(Generic[T, R]):
         size: int = 64,
         queue: int = 1024,
         timeout: float = 10.0,
+        linger: float = 0.0,
     ) -> None:
         self._run = run
         self._size = size
         self._limit = queue
         self._timeout = timeout
+        self._linger = linger
         self._waiting: deque[tuple[T, asyncio.Future[R], tracing.Context | None]] = deque()
         self._worker: asyncio.Task[None] | None = None
 
@@ -63,6 +69,8 @@ class Batcher(Generic[T, R]):
                 alarm.cancel()
 
     async def _work(self) -> None:
+        if self._linger:
+            await asyncio.sleep(self._linger)
         while batch := self._take():
             items, futures, contexts = zip(*batch, strict=True)
             with tracing.batch("batch", contexts):

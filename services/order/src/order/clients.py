@@ -15,6 +15,10 @@ from order.usecases.pricing import Product
 
 __all__ = ["CartClient", "CatalogClient"]
 
+LINGER = 0.025
+"""Seconds for which orders wait for others, to be placed together: they share the reads of carts and products and the
+commit, and then each message of the saga (docs/performance.md)."""
+
 
 class _Item(msgspec.Struct):
     sku: str
@@ -47,11 +51,11 @@ class _Products(msgspec.Struct):
 
 
 class CartClient:
-    """Reads carts: one alone as any client does, and those of orders that are placed at the same time in one call."""
+    """Reads carts: one alone as any client does, and those of orders that are placed within LINGER in one call."""
 
     def __init__(self, http: HttpClient) -> None:
         self._http = http
-        self._reads = Batcher(self._read_all)
+        self._reads = Batcher(self._read_all, linger=LINGER)
 
     async def read(self, token: str) -> Cart:
         return await self._reads.submit(token)
