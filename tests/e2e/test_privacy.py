@@ -13,9 +13,9 @@ from shopctl.place import ADMIN_PASSWORD, SHOPPER_PASSWORD
 from shopctl.shop import Shop
 
 EMAIL = re.compile(r"[\w.+%-](?:@|%40)(?!localhost)[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+")
-TOKEN = re.compile(r"\beyJ[\w-]{10,}")
-"""A JSON Web Token."""
-RANDOM = re.compile(r"(?<![\w-])(?=[\w-]{43}(?![\w-]))(?=[\w-]*[A-Z])(?=[\w-]*[a-z])[\w-]{43}")
+TOKEN = re.compile(r"eyJ[\w-]{10,}")
+"""A JSON Web Token, also after `Bearer%20`."""
+RANDOM = re.compile(r"(?<![\w-])(?=[\w-]{43}(?![\w-]))(?=[^\s\"]*[A-Z])(?=[^\s\"]*[a-z])[\w-]{43}")
 """A refresh token or the ID of a session, which are 32 bytes in base64."""
 CARD = re.compile(r"\b(?:tok|pm_card)_[a-z]\w+")
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -58,7 +58,15 @@ def test_nothing_that_is_emitted_is_personal_or_secret(shop: Shop, emitted: list
 
 
 @pytest.mark.parametrize(
-    "secret", ["ann@example.org", "ann%40example.org", "eyJhbGciOiJFUzI1NiJ9.e30.c2ln", "aB3-" * 10 + "xyZ", "tok_visa"]
+    "secret",
+    [
+        "ann@example.org",
+        "ann%40example.org",
+        "eyJhbGciOiJFUzI1NiJ9.e30.c2ln",
+        "Bearer%20eyJhbGciOiJFUzI1NiJ9.e30.c2ln",
+        "aB3-" * 10 + "xyZ",
+        "tok_visa",
+    ],
 )
 def test_each_kind_of_secret_is_recognized(secret: str) -> None:
     assert any(pattern.search(f'{{"a": "{secret}"}}') for pattern in (EMAIL, TOKEN, RANDOM, CARD))
