@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from chassis.db import migrations
 from shopctl import edge, services
 from shopctl.chaos.catalog import find
 from shopctl.chaos.cluster import Cluster
@@ -20,7 +21,7 @@ from shopctl.chaos.injection import injected
 
 ROOT = Path(__file__).parents[2]
 SERVICES = (*services.load(ROOT).upstreams, "edge")
-REVISION = max((ROOT / "services/order/src/order/migrations/versions").glob("[0-9]*.py")).name[:4]
+REVISION = migrations.head("order")
 """The newest revision of order's schema; the next release has one more."""
 NEXT_REVISION = f"{int(REVISION) + 1:04}"
 STORES = ("postgres", "rabbitmq", "valkey", "psp")
