@@ -23,7 +23,7 @@ endif
 
 .PHONY: help setup up down reset status top logs seed images push pull charts cluster-up cluster-down test \
   test-containers cluster-test cluster-bench screenshots new-service lint format bench bench-scale audit lock \
-  chaos mutants load load-ui cluster-load
+  chaos mutants load load-ui cluster-load lab answer grade labs-test
 
 help:  ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -67,21 +67,22 @@ pull:  ## Pull pushed images: REGISTRY=… TAG=…; `make up` with the same valu
 	@docker compose pull $(notdir $(wildcard services/*)) load-leader
 
 ##@ Kubernetes, on the cluster that KUBECONFIG names
+NAMESPACE ?= quayside
 charts: $(INSTALLED)  ## Fetch the charts' dependencies and check the charts
 	@tools/charts.sh check
 	@$(BIN)/pytest tests/charts
 
 cluster-up: export TAG := $(VERSION)
-cluster-up:  ## Push the images to REGISTRY and install the shop in the namespace quayside
+cluster-up:  ## Push the images to REGISTRY and install the shop in NAMESPACE, by default quayside
 	@test -n "$(REGISTRY)" || { echo "Set the registry from which the nodes pull: make cluster-up REGISTRY=localhost:5000" >&2; exit 2; }
 	@$(MAKE) push
 	@tools/charts.sh build
-	@kubectl apply --filename charts/namespace.yaml
-	@helm upgrade --install shop charts/shop --namespace quayside --wait --wait-for-jobs --cleanup-on-fail --timeout 10m \
+	@kubectl get namespace $(NAMESPACE) >/dev/null 2>&1 || sed 's/name: quayside/name: $(NAMESPACE)/' charts/namespace.yaml | kubectl apply --filename -
+	@helm upgrade --install shop charts/shop --namespace $(NAMESPACE) --wait --wait-for-jobs --cleanup-on-fail --timeout 10m \
 	  --set-string global.registry=$(REGISTRY),global.tag=$(TAG)
 
 cluster-down:  ## Uninstall the shop; keep its volumes and passwords
-	@helm uninstall shop --namespace quayside --wait --cascade foreground --timeout 5m
+	@helm uninstall shop --namespace $(NAMESPACE) --wait --cascade foreground --timeout 5m
 
 ##@ Tests
 test: $(INSTALLED)  ## Run every test against real stores
@@ -109,6 +110,19 @@ chaos: $(INSTALLED)  ## Break the running shop under traffic, and report: SEED=7
 mutants: $(INSTALLED)  ## Show that each safety of the shop is tested: break it in a copy, and run the tests
 	@$(SHOPCTL) packages
 	@TEST_STORES=native $(BIN)/python tools/mutants.py $(MUTANTS)
+
+##@ Labs
+lab: $(INSTALLED)  ## Open a lab of docs/labs: check that all it needs is there; LAB=09
+	@$(SHOPCTL) lab open $(LAB)
+
+answer: $(INSTALLED)  ## Answer the lab's questions: LAB=09 ANSWERS="b a c"
+	@$(SHOPCTL) lab answer $(LAB) $(ANSWERS)
+
+grade: $(INSTALLED)  ## Grade the lab: points, what is missing, a hint; LAB=09, with JSON=1 as JSON
+	@$(SHOPCTL) lab grade $(LAB) $(if $(JSON),--json)
+
+labs-test: $(INSTALLED)  ## Run each block of the labs, on the runtimes that answer here; LAB=09 selects one
+	@$(BIN)/pytest tests/labs $(if $(LAB),docs/labs/$(LAB)-*.md,docs/labs)
 
 ##@ Load and measurements
 load: $(INSTALLED)  ## Load the running shop, and judge it: SHAPE=spike USERS=200 TIME=2m SEED=1

@@ -28,6 +28,7 @@ COMMANDS = {
     "bench-scale": "shopctl.bench.command:bench_scale",
     "load": "shopctl.load.command:load",
     "chaos": "shopctl.chaos.command:app",
+    "lab": "shopctl.labs.command:app",
     "dead-letters": "shopctl.dead_letters:app",
     "outbox": "shopctl.outbox:app",
     "payments": "shopctl.payments:app",

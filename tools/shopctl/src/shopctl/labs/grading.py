@@ -1,0 +1,91 @@
+"""Grades a lab: what was achieved, what is missing, and a hint for it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+
+from shopctl.labs import Lab, Missing
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The points for one question or check; what was found, and a hint, if points are missing."""
+
+    wanted: str
+    points: int
+    of: int
+    found: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Grade:
+    """The marks of a lab."""
+
+    lab: str
+    marks: Sequence[Mark]
+
+    @property
+    def points(self) -> int:
+        return sum(mark.points for mark in self.marks)
+
+    @property
+    def of(self) -> int:
+        return sum(mark.of for mark in self.marks)
+
+    def as_json(self) -> str:
+        whole = {"lab": self.lab, "points": self.points, "of": self.of, "marks": [asdict(mark) for mark in self.marks]}
+        return json.dumps(whole, indent=2)
+
+
+def grader(number: str) -> Lab:
+    lab: Lab = import_module(f"shopctl.labs.graders.lab{number}").lab
+    return lab
+
+
+def unmet(lab: Lab) -> list[tuple[str, str, str]]:
+    """Return what must be there before the lab and is not: what is wanted, what was found, and the remedy."""
+    found = []
+    for start in lab.starts:
+        try:
+            start.look()
+        except Missing as missing:
+            found.append((start.wanted, str(missing), start.remedy))
+    return found
+
+
+def grade(number: str, lab: Lab, answers: Sequence[str]) -> Grade:
+    """Look at the learner's answers and at what was achieved."""
+    marks = []
+    for n, question in enumerate(lab.questions):
+        given = answers[n] if n < len(answers) else ""
+        right = given.lower() in {answer.lower() for answer in question.answers}
+        found = "" if right else f"the answer {given} is not right" if given else "there is no answer"
+        marks.append(Mark(f"question {n + 1}", int(right), 1, found, "" if right else question.hint))
+    for check in lab.checks:
+        try:
+            check.look()
+        except Missing as missing:
+            marks.append(Mark(check.wanted, 0, check.points, str(missing), check.hint))
+        else:
+            marks.append(Mark(check.wanted, check.points, check.points))
+    return Grade(number, marks)
+
+
+def _file(run: Path, number: str) -> Path:
+    return run / "labs" / f"{number}.json"
+
+
+def keep(run: Path, number: str, answers: Sequence[str]) -> None:
+    path = _file(run, number)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"answers": list(answers)}))
+
+
+def kept(run: Path, number: str) -> list[str]:
+    """Return the answers that the learner has given so far."""
+    path = _file(run, number)
+    answers: list[str] = json.loads(path.read_text())["answers"] if path.exists() else []
+    return answers

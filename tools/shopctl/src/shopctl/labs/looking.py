@@ -1,0 +1,63 @@
+"""What checks look at: the output of commands, the shop in containers, a namespace of a cluster."""
+
+import json
+import shutil
+import subprocess
+from typing import Any
+
+from shopctl.labs import Missing
+
+WITHIN = 60.0
+"""Seconds in which a command must answer."""
+
+
+def said(*command: str, within: float = WITHIN) -> str:
+    """Return what a command prints. Raises Missing with its last line of errors if it fails."""
+    if not shutil.which(command[0]):
+        raise Missing(f"there is no command {command[0]}")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=within, check=False)
+    except subprocess.TimeoutExpired:
+        raise Missing(f"`{' '.join(command)}` has not answered after {within:.0f} s") from None
+    if done.returncode:
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        raise Missing(lines[-1].strip() if lines else f"`{' '.join(command)}` failed")
+    return done.stdout.strip()
+
+
+def told(*command: str, within: float = WITHIN) -> Any:
+    """Return the JSON that a command prints."""
+    return json.loads(said(*command, within=within) or "null")
+
+
+def objects(*words: str) -> list[dict[str, Any]]:
+    """Return what `kubectl get` finds in the current namespace: `objects("pods", "--selector", "app=x")`."""
+    found = told("kubectl", "get", *words, "--output", "json")
+    items: list[dict[str, Any]] = found.get("items", [found])
+    return items
+
+
+def cluster_answers() -> None:
+    said("kubectl", "get", "pods", "--request-timeout=20s")
+
+
+def engine_answers() -> None:
+    said("docker", "version", "--format", "{{.Server.Version}}")
+
+
+def shop_is_ready_on_the_cluster() -> None:
+    """Raises Missing unless every Deployment of the shop in the current namespace has all of its pods."""
+    deployments = {each["metadata"]["name"]: each for each in objects("deployments")}
+    if absent := sorted({"edge", "catalog", "cart", "order", "payment", "identity", "storefront"} - set(deployments)):
+        raise Missing(f"this namespace has no Deployment {', '.join(absent)}")
+    for name, each in deployments.items():
+        ready, wanted = each["status"].get("readyReplicas", 0), each["spec"]["replicas"]
+        if ready < wanted:
+            raise Missing(f"{ready} of {wanted} pods of {name} are ready")
+
+
+def shop_runs_in_containers() -> None:
+    """Raises Missing unless the shop's containers run, in the Compose project of `make up` without a port offset."""
+    running = said("docker", "compose", "ls", "--filter", "name=quayside", "--quiet").split()
+    if "quayside" not in running:
+        raise Missing("the Compose project quayside does not run")
