@@ -50,6 +50,9 @@ OPTIONS = {
     "dead-letters list": ["nobody", "", "[/]"],
     "dead-letters show": ["", "nobody"],
     "dead-letters replay": ["nobody", "", "[/]"],
+    "lab open": ["", "0", "99", "-1", "x", "../09", "[/]"],
+    "lab grade": ["", "99", "[/]"],
+    "lab answer 99": ["", "a"],
     "": ["nobody", "--nobody", "[/]"],
 }
 

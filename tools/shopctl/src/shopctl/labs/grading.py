@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 
+import msgspec
+
 from shopctl.labs import Lab, Missing
 
 
@@ -74,6 +76,13 @@ def grade(number: str, lab: Lab, answers: Sequence[str]) -> Grade:
     return Grade(number, marks)
 
 
+class _Answers(msgspec.Struct):
+    answers: list[str]
+
+
+_ANSWERS = msgspec.json.Decoder(_Answers)
+
+
 def _file(run: Path, number: str) -> Path:
     return run / "labs" / f"{number}.json"
 
@@ -81,11 +90,12 @@ def _file(run: Path, number: str) -> Path:
 def keep(run: Path, number: str, answers: Sequence[str]) -> None:
     path = _file(run, number)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"answers": list(answers)}))
+    path.write_bytes(msgspec.json.encode(_Answers(list(answers))))
 
 
 def kept(run: Path, number: str) -> list[str]:
-    """Return the answers that the learner has given so far."""
-    path = _file(run, number)
-    answers: list[str] = json.loads(path.read_text())["answers"] if path.exists() else []
-    return answers
+    """Return the answers that the learner has given so far; none if the file is damaged."""
+    try:
+        return _ANSWERS.decode(_file(run, number).read_bytes()).answers
+    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
+        return []

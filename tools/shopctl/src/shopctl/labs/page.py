@@ -33,4 +33,6 @@ def read(path: Path) -> Page:
     if not front or not heading:
         raise ValueError(f"{path}: a lab starts with `runtime` and `minutes` between two lines ---, and has a heading")
     words = dict(re.findall(r"^(\w+): *(\S+)$", front[1], re.MULTILINE))
+    if not {"runtime", "minutes"} <= set(words) or not words["minutes"].isdecimal():
+        raise ValueError(f"{path}: `runtime` or `minutes` is missing in front of it")
     return Page(path.name[:2], path, heading[1], words["runtime"], int(words["minutes"]))
