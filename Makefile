@@ -121,8 +121,8 @@ answer: $(INSTALLED)  ## Answer the lab's questions: LAB=09 ANSWERS="b a c"
 grade: $(INSTALLED)  ## Grade the lab: points, what is missing, a hint; LAB=09, with JSON=1 as JSON
 	@$(SHOPCTL) lab grade $(LAB) $(if $(JSON),--json)
 
-labs-test: $(INSTALLED)  ## Run each block of the labs, on the runtimes that answer here; LAB=09 selects one
-	@$(BIN)/pytest $(if $(LAB),docs/labs/$(LAB)-*.md,docs/labs)
+labs-test: $(INSTALLED)  ## Run each block of labs and models, on the runtimes that answer here; LAB=09 selects one
+	@$(BIN)/pytest $(if $(LAB),docs/labs/$(LAB)-*.md,docs/labs docs/models)
 
 ##@ Load and measurements
 load: $(INSTALLED)  ## Load the running shop, and judge it: SHAPE=spike USERS=200 TIME=2m SEED=1

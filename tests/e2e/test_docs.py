@@ -27,6 +27,7 @@ from shopper import Admin, Shopper, until
 
 from shopctl import services
 from shopctl.main import app
+from shopctl.models.plots import PLOTS
 from shopctl.place import Place
 from shopctl.shop import Shop
 
@@ -50,6 +51,7 @@ ELSEWHERE = {
     "README.md: On Kubernetes": CLUSTER,
     "docs/kubernetes.md: *": CLUSTER,
     "tests/mutants/README.md: *": "`.ci/run` runs mutants, and tests/contracts/test_mutants.py checks all",
+    "docs/models/*": "docs/conftest.py runs them and compares their output",
     "docs/how-to/kubernetes-dashboard.md: *": "needs a cluster, and programs from the network",
     "charts/*": CLUSTER,
     "loadtests/README.md: *": "tests/load/test_load.py runs `shopctl load`",
@@ -113,7 +115,8 @@ def test_a_block_is_valid_shell_and_its_files_exist(block: Block) -> None:
 def test_links_files_targets_and_commands_exist(document: Path) -> None:
     text = document.read_text()
     spans = re.findall(r"`([^`\n]+)`", text) + [block.text for block in blocks_of(document)]
-    absent = [link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text) if not (document.parent / link).exists()]
+    links = set(re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)) - {f"plots/{name}" for name in PLOTS}
+    absent = [link for link in sorted(links) if not (document.parent / link).exists()]
     for span in spans:
         made = re.findall(r"\bmake ([a-z][a-z-]+)", span)
         commands = re.findall(r"\bshopctl ((?:[a-z][a-z-]* ?)+)", span)

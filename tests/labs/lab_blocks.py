@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def parse(document: Document) -> Iterator[Region]:
     """Yields a region for each shell block, which includes the output below it."""
     fences = list(FENCE.finditer(document.text))
     taken = set()
-    for fence, after in zip(fences, [*fences[1:], None], strict=True):
+    for fence, after in zip_longest(fences, fences[1:]):
         if fence[2] != "sh":
             assert fence.start() in taken, f"{document.path}: output without a block above it: {fence[3]}"
             continue

@@ -29,6 +29,7 @@ COMMANDS = {
     "load": "shopctl.load.command:load",
     "chaos": "shopctl.chaos.command:app",
     "lab": "shopctl.labs.command:app",
+    "model": "shopctl.models.command:app",
     "dead-letters": "shopctl.dead_letters:app",
     "outbox": "shopctl.outbox:app",
     "payments": "shopctl.payments:app",
