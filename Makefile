@@ -4,6 +4,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 SHOPCTL := $(BIN)/shopctl
 INSTALLED := .venv/.installed
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 PACKAGES := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml)
 
 # A virtual environment contains its own path and that of its Python. If the clone was moved or copied, or that Python is
@@ -23,7 +24,7 @@ endif
 
 .PHONY: help setup up down reset status top logs seed images push pull charts cluster-up cluster-down test \
   test-containers cluster-test cluster-bench screenshots new-service lint format bench bench-scale audit lock \
-  chaos mutants load load-ui cluster-load lab answer grade labs-test
+  chaos mutants load load-ui cluster-load docs docs-serve lab answer grade labs-test
 
 help:  ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -157,7 +158,7 @@ new-service: $(INSTALLED)  ## Create a service from the template: NAME=reviews
 	@$(MAKE) setup
 	@echo "Next: \`make test\` names each place where the service is to be added; docs/how-to/new-service.md describes it."
 
-lint: $(INSTALLED)  ## Check style, types, architecture, scripts
+lint: .venv/.docs  ## Check style, types, architecture, scripts
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
@@ -170,6 +171,13 @@ lint: $(INSTALLED)  ## Check style, types, architecture, scripts
 	@$(BIN)/python tools/chart_values.py --check
 	@$(BIN)/python tools/dashboards.py --check
 
+docs: .venv/.docs  ## Build the documentation site in .run/site, and check it
+	@$(MKDOCS) build --quiet
+	@$(BIN)/pytest tests/site
+
+docs-serve: .venv/.docs  ## Serve the documentation at http://127.0.0.1:8000, and build it again when a page changes
+	@$(MKDOCS) serve
+
 format: $(INSTALLED)  ## Format the code, and update the generated files
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
@@ -179,6 +187,10 @@ format: $(INSTALLED)  ## Format the code, and update the generated files
 
 lock: $(INSTALLED)  ## Update requirements/*.txt
 	@tools/lock.sh
+
+.venv/.docs: requirements/docs.txt $(INSTALLED)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@touch $@
 
 $(INSTALLED): $(wildcard requirements/*.txt) $(PACKAGES) tools/setup.sh
 	@tools/setup.sh

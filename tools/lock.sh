@@ -1,5 +1,5 @@
 #!/bin/sh
-# Updates the locks from the pyprojects: for all services, for load tests, for development; with hashes, without URLs.
+# Updates the locks: for all services, for load tests, for development, for the site; with hashes, without URLs.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -15,3 +15,4 @@ done
 .venv/bin/uv pip compile "$@" requirements/services.in -o requirements/services.txt
 .venv/bin/uv pip compile "$@" requirements/loadtests.in -o requirements/loadtests.txt
 .venv/bin/uv pip compile "$@" requirements/dev.in -o requirements/dev.txt
+.venv/bin/uv pip compile "$@" requirements/docs.in -o requirements/docs.txt
