@@ -9,6 +9,11 @@ from shopctl.labs import Missing
 
 WITHIN = 60.0
 """Seconds in which a command must answer."""
+PARTS = (
+    *("edge", "catalog", "cart", "order", "payment", "identity", "storefront", "psp"),
+    *("postgres", "valkey", "rabbitmq"),
+)
+"""The services of compose.yaml that run as long as the shop does."""
 
 
 def said(*command: str, within: float = WITHIN) -> str:
@@ -61,3 +66,32 @@ def shop_runs_in_containers() -> None:
     running = said("docker", "compose", "ls", "--filter", "name=quayside", "--quiet").split()
     if "quayside" not in running:
         raise Missing("the Compose project quayside does not run")
+
+
+def containers() -> dict[str, dict[str, Any]]:
+    """Return what `docker inspect` says about the first running container of each service, by the service's name."""
+    shop_runs_in_containers()
+    labels = ("project=quayside", "oneoff=False", "container-number=1")
+    filters = [word for label in labels for word in ("--filter", f"label=com.docker.compose.{label}")]
+    found = told("docker", "inspect", *said("docker", "ps", "--quiet", *filters).split())
+    return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in found}
+
+
+def rows(database: str, query: str) -> list[str]:
+    """Return what a query finds in a database of the shop in containers: a line for each row, columns divided by |."""
+    postgres = containers().get("postgres")
+    if postgres is None:
+        raise Missing("postgres does not run")
+    psql = ("psql", "--username", "postgres", "--no-align", "--tuples-only", "--dbname", database, "--command", query)
+    return said("docker", "exec", postgres["Id"], *psql).splitlines()
+
+
+def shop_is_healthy_in_containers() -> None:
+    """Raises Missing unless each service, the edge and each store have a container, and all containers are healthy."""
+    found = containers()
+    if absent := sorted(set(PARTS) - set(found)):
+        raise Missing(f"{', '.join(absent)} does not run")
+    for name, each in sorted(found.items()):
+        health = each["State"].get("Health", {}).get("Status", "healthy")
+        if health != "healthy":
+            raise Missing(f"{name} is {health}")
