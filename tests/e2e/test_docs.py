@@ -60,6 +60,7 @@ ELSEWHERE = {
     "docs/runbooks/README.md: *": CLUSTER,
     "docs/runbooks/*": "the commands that change nothing are run one by one",
     "docs/how-to/new-service.md: *": "tests/native/test_new_service.py adds a service to a copy",
+    "docs/labs/*": "`make labs-test` runs them",
     "docs/how-to/new-page.md: *": "creates a service; tests/native/test_new_service.py does that in a copy",
 }
 TREE = (".github", "charts", "deploy", "docs", "libs", "loadtests", "services", "tests", "tools")
