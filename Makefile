@@ -171,8 +171,9 @@ lint: .venv/.docs  ## Check style, types, architecture, scripts
 	@$(BIN)/python tools/chart_values.py --check
 	@$(BIN)/python tools/dashboards.py --check
 
+# Not with --quiet: MkDocs counts as faults only the warnings that it shows.
 docs: .venv/.docs  ## Build the documentation site in .run/site, and check it
-	@$(MKDOCS) build --quiet
+	@$(MKDOCS) build
 	@$(BIN)/pytest tests/site
 
 docs-serve: .venv/.docs  ## Serve the documentation at http://127.0.0.1:8000, and build it again when a page changes

@@ -3,17 +3,29 @@
 import re
 from typing import Any
 
+import apis
+import commands
 import diagrams
 import formulas
 import links
+import messages
 import navigation
 import outside
 import plots
+import variables
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
-GENERATORS = [outside.files, plots.files, diagrams.files]
+GENERATORS = [
+    outside.files,
+    apis.files,
+    messages.files,
+    variables.files,
+    commands.files,
+    plots.files,
+    diagrams.files,
+]
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:

@@ -1,7 +1,7 @@
 """The navigation of mkdocs.yml, with the pages that its patterns stand for."""
 
 from collections.abc import Iterable, Iterator
-from fnmatch import fnmatch
+from pathlib import PurePosixPath
 from typing import Any
 
 
@@ -18,10 +18,12 @@ def expanded(nav: Any, paths: Iterable[str]) -> Any:
         for entry in entries:
             if isinstance(entry, dict):
                 ((title, below),) = entry.items()
-                if found := list(filled(below)):
+                if isinstance(below, str):
+                    yield entry
+                elif found := list(filled(below)):
                     yield {title: found}
             elif "*" in entry:
-                yield from (path for path in free if fnmatch(path, entry))
+                yield from (path for path in free if PurePosixPath(path).match(entry))
             else:
                 yield entry
 
@@ -32,6 +34,6 @@ def _entries(nav: Any) -> Iterator[str]:
     for entry in nav:
         if isinstance(entry, dict):
             for below in entry.values():
-                yield from _entries(below)
+                yield from [below] if isinstance(below, str) else _entries(below)
         else:
             yield entry

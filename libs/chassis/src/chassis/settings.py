@@ -104,17 +104,23 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
     environment: Literal["development", "production"] = "production"
+    """`development` permits placeholder passwords."""
     role: Role = "all"
+    """`api`: HTTP only; `worker`: messages and jobs only."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe messages that are logged."""
     log_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
     """The share of successful requests that are logged. Of failed requests, up to 10 a second are logged."""
 
     issuer: str = "quayside"
+    """The `iss` that a token must carry."""
     audience: str = "quayside"
+    """The `aud` that a token must carry."""
 
     otel_exporter_otlp_endpoint: HttpUrl | None = None
     """Where traces are sent (OTLP over HTTP); without it there is no tracing."""
     trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """The share of the traces that are recorded."""
 
     @classmethod
     def load(cls, service: str) -> Self:

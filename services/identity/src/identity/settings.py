@@ -20,14 +20,19 @@ class Settings(ServiceSettings):
     """The shop's public address, which the OpenID configuration uses for its endpoints."""
 
     access_minutes: Annotated[int, Field(ge=1, le=60)] = 15
+    """Minutes for which an access token is valid."""
+
     guest_days: Annotated[int, Field(ge=1, le=90)] = 30
+    """Days for which a guest's token is valid."""
+
     refresh_days: Annotated[int, Field(ge=1, le=365)] = 30
+    """Days for which a refresh token is valid."""
 
     key_days: Annotated[int, Field(ge=1)] = 90
-    """How long a key signs before the next one takes over."""
+    """Days for which a key signs before the next one takes over."""
 
     key_lead_minutes: Annotated[int, Field(ge=0)] = 15
-    """How long a key is published before it signs; verifiers fetch the keys every 5 minutes."""
+    """Minutes for which a key is published before it signs; verifiers fetch the keys every 5 minutes."""
 
     password_concurrency: Annotated[int, Field(ge=1, le=64)] = 2
     """How many passwords are hashed at once; each takes a core for about 50 ms, and 64 MiB."""
@@ -36,6 +41,7 @@ class Settings(ServiceSettings):
     """The limit for one client address at one process."""
 
     database_pool_size: Annotated[int, Field(ge=1, le=50)] = 4
+    """The most connections that a process holds."""
 
 
 class FirstAccounts(ServiceSettings):

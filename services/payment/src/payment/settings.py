@@ -11,8 +11,11 @@ class Settings(ServiceSettings):
     """The settings of this service, besides those of `ServiceSettings`."""
 
     database_url: DatabaseUrl
+    """`postgresql://user:password@host:port/payment`"""
     broker_url: BrokerUrl
+    """`amqp://user:password@host:port/quayside`"""
     jwks_url: JwksUrl
+    """The address of identity's keys: `http://host:port/.well-known/jwks.json`"""
     psp_url: HttpUrl
     """The URL of the sandbox provider, such as `http://127.0.0.1:8007`."""
     psp_webhook_secret: Annotated[SecretStr, Field(min_length=16)]

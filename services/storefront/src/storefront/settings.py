@@ -16,11 +16,19 @@ class Settings(ServiceSettings):
     """`redis://user:password@host:port/0`; it holds the sessions"""
 
     catalog_url: HttpUrl
+    """The address of catalog: `http://host:port`"""
+
     cart_url: HttpUrl
+    """The address of cart: `http://host:port`"""
+
     order_url: HttpUrl
+    """The address of order: `http://host:port`"""
+
     payment_url: HttpUrl
+    """The address of payment: `http://host:port`"""
+
     identity_url: HttpUrl
-    """The addresses of the services: `http://host:port`"""
+    """The address of identity: `http://host:port`"""
 
     prometheus_url: HttpUrl | None = None
     """Where the live map gets its numbers: `http://host:9090`. Without it, the page says how to get a Prometheus."""
