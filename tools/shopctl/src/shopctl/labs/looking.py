@@ -42,6 +42,15 @@ def objects(*words: str) -> list[dict[str, Any]]:
     return items
 
 
+UNITS = {"m": 0.001, "k": 1e3, "M": 1e6, "G": 1e9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+def amount(quantity: str) -> float:
+    """Return a quantity of Kubernetes as a number: "100m" is 0.1 and "1Ki" is 1024."""
+    number = quantity.rstrip("".join(UNITS))
+    return float(number) * UNITS.get(quantity[len(number) :], 1)
+
+
 def cluster_answers() -> None:
     said("kubectl", "get", "pods", "--request-timeout=20s")
 
