@@ -28,7 +28,11 @@ place_order() {
       "expected_total": {"amount": '"$total"', "currency": "EUR"}}')
   code=${answer##*$'\n'} answer=${answer%$'\n'*}
   order=$(field '.get("id", "")' <<<"$answer")
-  echo "$code $(field '.get("status", "")' <<<"$answer") $(field '.get("title", "")' <<<"$answer")"
+  if [ -n "$order" ]; then
+    echo "$code $(field '["status"]' <<<"$answer")"
+  else
+    echo "$code $(field '["title"]' <<<"$answer")"
+  fi
 }
 
 # order_status prints the status of the order that place_order has placed.
