@@ -160,7 +160,7 @@ def simulate(
     services: Sequence[float],
     *,
     clients: int = 10_000,
-    requests: int = 50_000,
+    requests: int = 30_000,
     seed: int = 1,
 ) -> Outcome:
     """Simulate Poisson arrivals at replicas with exponential service times, of the rates `services`.

@@ -1,17 +1,24 @@
 """`shopctl model`: computes the models of `docs/models` from the shop's settings and measurements."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from shopctl.console import cell, out, show
+from shopctl.console import cell, fail, out, show
 from shopctl.models import availability as reliability
 from shopctl.models import balancing as queues
+from shopctl.models import capacity as plan
 from shopctl.models import measured, settings
 from shopctl.models.scheduling import Node, Pod, Reading, evicted, lower_bound, most_replicas, packed, quality
 from shopctl.options import finite
+
+LINES = 3
+"""SKUs in an order, as `make bench` orders them."""
+SCALED = {pod.name for pod in settings.SERVICES}
+OURS = {name: size for name, size in measured.MEMORY.items() if name != "psp"}
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -86,11 +93,11 @@ def _followed(readings: Sequence[Reading]) -> Table:
 def balancing(
     arrivals: Annotated[
         float, typer.Option(min=0.001, max=1_000_000, callback=finite, help="Requests per second, of all clients.")
-    ] = 225,
+    ] = 45,
     replicas: Annotated[int, typer.Option(min=1, max=20, help="Number of replicas.")] = 3,
     service: Annotated[
         float, typer.Option(min=0.001, max=1_000_000, callback=finite, help="Requests per second that one can serve.")
-    ] = 100,
+    ] = 20,
     slow: Annotated[
         float, typer.Option(min=0.001, max=1, callback=finite, help="Speed of the last replica; 0.25 is a quarter.")
     ] = 1,
@@ -186,8 +193,91 @@ def availability(
     out.print(f"The objective of {objective:g} % permits {budget:.0f} s: these failures use {100 * used:.1f} % of it.")
 
 
+@app.command()
+def capacity(
+    bench: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A file of `shopctl bench --only checkout --json`.")
+    ] = None,
+    rate: Annotated[
+        float, typer.Option(min=0.1, max=1_000_000, callback=finite, help="Orders per second to plan for.")
+    ] = 400,
+    machines: Annotated[int, typer.Option(min=1, max=1000, help="Machines, each with a partition of the data.")] = 1,
+    cores: Annotated[int, typer.Option(min=1, max=256, help="Cores of a machine.")] = 2,
+    replicas: Annotated[int, typer.Option(min=1, max=64, help="Processes of each service on a machine.")] = 1,
+    apart: Annotated[
+        float, typer.Option(min=0, max=10_000, callback=finite, help="Milliseconds that a message travels.")
+    ] = 0,
+    core_hour: Annotated[
+        float, typer.Option(min=0, max=1000, callback=finite, help="Price of a core for an hour.")
+    ] = 0.04,
+    gib_hour: Annotated[
+        float, typer.Option(min=0, max=1000, callback=finite, help="Price of a GiB of memory for an hour.")
+    ] = 0.005,
+) -> None:
+    """Predict orders per second, latency, the first bottleneck, memory and cost from the CPU time of orders."""
+    try:
+        loads = measured.BENCH if bench is None else measured.read(bench)
+        from shopctl.models.simulation import simulate
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--bench") from None
+    except ModuleNotFoundError:
+        fail("This needs simpy, which the development environment has: make setup")
+    demands = measured.demands(loads)
+    show(_demands(demands))
+    out.print()
+    table = _table("measured → simulated", "CPU, ms", "orders/s", "answered p50, ms", "CONFIRMED p50, ms", "p95, ms")
+    for load in loads:
+        found = simulate(demands, **load.visitors, others=measured.OTHERS / 1000)
+        table.add_row(
+            cell(load.name),
+            f"{sum(load.cpu.values()):.1f} → {1000 * found.cpu:.1f}",
+            f"{load.rate:.0f} → {found.rate:.0f}",
+            f"{load.answered:.0f} → {1000 * found.percentile(0.5, answered=True):.0f}",
+            f"{load.confirmed:.0f} → {1000 * found.percentile(0.5):.0f}",
+            f"{load.confirmed_p95:.0f} → {1000 * found.percentile(0.95):.0f}",
+        )
+    show(table)
+    demands = plan.partitioned(demands, LINES, machines)
+    out.print(f"\nAt most, with {machines} × {cores} cores:\n")
+    table = _table("used up", "orders/s")
+    found_limits = plan.limits(demands, cores, replicas)
+    for limit in found_limits[:4]:
+        table.add_row(limit.name, f"{machines * limit.rate:,.0f}")
+    show(table)
+    out.print(f"\nFor {rate:g} orders/s:\n")
+    if rate / machines >= 0.95 * found_limits[0].rate:
+        fail(f"That is too much for {machines} × {cores} cores: {found_limits[0].name} would be used up.")
+    found = simulate(
+        demands, rate=rate / machines, cores=cores, replicas=replicas, apart=apart / 1000, orders=2000, even=False
+    )
+    memory = machines * sum(size * (replicas if name in SCALED else 1) for name, size in OURS.items()) / 1024
+    price = plan.cost(machines * cores, memory, core_hour, gib_hour, rate)
+    table = _table("figure", "predicted", "unit")
+    for name, value, unit in (
+        ("CPU time of an order", f"{1000 * found.cpu:.1f}", "ms"),
+        ("cores used", f"{rate * found.cpu:.1f} of {machines * cores}", ""),
+        ("POST to answer, p95", f"{1000 * found.percentile(0.95, answered=True):.0f}", "ms"),
+        ("POST to CONFIRMED, p95", f"{1000 * found.percentile(0.95):.0f}", "ms"),
+        ("orders in progress", f"{plan.little(rate, sum(found.confirmed) / len(found.confirmed)):.0f}", ""),
+        ("memory", f"{memory:.2f}", "GiB"),
+        ("partitions of the stock that an order touches", f"{plan.partitions_of(LINES, machines):.1f}", ""),
+        ("price of a million orders", f"{price:.2f}", ""),
+    ):
+        table.add_row(name, value, unit)
+    show(table)
+
+
+def _demands(demands: Mapping[str, plan.Demand]) -> Table:
+    table = _table("process", "ms a batch", "ms an order")
+    for name, each in demands.items():
+        table.add_row(name, f"{1000 * each.batch:.2f}", f"{1000 * each.order:.3f}")
+    batch, order = (sum(getattr(each, part) for each in demands.values()) for part in ("batch", "order"))
+    table.add_row("all", f"{1000 * batch:.2f}", f"{1000 * order:.3f}")
+    return table
+
+
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number and heading not in ("pod", "QoS class") else "left")
+        table.add_column(heading, justify="right" if number and heading not in ("pod", "QoS class", "unit") else "left")
     return table

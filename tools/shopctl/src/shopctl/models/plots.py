@@ -8,8 +8,9 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from shopctl.models import balancing, measured, settings
+from shopctl.models import balancing, capacity, measured, settings
 from shopctl.models.availability import downtime, k_of_n, parallel
+from shopctl.models.simulation import simulate
 
 __all__ = ["PLOTS"]
 
@@ -76,9 +77,11 @@ def _waiting(axes: Axes) -> None:
     ]
     axes.plot(used, [1000 * each for each in simulated], "o", color=GREEN, label="least-connections, simulated")
     colors = dict(zip(balancing.POLICIES, (BLUE, GREEN, ORANGE), strict=True))
-    for (policy, slow), (rate, mean, _) in measured.POLICIES.items():
-        if slow == 1:
-            axes.plot(rate / (replicas * service), 1000 * mean, "x", markersize=9, color=colors[policy])
+    for (policy, slow), (served, rate, mean, _) in measured.POLICIES.items():
+        if slow == 1:  # scaled: the service time is the unit
+            axes.plot(
+                rate / (replicas * served), 1000 * mean * served / service, "x", markersize=9, color=colors[policy]
+            )
     axes.plot([], [], "x", color=INK, label="measured")
     axes.set(xlabel="utilisation of the replicas", ylabel="mean response time, ms", ylim=(0, 100))
     axes.legend()
@@ -90,6 +93,35 @@ def _imbalance(axes: Axes) -> None:
         loads = [balancing.imbalance(each, replicas) for each in clients]
         axes.plot(clients, loads, "o-", markersize=3, color=color, label=f"{replicas} replicas")
     axes.set(xscale="log", xlabel="clients", ylabel="busiest replica ÷ mean", ylim=(0.9, None))
+    axes.legend()
+
+
+def _demand(axes: Axes) -> None:
+    demands = measured.demands(measured.BENCH)
+    rates = [2 * 1.06**each for each in range(100)]
+    for name, color in (("order", ORANGE), ("postgres", GREEN)):
+        times = [1000 * demands[name].each(capacity.gathered(each)) for each in rates]
+        axes.plot(rates, times, color=color, label=name)
+    whole = [1000 * sum(one.each(capacity.gathered(each)) for one in demands.values()) for each in rates]
+    axes.plot(rates, whole, color=BLUE, label="all processes")
+    for load in measured.BENCH:
+        if not load.clients:
+            axes.plot(load.rate, sum(load.cpu.values()), "x", markersize=9, color=BLUE)
+    axes.plot([], [], "x", color=BLUE, label="measured, all processes")
+    axes.set(xscale="log", yscale="log", xlabel="orders per second", ylabel="CPU time of an order, ms")
+    axes.legend()
+
+
+def _latency(axes: Axes) -> None:
+    demands = measured.demands(measured.BENCH)
+    for cores, color in ((2, BLUE), (4, GREEN)):
+        most = capacity.limits(demands, cores, 1)[0].rate
+        rates = [most * each / 20 for each in range(1, 19)]
+        found = [simulate(demands, rate=each, cores=cores, even=False, orders=1500) for each in rates]
+        p95 = [1000 * each.percentile(0.95) for each in found]
+        axes.plot(rates, p95, "o-", markersize=3, color=color, label=f"{cores} cores")
+        axes.axvline(most, color=color, linestyle=":", label=f"most for {cores} cores")
+    axes.set(xlabel="orders per second", ylabel="POST to CONFIRMED, p95, ms", ylim=(0, 1000))
     axes.legend()
 
 
@@ -113,5 +145,7 @@ PLOTS: dict[str, Callable[[], bytes]] = {
     "balancing-waiting.svg": _drawn(_waiting),
     "balancing-imbalance.svg": _drawn(_imbalance),
     "availability-replicas.svg": _drawn(_replicas),
+    "capacity-demand.svg": _drawn(_demand),
+    "capacity-latency.svg": _drawn(_latency),
 }
 """Each plot by its file name, and the function that draws it."""
