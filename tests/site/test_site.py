@@ -1,6 +1,7 @@
 """The site that `make docs` built is complete without a network, and a build fails on each kind of fault."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -97,19 +98,38 @@ def test_the_search_knows_every_page() -> None:
     assert {*PAGES} - {"404.html"} <= {entry["location"].partition("#")[0] or "index.html" for entry in found}
 
 
-def test_each_kind_of_fault_fails_the_build(tmp_path: Path) -> None:
+def test_formulas_need_no_script() -> None:
+    assert [page for page in PAGES if "arithmatex" in (SITE / page).read_text()] == []
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the clone, whose site can be built."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in listed.rstrip("\0").split("\0"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).is_file():  # not a link to a folder
             shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "docs/not-in-the-navigation.md").write_text("# A page\n")
-    with (tmp_path / "docs/glossary.md").open("a") as page:
+    return tmp_path
+
+
+def said_by_failing_build(copy: Path) -> str:
+    env = os.environ | {"PYTHONPATH": f"{copy / 'services/order/src'}:{os.environ.get('PYTHONPATH', '')}"}
+    command = [sys.executable, "-m", "mkdocs", "build"]
+    built = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, check=False)
+    assert built.returncode == 1, built.stderr
+    return built.stderr
+
+
+def test_each_kind_of_fault_fails_the_build(copy: Path) -> None:
+    (copy / "docs/not-in-the-navigation.md").write_text("# A page\n")
+    with (copy / "docs/glossary.md").open("a") as page:
         page.write("\n" + "\n".join(FAULTS))
+    said = said_by_failing_build(copy)
+    assert [fault for fault in [*FAULTS.values(), "not-in-the-navigation.md"] if fault not in said] == []
 
-    built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
 
-    assert built.returncode == 1
-    assert [fault for fault in [*FAULTS.values(), "not-in-the-navigation.md"] if fault not in built.stderr] == []
+def test_a_setting_without_a_meaning_fails_the_build(copy: Path) -> None:
+    with (copy / "services/order/src/order/settings.py").open("a") as settings:
+        settings.write("    added: int = 1\n")
+    assert "order.settings: added has no docstring" in said_by_failing_build(copy)

@@ -10,10 +10,10 @@ LIMITS = {
     "minimum": "from {}",
     "exclusiveMinimum": "above {}",
     "maximum": "up to {}",
-    "minLength": "{} characters or more",
-    "maxLength": "{} characters at most",
-    "minItems": "{} items or more",
-    "maxItems": "{} items at most",
+    "minLength": "length from {}",
+    "maxLength": "length up to {}",
+    "minItems": "items from {}",
+    "maxItems": "items up to {}",
     "pattern": "like `{}`",
     "const": "`{}`",
     "default": "default `{}`",
@@ -31,7 +31,9 @@ def of_schema(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
     fields = [*_fields(schema, schemas, "", DEEPEST)]
     if not fields:
         return f"{kind(schema, schemas)}\n"
-    return table(["field", "type", "meaning"], fields)
+    if any(meaning for _, _, meaning in fields):
+        return table(["field", "type", "meaning"], fields)
+    return table(["field", "type"], (field[:2] for field in fields))
 
 
 def kind(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:

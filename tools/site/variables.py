@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Iterator
 from importlib import import_module
 from itertools import pairwise
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File
@@ -58,10 +58,11 @@ def meanings_of(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _type(field: FieldInfo) -> str:
-    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+    parts = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+    kinds = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in parts]
     words = {SecretStr: "secret", str: "text", int: "integer", float: "number"}
     named: list[Any] = [words.get(kind, getattr(kind, "__name__", f"`{kind}`")) for kind in kinds]
-    limits = {"ge": "from {}", "gt": "above {}", "le": "up to {}", "min_length": "{} characters or more"}
+    limits = {"ge": "from {}", "gt": "above {}", "le": "up to {}", "min_length": "length from {}"}
     rules = [
         text.format(getattr(rule, name))
         for rule in field.metadata
