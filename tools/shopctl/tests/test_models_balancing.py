@@ -20,7 +20,6 @@ from shopctl.models.balancing import (
     round_robin,
     shares_of_equal_connections,
     simulate,
-    waits_longer,
 )
 from shopctl.models.replicas import measure
 
@@ -46,12 +45,11 @@ def test_one_shared_queue_is_never_worse_than_round_robin_nor_that_than_random(u
 def test_one_replica_is_m_m_1_whatever_the_policy(used: float) -> None:
     assert mmc(1, used, 1) == pytest.approx(mm1(used, 1))
     assert round_robin(1, used, 1) == pytest.approx(mm1(used, 1))
-    assert waits_longer(1, used, 1, 0) == pytest.approx(used)
 
 
 def test_replicas_that_cannot_keep_up_have_no_response_time() -> None:
     assert mm1(2, 1) == mmc(2, 2, 1) == round_robin(2, 2, 1) == math.inf
-    assert erlang_c(2, 2) == waits_longer(2, 2, 1, 60) == 1
+    assert erlang_c(2, 2) == 1
 
 
 @pytest.mark.parametrize(("servers", "offered"), [(0, 1.0), (1, -1.0)])

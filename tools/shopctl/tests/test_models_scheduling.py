@@ -100,10 +100,11 @@ def test_the_autoscaler_rounds_up_within_its_bounds_and_beyond_its_tolerance(
 
 
 def test_the_autoscaler_takes_the_observed_steps() -> None:
-    """Observed: each pod uses 160 % of its target, whatever their number: 1, 2, 4 and 6 replicas."""
-    scaler = Autoscaler(target=1.0, request=0.02, least=1, most=6)
+    """Observed: each pod uses 160 % of its target, whatever their number. It decided after 20, 40 and 70 s."""
+    scaler = Autoscaler(target=1.0, request=0.02, least=1, most=6, period=10)
     readings = list(scaler.follow(lambda at, replicas: 0.032 * replicas if at >= 0 else 0, 300))
     assert list(dict.fromkeys(each.replicas for each in readings)) == [1, 2, 4, 6]
+    assert [each.at for each in readings if each.wanted != each.replicas] == pytest.approx([20, 40, 70], rel=0.2)
 
 
 def test_the_autoscaler_waits_before_it_removes_pods() -> None:

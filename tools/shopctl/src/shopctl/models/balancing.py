@@ -23,7 +23,6 @@ __all__ = [
     "round_robin",
     "shares_of_equal_connections",
     "simulate",
-    "waits_longer",
 ]
 
 POLICIES = ("round-robin", "least-connections", "source-ip-hash")
@@ -60,13 +59,6 @@ def mmc(servers: int, arrivals: float, service: float) -> float:
     if arrivals >= servers * service:
         return math.inf
     return erlang_c(servers, arrivals / service) / (servers * service - arrivals) + 1 / service
-
-
-def waits_longer(servers: int, arrivals: float, service: float, than: float) -> float:
-    """The probability C·e^(−(cμ − λ)t) that a request waits longer than t = `than` seconds in one shared queue."""
-    if arrivals >= servers * service:
-        return 1.0
-    return erlang_c(servers, arrivals / service) * math.exp(-(servers * service - arrivals) * than)
 
 
 def round_robin(servers: int, arrivals: float, service: float) -> float:

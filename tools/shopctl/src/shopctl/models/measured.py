@@ -12,7 +12,7 @@ from typing import Any
 from shopctl.models.availability import DAY, Part
 from shopctl.models.capacity import MOST, Demand, fitted, gathered
 
-__all__ = ["BENCH", "LEAST_CONNECTIONS", "MEMORY", "OTHERS", "POLICIES", "Load", "demands", "failures", "read"]
+__all__ = ["BENCH", "MEMORY", "OTHERS", "POLICIES", "Load", "demands", "failures", "read"]
 
 MEMORY = {
     **{"postgres": 163.0, "rabbitmq": 111.0, "valkey": 7.0, "catalog": 39.0, "cart": 45.0, "order": 50.0},
@@ -31,12 +31,6 @@ POLICIES = {
 """By policy and speed of the last of three replicas: requests a second that one can serve and that arrive, and mean and
 95th percentile of the response time in seconds. `shopctl model balancing --measure 3600`, and with
 `--service 100 --slow 0.25 --arrivals 60`; 2026-11-27."""
-
-LEAST_CONNECTIONS = {
-    "two alike, one slow, on the cluster": (389, 424, 87),
-    "two alike, one slow, in Compose": (131, 143, 23),
-}
-"""Requests that each of three replicas answered: `make cluster-test` and `make test-containers`, 2026-11-26."""
 
 
 @dataclass(frozen=True)

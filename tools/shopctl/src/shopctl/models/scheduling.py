@@ -46,7 +46,8 @@ def packed(pods: Iterable[Pod], nodes: Sequence[Node]) -> list[Pod]:
     """Put each pod on the first node that has room, the largest pods first; return those that fit nowhere.
 
     The size of a pod is the larger of its shares of the nodes' CPU and memory. Source: D. S. Johnson, 1973,
-    "Near-optimal bin packing algorithms" (first-fit decreasing, at most 11/9 of the fewest nodes).
+    "Near-optimal bin packing algorithms" (first-fit decreasing, at most 11/9 of the fewest nodes and a
+    constant more, for one resource).
     """
     cpu, memory = sum(node.cpu for node in nodes), sum(node.memory for node in nodes)
     left = []
@@ -121,8 +122,8 @@ class Autoscaler:
     down_after: float = 300
     tolerance: float = 0.1
     period: float = 15
-    age: float = 30
-    starting: float = 10
+    age: float = 15
+    starting: float = 5
     core: float = 1.0
 
     def wanted(self, replicas: int, cores: float) -> int:
