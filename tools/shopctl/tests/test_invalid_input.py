@@ -78,6 +78,10 @@ OPTIONS = {
     "lab open": ["", "0", "99", "-1", "x", "../09", "[/]"],
     "lab grade": ["", "99", "[/]"],
     "lab answer 99": ["", "a"],
+    "lab read --reads": [*NUMBERS, "0", "10001"],
+    "lab read --clients": [*NUMBERS, "0", "65"],
+    "lab read --addresses": [*NUMBERS, "0", "251"],
+    "lab read --through": ["", "nobody", "[/]"],
     "": ["nobody", "--nobody", "[/]"],
 }
 

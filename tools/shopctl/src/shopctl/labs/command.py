@@ -1,16 +1,25 @@
 """`shopctl lab`: list the labs, open one, answer its questions, grade it."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from shopctl.console import fail, out, show
-from shopctl.labs import grading
+from shopctl.labs import Missing, grading, reads
 from shopctl.labs.page import FOLDER, Page, pages
 from shopctl.place import Place
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Labs: open one, and grade what you achieved.")
+
+
+class Through(StrEnum):
+    """What passes the reads on to a pod."""
+
+    edge = "edge"
+    service = "service"
+
 
 Number = Annotated[str, typer.Argument(metavar="LAB", help="The number of the lab, such as 9 or 09.")]
 
@@ -75,6 +84,32 @@ def grade(
             out.print(f"     found: {mark.found}", markup=False, soft_wrap=True)
             out.print(f"     hint: {mark.hint}", markup=False, soft_wrap=True)
     out.print(f"Lab {page.number}: {result.points} of {result.of} points")
+
+
+@app.command("read")
+def read_(
+    count: Annotated[int, typer.Option("--reads", min=1, max=10_000, help="Number of reads.")] = 90,
+    clients: Annotated[int, typer.Option(min=1, max=64, help="Clients that read at the same time.")] = 1,
+    addresses: Annotated[int, typer.Option(min=1, max=250, help="Addresses that the reads name, in turn.")] = 1,
+    through: Annotated[Through, typer.Option(help="The edge, or the Service catalog, from cart's pod.")] = Through.edge,
+    reconnect: Annotated[bool, typer.Option(help="Open a connection for each read through the Service.")] = False,
+) -> None:
+    """Read the catalog of the shop on the cluster, and count what each of its pods answers."""
+    try:
+        if through is Through.edge:
+            found = reads.through_edge(count, clients=clients, addresses=addresses)
+        else:
+            found = reads.through_service(count, clients=clients, again=reconnect)
+    except Missing as missing:
+        fail(missing)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("pod", "CPU limit", "reads"):
+        table.add_column(heading)
+    for pod, share in found.shares.items():
+        table.add_row(pod.name, pod.cpu, str(share))
+    show(table)
+    half, most = (f"{found.quantile(share) * 1000:.0f} ms" for share in (0.5, 0.95))
+    out.print(f"{count} reads in {found.seconds:.1f} s; half of them took at most {half}, 95 in 100 at most {most}")
 
 
 def _page(place: Place, number: str) -> Page:

@@ -1,12 +1,16 @@
 """What checks look at: the output of commands, the shop in containers, a namespace of a cluster."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 from typing import Any
 
 from shopctl.labs import Missing
 
+ENDED = re.compile("command terminated with exit code")
+"""What kubectl says after the errors of a command in a pod."""
 WITHIN = 60.0
 """Seconds in which a command must answer."""
 PARTS = (
@@ -21,11 +25,13 @@ def said(*command: str, within: float = WITHIN) -> str:
     if not shutil.which(command[0]):
         raise Missing(f"there is no command {command[0]}")
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=within, check=False)
+        # Over WebSockets, the end of a command's output was sometimes lost.
+        env = os.environ | {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=within, check=False, env=env)
     except subprocess.TimeoutExpired:
         raise Missing(f"`{' '.join(command)}` has not answered after {within:.0f} s") from None
     if done.returncode:
-        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip() and not ENDED.match(line)]
         raise Missing(lines[-1].strip() if lines else f"`{' '.join(command)}` failed")
     return done.stdout.strip()
 
@@ -104,3 +110,10 @@ def shop_is_healthy_in_containers() -> None:
         health = each["State"].get("Health", {}).get("Status", "healthy")
         if health != "healthy":
             raise Missing(f"{name} is {health}")
+
+
+def kubernetes_is_at_least(minor: int) -> None:
+    """Raises Missing if the cluster's version is below 1.`minor`."""
+    found = told("kubectl", "version", "--output", "json").get("serverVersion", {}).get("minor", "0")
+    if int(found.rstrip("+")) < minor:
+        raise Missing(f"the cluster has Kubernetes 1.{found}")
