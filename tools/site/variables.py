@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Iterator
 from importlib import import_module
 from itertools import pairwise
+from types import ModuleType
 from typing import Annotated, Any, get_args, get_origin
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -29,8 +30,17 @@ def files(config: MkDocsConfig) -> Iterator[File]:
     """Yields the page. Raises ValueError if a setting has no meaning."""
     parts = [INTRODUCTION, "## Every service but psp", _table(ServiceSettings)]
     for name in services.load(ROOT).names:
-        parts += [f"## {name}", _table(import_module(f"{name}.settings").Settings)]
+        module = import_module(f"{name}.settings")
+        parts += [f"## {name}", _table(module.Settings)]
+        for other in _others(module):
+            parts += [inspect.cleandoc(other.__doc__ or ""), _table(other)]
     yield File.generated(config, "reference/settings.md", content="\n\n".join(parts))
+
+
+def _others(module: ModuleType) -> list[type[BaseModel]]:
+    """Returns the classes of settings of a module besides `Settings`, such as those of a migration."""
+    found = [each for _, each in inspect.getmembers(module, inspect.isclass) if each.__module__ == module.__name__]
+    return [each for each in found if issubclass(each, BaseModel) and each is not module.Settings]
 
 
 def _table(model: type[BaseModel]) -> str:

@@ -48,8 +48,10 @@ class FirstAccounts(ServiceSettings):
     """The settings of the first migration, which creates an administrator, and in development a shopper too."""
 
     admin_email: str = "admin@quayside.example"
+    """The administrator's email address."""
+
     admin_password: SecretStr | None = None
-    """No default outside development: without it there is no administrator."""
+    """The administrator's password. No default outside development: without it there is no administrator."""
 
     @field_validator("admin_email")
     @classmethod
