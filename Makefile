@@ -24,7 +24,7 @@ endif
 
 .PHONY: help setup up down reset status top logs seed images push pull charts cluster-up cluster-down test \
   test-containers cluster-test cluster-bench screenshots new-service lint format bench bench-scale audit lock \
-  chaos mutants load load-ui cluster-load docs docs-serve lab answer grade labs-test
+  chaos mutants load load-ui cluster-load docs docs-serve lab answer grade classroom classroom-down labs-test
 
 help:  ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -74,13 +74,15 @@ charts: $(INSTALLED)  ## Fetch the charts' dependencies and check the charts
 	@$(BIN)/pytest tests/charts
 
 cluster-up: export TAG := $(VERSION)
-cluster-up:  ## Push the images to REGISTRY and install the shop in NAMESPACE, by default quayside
+# Who may not create objects of the whole cluster, such as a student, installs without PriorityClasses.
+cluster-up:  ## Push the images to REGISTRY, unless PUSHED=1, and install the shop in NAMESPACE, by default quayside
 	@test -n "$(REGISTRY)" || { echo "Set the registry from which the nodes pull: make cluster-up REGISTRY=localhost:5000" >&2; exit 2; }
-	@$(MAKE) push
+	@test -n "$(PUSHED)" || $(MAKE) push
 	@tools/charts.sh build
 	@kubectl get namespace $(NAMESPACE) >/dev/null 2>&1 || sed 's/name: quayside/name: $(NAMESPACE)/' charts/namespace.yaml | kubectl apply --filename -
 	@helm upgrade --install shop charts/shop --namespace $(NAMESPACE) --wait --wait-for-jobs --cleanup-on-fail --timeout 10m \
-	  --set-string global.registry=$(REGISTRY),global.tag=$(TAG)
+	  --set-string global.registry=$(REGISTRY),global.tag=$(TAG) \
+	  $$(kubectl auth can-i create priorityclasses --quiet 2>/dev/null || echo --set global.priorityClasses=false)
 
 cluster-down:  ## Uninstall the shop; keep its volumes and passwords
 	@helm uninstall shop --namespace $(NAMESPACE) --wait --cascade foreground --timeout 5m
@@ -121,6 +123,12 @@ answer: $(INSTALLED)  ## Answer the lab's questions: LAB=09 ANSWERS="b a c"
 
 grade: $(INSTALLED)  ## Grade the lab: points, what is missing, a hint; LAB=09, with JSON=1 as JSON
 	@$(SHOPCTL) lab grade $(LAB) $(if $(JSON),--json)
+
+classroom:  ## Give each student a namespace, a share of the cluster and a kubeconfig: STUDENTS="ann bob"
+	@tools/classroom.sh up $(STUDENTS)
+
+classroom-down:  ## Remove the namespaces of STUDENTS, or of all, with all that is in them
+	@tools/classroom.sh down $(STUDENTS)
 
 labs-test: $(INSTALLED)  ## Run each block of labs and models, on the runtimes that answer here; LAB=09 selects one
 	@$(BIN)/pytest $(if $(LAB),docs/labs/$(LAB)-*.md,docs/labs docs/models)

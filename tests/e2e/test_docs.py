@@ -61,6 +61,7 @@ ELSEWHERE = {
     "docs/runbooks/*": "the commands that change nothing are run one by one",
     "docs/how-to/new-service.md: *": "tests/native/test_new_service.py adds a service to a copy",
     "docs/labs/*": "`make labs-test` runs them",
+    "docs/labs/for-teachers.md: *": "tests/cluster/test_classroom.py sets up a class",
     "docs/how-to/new-page.md: *": "creates a service; tests/native/test_new_service.py does that in a copy",
 }
 TREE = (".github", "charts", "deploy", "docs", "libs", "loadtests", "services", "tests", "tools")
