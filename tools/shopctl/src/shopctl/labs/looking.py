@@ -20,14 +20,16 @@ PARTS = (
 """The services of compose.yaml that run as long as the shop does."""
 
 
-def said(*command: str, within: float = WITHIN) -> str:
+def said(*command: str, within: float = WITHIN, stdin: str = "") -> str:
     """Return what a command prints. Raises Missing with its last line of errors if it fails."""
     if not shutil.which(command[0]):
         raise Missing(f"there is no command {command[0]}")
     try:
         # Over WebSockets, the end of a command's output was sometimes lost.
         env = os.environ | {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"}
-        done = subprocess.run(command, capture_output=True, text=True, timeout=within, check=False, env=env)
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, timeout=within, check=False, env=env
+        )
     except subprocess.TimeoutExpired:
         raise Missing(f"`{' '.join(command)}` has not answered after {within:.0f} s") from None
     if done.returncode:
