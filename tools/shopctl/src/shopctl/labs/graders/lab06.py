@@ -1,0 +1,76 @@
+"""Lab 6: the release is in a good state, and has two pods of catalog by its own values."""
+
+import re
+from typing import Any
+
+from shopctl.labs import Lab, Missing
+from shopctl.labs.looking import cluster_answers, objects, said, told
+
+lab = Lab()
+
+
+def no_shop() -> None:
+    if any(release["name"] == "shop" for release in told("helm", "list", "--all", "--output", "json")):
+        raise Missing("the shop is installed")
+
+
+lab.start("a cluster answers", remedy="see lab 5, which tells how to name your namespace", look=cluster_answers)
+lab.start("the namespace has no shop", remedy="make cluster-down", look=no_shop)
+
+lab.question("b", hint="Compare `kubectl get persistentvolumeclaims` before and after `helm uninstall till`.")
+lab.question("a", hint="Count the answers during the upgrade once more.")
+lab.question("b", hint="Look at the image in what `--dry-run=server` printed.")
+lab.question("c", hint="See `helm history shop`: what did the rollback add?")
+
+
+def catalog() -> dict[str, Any]:
+    found = [each for each in objects("deployments") if each["metadata"]["name"] == "catalog"]
+    if not found:
+        raise Missing("this namespace has no Deployment catalog")
+    return found[0]
+
+
+@lab.check("the newest revision of the release is deployed", points=1, hint="`helm history shop` lists the revisions.")
+def deployed() -> None:
+    state = told("helm", "status", "shop", "--output", "json")
+    if state["info"]["status"] != "deployed":
+        raise Missing(f"revision {state['version']} is {state['info']['status']}")
+
+
+@lab.check(
+    "catalog has two pods, and both are ready",
+    points=1,
+    hint="`kubectl get pods` shows which pods wait, and `kubectl describe` for what.",
+)
+def two_pods() -> None:
+    status = catalog()["status"]
+    counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")]
+    if counts != [2, 2, 2]:
+        raise Missing("pods: {}, of the newest revision: {}, ready: {}".format(*counts))
+
+
+@lab.check(
+    "the release says so too, so that the next upgrade keeps them",
+    points=2,
+    hint="Compare `helm get values shop` with what you changed. Who knows of your change?",
+)
+def declared() -> None:
+    manifest = said("helm", "get", "manifest", "shop").split("\n---\n")
+    (ours,) = (
+        part for part in manifest if re.search(r"^kind: Deployment$", part, re.M) and "\n  name: catalog\n" in part
+    )
+    replicas = re.search(r"^  replicas: (\d+)$", ours, re.M)
+    if not replicas or replicas[1] != "2":
+        raise Missing(f"for the release it is {replicas[1] if replicas else 1}")
+
+
+@lab.check(
+    "every Deployment still has its image from your registry",
+    points=1,
+    hint="An upgrade with `--set` forgets the values of the upgrade before, unless you ask it to keep them.",
+)
+def images() -> None:
+    for each in objects("deployments"):
+        image = each["spec"]["template"]["spec"]["containers"][0]["image"]
+        if image.startswith("quayside/"):
+            raise Missing(f"{each['metadata']['name']} has the image {image}")
