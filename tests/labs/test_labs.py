@@ -38,3 +38,12 @@ def test_a_lab_is_graded_before_after_a_mistake_and_at_the_end(page: Path) -> No
     *before, last = [reached for reached, _ in points]
     assert last == of
     assert max(before) < of
+
+
+def test_the_introduction_lists_every_lab_as_its_page_has_it() -> None:
+    rows = re.findall(
+        r"^\| \[(\d+)\. (.+)\]\((.+)\) \| (\w+) \| (\d+) \|$", (ROOT / "docs/labs/README.md").read_text(), re.M
+    )
+    listed = [(number.zfill(2), title, name, runtime, int(minutes)) for number, title, name, runtime, minutes in rows]
+    expected = [(page.number, page.title, page.path.name, page.runtime, page.minutes) for page in pages(ROOT).values()]
+    assert listed == expected
