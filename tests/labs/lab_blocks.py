@@ -219,6 +219,7 @@ def environment() -> dict[str, str]:
     found = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
     found.setdefault("NAMESPACE", "quayside")
     found.setdefault("REGISTRY", "localhost:5000")
+    found["KUBECTL_REMOTE_COMMAND_WEBSOCKETS"] = "false"  # they bring errors about streams into the output
     if not lacking("cluster"):
         config = Path(tempfile.mkdtemp(), "config")
         config.write_text(output("kubectl", "config", "view", "--raw", "--flatten", "--minify"))
