@@ -45,6 +45,7 @@ def metrics(shop: Shop) -> Iterator[tuple[str, str]]:
             yield f"metrics of {name}", httpx2.get(f"http://127.0.0.1:{shop.place.port(name)}/metrics").text
 
 
+@pytest.mark.timeout(900)  # the more the tests before have emitted, the longer it takes
 def test_nothing_that_is_emitted_is_personal_or_secret(shop: Shop, emitted: list[tuple[str, str]]) -> None:
     phrases = re.compile("|".join(map(re.escape, (*PASSWORDS, *LINES, *shop.place.passwords.values()))))
     found = set[tuple[str, str]]()
