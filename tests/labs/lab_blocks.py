@@ -29,9 +29,13 @@ import pytest
 from sybil import Document, Example, Region, Sybil
 from sybil.parsers.markdown import SkipParser
 
+from shopctl.labs.page import front_matter
+
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^( *)```(sh|text)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 FAILS = re.compile(r"<!-- fails: .+ -->\s*\Z")
+CONFIG = tempfile.TemporaryDirectory()
+"""For a copy of the clusters' file, which holds credentials; removed when pytest ends."""
 WITHIN = 420.0
 """Seconds in which a block must end."""
 
@@ -186,7 +190,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.path.suffix != ".md":
         return
-    front = front_matter(item.path)
+    front = front_matter(item.path.read_text())
     if reason := lacking(front.get("runtime", "")):
         pytest.skip(reason)
     if (front.get("runtime"), front.get("needs")) == ("cluster", "shop"):
@@ -208,12 +212,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @cache
-def front_matter(page: Path) -> dict[str, str]:
-    found = re.match(r"\A---\n(.*?)^---\n", page.read_text(), re.MULTILINE | re.DOTALL)
-    return dict(re.findall(r"^(\w+): *(\S+)$", found[1], re.MULTILINE)) if found else {}
-
-
-@cache
 def environment() -> dict[str, str]:
     """The environment of a learner's terminal. The current namespace of its cluster is that of the shop."""
     found = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
@@ -221,7 +219,7 @@ def environment() -> dict[str, str]:
     found.setdefault("REGISTRY", "localhost:5000")
     found["KUBECTL_REMOTE_COMMAND_WEBSOCKETS"] = "false"  # they bring errors about streams into the output
     if not lacking("cluster"):
-        config = Path(tempfile.mkdtemp(), "config")
+        config = Path(CONFIG.name, "config")
         config.write_text(output("kubectl", "config", "view", "--raw", "--flatten", "--minify"))
         found["KUBECONFIG"] = str(config)
         output("kubectl", "config", "set-context", "--current", f"--namespace={found['NAMESPACE']}", env=found)

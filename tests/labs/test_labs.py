@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from lab_blocks import ROOT, front_matter, parse
+from lab_blocks import ROOT, parse
 from sybil import Document
 
 from shopctl.labs.grading import grader
-from shopctl.labs.page import pages
+from shopctl.labs.page import front_matter, pages
 
 PARTS = ["Predict", "Run", "Observe", "Break", "Explain", "Fix", "Reset", "Further reading"]
 PAGES = [page.path for page in pages(ROOT).values()]
@@ -18,7 +18,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 @each_page
 def test_a_lab_names_its_runtime_and_time_and_has_all_parts(page: Path) -> None:
-    front = front_matter(page)
+    front = front_matter(page.read_text())
     assert front["runtime"] in ("docker", "compose", "native", "cluster")
     assert int(front["minutes"]) > 0
     assert re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE) == PARTS

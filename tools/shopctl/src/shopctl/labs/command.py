@@ -57,7 +57,7 @@ def open_(number: Number) -> None:
 
 @app.command()
 def answer(number: Number, answers: Annotated[list[str], typer.Argument(help="One word for each question.")]) -> None:
-    """Keep the answers to the lab's questions. They can be given again, as long as the lab is not graded."""
+    """Keep the answers to the lab's questions. They can be given again at any time."""
     place = Place.here()
     page = _page(place, number)
     count = len(grading.grader(page.number).questions)

@@ -114,6 +114,28 @@ def shop_is_healthy_in_containers() -> None:
             raise Missing(f"{name} is {health}")
 
 
+def no_shop_on_the_cluster() -> None:
+    if any(release["name"] == "shop" for release in told("helm", "list", "--all", "--output", "json")):
+        raise Missing("the shop is installed")
+
+
+def released_replicas(name: str) -> int | None:
+    """Return the number of pods that the release `shop` gives a Deployment; None if it does not say."""
+    manifests = said("helm", "get", "manifest", "shop").split("\n---\n")
+    (found,) = (
+        each
+        for each in manifests
+        if re.search(r"^kind: Deployment$", each, re.MULTILINE) and re.search(rf"^  name: {name}$", each, re.MULTILINE)
+    )
+    replicas = re.search(r"^  replicas: (\d+)$", found, re.MULTILINE)
+    return int(replicas[1]) if replicas else None
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    conditions = pod["status"].get("conditions", ())
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
 def kubernetes_is_at_least(minor: int) -> None:
     """Raises Missing if the cluster's version is below 1.`minor`."""
     found = told("kubectl", "version", "--output", "json").get("serverVersion", {}).get("minor", "0")

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.request import urlopen
 
 from shopctl.labs import Missing
-from shopctl.labs.looking import objects, said
+from shopctl.labs.looking import is_ready, objects, said
 
 __all__ = ["Counted", "Pod", "pods", "through_edge", "through_service"]
 
@@ -120,11 +120,6 @@ def pods(service: str) -> list[Pod]:
     if not ready:
         raise Missing(f"no pod of {service} is ready")
     return [Pod(each["metadata"]["name"], limit(each)) for each in ready]
-
-
-def is_ready(pod: dict[str, Any]) -> bool:
-    conditions = pod["status"].get("conditions", ())
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def limit(pod: dict[str, Any]) -> str:

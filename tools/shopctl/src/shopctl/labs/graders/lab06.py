@@ -1,21 +1,15 @@
 """Lab 6: the release is in a good state, and has two pods of catalog by its own values."""
 
-import re
 from typing import Any
 
 from shopctl.labs import Lab, Missing
-from shopctl.labs.looking import cluster_answers, objects, said, told
+from shopctl.labs.looking import cluster_answers, no_shop_on_the_cluster, objects, released_replicas, told
 
 lab = Lab()
 
 
-def no_shop() -> None:
-    if any(release["name"] == "shop" for release in told("helm", "list", "--all", "--output", "json")):
-        raise Missing("the shop is installed")
-
-
 lab.start("a cluster answers", remedy="see lab 5, which tells how to name your namespace", look=cluster_answers)
-lab.start("the namespace has no shop", remedy="make cluster-down", look=no_shop)
+lab.start("the namespace has no shop", remedy="make cluster-down", look=no_shop_on_the_cluster)
 
 lab.question("b", hint="Compare `kubectl get persistentvolumeclaims` before and after `helm uninstall till`.")
 lab.question("a", hint="Count the answers during the upgrade once more.")
@@ -55,13 +49,9 @@ def two_pods() -> None:
     hint="Compare `helm get values shop` with what you changed. Who knows of your change?",
 )
 def declared() -> None:
-    manifest = said("helm", "get", "manifest", "shop").split("\n---\n")
-    (ours,) = (
-        part for part in manifest if re.search(r"^kind: Deployment$", part, re.M) and "\n  name: catalog\n" in part
-    )
-    replicas = re.search(r"^  replicas: (\d+)$", ours, re.M)
-    if not replicas or replicas[1] != "2":
-        raise Missing(f"for the release it is {replicas[1] if replicas else 1}")
+    replicas = released_replicas("catalog")
+    if replicas != 2:
+        raise Missing(f"for the release it is {1 if replicas is None else replicas}")
 
 
 @lab.check(

@@ -1,7 +1,5 @@
 """Lab 10: two replicas on two nodes, budgets, and a release that says so."""
 
-import re
-
 from shopctl.labs import Lab, Missing, looking
 
 lab = Lab()
@@ -43,12 +41,7 @@ lab.question("a", hint="the cable was pulled, not the plug; were the containers 
 def two_of_each() -> None:
     for app in REPLICATED:
         pods = looking.objects("pods", "--selector", f"app.kubernetes.io/name={app},app.kubernetes.io/component=api")
-        ready = [
-            pod
-            for pod in pods
-            if "deletionTimestamp" not in pod["metadata"]
-            and any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"]["conditions"])
-        ]
+        ready = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and looking.is_ready(pod)]
         nodes = {pod["spec"]["nodeName"] for pod in ready}
         if len(ready) < 2 or len(nodes) < 2:
             raise Missing(f"{app} has {len(ready)} ready pods on {len(nodes)} nodes")
@@ -73,15 +66,7 @@ def selects(selector: dict[str, dict[str, str]], app: str) -> bool:
 
 @lab.check("the release says that there are two", points=2, hint="`helm get values shop`; docs/kubernetes.md, Scaling")
 def release_says_so() -> None:
-    manifests = looking.said("helm", "get", "manifest", "shop").split("\n---\n")
     for app in REPLICATED:
-        (found,) = (
-            each
-            for each in manifests
-            if re.search(r"^kind: Deployment$", each, re.MULTILINE)
-            and re.search(rf"^  name: {app}$", each, re.MULTILINE)
-        )
-        replicas = re.search(r"^  replicas: (\d+)$", found, re.MULTILINE)
-        count = int(replicas[1]) if replicas else 0
+        count = looking.released_replicas(app) or 0
         if count < 2:
             raise Missing(f"its Deployment {app} has {count} pod{'s' * (count != 1)}")
