@@ -18,8 +18,8 @@ from chassis import outbox
 from chassis.db import Database
 from chassis.ids import created_at, uuid7
 from chassis.messages import Message
-from chassis.messaging import unpack
-from chassis.relay import Relay
+from chassis.messaging import BrokerDown, unpack
+from chassis.relay import COLUMNS, Relay
 from chassis.testing.clock import clock_off
 
 
@@ -350,7 +350,7 @@ CRASH = """
 import asyncio, os, signal, sys
 from chassis.db import Database
 from chassis.messages import Message
-from chassis.relay import Relay
+from chassis.relay import COLUMNS, Relay
 
 class Lit(Message):
     type = "lamps.lit.v1"
@@ -428,6 +428,41 @@ async def test_a_row_that_the_broker_refuses_stays_in_the_outbox(db: Database, t
 
     assert await ids(db, "outbox") == [unheard]
     assert await ids(db, "outbox_archive") == [lit]
+
+
+async def test_a_row_that_was_not_sent_waits_no_longer_because_another_was_sent(
+    db: Database, topology, monkeypatch: pytest.MonkeyPatch
+):
+    async with by_hand(relay(db, topology)) as publisher:
+        lit, dimmed = await put(db, Lit(watts=7), Dimmed())
+        publish = publisher._publisher.publish
+
+        async def only_dimmed(queue: str, key: str, body: bytes) -> None:
+            if key == Lit.type:
+                raise BrokerDown("the connection was lost")
+            await publish(queue, key, body)
+
+        with monkeypatch.context() as broken:
+            broken.setattr(publisher._publisher, "publish", only_dimmed)
+            await publisher._work()
+        assert (await ids(db, "outbox"), publisher.backlog_seconds > 0) == ([lit], True)
+
+        await publisher._work()
+    assert await published(topology) == [dimmed, lit]
+
+
+async def test_a_row_that_was_copied_back_from_the_archive_delays_no_others(db: Database, topology):
+    async with by_hand(relay(db, topology)) as publisher:
+        (first,) = await put(db, Lit(watts=1))
+        await publisher.publish_once()
+        async with db.connection() as connection:
+            await connection.execute(f"INSERT INTO outbox SELECT {COLUMNS} FROM outbox_archive")
+        (second,) = await put(db, Lit(watts=2))
+        await publisher.publish_once()
+
+    assert await published(topology) == [first, first, second]
+    assert await emptied(db)
+    assert await ids(db, "outbox_archive") == [first, second]
 
 
 async def test_rows_that_do_not_fit_into_memory_are_read_from_the_outbox(

@@ -71,6 +71,7 @@ SELECT = (
 ARCHIVE = (
     f"WITH gone AS (DELETE FROM outbox WHERE id = ANY ($1::uuid[]) RETURNING {COLUMNS})"  # noqa: S608
     f" INSERT INTO outbox_archive ({COLUMNS}) SELECT {COLUMNS} FROM gone"
+    " ON CONFLICT (id) DO NOTHING"  # somebody has copied rows back by hand
 )
 ARCHIVED = (
     f"SELECT {COLUMNS} FROM outbox_archive"  # noqa: S608
@@ -100,6 +101,7 @@ class Relay:
         self._published: list[UUID] = []
         self._looked = 0.0
         self._own = OWN
+        self._failed = False  # the broker was down in this run, though perhaps not for every message
         self._oldest: float | None = None
         self._counted = 0.0
         self._blocked: dict[str, tuple[float, float]] = {}  # routing key → (not before, delay)
@@ -131,6 +133,7 @@ class Relay:
         self._handed.extend(rows)
 
     async def _work(self) -> None:
+        self._failed = False
         try:
             if self._handed:
                 await self._publish_handed()
@@ -139,10 +142,12 @@ class Relay:
                 await self._archive_published()
                 await self._publish_left()
         except BaseException:
-            self._own = 0.0  # until a run succeeds, only the outbox tells what is left
-            self._handed.clear()
+            self._failed = True
             raise
-        self._own = OWN
+        finally:
+            if self._failed:  # until a run succeeds, only the outbox tells what is left
+                self._handed.clear()
+            self._own = 0.0 if self._failed else OWN
         if self._handed:
             self._task.wake()
 
@@ -269,8 +274,10 @@ class Relay:
                 self._block(key, failure, ids[0])
             else:
                 down = failure
-        if down is not None and not confirmed:
-            raise down
+        if down is not None:
+            self._failed = True
+            if not confirmed:
+                raise down
         return confirmed
 
     async def _send(self, key: str, body: bytes) -> Exception | None:
