@@ -130,6 +130,16 @@ def test_a_container_that_cannot_start_says_why(shop, monkeypatch) -> None:
     shop.up()
 
 
+def test_volumes_with_other_passwords_are_named(shop, monkeypatch) -> None:
+    passwords = shop.place.passwords
+    shop.down()
+    with monkeypatch.context() as other_clone:
+        other_clone.setitem(passwords, "postgres", "of-another-clone")
+        with pytest.raises(StartError, match=r"data of a shop with other passwords.*SHOP_PORT_OFFSET=1000"):
+            shop.up()
+    shop.up()
+
+
 def test_ports_are_published_only_to_this_machine(config: dict[str, Any]) -> None:
     published = {
         name: {port.get("host_ip") for port in service.get("ports", ())} for name, service in config["services"].items()

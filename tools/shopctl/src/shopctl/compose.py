@@ -35,6 +35,10 @@ BESIDE_THE_EDGE = ("edge-exporter", "nginx-exporter")
 WITHIN = 300.0
 """Seconds in which a command must end that neither pulls nor builds images."""
 UP = ("up", "--detach", "--no-build", "--wait", "--wait-timeout", "180")
+OTHER_PASSWORDS = (
+    "The Docker volumes hold the data of a shop with other passwords, probably that of another clone. `make reset` here"
+    " deletes that data; SHOP_PORT_OFFSET=1000 make up keeps it, and starts another shop beside it."
+)
 
 
 def unavailable() -> str | None:
@@ -298,6 +302,8 @@ class ComposeShop:
         for each in broken:
             log = _run("docker", "logs", "--tail", "5", each["ID"])
             lines += [f"{_name(each)}:", *(f"    {line}" for line in (log.stdout + log.stderr).splitlines())]
+        if any('authentication failed for user "postgres"' in line for line in lines):
+            lines.append(OTHER_PASSWORDS)
         return "\n".join([*lines, "`make logs` has more, `make down` stops it."])
 
 

@@ -64,10 +64,12 @@ def down() -> None:
 
 def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
     """Stop everything and remove all data: orders, payments, accounts."""
-    if not yes:
-        typer.confirm(f"Remove all data of the shop in {Place.here().run}?", abort=True)
     with _changing() as place:
-        runtime.current(place).reset()
+        shop = runtime.current(place)
+        if not yes:
+            shared = " and in Docker volumes, which all clones share" if shop.runtime == "compose" else ""
+            typer.confirm(f"Remove all data of the shop in {place.run}{shared}?", abort=True)
+        shop.reset()
     out.print("Removed everything. `make up` starts a new shop.")
 
 
