@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,23 @@ def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
         looking.said("no-such-command")
     with pytest.raises(Missing, match="has not answered"):
         looking.said("sleep", "9", within=0.1)
+
+
+@pytest.mark.parametrize(
+    ("selector", "found"),
+    [
+        ({"matchLabels": {"app": "api"}}, True),
+        ({"matchLabels": {"app": "api", "lab": "09"}}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["api", "web"]}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["api"]}]}, False),
+        ({"matchExpressions": [{"key": "lab", "operator": "Exists"}]}, True),
+        ({"matchLabels": {"app": "api"}, "matchExpressions": [{"key": "lab", "operator": "DoesNotExist"}]}, False),
+        ({}, True),
+        (None, False),
+    ],
+)
+def test_a_selector_finds_labels_as_in_kubernetes(selector: dict[str, Any] | None, found: bool) -> None:
+    assert looking.selects(selector, {"app": "api", "lab": "08"}) is found
 
 
 def test_a_page_without_its_front_matter_is_an_error(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Collection
 from typing import Any
 
 from shopctl.labs import Missing
@@ -122,18 +123,56 @@ def no_shop_on_the_cluster() -> None:
 def released_replicas(name: str) -> int | None:
     """Return the number of pods that the release `shop` gives a Deployment; None if it does not say."""
     manifests = said("helm", "get", "manifest", "shop").split("\n---\n")
-    (found,) = (
+    found = [
         each
         for each in manifests
         if re.search(r"^kind: Deployment$", each, re.MULTILINE) and re.search(rf"^  name: {name}$", each, re.MULTILINE)
-    )
-    replicas = re.search(r"^  replicas: (\d+)$", found, re.MULTILINE)
+    ]
+    if not found:
+        raise Missing(f"the release has no Deployment {name}")
+    replicas = re.search(r"^  replicas: (\d+)$", found[0], re.MULTILINE)
     return int(replicas[1]) if replicas else None
 
 
 def is_ready(pod: dict[str, Any]) -> bool:
     conditions = pod["status"].get("conditions", ())
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def selects(selector: dict[str, Any] | None, labels: dict[str, str]) -> bool:
+    """Whether a label selector finds an object with these labels: an empty selector finds all, and None finds none."""
+    if selector is None:
+        return False
+    asked = selector.get("matchExpressions", ())
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(_holds(each, labels) for each in asked)
+
+
+def _holds(asked: dict[str, Any], labels: dict[str, str]) -> bool:
+    key, values = asked["key"], asked.get("values", ())
+    match asked["operator"]:
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case _:
+            return key not in labels
+
+
+def one_may_be_evicted(app: str, pods: Collection[dict[str, Any]]) -> None:
+    """Raises Missing unless one budget, and no other, selects each of these pods, and permits one eviction now."""
+    if not pods:
+        raise Missing(f"no pod of {app} runs")
+    budgets = objects("poddisruptionbudgets")
+    for pod in pods:
+        found = [each for each in budgets if selects(each["spec"].get("selector"), pod["metadata"].get("labels", {}))]
+        if not found:
+            raise Missing(f"there is no budget for {app}")
+        if len(found) > 1:
+            raise Missing(f"{app} has {len(found)} budgets, and with more than one nothing is evicted")
+        if (allowed := found[0].get("status", {}).get("disruptionsAllowed", 0)) != 1:
+            raise Missing(f"the budget of {app} permits {allowed} evictions")
 
 
 def kubernetes_is_at_least(minor: int) -> None:

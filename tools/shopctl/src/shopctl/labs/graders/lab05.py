@@ -5,10 +5,26 @@ from typing import Any
 from shopctl.labs import Lab, Missing
 from shopctl.labs.looking import cluster_answers, objects, said
 
+LEVEL = "pod-security.kubernetes.io/enforce"
+"""The label by which a namespace refuses pods with privileges."""
+
 lab = Lab()
+
+
+def namespace_is_restricted() -> None:
+    namespace = said("kubectl", "config", "view", "--minify", "--output", "jsonpath={.contexts[0].context.namespace}")
+    (found,) = objects("namespace", namespace or "default")
+    if (level := found["metadata"].get("labels", {}).get(LEVEL)) != "restricted":
+        raise Missing(f"its label {LEVEL} is {level or 'absent'}, not restricted")
+
 
 lab.start(
     "a cluster answers, and its current namespace admits you", remedy="see the lab's first step", look=cluster_answers
+)
+lab.start(
+    "the namespace refuses pods with privileges",
+    remedy=f"kubectl label --overwrite namespace $NAMESPACE {LEVEL}=restricted",
+    look=namespace_is_restricted,
 )
 
 lab.question("b", hint="How many pods has the Service to choose from, and what does one pod know of the other?")
@@ -54,6 +70,7 @@ def ready() -> None:
     hint="Change the pods, not the rule of the namespace. The warning at `kubectl apply` names each field.",
 )
 def unprivileged() -> None:
+    namespace_is_restricted()
     template = deployment()["spec"]["template"]["spec"]
     for container in template["containers"]:
         context = template.get("securityContext", {}) | container.get("securityContext", {})

@@ -75,8 +75,11 @@ def updates_complete() -> None:
     if (updated := status.get("updatedReplicas", 0)) != 2 or status["replicas"] != 2 or "unavailableReplicas" in status:
         raise Missing(f"{updated} of {status['replicas']} pods have been updated")
     affinity = found["spec"]["template"]["spec"].get("affinity", {}).get("podAntiAffinity", {})
-    if affinity.get("requiredDuringSchedulingIgnoredDuringExecution"):
-        raise Missing("a pod more than nodes still fits nowhere, so the next update stands still")
+    labels = found["spec"]["template"]["metadata"]["labels"]
+    for term in affinity.get("requiredDuringSchedulingIgnoredDuringExecution", ()):
+        of_one_revision = "pod-template-hash" in term.get("matchLabelKeys", ())
+        if looking.selects(term.get("labelSelector"), labels) and not of_one_revision:
+            raise Missing("a pod more than nodes still fits nowhere, so the next update stands still")
 
 
 def taken_away(allowed: int | str, of: int) -> int:
@@ -89,14 +92,6 @@ def taken_away(allowed: int | str, of: int) -> int:
     points=2,
     hint="`kubectl get poddisruptionbudgets` shows how many evictions are allowed now",
 )
-def one_may_be_evicted() -> None:
-    budgets = [
-        each
-        for each in looking.objects("poddisruptionbudgets")
-        if each["spec"].get("selector", {}).get("matchLabels") == {"app": "api"}
-    ]
-    if not budgets:
-        raise Missing("there is no budget for api")
-    status = budgets[0]["status"]
-    if (allowed := status["disruptionsAllowed"]) != 1:
-        raise Missing(f"the budget permits {allowed} evictions")
+def budget() -> None:
+    api()
+    looking.one_may_be_evicted("api", running_pods())

@@ -1,5 +1,7 @@
 """Lab 10: two replicas on two nodes, budgets, and a release that says so."""
 
+from typing import Any
+
 from shopctl.labs import Lab, Missing, looking
 
 lab = Lab()
@@ -33,6 +35,11 @@ lab.question("b", hint="after how many seconds was it noticed?")
 lab.question("a", hint="the cable was pulled, not the plug; were the containers started again?")
 
 
+def pods(app: str) -> list[dict[str, Any]]:
+    found = looking.objects("pods", "--selector", f"app.kubernetes.io/name={app},app.kubernetes.io/component=api")
+    return [each for each in found if "deletionTimestamp" not in each["metadata"] and looking.is_ready(each)]
+
+
 @lab.check(
     "catalog and edge have two ready pods each, on two nodes",
     points=2,
@@ -40,8 +47,7 @@ lab.question("a", hint="the cable was pulled, not the plug; were the containers 
 )
 def two_of_each() -> None:
     for app in REPLICATED:
-        pods = looking.objects("pods", "--selector", f"app.kubernetes.io/name={app},app.kubernetes.io/component=api")
-        ready = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and looking.is_ready(pod)]
+        ready = pods(app)
         nodes = {pod["spec"]["nodeName"] for pod in ready}
         if len(ready) < 2 or len(nodes) < 2:
             raise Missing(f"{app} has {len(ready)} ready pods on {len(nodes)} nodes")
@@ -49,19 +55,8 @@ def two_of_each() -> None:
 
 @lab.check("a budget for each lets one pod be evicted", points=2, hint="a PodDisruptionBudget: who could create it?")
 def budgets_permit_one() -> None:
-    budgets = looking.objects("poddisruptionbudgets")
     for app in REPLICATED:
-        of_app = [each for each in budgets if selects(each["spec"].get("selector", {}), app)]
-        if not of_app:
-            raise Missing(f"there is no budget for {app}")
-        if len(of_app) > 1:
-            raise Missing(f"{app} has {len(of_app)} budgets, and with more than one nothing is evicted")
-        if (allowed := of_app[0]["status"].get("disruptionsAllowed", 0)) != 1:
-            raise Missing(f"that of {app} permits {allowed} evictions")
-
-
-def selects(selector: dict[str, dict[str, str]], app: str) -> bool:
-    return selector.get("matchLabels", {}).get("app.kubernetes.io/name") == app
+        looking.one_may_be_evicted(app, pods(app))
 
 
 @lab.check("the release says that there are two", points=2, hint="`helm get values shop`; docs/kubernetes.md, Scaling")
