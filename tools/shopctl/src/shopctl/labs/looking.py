@@ -120,18 +120,26 @@ def no_shop_on_the_cluster() -> None:
         raise Missing("the shop is installed")
 
 
-def released_replicas(name: str) -> int | None:
-    """Return the number of pods that the release `shop` gives a Deployment; None if it does not say."""
+def release_is_deployed() -> None:
+    """Raises Missing unless the newest revision of the release `shop` is the one that is deployed."""
+    state = told("helm", "status", "shop", "--output", "json")
+    if state["info"]["status"] != "deployed":
+        raise Missing(f"revision {state['version']} is {state['info']['status']}")
+
+
+def released_replicas(name: str) -> int:
+    """Return the number of pods that the release `shop` gives a Deployment: the least number, if it has an autoscaler.
+
+    Raises Missing if the release has no such Deployment.
+    """
     manifests = said("helm", "get", "manifest", "shop").split("\n---\n")
-    found = [
-        each
-        for each in manifests
-        if re.search(r"^kind: Deployment$", each, re.MULTILINE) and re.search(rf"^  name: {name}$", each, re.MULTILINE)
-    ]
-    if not found:
-        raise Missing(f"the release has no Deployment {name}")
-    replicas = re.search(r"^  replicas: (\d+)$", found[0], re.MULTILINE)
-    return int(replicas[1]) if replicas else None
+    of_name = [each for each in manifests if re.search(rf"^  name: {name}$", each, re.MULTILINE)]
+    for kind, field in (("HorizontalPodAutoscaler", "minReplicas"), ("Deployment", "replicas")):
+        for each in of_name:
+            if re.search(rf"^kind: {kind}$", each, re.MULTILINE):
+                found = re.search(rf"^  {field}: (\d+)$", each, re.MULTILINE)
+                return int(found[1]) if found else 1
+    raise Missing(f"the release has no Deployment {name}")
 
 
 def is_ready(pod: dict[str, Any]) -> bool:

@@ -3,7 +3,14 @@
 from typing import Any
 
 from shopctl.labs import Lab, Missing
-from shopctl.labs.looking import cluster_answers, no_shop_on_the_cluster, objects, released_replicas, told
+from shopctl.labs.looking import (
+    cluster_answers,
+    no_shop_on_the_cluster,
+    objects,
+    release_is_deployed,
+    released_replicas,
+    told,
+)
 
 lab = Lab()
 
@@ -26,9 +33,7 @@ def catalog() -> dict[str, Any]:
 
 @lab.check("the newest revision of the release is deployed", points=1, hint="`helm history shop` lists the revisions.")
 def deployed() -> None:
-    state = told("helm", "status", "shop", "--output", "json")
-    if state["info"]["status"] != "deployed":
-        raise Missing(f"revision {state['version']} is {state['info']['status']}")
+    release_is_deployed()
 
 
 @lab.check(
@@ -49,18 +54,23 @@ def two_pods() -> None:
     hint="Compare `helm get values shop` with what you changed. Who knows of your change?",
 )
 def declared() -> None:
-    replicas = released_replicas("catalog")
-    if replicas != 2:
-        raise Missing(f"for the release it is {1 if replicas is None else replicas}")
+    if (replicas := released_replicas("catalog")) != 2:
+        raise Missing(f"for the release it is {replicas}")
 
 
 @lab.check(
-    "every Deployment still has its image from your registry",
+    "nothing else has changed: images, log level, numbers of pods",
     points=1,
     hint="An upgrade with `--set` forgets the values of the upgrade before, unless you ask it to keep them.",
 )
-def images() -> None:
+def unchanged() -> None:
     for each in objects("deployments"):
-        image = each["spec"]["template"]["spec"]["containers"][0]["image"]
+        name, wanted = each["metadata"]["name"], each["spec"]
+        image = wanted["template"]["spec"]["containers"][0]["image"]
         if image.startswith("quayside/"):
-            raise Missing(f"{each['metadata']['name']} has the image {image}")
+            raise Missing(f"{name} has the image {image}")
+        if name != "catalog" and wanted["replicas"] != 1:
+            raise Missing(f"{name} has {wanted['replicas']} pods")
+    values = told("helm", "get", "values", "shop", "--output", "json") or {}
+    if values.get("catalog", {}).get("config", {}).get("LOG_LEVEL") != "debug":
+        raise Missing("catalog has lost its log level, debug")

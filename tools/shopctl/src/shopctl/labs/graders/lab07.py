@@ -8,7 +8,7 @@ lab = Lab()
 
 lab.start(
     "the shop is ready in the current namespace",
-    remedy="make cluster-up REGISTRY=… NAMESPACE=…, as in lab 5",
+    remedy="make cluster-up REGISTRY=… NAMESPACE=…, as in lab 6",
     look=looking.shop_is_ready_on_the_cluster,
 )
 
@@ -70,7 +70,8 @@ def report_is_guaranteed() -> None:
     pod = pod_of_report()
     if (found := pod["status"]["qosClass"]) != "Guaranteed":
         raise Missing(f"it is {found}")
-    requests = [container["resources"]["requests"] for container in pod["spec"]["containers"]]
+    parts = [pod["spec"]] if pod["spec"].get("resources") else pod["spec"]["containers"]
+    requests = [part["resources"]["requests"] for part in parts]
     for resource, most in (("cpu", "200m"), ("memory", "200Mi")):
         if sum(looking.amount(each[resource]) for each in requests) > looking.amount(most):
             raise Missing(f"it reserves {', '.join(each[resource] for each in requests)} of {resource}")
@@ -94,6 +95,8 @@ def catalog_scales() -> None:
     if wanted != 3:
         targets = [each.get("resource", {}).get("target", {}).get("averageUtilization") for each in spec["metrics"]]
         raise Missing(f"it wants {wanted or 'nothing yet'} for a target of {targets[0]} %")
+    if any(each.get("reason") == "ScaleDownStabilized" for each in status.get("conditions", ())):
+        raise Missing("it will take pods away: by its target there should be fewer than 3")
     (catalog,) = looking.objects("deployment", "catalog")
     if (ready := catalog["status"].get("readyReplicas", 0)) != 3:
         raise Missing(f"it wants 3 pods, and {ready} are ready")

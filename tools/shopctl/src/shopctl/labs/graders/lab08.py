@@ -8,7 +8,7 @@ lab = Lab()
 
 lab.start(
     "the shop is ready in the current namespace",
-    remedy="make cluster-up REGISTRY=… NAMESPACE=…, as in lab 5",
+    remedy="make cluster-up REGISTRY=… NAMESPACE=…, as in lab 6",
     look=looking.shop_is_ready_on_the_cluster,
 )
 
