@@ -77,6 +77,18 @@ def test_first_goes_who_uses_more_than_requested_then_low_priority_then_most_use
     assert [each.name for each in evicted(used)] == ["over", "low", "much", "little"]
 
 
+def test_pods_are_evicted_in_the_order_that_was_observed_on_the_cluster() -> None:
+    used = {
+        pod(1, 200, "a"): 113.0,
+        pod(1, 100, "b"): 123.0,
+        pod(1, 50, "c"): 143.0,
+        pod(0, 0, "d"): 63.0,
+        pod(1, 20, "e", priority=2000): 223.0,
+        pod(1, 300, "f", priority=2000): 103.0,
+    }
+    assert [each.name for each in evicted(used)] == ["c", "d", "b", "e", "a", "f"]
+
+
 @pytest.mark.parametrize(
     ("replicas", "use", "wanted"),
     [
