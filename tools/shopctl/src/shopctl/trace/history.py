@@ -2,6 +2,8 @@
 
 All services that publish keep their messages in `outbox_archive`, and consumers note in `inbox` when they began to
 handle one. An ID tells when a message was written. So this works without any trace.
+
+The archive does not tell exactly when a message was published: the relay archives it up to half a second later.
 """
 
 import asyncio
@@ -16,7 +18,7 @@ from chassis.ids import created_at, floor
 from shopctl.place import Place
 from shopctl.statuses import OPEN, UNDOING
 from shopctl.trace.order import Order, fetch
-from shopctl.trace.tree import NOTABLE, Step
+from shopctl.trace.tree import Step
 from shopctl.units import seconds
 
 __all__ = ["steps"]
@@ -30,27 +32,30 @@ UNION ALL SELECT id, routing_key, NULL FROM outbox WHERE subject = $1 ORDER BY i
 """
 RECEIVED = "SELECT event_id, received_at FROM inbox WHERE consumer = $1 AND event_id = ANY ($2)"
 LAST = UUID(int=2**128 - 1)
+LONG = 1.0
+"""Seconds until a message was archived that are worth a line, because it must have waited in the outbox."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """One message: when it was written and published, and when consumers with a database began to handle it."""
+    """One message: when it was written and archived, and when consumers with a database began to handle it."""
 
     sender: str
     type: str
     consumers: Sequence[str]
     written: float
-    published: float | None
+    archived: float | None
     handled: Sequence[float]
 
     def step(self) -> Step:
-        end = max([self.published or self.written, *self.handled])
-        waited = (self.published or self.written) - self.written
-        note = "not published yet" if self.published is None else ""
-        if waited > NOTABLE:
+        published = min([self.archived or self.written, *self.handled])
+        end = max([published, *self.handled])
+        waited = published - self.written
+        note = "not published yet" if self.archived is None else ""
+        if waited > LONG:
             note = f"waited {seconds(waited)} in the outbox"
         name = f"→ {', '.join(self.consumers)}: {self.type}"
-        return Step(self.sender, name, min(self.published or end, end), end, waited_since=self.written, note=note)
+        return Step(self.sender, name, published, end, waited_since=self.written, note=note)
 
 
 async def steps(place: Place, order: Order) -> list[Step]:
