@@ -5,15 +5,21 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Collection
 from typing import Any
+from urllib.error import HTTPError
+from uuid import uuid4
 
+from shopctl.edge import http
 from shopctl.labs import Missing
 
 ENDED = re.compile("command terminated with exit code")
 """What kubectl says after the errors of a command in a pod."""
 WITHIN = 60.0
 """Seconds in which a command must answer."""
+FOUND_WITHIN = 5.0
+"""Seconds in which the edge notices where a service is that has started again."""
 PARTS = (
     *("edge", "catalog", "cart", "order", "payment", "identity", "storefront", "psp"),
     *("postgres", "valkey", "rabbitmq"),
@@ -113,6 +119,23 @@ def shop_is_healthy_in_containers() -> None:
         health = each["State"].get("Health", {}).get("Status", "healthy")
         if health != "healthy":
             raise Missing(f"{name} is {health}")
+
+
+def page_opens(address: str) -> None:
+    """Raises Missing unless the storefront gives the page at this address, for which the edge has no copy."""
+    end = time.monotonic() + FOUND_WITHIN
+    while True:
+        try:
+            http.open(f"{address}?{uuid4()}", timeout=10).close()
+        except HTTPError as error:
+            found = f"{address} is answered with {error.code}"
+        except OSError as error:
+            found = f"{address} is not answered: {error}"
+        else:
+            return
+        if time.monotonic() > end:
+            raise Missing(found)
+        time.sleep(0.5)
 
 
 def no_shop_on_the_cluster() -> None:

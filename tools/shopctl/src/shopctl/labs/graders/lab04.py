@@ -3,6 +3,7 @@
 from typing import Any
 
 from shopctl.labs import Lab, Missing, looking
+from shopctl.place import Place
 
 lab = Lab()
 lab.start("the shop runs in containers", remedy="make up", look=looking.shop_is_healthy_in_containers)
@@ -23,7 +24,7 @@ def networks(container: dict[str, Any]) -> set[str]:
 
 @lab.check(
     "Valkey shares a network with cart and storefront, and with nothing else",
-    points=3,
+    points=2,
     hint="Containers reach each other if they have one network in common. On which networks is each of them?",
 )
 def valkey_is_apart() -> None:
@@ -42,6 +43,16 @@ def valkey_is_apart() -> None:
 def the_shop_is_healthy() -> None:
     valkey_is_apart()
     looking.shop_is_healthy_in_containers()
+
+
+@lab.check(
+    "the storefront's pages open",
+    points=1,
+    hint="Who has to reach the storefront, and whom does it ask? The log of the edge says what it cannot reach.",
+)
+def its_pages_open() -> None:
+    valkey_is_apart()
+    looking.page_opens(f"{Place.here().address}/")
 
 
 @lab.check("an order was placed since then, and is CONFIRMED", points=1, hint="fill_cart; place_order another-key")
