@@ -14,8 +14,8 @@ from uuid import uuid4
 from shopctl.edge import http
 from shopctl.labs import Missing
 
-ENDED = re.compile("command terminated with exit code")
-"""What kubectl says after the errors of a command in a pod."""
+ENDED = re.compile("command terminated with exit code|(Run|See) 'docker|Error: failed to start containers")
+"""What kubectl and docker say after the reason of a failure."""
 WITHIN = 60.0
 """Seconds in which a command must answer."""
 FOUND_WITHIN = 5.0
@@ -72,6 +72,17 @@ def cluster_answers() -> None:
 
 def engine_answers() -> None:
     said("docker", "version", "--format", "{{.Server.Version}}")
+
+
+def engine_builds() -> None:
+    """Raises Missing unless a Docker Engine 25 or newer answers, and has buildx."""
+    version = said("docker", "version", "--format", "{{.Server.Version}}")
+    if int(version.split(".")[0]) < 25:
+        raise Missing(f"its version is {version}")
+    try:
+        said("docker", "buildx", "version")
+    except Missing:
+        raise Missing("it has no buildx") from None
 
 
 def shop_is_ready_on_the_cluster() -> None:

@@ -1,43 +1,67 @@
 """Grades lab 1: an image of the sandbox payment provider, built by the learner's own Dockerfile."""
 
 import json
+import re
+import shutil
 import tarfile
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from shopctl.labs import Lab, Missing
-from shopctl.labs.looking import engine_answers, said, told
+from shopctl.labs.looking import engine_builds, said, told
 from shopctl.place import Place
 
 IMAGE = "lab01/psp:mine"
-CODE = "psp/main.py"
-PACKAGE = "/uvicorn/__init__.py"
+CHANGED = "lab01/psp:changed"
+"""The learner's image after a change of the code; it exists while the grader looks at it."""
 A_CHANGE = 1_000_000
-"""Bytes that a layer with nothing but the service's code does not reach."""
-A_KEY = 4096
-"""Bytes of the largest file that is searched for the key."""
+"""Bytes that layers with nothing but the service's code do not reach."""
 
 WRITABLE = """
-import os, psp.main, uvicorn
-for file in (psp.main.__file__, uvicorn.__file__):
-    for path in (file, os.path.dirname(file)):
-        if os.access(path, os.W_OK):
-            print(path)
+import os, stat
+
+CODE = (".py", ".pyc", ".so", ".pth")
+
+def may_change(path):
+    state = os.lstat(path)
+    if state.st_uid == os.getuid():
+        return True
+    sticky = stat.S_ISDIR(state.st_mode) and state.st_mode & stat.S_ISVTX
+    return os.access(path, os.W_OK) and not sticky
+
+def is_code(path):
+    state = os.lstat(path)
+    return stat.S_ISREG(state.st_mode) and (path.endswith(CODE) or state.st_mode & 0o111)
+
+def parents(folder):
+    return [*parents(os.path.dirname(folder)), folder] if folder != "/" else ["/"]
+
+for folder, below, names in os.walk("/"):
+    if folder == "/":
+        below[:] = set(below) - {"proc", "sys", "dev"}
+    code = [path for path in (os.path.join(folder, name) for name in names) if is_code(path)]
+    found = next((path for path in [*parents(folder), *code] if may_change(path)), None)
+    if code and found:
+        print(found if found in code else f"{found}, and so change {code[0]}")
+        break
 """
+"""Prints the first file of code, of all in a container, that its user may write or replace."""
 
 KILLED = 128 + 9
 TO_STOP = 8
 """Seconds that a container has to stop."""
 
 lab = Lab()
-lab.start("a Docker Engine", remedy="start Docker", look=engine_answers)
+lab.start("Docker Engine 25 or newer, with buildx", remedy="start or update Docker", look=engine_builds)
 lab.question("b", hint="Which step of the first Dockerfile comes first: the copy of the code, or the packages?")
 lab.question("c", hint="Compare the three images with `docker image ls lab01/psp`.")
 lab.question("c", hint="Count the layers that only the second image of the shop has, and look at their size.")
@@ -58,32 +82,30 @@ def answers_and_stops() -> None:
 @lab.check(
     "its process is not root, and can change neither its code nor its packages",
     points=2,
-    hint="The image says which user runs the process; nothing says that this user must own the files.",
+    hint="The image says which user runs the process. This user need not own files, nor the folders above them.",
 )
 def is_unprivileged() -> None:
     run = tried(IMAGE)
-    if run.user == "0":
-        raise Missing("its process runs as root")
+    if run.root:
+        raise Missing(f"`{run.root}` runs as root")
     if run.writable:
-        raise Missing(f"its process may write {run.writable[0]}")
+        raise Missing(f"its process may write {run.writable}")
 
 
 @lab.check(
-    "after a change of the code, only a layer of less than 1 MB is new",
+    "after a change of the code, layers of less than 1 MB are new",
     points=2,
-    hint="What changes often belongs above what changes rarely. In which order are the layers?",
+    hint="What changes often belongs above what changes rarely. Build again if you have edited the Dockerfile since.",
 )
 def is_layered() -> None:
-    image = opened(IMAGE)
-    code = [n for n, layer in enumerate(image.layers) if layer.holds(CODE)]
-    packages = [n for n, layer in enumerate(image.layers) if layer.holds(PACKAGE)]
-    if not code or not packages:
-        raise Missing(f"no layer holds {CODE if not code else 'the package uvicorn'}")
-    if min(code) <= max(packages):
-        raise Missing("the code lies below the packages, or in the same layer, so they are built again with it")
-    above = sum(layer.size for layer in image.layers[min(code) :])
-    if above >= A_CHANGE:
-        raise Missing(f"the layers from the code upwards have {above / 1_000_000:.0f} MB")
+    mine, changed = opened(folder(), IMAGE)
+    if isinstance(changed, Missing):
+        raise changed
+    new = [changed.layers[id] for id in changed.layers if id not in mine.layers]
+    if not new:
+        raise Missing("a change of psp/main.py does not change the image")
+    if (size := sum(layer.size for layer in new)) >= A_CHANGE:
+        raise Missing(f"{size / 1_000_000:.0f} MB are new when psp/main.py has changed")
 
 
 @lab.check(
@@ -92,30 +114,35 @@ def is_layered() -> None:
     hint="BuildKit can show a file to a single RUN, so that no layer ever holds it: look for secret mounts.",
 )
 def hides_the_key() -> None:
-    file = Place.here().run / "lab01" / "secret.key"
+    file = folder() / "secret.key"
     if not file.exists():
         raise Missing("there is no .run/lab01/secret.key")
-    key = file.read_bytes().strip()
-    image = opened(IMAGE)
-    if key in image.config:
+    key = file.read_bytes()
+    image, _ = opened(folder(), IMAGE)
+    if key.strip() in image.config:
         raise Missing("`docker history --no-trunc` or the environment shows the key")
-    for n, layer in enumerate(image.layers, 1):
-        if name := layer.containing(key):
+    for n, layer in enumerate(image.layers.values(), 1):
+        if name := layer.containing(key.strip()):
             raise Missing(f"layer {n} of {len(image.layers)} holds the key, in /{name}")
-    checksum = sha256(file.read_bytes()).hexdigest().encode()
-    if not any(layer.containing(checksum) for layer in image.layers):
+    checksums = [sha256(text).hexdigest().encode() for text in (key, key.strip())]
+    if not any(layer.containing(*checksums) for layer in reversed(image.layers.values())):
         raise Missing("no file in the image holds the key's SHA-256, so it was not built with the key")
 
 
-# --- containers and images ---------------------------------------------------------------------------
+def folder() -> Path:
+    """Where the learner builds."""
+    return Place.here().run / "lab01"
+
+
+# --- a container of the image ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a container did: its user, the paths of code and packages that it may write, and its exit status."""
+    """What a container did: its command that runs as root, the code that it may write, and its exit status."""
 
-    user: str
-    writable: list[str]
+    root: str
+    writable: str
     status: int
 
 
@@ -125,15 +152,30 @@ def tried(image: str) -> Run:
     settings = ("PSP_DATABASE=/tmp/psp.sqlite", "WEBHOOK_URL=http://localhost:1/", "PSP_WEBHOOK_SECRET=" + 16 * "x")
     options = [word for each in settings for word in ("--env", each)]
     said("docker", "image", "inspect", image)
-    container = said("docker", "run", "--detach", "--publish", "127.0.0.1::8000", *options, image)
+    container = said("docker", "create", "--publish", "127.0.0.1::8000", *options, image)
     try:
+        said("docker", "start", container)
         wait_until_it_answers(container)
-        user = said("docker", "exec", container, "id", "-u")
-        writable = said("docker", "exec", container, "python", "-c", WRITABLE).splitlines()
+        processes = [line.split(maxsplit=3) for line in running(container)]
+        root = next((command for _, user, _, command in processes if user == "0"), "")
+        writable = "" if root else code_to_write(container, processes)
         said("docker", "stop", "--time", str(TO_STOP), container)
-        return Run(user, writable, told("docker", "inspect", "--format", "{{.State.ExitCode}}", container))
+        return Run(root, writable, told("docker", "inspect", "--format", "{{.State.ExitCode}}", container))
     finally:
         said("docker", "rm", "--force", "--volumes", container)
+
+
+def running(container: str) -> list[str]:
+    return said("docker", "top", container, "-o", "pid,uid,gid,args").splitlines()[1:]
+
+
+def code_to_write(container: str, processes: list[list[str]]) -> str:
+    """Returns what the container's first Python process may write of all code; asks its own Python, wherever it is."""
+    for _, user, group, command in processes:
+        program = command.split()[0]
+        if Path(program).name.startswith("python"):
+            return said("docker", "exec", "--user", f"{user}:{group}", container, program, "-c", WRITABLE)
+    raise Missing("none of its processes is Python")
 
 
 def wait_until_it_answers(container: str, within: float = 20) -> None:
@@ -154,46 +196,96 @@ def last_line(container: str) -> str:
     return lines[-1] if lines else "it logged nothing"
 
 
+# --- layers ------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Layer:
-    """A layer of an image: the files that it adds, and the start of the small ones."""
+    """A layer of an image, in the archive that `docker save` wrote."""
 
-    size: int
-    files: Mapping[str, bytes]
+    saved: tarfile.TarFile
+    name: str
 
-    def holds(self, end: str) -> bool:
-        return any(f"/{name}".endswith(end) for name in self.files)
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(member.size for _, member in self.files())
 
-    def containing(self, text: bytes) -> str | None:
-        """The first file that contains this text."""
-        return next((name for name, content in self.files.items() if text in content), None)
+    def containing(self, *texts: bytes) -> str | None:
+        """The first file that contains one of these texts."""
+        for layer, member in self.files():
+            found = content(layer, member)
+            if any(text in found for text in texts):
+                return member.name
+        return None
+
+    def files(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+        with tarfile.open(fileobj=self.saved.extractfile(self.name)) as layer:
+            yield from ((layer, member) for member in layer if member.isfile())
 
 
 @dataclass(frozen=True)
 class Image:
+    """An image: its configuration as JSON, and its layers by the hash of their contents, lowest first."""
+
     config: bytes
-    layers: list[Layer]
+    layers: dict[str, Layer]
 
 
 @cache
-def opened(image: str) -> Image:
-    """Returns the layers of an image, lowest first, and its configuration as JSON."""
+def opened(folder: Path, image: str) -> tuple[Image, Image | Missing]:
+    """Returns this image, and what its Dockerfile builds after a change of the code, or why it cannot be built."""
+    try:
+        build_after_a_change(folder)
+    except Missing as missing:
+        return saved(image)[0], missing
+    try:
+        mine, changed = saved(image, CHANGED)
+        return mine, changed
+    finally:
+        said("docker", "rmi", CHANGED)
+
+
+def build_after_a_change(folder: Path) -> None:
+    """Builds CHANGED from a copy of the learner's folder, in which psp has one line more."""
+    if not (folder / "Dockerfile").exists():
+        raise Missing("there is no .run/lab01/Dockerfile")
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name, "lab01")
+        shutil.copytree(folder, copy, symlinks=True)
+        for path in copy.rglob("psp/main.py"):
+            path.write_text(path.read_text() + '\nCHANGED_BY = "the grader"\n')
+        dockerfile = copy / "Dockerfile"
+        secrets = [f"id={id},src={copy / 'secret.key'}" for id in secrets_of(dockerfile.read_text())]
+        options = [word for each in secrets for word in ("--secret", each)]
+        build = ("docker", "build", "--quiet", "--tag", CHANGED, "--file", str(dockerfile), *options, str(copy))
+        try:
+            said(*build, within=300)
+        except Missing as missing:
+            raise Missing(f"it cannot be built again: {missing}") from None
+
+
+def secrets_of(dockerfile: str) -> set[str]:
+    """The names of the secrets that a Dockerfile mounts."""
+    mounts = re.findall(r"--mount=(\S*type=secret\S*)", dockerfile)
+    options = [dict(option.split("=", 1) for option in mount.split(",") if "=" in option) for mount in mounts]
+    return {each.get("id") or Path(each.get("target") or each.get("dst", "")).name for each in options}
+
+
+def saved(*images: str) -> list[Image]:
+    """Opens images, from one archive, because most of their layers are the same."""
     with tempfile.NamedTemporaryFile() as file:
-        said("docker", "save", "--output", file.name, image)
-        with tarfile.open(file.name) as saved:
-            manifest = json.loads(content(saved, "manifest.json"))[0]
-            layers = [layer(saved, name) for name in manifest["Layers"]]
-            return Image(content(saved, manifest["Config"]), layers)
+        said("docker", "save", "--output", file.name, *images)
+        archive = tarfile.open(file.name)  # noqa: SIM115 – its layers are read later
+    manifests = {tag: each for each in json.loads(content(archive, "manifest.json")) for tag in each["RepoTags"]}
+    return [image_of(archive, manifests[tag]) for tag in images]
 
 
-def layer(saved: tarfile.TarFile, name: str) -> Layer:
-    files, size = {}, 0
-    with tarfile.open(fileobj=saved.extractfile(name)) as found:
-        for member in found:
-            if member.isfile():
-                size += member.size
-                files[member.name] = content(found, member) if member.size <= A_KEY else b""
-    return Layer(size, files)
+def image_of(archive: tarfile.TarFile, manifest: dict[str, Any]) -> Image:
+    config = content(archive, manifest["Config"])
+    hashes = json.loads(config)["rootfs"]["diff_ids"]
+    layers = [Layer(archive, name) for name in manifest["Layers"]]
+    return Image(config, dict(zip(hashes, layers, strict=True)))
 
 
 def content(archive: tarfile.TarFile, member: str | tarfile.TarInfo) -> bytes:
