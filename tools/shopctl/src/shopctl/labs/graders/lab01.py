@@ -93,7 +93,7 @@ def is_unprivileged() -> None:
 
 
 @lab.check(
-    "after a change of the code, layers of less than 1 MB are new",
+    "a change of the code makes less than 1 MB of new layers",
     points=2,
     hint="What changes often belongs above what changes rarely. Build again if you have edited the Dockerfile since.",
 )
