@@ -81,6 +81,7 @@ OPTIONS = {
     "lab read --reads": [*NUMBERS, "0", "10001"],
     "lab read --clients": [*NUMBERS, "0", "65"],
     "lab read --addresses": [*NUMBERS, "0", "251"],
+    "lab read --pause": [*NUMBERS, "11"],
     "lab read --through": ["", "nobody", "[/]"],
     "": ["nobody", "--nobody", "[/]"],
 }

@@ -91,15 +91,14 @@ def read_(
     count: Annotated[int, typer.Option("--reads", min=1, max=10_000, help="Number of reads.")] = 90,
     clients: Annotated[int, typer.Option(min=1, max=64, help="Clients that read at the same time.")] = 1,
     addresses: Annotated[int, typer.Option(min=1, max=250, help="Addresses that the reads name, in turn.")] = 1,
+    pause: Annotated[float, typer.Option(min=0, max=10, help="Seconds of pause after each read of a client.")] = 0,
     through: Annotated[Through, typer.Option(help="The edge, or the Service catalog, from cart's pod.")] = Through.edge,
-    reconnect: Annotated[bool, typer.Option(help="Open a connection for each read through the Service.")] = False,
+    reconnect: Annotated[bool, typer.Option(help="Open a connection for each read.")] = False,
 ) -> None:
     """Read the catalog of the shop on the cluster, and count what each of its pods answers."""
+    load = reads.Load(count, clients, addresses, pause, reconnect)
     try:
-        if through is Through.edge:
-            found = reads.through_edge(count, clients=clients, addresses=addresses)
-        else:
-            found = reads.through_service(count, clients=clients, again=reconnect)
+        found = reads.through_edge(load) if through is Through.edge else reads.through_service(load)
     except Missing as missing:
         fail(missing)
     table = Table(box=None, pad_edge=False)
@@ -108,8 +107,12 @@ def read_(
     for pod, share in found.shares.items():
         table.add_row(pod.name, pod.cpu, str(share))
     show(table)
-    half, most = (f"{found.quantile(share) * 1000:.0f} ms" for share in (0.5, 0.95))
-    out.print(f"{count} reads in {found.seconds:.1f} s; half of them took at most {half}, 95 in 100 at most {most}")
+    took = found.took
+    half, most = (f"{reads.quantile(took.reads, share) * 1000:.0f} ms" for share in (0.5, 0.95))
+    out.print(f"{count} reads in {took.seconds:.1f} s; half of them took at most {half}, 95 in 100 at most {most}")
+    if refusals := took.refusals:
+        half = f"{reads.quantile(refusals, 0.5) * 1000:.0f} ms"
+        out.print(f"{len(refusals)} times a read was refused, half of them within {half}, and sent again later")
 
 
 def _page(place: Place, number: str) -> Page:

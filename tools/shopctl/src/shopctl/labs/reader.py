@@ -1,6 +1,6 @@
-"""Sends reads to the catalog, and prints their times in seconds as JSON.
+"""Sends reads to the catalog, and prints what they took as JSON.
 
-It needs nothing but Python, so it can also run in a pod. Arguments: HOST PORT READS CLIENTS ADDRESSES AGAIN.
+It needs nothing but Python, so it can also run in a pod. Arguments: HOST PORT LOAD, with the load as JSON.
 """
 
 import json
@@ -8,56 +8,82 @@ import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
 from http.client import HTTPConnection, HTTPException
 from uuid import uuid4
 
 PATH = "/api/catalog/products?limit=1"
 TIMEOUT = 60
-PAUSES = (0.5, 1, 2)
-"""Seconds after which a read is sent again that a busy shop has refused."""
+TRIES = 20
+"""How often a read is sent that a busy shop refuses; each time, the client first waits as long as the answer says."""
 
 
-def client(host: str, port: int, numbers: range, addresses: int, again: bool) -> list[float]:
-    """Send the reads with these numbers one after the other, over one connection or, with `again`, one for each.
+@dataclass(frozen=True)
+class Load:
+    """How many reads are sent, and by how many clients. Each sends one after the other, with a pause (s) after each.
 
-    The token makes the edge ask catalog for each answer. Raises OSError or HTTPException if a read fails.
+    With several addresses, each read names one of them in X-Forwarded-For, in turn. A client keeps its connection, or
+    opens one for each read.
     """
-    times = []
+
+    reads: int
+    clients: int = 1
+    addresses: int = 1
+    pause: float = 0
+    reconnect: bool = False
+
+
+@dataclass
+class Took:
+    """Seconds: of each read that was answered, of each refusal, and from the first read to the last answer."""
+
+    reads: list[float] = field(default_factory=list)
+    refusals: list[float] = field(default_factory=list)
+    seconds: float = 0
+
+
+def send(host: str, port: int, load: Load) -> Took:
+    """Send all reads. Raises OSError or HTTPException if one fails."""
+    address, took = socket.gethostbyname(host), Took()
+    began = time.perf_counter()
+    with ThreadPoolExecutor(load.clients) as pool:
+        clients = [pool.submit(client, address, port, load, number, took) for number in range(load.clients)]
+    took.seconds = time.perf_counter() - began
+    for each in clients:
+        each.result()
+    return took
+
+
+def client(address: str, port: int, load: Load, first: int, took: Took) -> None:
+    """Send the reads of one client. The token makes the edge ask catalog for each answer."""
     headers = {"Authorization": f"Bearer {uuid4()}"}
-    kept = HTTPConnection(host, port, timeout=TIMEOUT)
-    for number in numbers:
-        if addresses > 1:
-            headers["X-Forwarded-For"] = f"198.51.100.{number % addresses + 1}"
-        began = time.perf_counter()
-        for pause in (*PAUSES, 0):
-            kept.request("GET", PATH, headers=headers)
-            answer = kept.getresponse()
+    connection = HTTPConnection(address, port, timeout=TIMEOUT)
+    for number in range(first, load.reads, load.clients):
+        if load.addresses > 1:
+            headers["X-Forwarded-For"] = f"198.51.100.{number % load.addresses + 1}"
+        for _ in range(TRIES):
+            began = time.perf_counter()
+            connection.request("GET", PATH, headers=headers)
+            answer = connection.getresponse()
             answer.read()
+            seconds = time.perf_counter() - began
             if answer.status not in (429, 503):
                 break
-            time.sleep(pause)
+            took.refusals.append(seconds)
+            time.sleep(float(answer.headers.get("Retry-After", 1)))
         if answer.status != 200:
             raise HTTPException(f"it was answered {answer.status}")
-        times.append(time.perf_counter() - began)
-        if again:
-            kept.close()  # the next request opens another
-    kept.close()
-    return times
-
-
-def main(host: str, port: int, reads: int, clients: int, addresses: int, again: bool) -> None:
-    try:
-        address = socket.gethostbyname(host)
-        with ThreadPoolExecutor(clients) as pool:
-            each = [
-                pool.submit(client, address, port, range(n, reads, clients), addresses, again) for n in range(clients)
-            ]
-        print(json.dumps([seconds for future in each for seconds in future.result()]))
-    except (OSError, HTTPException) as error:
-        sys.exit(f"a read failed: {error!r}")
+        took.reads.append(seconds)
+        time.sleep(load.pause)
+        if load.reconnect:
+            connection.close()  # the next request opens another
+    connection.close()
 
 
 if __name__ == "__main__":
-    host, *numbers, again = sys.argv[1:]
-    port, reads, clients, addresses = map(int, numbers)
-    main(host, port, reads, clients, addresses, again == "True")
+    host, port, load = sys.argv[1:]
+    try:
+        took = send(host, int(port), Load(**json.loads(load)))
+    except (OSError, HTTPException) as error:
+        sys.exit(f"a read failed: {error!r}")
+    print(json.dumps(asdict(took)))

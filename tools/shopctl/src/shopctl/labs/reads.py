@@ -5,23 +5,24 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from shopctl.labs import Missing
-from shopctl.labs.looking import is_ready, objects, said
+from shopctl.labs import Missing, reader
+from shopctl.labs.looking import is_ready, objects, told
+from shopctl.labs.reader import Load, Took
 
-__all__ = ["Counted", "Pod", "pods", "through_edge", "through_service"]
+__all__ = ["Counted", "Load", "Pod", "pods", "quantile", "through_edge", "through_pod", "through_service"]
 
 SERVED = re.compile(
     r'^http_server_request_duration_seconds_count\{.*status_code="200",http_route="/api/.*\} ([\d.]+)', re.MULTILINE
 )
 FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
-READER = Path(__file__).with_name("reader.py")
+READER = Path(reader.__file__)
 RESOLVED_WITHIN = 20
 WITHIN = 120.0
 """Seconds in which all reads must be answered."""
@@ -43,36 +44,35 @@ class Pod:
 
 @dataclass(frozen=True)
 class Counted:
-    """The number of reads that each pod answered, and the time of each read in seconds, in ascending order."""
+    """How many reads each pod answered, and what they took."""
 
     shares: dict[Pod, int]
-    times: Sequence[float]
-    seconds: float
-
-    def quantile(self, share: float) -> float:
-        """Return the time in seconds that this share of the reads did not exceed."""
-        return self.times[min(int(len(self.times) * share), len(self.times) - 1)]
+    took: Took
 
 
-def through_edge(reads: int, *, clients: int, addresses: int = 1) -> Counted:
-    """Send reads from this machine through the edge; each client keeps its connection.
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return the least of the values that this share of them does not exceed."""
+    return sorted(values)[min(int(len(values) * share), len(values) - 1)]
 
-    With several addresses, each read names one of them in X-Forwarded-For, in turn. Raises Missing if a read fails.
-    """
+
+def through_edge(load: Load) -> Counted:
+    """Send reads from this machine through the edge. Raises Missing if a read fails."""
     (edge, *_) = pods("edge")
     with forwarded(edge, 8080) as port:
         until_resolved(port)
-        command = (
-            sys.executable,
-            str(READER),
-            "127.0.0.1",
-            str(port),
-            str(reads),
-            str(clients),
-            str(addresses),
-            "False",
-        )
-        return counted(lambda: said(*command, within=WITHIN))
+        return counted(load, sys.executable, str(READER), "127.0.0.1", str(port))
+
+
+def through_pod(pod: Pod, load: Load) -> Counted:
+    """Send reads from this machine to one pod of catalog, past the edge. Raises Missing if a read fails."""
+    with forwarded(pod, 8000) as port:
+        return counted(load, sys.executable, str(READER), "127.0.0.1", str(port))
+
+
+def through_service(load: Load) -> Counted:
+    """Send reads from the pod of cart to the Service `catalog`, past the edge. Raises Missing if a read fails."""
+    (cart, *_) = pods("cart")
+    return counted(load, "kubectl", "exec", cart.name, "--", "python", "-c", READER.read_text(), "catalog", "8000")
 
 
 def until_resolved(port: int) -> None:
@@ -89,27 +89,15 @@ def until_resolved(port: int) -> None:
             return
 
 
-def through_service(reads: int, *, clients: int, again: bool = False) -> Counted:
-    """Send reads from the pod of cart to the Service `catalog`, past the edge.
-
-    Each client keeps its connection or, with `again`, opens one for each read. Raises Missing if a read fails.
-    """
-    (cart, *_) = pods("cart")
-    reader = ("python", "-c", READER.read_text(), "catalog", "8000", str(reads), str(clients), "1", str(again))
-    return counted(lambda: said("kubectl", "exec", cart.name, "--", *reader, within=WITHIN))
-
-
-def counted(send: Callable[[], str]) -> Counted:
-    """Ask each pod of catalog how many requests it has answered, before and after the reads."""
+def counted(load: Load, *command: str) -> Counted:
+    """Send reads by this command, and ask each pod of catalog before and after how many requests it has answered."""
     with ExitStack() as forwarding:
         ports = {pod: forwarding.enter_context(forwarded(pod, 8000)) for pod in pods("catalog")}
         before = {pod: served(port) for pod, port in ports.items()}
-        began = time.monotonic()
-        times = sorted(json.loads(send()))
-        seconds = time.monotonic() - began
+        took = Took(**told(*command, json.dumps(asdict(load)), within=WITHIN))
         shares = {pod: served(port) - before[pod] for pod, port in ports.items()}
     order = sorted(shares, key=lambda pod: (pod.cpu != UNLIMITED, -shares[pod]))
-    return Counted({pod: shares[pod] for pod in order}, times, seconds)
+    return Counted({pod: shares[pod] for pod in order}, took)
 
 
 def pods(service: str) -> list[Pod]:

@@ -4,7 +4,7 @@ from functools import cache
 
 from shopctl.labs import Lab, Missing
 from shopctl.labs.looking import kubernetes_is_at_least, shop_is_ready_on_the_cluster, told
-from shopctl.labs.reads import pods, through_edge
+from shopctl.labs.reads import Load, pods, through_edge
 
 READS, CLIENTS, ADDRESSES = 300, 9, 30
 SPARED = READS // 5
@@ -58,5 +58,5 @@ def the_next_upgrade_keeps_it() -> None:
 
 @cache
 def reads_of_the_slow_pod() -> int:
-    counted = through_edge(READS, clients=CLIENTS, addresses=ADDRESSES)
+    counted = through_edge(Load(READS, CLIENTS, ADDRESSES))
     return sum(reads for pod, reads in counted.shares.items() if pod.slow)
