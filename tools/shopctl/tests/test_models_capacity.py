@@ -12,7 +12,7 @@ from shopctl.bench.figures import Figure
 from shopctl.models import measured
 from shopctl.models.capacity import Demand, cost, fitted, gathered, limits, little, partitioned, partitions_of
 from shopctl.models.measured import BENCH, OTHERS, Load, demands
-from shopctl.models.simulation import simulate
+from shopctl.models.simulation import Result, simulate
 
 
 @given(st.floats(1e-5, 0.1), st.floats(1e-5, 0.1))
@@ -63,36 +63,42 @@ def test_an_order_touches_more_partitions_the_more_there_are_but_no_more_than_it
     assert partitioned(one, 2, 2)["order"].order == 1
 
 
-def of(load: Load, known: tuple[Load, ...] = BENCH) -> tuple[float, float, float]:
-    """CPU time, rate and time to CONFIRMED that the simulation finds, relative to what was measured at this load."""
-    found = simulate(demands(known), **load.visitors, others=OTHERS / 1000)
-    cpu = 1000 * found.cpu / sum(load.cpu.values())
-    return cpu, found.rate / load.rate, 1000 * found.percentile(0.5) / load.confirmed
+@pytest.fixture(scope="module", params=BENCH, ids=lambda load: load.name)
+def load(request: pytest.FixtureRequest) -> Load:
+    return request.param  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("load", BENCH, ids=lambda load: load.name)
-def test_the_simulation_reproduces_cpu_time_rate_and_latency_within_20_percent(load: Load) -> None:
-    assert of(load) == pytest.approx((1, 1, 1), abs=0.2)
+@pytest.fixture(scope="module")
+def found(load: Load) -> Result:
+    """What the simulation finds at a load that `make bench` measured."""
+    return simulate(demands(BENCH), **load.visitors, others=OTHERS / 1000)
 
 
-@pytest.mark.parametrize("load", BENCH, ids=lambda load: load.name)
-def test_the_simulation_reproduces_the_answer_within_20_percent_except_at_200_orders_a_second(load: Load) -> None:
-    found = simulate(demands(BENCH), **load.visitors, others=OTHERS / 1000)
+def test_the_simulation_reproduces_cpu_time_rate_and_latency_within_20_percent(load: Load, found: Result) -> None:
+    assert 1000 * found.cpu == pytest.approx(sum(load.cpu.values()), rel=0.2)
+    assert found.rate == pytest.approx(load.rate, rel=0.2)
+    assert 1000 * found.percentile(0.5) == pytest.approx(load.confirmed, rel=0.2)
+
+
+def test_the_simulation_reproduces_the_answer_within_20_percent_except_at_200_orders_a_second(
+    load: Load, found: Result
+) -> None:
     rel = 0.25 if load.name == "200 orders/s" else 0.2
     assert 1000 * found.percentile(0.5, answered=True) == pytest.approx(load.answered, rel=rel)
 
 
-@pytest.mark.parametrize("load", BENCH[1:], ids=lambda load: load.name)
-def test_the_simulation_reproduces_the_95th_percentile_within_20_percent_except_at_64_at_once(load: Load) -> None:
-    found = simulate(demands(BENCH), **load.visitors, others=OTHERS / 1000)
-    assert 1000 * found.percentile(0.95) == pytest.approx(load.confirmed_p95, rel=0.2)
+def test_the_simulation_reproduces_the_95th_percentile_within_20_percent_except_at_64_at_once(
+    load: Load, found: Result
+) -> None:
+    rel = 0.35 if load.name == "64 at once" else 0.2
+    assert 1000 * found.percentile(0.95) == pytest.approx(load.confirmed_p95, rel=rel)
 
 
-@pytest.mark.parametrize("load", BENCH, ids=lambda load: load.name)
 def test_it_predicts_the_cpu_time_of_a_load_that_it_has_not_seen(load: Load) -> None:
-    cpu, rate, *_ = of(load, tuple(each for each in BENCH if each != load))
-    assert cpu == pytest.approx(1, abs=0.25)
-    assert rate == pytest.approx(1, abs=0.25)
+    others = demands([each for each in BENCH if each != load])
+    found = simulate(others, **load.visitors, others=OTHERS / 1000)
+    assert 1000 * found.cpu == pytest.approx(sum(load.cpu.values()), rel=0.25)
+    assert found.rate == pytest.approx(load.rate, rel=0.25)
 
 
 def test_replicas_help_only_where_cores_are_free() -> None:

@@ -1,8 +1,8 @@
 """`shopctl model`: computes the models of `docs/models` from the shop's settings and measurements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -12,8 +12,12 @@ from shopctl.models import availability as reliability
 from shopctl.models import balancing as queues
 from shopctl.models import capacity as plan
 from shopctl.models import measured, settings
+from shopctl.models.measured import Load
 from shopctl.models.scheduling import Node, Pod, Reading, evicted, lower_bound, most_replicas, packed, quality
 from shopctl.options import finite
+
+if TYPE_CHECKING:
+    from shopctl.models.simulation import Result
 
 LINES = 3
 """SKUs in an order, as `make bench` orders them."""
@@ -215,19 +219,48 @@ def capacity(
     ] = 0.005,
 ) -> None:
     """Predict orders per second, latency, the first bottleneck, memory and cost from the CPU time of orders."""
-    try:
-        loads = measured.BENCH if bench is None else measured.read(bench)
-        from shopctl.models.simulation import simulate
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--bench") from None
-    except ModuleNotFoundError:
-        fail("This needs simpy, which the development environment has: make setup")
+    loads, simulate = _loads(bench), _simulator()
     demands = measured.demands(loads)
     show(_demands(demands))
     out.print()
+    simulated = [simulate(demands, **load.visitors, others=measured.OTHERS / 1000) for load in loads]
+    show(_reproduced(loads, simulated))
+
+    demands = plan.partitioned(demands, LINES, machines)
+    limits = plan.limits(demands, cores, replicas)
+    out.print(f"\nAt most, with {machines} × {cores} cores:\n")
+    show(_limits(limits, machines))
+
+    out.print(f"\nFor {rate:g} orders/s:\n")
+    if rate / machines >= 0.95 * limits[0].rate:
+        fail(f"That is too much for {machines} × {cores} cores: {limits[0].name} would be used up.")
+    found = simulate(
+        demands, rate=rate / machines, cores=cores, replicas=replicas, apart=apart / 1000, orders=2000, even=False
+    )
+    memory = machines * _memory(replicas)
+    price = plan.cost(machines * cores, memory, core_hour, gib_hour, rate)
+    show(_predicted(found, rate, machines, cores, memory, price))
+
+
+def _loads(bench: Path | None) -> tuple[Load, ...]:
+    try:
+        return measured.BENCH if bench is None else measured.read(bench)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--bench") from None
+
+
+def _simulator() -> "Callable[..., Result]":
+    try:
+        from shopctl.models.simulation import simulate
+    except ModuleNotFoundError:
+        fail("This needs simpy, which the development environment has: make setup")
+    return simulate
+
+
+def _reproduced(loads: Sequence[Load], simulated: "Sequence[Result]") -> Table:
+    """What was measured at each load, and what the simulation finds there."""
     table = _table("measured → simulated", "CPU, ms", "orders/s", "answered p50, ms", "CONFIRMED p50, ms", "p95, ms")
-    for load in loads:
-        found = simulate(demands, **load.visitors, others=measured.OTHERS / 1000)
+    for load, found in zip(loads, simulated, strict=True):
         table.add_row(
             cell(load.name),
             f"{sum(load.cpu.values()):.1f} → {1000 * found.cpu:.1f}",
@@ -236,22 +269,24 @@ def capacity(
             f"{load.confirmed:.0f} → {1000 * found.percentile(0.5):.0f}",
             f"{load.confirmed_p95:.0f} → {1000 * found.percentile(0.95):.0f}",
         )
-    show(table)
-    demands = plan.partitioned(demands, LINES, machines)
-    out.print(f"\nAt most, with {machines} × {cores} cores:\n")
+    return table
+
+
+def _limits(limits: Sequence[plan.Limit], machines: int) -> Table:
+    """The first limits, for all machines together."""
     table = _table("used up", "orders/s")
-    found_limits = plan.limits(demands, cores, replicas)
-    for limit in found_limits[:4]:
+    for limit in limits[:4]:
         table.add_row(limit.name, f"{machines * limit.rate:,.0f}")
-    show(table)
-    out.print(f"\nFor {rate:g} orders/s:\n")
-    if rate / machines >= 0.95 * found_limits[0].rate:
-        fail(f"That is too much for {machines} × {cores} cores: {found_limits[0].name} would be used up.")
-    found = simulate(
-        demands, rate=rate / machines, cores=cores, replicas=replicas, apart=apart / 1000, orders=2000, even=False
-    )
-    memory = machines * sum(size * (replicas if name in SCALED else 1) for name, size in OURS.items()) / 1024
-    price = plan.cost(machines * cores, memory, core_hour, gib_hour, rate)
+    return table
+
+
+def _memory(replicas: int) -> float:
+    """GiB that the shop uses on a machine."""
+    return sum(size * (replicas if name in SCALED else 1) for name, size in OURS.items()) / 1024
+
+
+def _predicted(found: "Result", rate: float, machines: int, cores: int, memory: float, price: float) -> Table:
+    """What `rate` orders a second need; `memory` is in GiB, and `price` that of a million orders."""
     table = _table("figure", "predicted", "unit")
     for name, value, unit in (
         ("CPU time of an order", f"{1000 * found.cpu:.1f}", "ms"),
@@ -264,7 +299,7 @@ def capacity(
         ("price of a million orders", f"{price:.2f}", ""),
     ):
         table.add_row(name, value, unit)
-    show(table)
+    return table
 
 
 def _demands(demands: Mapping[str, plan.Demand]) -> Table:

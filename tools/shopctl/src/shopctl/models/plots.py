@@ -116,7 +116,7 @@ def _latency(axes: Axes) -> None:
     demands = measured.demands(measured.BENCH)
     for cores, color in ((2, BLUE), (4, GREEN)):
         most = capacity.limits(demands, cores, 1)[0].rate
-        rates = [most * each / 20 for each in range(1, 19)]
+        rates = [most * each / 10 for each in range(1, 10)]
         found = [simulate(demands, rate=each, cores=cores, even=False, orders=1500) for each in rates]
         p95 = [1000 * each.percentile(0.95) for each in found]
         axes.plot(rates, p95, "o-", markersize=3, color=color, label=f"{cores} cores")
