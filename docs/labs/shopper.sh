@@ -45,7 +45,7 @@ place_order() {
   local answer code
   order=''
   if [ -z "${version:-}" ]; then
-    echo "Your cart is empty: fill_cart" >&2
+    echo "Your cart is empty: run fill_cart first." >&2
     return 1
   fi
   if ! answer=$(curl -sS -w '\n%{http_code}' -X POST "$shop/api/orders" -H "Authorization: Bearer $token" \
