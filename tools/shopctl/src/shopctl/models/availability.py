@@ -73,7 +73,10 @@ def downtime(share: float, period: float = MONTH) -> float:
 
 
 def budget_used(share: float, objective: float) -> float:
-    """How much of the error budget is used: 1 is all of it. Source: B. Beyer et al., 2018, "The SRE Workbook"."""
+    """How much of the error budget is used: 1 is all of it.
+
+    Source: B. Beyer et al., 2018, "The Site Reliability Workbook", chapter 2.
+    """
     return (1 - share) / (1 - objective)
 
 

@@ -31,7 +31,7 @@ POLICIES = ("round-robin", "least-connections", "source-ip-hash")
 def mm1(arrivals: float, service: float) -> float:
     """The mean response time 1 / (μ − λ) of one replica; infinite if it cannot keep up. `service` is the rate μ.
 
-    Source: A. K. Erlang, 1909; L. Kleinrock, 1975, "Queueing Systems", volume 1, chapter 3.
+    Source: L. Kleinrock, 1975, "Queueing Systems", volume 1, chapter 3.
     """
     return 1 / (service - arrivals) if arrivals < service else math.inf
 
@@ -118,7 +118,7 @@ def shares_of_equal_connections(response: Sequence[float]) -> list[float]:
     """The share of the requests that each replica answers under least-connections, by its mean response time.
 
     The policy keeps the numbers of open requests equal. By Little's law a replica with n of them answers n/R requests
-    a second, so the shares are as 1/R. Source: J. D. C. Little, 1961, "A proof for the queuing formula L = λW".
+    a second, so the shares are as 1/R. Source: J. D. C. Little, 1961, "A proof for the queuing formula: L = λW".
     """
     rates = [1 / each for each in response]
     return [rate / sum(rates) for rate in rates]

@@ -66,7 +66,7 @@ def gathered(rate: float) -> float:
 
 
 def little(rate: float, seconds: float) -> float:
-    """The orders in progress: L = λR. Source: J. D. C. Little, 1961, "A proof for the queuing formula L = λW"."""
+    """The orders in progress: L = λR. Source: J. D. C. Little, 1961, "A proof for the queuing formula: L = λW"."""
     return rate * seconds
 
 
