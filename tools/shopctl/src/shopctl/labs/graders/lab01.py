@@ -85,11 +85,8 @@ def answers_and_stops() -> None:
     hint="The image says which user runs the process. This user need not own files, nor the folders above them.",
 )
 def is_unprivileged() -> None:
-    run = tried(IMAGE)
-    if run.root:
-        raise Missing(f"`{run.root}` runs as root")
-    if run.writable:
-        raise Missing(f"its process may write {run.writable}")
+    if fault := tried(IMAGE).fault:
+        raise Missing(fault)
 
 
 @lab.check(
@@ -139,10 +136,9 @@ def folder() -> Path:
 
 @dataclass(frozen=True)
 class Run:
-    """What a container did: its command that runs as root, the code that it may write, and its exit status."""
+    """What a container did: the rights that it had and should not have, if any, and its exit status."""
 
-    root: str
-    writable: str
+    fault: str
     status: int
 
 
@@ -156,26 +152,29 @@ def tried(image: str) -> Run:
     try:
         said("docker", "start", container)
         wait_until_it_answers(container)
-        processes = [line.split(maxsplit=3) for line in running(container)]
-        root = next((command for _, user, _, command in processes if user == "0"), "")
-        writable = "" if root else code_to_write(container, processes)
+        fault = fault_of(container)
         said("docker", "stop", "--time", str(TO_STOP), container)
-        return Run(root, writable, told("docker", "inspect", "--format", "{{.State.ExitCode}}", container))
+        return Run(fault, told("docker", "inspect", "--format", "{{.State.ExitCode}}", container))
     finally:
         said("docker", "rm", "--force", "--volumes", container)
 
 
-def running(container: str) -> list[str]:
-    return said("docker", "top", container, "-o", "pid,uid,gid,args").splitlines()[1:]
-
-
-def code_to_write(container: str, processes: list[list[str]]) -> str:
-    """Returns what the container's first Python process may write of all code; asks its own Python, wherever it is."""
+def fault_of(container: str) -> str:
+    """Returns which process is root, or what its Python may write: that Python is asked, wherever it is installed."""
+    lines = said("docker", "top", container, "-o", "pid,uid,gid,args").splitlines()[1:]
+    processes = [line.split(maxsplit=3) for line in lines]
+    for _, user, _, command in processes:
+        if user == "0":
+            return f"`{command}` runs as root"
     for _, user, group, command in processes:
         program = command.split()[0]
         if Path(program).name.startswith("python"):
-            return said("docker", "exec", "--user", f"{user}:{group}", container, program, "-c", WRITABLE)
-    raise Missing("none of its processes is Python")
+            try:
+                found = said("docker", "exec", "--user", f"{user}:{group}", container, program, "-c", WRITABLE)
+            except Missing as missing:
+                return str(missing)
+            return found and f"its process may write {found}"
+    return "none of its processes is Python"
 
 
 def wait_until_it_answers(container: str, within: float = 20) -> None:

@@ -41,27 +41,30 @@ def answers() -> None:
             with urlopen("http://localhost:8902/health/live", timeout=2):
                 return
         except (URLError, OSError):
-            if state["Status"] == "exited":
-                raise Missing(f"its container has ended with status {state['ExitCode']}") from None
+            if state["Status"] != "running":
+                why = state["Error"] or f"exit status {state['ExitCode']}"
+                raise Missing(f"its container is {state['Status']}: {why}") from None
             if time.monotonic() > until:
                 raise Missing("its container runs, but does not answer") from None
             time.sleep(0.2)
 
 
 @lab.check(
-    "it is still protected: a read-only file system, no capabilities, no root, at most 192 MB",
+    "it is still protected: a read-only file system, no capabilities, no root, a network of its own, at most 192 MB",
     points=4,
     hint="Compare `docker inspect` of your container with what the colleague's file asked for.",
 )
 def is_protected() -> None:
     found = container()
-    if not found["State"]["Running"]:
+    if found["State"]["Status"] != "running":
         raise Missing("its container does not run")
     host = found["HostConfig"]
+    dropped = [name.upper() for name in host["CapDrop"] or []]
     problems = {
         "its file system can be written": not host["ReadonlyRootfs"],
-        "it has its capabilities": "ALL" not in (host["CapDrop"] or []) or host["CapAdd"] or host["Privileged"],
+        "it has its capabilities": "ALL" not in dropped or host["CapAdd"] or host["Privileged"],
         "its process is root": said("docker", "exec", found["Id"], "id", "-u") == "0",
+        "it uses the network of this machine": host["NetworkMode"] == "host",
         "its memory has no limit of 192 MB": not 0 < host["Memory"] <= MEMORY,
     }
     if any(problems.values()):
@@ -75,4 +78,7 @@ def container() -> dict[str, Any]:
     if not names:
         raise Missing("the Compose project lab02 has no container of psp")
     found: dict[str, Any] = told("docker", "inspect", names[0])[0]
+    files = found["Config"]["Labels"].get("com.docker.compose.project.config_files", "")
+    if "broken.yaml" not in files:
+        raise Missing(f"its container was started with {files}")
     return found
