@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shopctl.labs import Lab, Missing, grading, looking
+from shopctl.labs.graders import lab03
 from shopctl.labs.grading import grade
 from shopctl.labs.page import read
 
@@ -99,3 +100,23 @@ def test_a_page_without_its_front_matter_is_an_error(tmp_path: Path) -> None:
         read(page)
     page.write_text("---\nruntime: docker\nminutes: 30\n---\n# An image\n")
     assert (read(page).number, read(page).title, read(page).minutes) == ("01", "An image", 30)
+
+
+@pytest.mark.parametrize(
+    ("component", "parts", "fault"),
+    [
+        ({"version": "sha256:aa"}, ["uvicorn"], None),
+        ({"version": "sha256:cc"}, ["uvicorn"], None),
+        ({"version": "2.0"}, ["uvicorn"], None),
+        ({}, ["uvicorn"], None),
+        ({"version": "sha256:bb"}, ["uvicorn"], "the attested bill is of another image, sha256:bb"),
+        ({"version": "1.0"}, ["uvicorn"], "the attested bill is of another image, 1.0"),
+        ({"version": "2.0"}, ["bash"], "the attested bill does not list the package uvicorn, which is in the image"),
+    ],
+    ids=["digest", "configuration", "tag", "not named", "other digest", "other tag", "no packages"],
+)
+def test_a_bill_of_materials_is_of_the_image_that_it_is_attested_for(
+    component: dict[str, str], parts: list[str], fault: str | None
+) -> None:
+    bill = {"metadata": {"component": component}, "components": [{"name": name} for name in parts]}
+    assert lab03.fault_of(bill, {"sha256:aa", "sha256:cc"}) == fault
