@@ -66,6 +66,10 @@ def amount(quantity: str) -> float:
     return float(number) * UNITS.get(quantity[len(number) :], 1)
 
 
+def current_namespace() -> str:
+    return said("kubectl", "config", "view", "--minify", "--output", "jsonpath={..namespace}") or "default"
+
+
 def cluster_answers() -> None:
     said("kubectl", "get", "pods", "--request-timeout=20s")
 
@@ -89,7 +93,7 @@ def shop_is_ready_on_the_cluster() -> None:
     """Raises Missing unless every Deployment of the shop in the current namespace has all of its pods."""
     deployments = {each["metadata"]["name"]: each for each in objects("deployments")}
     if absent := sorted({"edge", "catalog", "cart", "order", "payment", "identity", "storefront"} - set(deployments)):
-        raise Missing(f"this namespace has no Deployment {', '.join(absent)}")
+        raise Missing(f"the current namespace, {current_namespace()}, has no Deployment {', '.join(absent)}")
     for name, each in deployments.items():
         ready, wanted = each["status"].get("readyReplicas", 0), each["spec"]["replicas"]
         if ready < wanted:

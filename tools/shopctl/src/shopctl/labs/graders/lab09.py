@@ -37,7 +37,7 @@ def three_pods() -> None:
 def the_slow_pod_is_spared() -> None:
     three_pods()
     if not 0 < (slow := reads_of_the_slow_pod()) <= SPARED:
-        raise Missing(f"it answered {slow}")
+        raise Missing(f"the slow pod answered {slow}")
 
 
 @lab.check(
