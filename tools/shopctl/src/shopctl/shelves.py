@@ -17,6 +17,7 @@ from shopctl.console import out
 CONCURRENCY = 8
 CURRENCY = "EUR"
 TRIES = 10
+BUSY = (429, 503)
 
 
 class Refused(Exception):
@@ -68,12 +69,12 @@ async def _answer(
 ) -> dict[str, str]:
     """Returns the answer's JSON; empty without content or with the status `known`.
 
-    If the shop limits the rate, it waits as told and asks again, at most `TRIES` times.
+    If the shop limits the rate or is too busy, it waits as told and asks again, at most `TRIES` times.
     """
     for left in reversed(range(TRIES)):
         async with session.request(method, path, **content) as response:  # type: ignore[arg-type]
             text = await response.text(errors="replace")
-        if response.status != 429 or not left:
+        if response.status not in BUSY or not left:
             break
         wait = response.headers.get("Retry-After", "")
         await asyncio.sleep(min(int(wait) if wait.isdigit() else 1, 10))
