@@ -222,7 +222,9 @@ def one_may_be_evicted(app: str, pods: Collection[dict[str, Any]]) -> None:
 
 
 def kubernetes_is_at_least(minor: int) -> None:
-    """Raises Missing if the cluster's version is below 1.`minor`."""
-    found = told("kubectl", "version", "--output", "json").get("serverVersion", {}).get("minor", "0")
-    if int(found.rstrip("+")) < minor:
-        raise Missing(f"the cluster has Kubernetes 1.{found}")
+    """Raises Missing if the cluster's version is below 1.`minor`, or kubectl's more than one below."""
+    found = told("kubectl", "version", "--output", "json")
+    for name, version, least in (("the cluster", "serverVersion", minor), ("kubectl", "clientVersion", minor - 1)):
+        number = found.get(version, {}).get("minor", "0").rstrip("+")
+        if int(number) < least:
+            raise Missing(f"{name} has version 1.{number}")

@@ -21,8 +21,8 @@ from shopctl.labs.looking import engine_builds, said, told
 from shopctl.place import Place
 
 IMAGE = "lab01/psp:mine"
-CHANGED = "lab01/psp:changed"
-"""The learner's image after a change of the code; it exists while the grader looks at it."""
+AGAIN, CHANGED = "lab01/psp:again", "lab01/psp:changed"
+"""What the learner's Dockerfile builds before and after a change of the code; removed when the grader has looked."""
 A_CHANGE = 1_000_000
 """Bytes that layers with nothing but the service's code do not reach."""
 
@@ -92,13 +92,11 @@ def is_unprivileged() -> None:
 @lab.check(
     "a change of the code makes less than 1 MB of new layers",
     points=2,
-    hint="What changes often belongs above what changes rarely. Build again if you have edited the Dockerfile since.",
+    hint="What changes often belongs above what changes rarely.",
 )
 def is_layered() -> None:
-    mine, changed = opened(folder(), IMAGE)
-    if isinstance(changed, Missing):
-        raise changed
-    new = [changed.layers[id] for id in changed.layers if id not in mine.layers]
+    before, after = built_twice(folder())
+    new = [after.layers[id] for id in after.layers if id not in before.layers]
     if not new:
         raise Missing("a change of psp/main.py does not change the image")
     if (size := sum(layer.size for layer in new)) >= A_CHANGE:
@@ -115,13 +113,15 @@ def hides_the_key() -> None:
     if not file.exists():
         raise Missing("there is no .run/lab01/secret.key")
     key = file.read_bytes()
-    image, _ = opened(folder(), IMAGE)
+    (image,) = saved(IMAGE)
     if key.strip() in image.config:
         raise Missing("`docker history --no-trunc` or the environment shows the key")
+    checksums = [sha256(text).hexdigest().encode() for text in (key, key.strip())]
+    if any(checksum in image.config for checksum in checksums):
+        raise Missing("the Dockerfile has the key's SHA-256; the build must compute it")
     for n, layer in enumerate(image.layers.values(), 1):
         if name := layer.containing(key.strip()):
             raise Missing(f"layer {n} of {len(image.layers)} holds the key, in /{name}")
-    checksums = [sha256(text).hexdigest().encode() for text in (key, key.strip())]
     if not any(layer.containing(*checksums) for layer in reversed(image.layers.values())):
         raise Missing("no file in the image holds the key's SHA-256, so it was not built with the key")
 
@@ -231,37 +231,33 @@ class Image:
     layers: dict[str, Layer]
 
 
-@cache
-def opened(folder: Path, image: str) -> tuple[Image, Image | Missing]:
-    """Returns this image, and what its Dockerfile builds after a change of the code, or why it cannot be built."""
-    try:
-        build_after_a_change(folder)
-    except Missing as missing:
-        return saved(image)[0], missing
-    try:
-        mine, changed = saved(image, CHANGED)
-        return mine, changed
-    finally:
-        said("docker", "rmi", CHANGED)
-
-
-def build_after_a_change(folder: Path) -> None:
-    """Builds CHANGED from a copy of the learner's folder, in which psp has one line more."""
+def built_twice(folder: Path) -> list[Image]:
+    """Builds a copy of the learner's folder, and again with one line more in psp; returns both images."""
     if not (folder / "Dockerfile").exists():
         raise Missing("there is no .run/lab01/Dockerfile")
-    with tempfile.TemporaryDirectory() as name:
-        copy = Path(name, "lab01")
-        shutil.copytree(folder, copy, symlinks=True)
-        for path in copy.rglob("psp/main.py"):
-            path.write_text(path.read_text() + '\nCHANGED_BY = "the grader"\n')
-        dockerfile = copy / "Dockerfile"
-        secrets = [f"id={id},src={copy / 'secret.key'}" for id in secrets_of(dockerfile.read_text())]
-        options = [word for each in secrets for word in ("--secret", each)]
-        build = ("docker", "build", "--quiet", "--tag", CHANGED, "--file", str(dockerfile), *options, str(copy))
-        try:
-            said(*build, within=300)
-        except Missing as missing:
-            raise Missing(f"it cannot be built again: {missing}") from None
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            copy = Path(name, "lab01")
+            shutil.copytree(folder, copy, symlinks=True)
+            build(copy, AGAIN)
+            for path in copy.rglob("psp/main.py"):
+                path.write_text(path.read_text() + '\nCHANGED_BY = "the grader"\n')
+            build(copy, CHANGED)
+        return saved(AGAIN, CHANGED)
+    finally:
+        for image in (AGAIN, CHANGED):
+            with suppress(Missing):
+                said("docker", "rmi", image)
+
+
+def build(folder: Path, image: str) -> None:
+    dockerfile = folder / "Dockerfile"
+    secrets = [f"id={id},src={folder / 'secret.key'}" for id in secrets_of(dockerfile.read_text())]
+    options = [word for each in secrets for word in ("--secret", each)]
+    try:
+        said("docker", "build", "--quiet", "--tag", image, *options, str(folder), within=300)
+    except Missing as missing:
+        raise Missing(f"it cannot be built again: {missing}") from None
 
 
 def secrets_of(dockerfile: str) -> set[str]:
@@ -273,6 +269,7 @@ def secrets_of(dockerfile: str) -> set[str]:
 
 def saved(*images: str) -> list[Image]:
     """Opens images, from one archive, because most of their layers are the same."""
+    said("docker", "image", "inspect", *images)
     with tempfile.NamedTemporaryFile() as file:
         said("docker", "save", "--output", file.name, *images)
         archive = tarfile.open(file.name)  # noqa: SIM115 – its layers are read later
