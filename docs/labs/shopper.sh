@@ -26,7 +26,7 @@ ask() {
   return 1
 }
 
-# fill_cart makes you a new guest, with an espresso machine in the cart.
+# fill_cart makes you a new guest, with a bag of espresso beans in the cart.
 fill_cart() {
   local guest product sku cart
   token='' version=''
