@@ -19,9 +19,10 @@ within() {
   done
 }
 
-# ask PATH [OPTION]... asks the shop with your token, and prints its answer. It tells if there is none.
+# ask PATH [OPTION]... asks the shop with your token, and prints its answer. It tells if there is none, also after a retry:
+# the edge needs up to 3 s to find a service that has a new container.
 ask() {
-  curl -fsS --retry 3 "$shop$1" -H "Authorization: Bearer ${token:-}" "${@:2}" && return
+  curl -fs --retry 5 "$shop$1" -H "Authorization: Bearer ${token:-}" "${@:2}" && return
   echo "The shop at $shop has not answered $1. Does all of it run?" >&2
   return 1
 }
