@@ -350,7 +350,7 @@ CRASH = """
 import asyncio, os, signal, sys
 from chassis.db import Database
 from chassis.messages import Message
-from chassis.relay import COLUMNS, Relay
+from chassis.relay import Relay
 
 class Lit(Message):
     type = "lamps.lit.v1"

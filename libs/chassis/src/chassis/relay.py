@@ -101,7 +101,7 @@ class Relay:
         self._published: list[UUID] = []
         self._looked = 0.0
         self._own = OWN
-        self._failed = False  # the broker was down in this run, though perhaps not for every message
+        self._failed = False  # something failed in this run, though perhaps not every message
         self._oldest: float | None = None
         self._counted = 0.0
         self._blocked: dict[str, tuple[float, float]] = {}  # routing key → (not before, delay)

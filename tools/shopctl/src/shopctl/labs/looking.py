@@ -165,6 +165,12 @@ def release_is_deployed() -> None:
         raise Missing(f"revision {state['version']} is {state['info']['status']}")
 
 
+def released_values(part: str) -> dict[str, Any]:
+    """Return the values of a part of the release `shop`, such as "edge", defaults included."""
+    values: dict[str, Any] = told("helm", "get", "values", "shop", "--all", "--output", "json")[part]
+    return values
+
+
 def released_replicas(name: str) -> int:
     """Return the number of pods that the release `shop` gives a Deployment: the least number, if it has an autoscaler.
 
@@ -180,7 +186,13 @@ def released_replicas(name: str) -> int:
     raise Missing(f"the release has no Deployment {name}")
 
 
-def is_ready(pod: dict[str, Any]) -> bool:
+def ready_pods(selector: str) -> list[dict[str, Any]]:
+    """Return the pods with these labels that are ready and will stay."""
+    found = objects("pods", "--selector", selector)
+    return [each for each in found if "deletionTimestamp" not in each["metadata"] and _is_ready(each)]
+
+
+def _is_ready(pod: dict[str, Any]) -> bool:
     conditions = pod["status"].get("conditions", ())
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.request import urlopen
 
 from shopctl.labs import Missing, reader
-from shopctl.labs.looking import is_ready, objects, told
+from shopctl.labs.looking import ready_pods, told
 from shopctl.labs.reader import Load, Took
 
 __all__ = ["Counted", "Load", "Pod", "pods", "quantile", "through_edge", "through_pod", "through_service"]
@@ -102,9 +102,8 @@ def counted(load: Load, *command: str) -> Counted:
 
 def pods(service: str) -> list[Pod]:
     """Return the pods to which the Service sends requests, the newest first. Raises Missing if there is none."""
-    found = objects("pods", "--selector", f"app.kubernetes.io/name={service},app.kubernetes.io/component=api")
-    found.sort(key=lambda each: each["metadata"]["creationTimestamp"], reverse=True)
-    ready = [each for each in found if is_ready(each) and "deletionTimestamp" not in each["metadata"]]
+    ready = ready_pods(f"app.kubernetes.io/name={service},app.kubernetes.io/component=api")
+    ready.sort(key=lambda each: each["metadata"]["creationTimestamp"], reverse=True)
     if not ready:
         raise Missing(f"no pod of {service} is ready")
     return [Pod(each["metadata"]["name"], limit(each)) for each in ready]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from shopctl.labs import Lab, Missing
-from shopctl.labs.looking import cluster_answers, objects, said
+from shopctl.labs.looking import cluster_answers, current_namespace, objects, ready_pods, said
 
 LEVEL = "pod-security.kubernetes.io/enforce"
 """The label by which a namespace refuses pods with privileges."""
@@ -12,8 +12,7 @@ lab = Lab()
 
 
 def namespace_is_restricted() -> None:
-    namespace = said("kubectl", "config", "view", "--minify", "--output", "jsonpath={.contexts[0].context.namespace}")
-    (found,) = objects("namespace", namespace or "default")
+    (found,) = objects("namespace", current_namespace())
     if (level := found["metadata"].get("labels", {}).get(LEVEL)) != "restricted":
         raise Missing(f"its label {LEVEL} is {level or 'absent'}, not restricted")
 
@@ -33,16 +32,6 @@ lab.question(
 )
 lab.question("a", hint="A rolling update stops an old pod only when a new one is ready.")
 lab.question("c", hint="Compare what the answer to the PATCH said of wanted and of ready pods.")
-
-
-def pods() -> list[dict[str, Any]]:
-    """The pods of bank that are ready and will stay."""
-    return [
-        pod
-        for pod in objects("pods", "--selector", "app=bank")
-        if "deletionTimestamp" not in pod["metadata"]
-        and any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", []))
-    ]
 
 
 def deployment() -> dict[str, Any]:
@@ -93,7 +82,7 @@ def served() -> None:
         for each in part["endpoints"] or []
         if each["conditions"]["ready"] and "targetRef" in each
     }
-    ours = {pod["metadata"]["name"] for pod in pods()}
+    ours = {pod["metadata"]["name"] for pod in ready_pods("app=bank")}
     if strangers := targets - ours:
         raise Missing(f"it sends requests to {min(strangers)}, which is not a pod of bank")
     if not targets:

@@ -14,7 +14,6 @@ from shopctl.labs.looking import (
 
 lab = Lab()
 
-
 lab.start("a cluster answers", remedy="see lab 5, which tells how to name your namespace", look=cluster_answers)
 lab.start("the namespace has no shop", remedy="make cluster-down", look=no_shop_on_the_cluster)
 

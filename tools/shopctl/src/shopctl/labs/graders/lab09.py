@@ -3,7 +3,7 @@
 from functools import cache
 
 from shopctl.labs import Lab, Missing
-from shopctl.labs.looking import kubernetes_is_at_least, shop_is_ready_on_the_cluster, told
+from shopctl.labs.looking import kubernetes_is_at_least, released_values, shop_is_ready_on_the_cluster, told
 from shopctl.labs.reads import Load, pods, through_edge
 
 READS, CLIENTS, ADDRESSES = 300, 9, 30
@@ -54,7 +54,7 @@ def the_next_upgrade_keeps_it() -> None:
         the_slow_pod_is_spared()
     except Missing:
         raise Missing("the slow pod is not spared yet") from None
-    given = told("helm", "get", "values", "shop", "--all", "--output", "json")["edge"]["lbPolicy"]
+    given = released_values("edge")["lbPolicy"]
     (nginx, *_) = told("kubectl", "get", "deployment", "edge", "--output", "json")["spec"]["template"]["spec"][
         "containers"
     ]

@@ -36,8 +36,7 @@ lab.question("a", hint="the cable was pulled, not the plug; were the containers 
 
 
 def pods(app: str) -> list[dict[str, Any]]:
-    found = looking.objects("pods", "--selector", f"app.kubernetes.io/name={app},app.kubernetes.io/component=api")
-    return [each for each in found if "deletionTimestamp" not in each["metadata"] and looking.is_ready(each)]
+    return looking.ready_pods(f"app.kubernetes.io/name={app},app.kubernetes.io/component=api")
 
 
 @lab.check(

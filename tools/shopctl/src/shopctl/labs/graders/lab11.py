@@ -56,10 +56,8 @@ def rules_file() -> Path:
 
 def fires(status: str, *, open_orders: str, oldest: str) -> bool:
     """Whether the alert fires after half a minute in which order's gauges had these values, one each 5 s."""
-    rules, labels = (
-        f"/etc/prometheus/rules/{rules_file().name}",
-        f'{{job="order", instance="order:8000", status="{status}"}}',
-    )
+    rules = f"/etc/prometheus/rules/{rules_file().name}"
+    labels = f'{{job="order", instance="order:8000", status="{status}"}}'
     series = [
         {"series": f"quayside_orders_open{labels}", "values": open_orders},
         {"series": f"quayside_orders_oldest_open_seconds{labels}", "values": oldest},

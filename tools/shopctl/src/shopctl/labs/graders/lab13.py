@@ -3,7 +3,7 @@
 from typing import Any
 
 from shopctl.labs import Lab, Missing
-from shopctl.labs.looking import amount, objects, shop_is_ready_on_the_cluster, told
+from shopctl.labs.looking import amount, objects, released_values, shop_is_ready_on_the_cluster
 from shopctl.labs.reads import UNLIMITED, Load, pods, through_edge, through_pod
 
 CPU = 0.1
@@ -50,7 +50,7 @@ def there_are_pods() -> None:
     hint="Which share of its request can a pod use at most? `kubectl get hpa` shows the use and the target.",
 )
 def an_autoscaler_added_them() -> None:
-    given = told("helm", "get", "values", "shop", "--all", "--output", "json")["catalog"]["autoscaling"]
+    given = released_values("catalog")["autoscaling"]
     found = {each["metadata"]["name"]: each for each in objects("horizontalpodautoscalers")}
     if not given["enabled"] or "catalog" not in found:
         raise Missing("the release has no autoscaler of catalog")
