@@ -131,6 +131,15 @@ def test_an_image_holds_only_its_own_code(entries, name: str, root: Path) -> Non
     assert not [path for path in code if "tests" in path.parts or path.name.startswith((".", "test_"))]
 
 
+def test_the_course_is_in_no_image(docker, images, entries) -> None:
+    folders = {entry.path for entry in entries["shopctl"]}
+    assert not folders & {PurePosixPath("/app/shopctl/labs"), PurePosixPath("/app/shopctl/models")}
+
+    commands = run(docker, images["shopctl"], "python", "-m", "shopctl", "--help")
+    assert re.search(r"^\W+audit ", commands, re.MULTILINE)
+    assert not re.search(r"^\W+(lab|model) ", commands, re.MULTILINE)
+
+
 def test_the_build_context_holds_only_what_dockerfiles_copy(root: Path) -> None:
     build = ["docker", "buildx", "build", "--quiet", "--output", "type=tar,dest=-", "--file", "-", str(root)]
     done = subprocess.run(build, input=b"FROM scratch\nCOPY . /\n", capture_output=True, check=True)

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
@@ -44,13 +45,16 @@ logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 
 class Commands(TyperGroup):
-    """Imports a command when it is used: some need clients that take a second to load."""
+    """Imports a command when it is used: some need clients that take a second to load.
+
+    The image has no `lab` and no `model`: they are for a clone.
+    """
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
-        return list(COMMANDS)
+        return [name for name, place in COMMANDS.items() if find_spec(place.rpartition(".")[0])]
 
     def get_command(self, ctx: typer.Context, cmd_name: str):  # type: ignore[no-untyped-def,override]
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.list_commands(ctx):
             return None
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         found = getattr(import_module(module), attribute)
