@@ -33,7 +33,7 @@ def starting(place: Place | None = None) -> tuple[Shop, str]:
     if wanted and running and wanted != running:
         raise StartError(f"The shop already runs as {running}. Stop it first: RUNTIME={running} make down")
     name, why = (
-        (running, "it is already running") if running else (wanted, "RUNTIME says so") if wanted else _possible()
+        (running, "some of it already does") if running else (wanted, "RUNTIME says so") if wanted else _possible()
     )
     make_passable(place.run)
     (place.run / "runtime").write_text(name)
