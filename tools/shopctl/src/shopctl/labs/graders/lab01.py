@@ -76,7 +76,7 @@ lab.question("a", hint="Which process gets the signal, and does it tell its chil
 )
 def answers_and_stops() -> None:
     if (status := tried(IMAGE).status) == KILLED:
-        raise Missing(f"it did not stop within {TO_STOP} s and was killed (exit status {status})")
+        raise Missing(f"it was killed (exit status {status}): it did not end by itself within {TO_STOP} s")
 
 
 @lab.check(
@@ -92,7 +92,7 @@ def is_unprivileged() -> None:
 @lab.check(
     "a change of the code makes less than 1 MB of new layers",
     points=2,
-    hint="What changes often belongs above what changes rarely.",
+    hint="In the Dockerfile, what changes often belongs after what changes rarely.",
 )
 def is_layered() -> None:
     before, after = built_twice(folder())
