@@ -1,8 +1,11 @@
 """Calls to another service end in time, use few connections, and are rarely retried."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
@@ -54,18 +57,25 @@ class Remote:
 
 @pytest.fixture
 async def remote() -> AsyncIterator[Remote]:
+    async with running("127.0.0.1") as remote:
+        yield remote
+
+
+@asynccontextmanager
+async def running(address: str, port: int = 0) -> AsyncIterator[Remote]:
     remote = Remote()
     app = web.Application()
     app.router.add_get("/stream", remote.stream)
     app.router.add_route("*", "/{path:.*}", remote.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    remote.url = f"http://{host}:{port}"
-    yield remote
-    await runner.cleanup()
+    try:
+        await web.TCPSite(runner, address, port).start()
+        host, port = runner.addresses[0][:2]
+        remote.url = f"http://{host}:{port}"
+        yield remote
+    finally:
+        await runner.cleanup()
 
 
 async def test_an_answer_has_a_status_headers_and_a_body(remote: Remote):
@@ -200,6 +210,26 @@ async def test_a_connection_that_was_idle_too_long_is_not_used_again(
         await client.request("POST", "/", body=b"{}")
 
     assert len(set(remote.ports)) == connections
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+async def test_a_service_that_moved_is_found_when_its_old_address_is_forgotten(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch, remembers: bool
+):
+    monkeypatch.setattr("chassis.http.ADDRESS_SECONDS", 60 if remembers else 0.05)
+    monkeypatch.setattr("chassis.http.IDLE_SECONDS", 0.05)
+    port = urlsplit(remote.url).port
+    address = "127.0.0.1"
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+    )
+    async with running("127.0.0.2", port) as moved, HttpClient(f"http://lamps:{port}", name="lamps") as client:
+        await client.get("/")
+        address = "127.0.0.2"
+        await asyncio.sleep(0.2)
+        await client.get("/")
+
+        assert len(moved.asked) == (0 if remembers else 1)
 
 
 async def test_a_stream_is_read_as_it_arrives_and_ends_with_its_reader(remote: Remote, eventually):

@@ -19,11 +19,15 @@ from chassis import metrics, tracing
 from chassis.errors import Unavailable
 from chassis.waiting import DEADLINE_HEADER, deadline_passed, seconds_left
 
-__all__ = ["IDLE_SECONDS", "HttpClient", "Response", "Stream"]
+__all__ = ["ADDRESS_SECONDS", "IDLE_SECONDS", "HttpClient", "Response", "Stream"]
 
 IDLE_SECONDS = 4.0
 """How long a connection is kept for the next call. Servers must keep it longer (uvicorn's default is 5 s, our services
 use 30 s): if the server closes it first, a POST may be sent on a closing connection, and its outcome is unknown."""
+
+ADDRESS_SECONDS = 3
+"""How long the address of a name is used for new connections, as at the edge. A new container may have the address that
+another service had a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,9 @@ class HttpClient:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=IDLE_SECONDS),
+            connector=aiohttp.TCPConnector(
+                limit=self._connections, keepalive_timeout=IDLE_SECONDS, ttl_dns_cache=ADDRESS_SECONDS
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),  # `_once` has a timeout for the whole call
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),

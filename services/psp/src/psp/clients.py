@@ -14,6 +14,8 @@ from psp.schemas import Event
 TIMEOUT = ClientTimeout(total=5, connect=2)
 IDLE_SECONDS = 4.0
 """Shorter than any receiver keeps a connection, so that it is not closing when the next event is sent."""
+ADDRESS_SECONDS = 3
+"""How long the address of the receiver's name is used: a container that is created again may get another."""
 
 log = getLogger(__name__)
 
@@ -34,7 +36,7 @@ class HttpWebhookSender:
         self._url = url
         self._secret = secret
         self._failing = False
-        connector = TCPConnector(limit=connections, keepalive_timeout=IDLE_SECONDS)
+        connector = TCPConnector(limit=connections, keepalive_timeout=IDLE_SECONDS, ttl_dns_cache=ADDRESS_SECONDS)
         self._session = ClientSession(timeout=TIMEOUT, connector=connector)
 
     async def send(self, entry: Entry) -> bool:
