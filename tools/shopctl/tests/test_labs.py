@@ -48,6 +48,21 @@ def test_what_was_achieved_has_all_points_and_no_hint(lab: Lab) -> None:
     assert json.loads(result.as_json())["points"] == 4
 
 
+def test_a_check_that_follows_another_is_looked_at_after_that_has_passed(lab: Lab) -> None:
+    looks = []
+    pods = lab.checks[-1].look
+    spread = lab.check("they are spread", points=2, hint="", after=pods)(lambda: looks.append("spread"))
+    lab.check("a drain leaves one", points=1, hint="", after=spread)(lambda: looks.append("drain"))
+
+    *_, second, third = grade("09", lab, []).marks
+    assert second.found == third.found == "this is looked at after: three pods are ready"
+    assert (second.hint, third.hint, looks) == ("", "", [])
+
+    lab.achieved.append("it")  # type: ignore[attr-defined]
+    assert grade("09", lab, ["b"]).points == 7
+    assert looks == ["spread", "drain"]
+
+
 def test_what_a_lab_needs_is_reported_with_the_command_that_brings_it(lab: Lab) -> None:
     assert grading.unmet(lab) == [("a shop", "one pod is ready", "make up")]
     lab.achieved.append("it")  # type: ignore[attr-defined]

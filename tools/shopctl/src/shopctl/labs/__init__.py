@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-__all__ = ["Check", "Lab", "Missing", "Question", "Start"]
+__all__ = ["Check", "Lab", "Look", "Missing", "Question", "Start"]
 
 
 class Missing(Exception):
     """What was looked for is not there. The message tells what was found instead."""
+
+
+Look = Callable[[], None]
+"""Returns if what it looks for is there, and raises Missing if not."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +24,13 @@ class Question:
 
 @dataclass(frozen=True)
 class Check:
-    """Looks at one thing that the learner was to achieve. `look` returns if it is there, and raises Missing if not."""
+    """Looks at one thing that the learner was to achieve, once the check with the look `after` has passed."""
 
     wanted: str
     points: int
     hint: str
-    look: Callable[[], None]
+    look: Look
+    after: Look | None
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Start:
 
     wanted: str
     remedy: str
-    look: Callable[[], None]
+    look: Look
 
 
 @dataclass
@@ -45,18 +50,18 @@ class Lab:
     questions: list[Question] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
 
-    def start(self, wanted: str, *, remedy: str, look: Callable[[], None]) -> None:
+    def start(self, wanted: str, *, remedy: str, look: Look) -> None:
         self.starts.append(Start(wanted, remedy, look))
 
     def question(self, *answers: str, hint: str) -> None:
         """Add the next question of the page, with all answers that are right."""
         self.questions.append(Question(answers, hint))
 
-    def check(self, wanted: str, *, points: int, hint: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
-        """Make the decorated function a check of this lab."""
+    def check(self, wanted: str, *, points: int, hint: str, after: Look | None = None) -> Callable[[Look], Look]:
+        """Make the decorated function a check of this lab, which follows the check whose function is `after`."""
 
-        def add(look: Callable[[], None]) -> Callable[[], None]:
-            self.checks.append(Check(wanted, points, hint, look))
+        def add(look: Look) -> Look:
+            self.checks.append(Check(wanted, points, hint, look, after))
             return look
 
         return add

@@ -82,6 +82,7 @@ def grade(
         out.print(f"{mark.points}/{mark.of}  {mark.wanted}", markup=False, soft_wrap=True)
         if mark.found:
             out.print(f"     found: {mark.found}", markup=False, soft_wrap=True)
+        if mark.hint:
             out.print(f"     hint: {mark.hint}", markup=False, soft_wrap=True)
     out.print(f"Lab {page.number}: {result.points} of {result.of} points")
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from shopctl.labs import Lab, Missing
+from shopctl.labs import Lab, Look, Missing
 
 
 @dataclass(frozen=True)
 class Mark:
-    """The points for one question or check; what was found, and a hint, if points are missing."""
+    """The points for one question or check; if they are missing, what was found, and a hint to what was looked at."""
 
     wanted: str
     points: int
@@ -66,10 +66,16 @@ def grade(number: str, lab: Lab, answers: Sequence[str]) -> Grade:
         right = given.lower() in {answer.lower() for answer in question.answers}
         found = "" if right else f"the answer {given} is not right" if given else "there is no answer"
         marks.append(Mark(f"question {n + 1}", int(right), 1, found, "" if right else question.hint))
+    missed: dict[Look | None, str] = {}
     for check in lab.checks:
+        if check.after in missed:
+            first = missed[check.look] = missed[check.after]
+            marks.append(Mark(check.wanted, 0, check.points, f"this is looked at after: {first}"))
+            continue
         try:
             check.look()
         except Missing as missing:
+            missed[check.look] = check.wanted
             marks.append(Mark(check.wanted, 0, check.points, str(missing), check.hint))
         else:
             marks.append(Mark(check.wanted, check.points, check.points))

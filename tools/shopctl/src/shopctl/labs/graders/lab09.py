@@ -37,9 +37,9 @@ def three_pods() -> None:
     f"of {READS} reads by {CLIENTS} clients, the slow pod answers some, at most {SPARED}",
     points=3,
     hint="The edge must choose the pod that has the least to do. Which policy knows that?",
+    after=three_pods,
 )
 def the_slow_pod_is_spared() -> None:
-    three_pods()
     if not 0 < (slow := reads_of_the_slow_pod()) <= SPARED:
         raise Missing(f"the slow pod answered {slow}")
 
@@ -48,12 +48,9 @@ def the_slow_pod_is_spared() -> None:
     "the release has the policy that the edge uses",
     points=1,
     hint="Set the policy that helps as a value of the release: an upgrade undoes what you change at the Deployment.",
+    after=the_slow_pod_is_spared,
 )
 def the_next_upgrade_keeps_it() -> None:
-    try:
-        the_slow_pod_is_spared()
-    except Missing:
-        raise Missing("the slow pod is not spared yet") from None
     given = released_values("edge")["lbPolicy"]
     (nginx, *_) = told("kubectl", "get", "deployment", "edge", "--output", "json")["spec"]["template"]["spec"][
         "containers"

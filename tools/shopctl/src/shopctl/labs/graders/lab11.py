@@ -92,9 +92,9 @@ def it_fires() -> None:
     "OrderWaits is silent in a busy shop, where each order takes a second",
     points=2,
     hint="In a busy shop there is always an order that is not finished. How does one that waits differ?",
+    after=it_fires,
 )
 def it_is_silent() -> None:
-    it_fires()
     if fires("RESERVED", open_orders="3x6", oldest="1x6"):
         raise Missing("it fires, although no order waits")
 
@@ -117,9 +117,9 @@ def it_has_fired() -> None:
     "it is over: the shop is healthy, nothing fires, and no order is open",
     points=1,
     hint="Which service does not run? `make status` shows it. Then give Prometheus two scrapes.",
+    after=it_has_fired,
 )
 def it_is_over() -> None:
-    it_has_fired()
     the_shop_is_observed()
     if holds(FIRING):
         raise Missing("OrderWaits fires")

@@ -42,7 +42,7 @@ lab.question("b", hint="Who still has the message, and who notices that somebody
     "the order from before the loss became CONFIRMED, and none is open",
     points=3,
     hint="Which message does it wait for? Nobody but its sender still has it; docs/runbooks/RabbitMQDown.md."
-    " If it is CANCELLED or EXPIRED, go back to Break.",
+    " If it is CANCELLED or EXPIRED, start rabbitmq and payment, and go back to Break.",
 )
 def the_order_is_confirmed() -> None:
     if VOLUME not in looking.said("docker", "volume", "ls", "--quiet").split():
@@ -70,7 +70,7 @@ def listed(orders: dict[str, str]) -> str:
     "the audit finds nothing",
     points=2,
     hint="`make audit` prints a line for each invariant; docs/checkout.md. An archive still has what RabbitMQ lost.",
+    after=the_order_is_confirmed,
 )
 def nothing_is_wrong() -> None:
-    the_order_is_confirmed()
     audit_is_clean()

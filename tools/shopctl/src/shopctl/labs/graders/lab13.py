@@ -75,9 +75,9 @@ def use(status: dict[str, Any]) -> str:
     f"{CLIENTS} clients get at least {FASTER} times as many reads a second as one pod alone could answer",
     points=2,
     hint="`shopctl lab read --clients 16` shows what each pod answers. Does each get its share?",
+    after=there_are_pods,
 )
 def the_sale_is_carried() -> None:
-    there_are_pods()
     through_edge(Load(READS, CLIENTS))  # a new pod is slow at first
     alone = through_pod(pods("catalog")[0], Load(READS, CLIENTS)).took.seconds
     together = through_edge(Load(PODS * READS, CLIENTS)).took.seconds / PODS
