@@ -73,7 +73,7 @@ def test_a_double_click_and_the_back_button_add_once_without_javascript(visit, a
     put_into_cart(page, IN_STOCK)  # so that all clicks belong to one session
     page.goto(f"/p/{sku}")
     page.get_by_role("button", name="Add to cart").dblclick()
-    page.wait_for_url("**/cart*")
+    expect(page).to_have_url(re.compile("/cart"))  # of two navigations, the second ends the first: wait for none
     page.go_back()
     page.get_by_role("button", name="Add to cart").click()
 
@@ -162,7 +162,7 @@ def test_a_double_click_and_the_back_button_make_one_order(visit, without) -> No
     check_out(page)
     with without("payment"):  # so that the cart stays as it is
         page.get_by_role("button", name="Order now").dblclick()
-        page.wait_for_url("**/orders/*")
+        expect(page).to_have_url(re.compile("/orders/"))
         first = page.url.partition("?")[0]  # the second click may lead there with a notice
         page.go_back()
         check_out(page)
