@@ -3,7 +3,6 @@
 from typing import Any
 
 from shopctl.labs import Lab, Missing, looking
-from shopctl.labs.looking import told
 from shopctl.place import Place
 
 lab = Lab()
@@ -71,7 +70,7 @@ def its_pages_open() -> None:
 )
 def an_order_is_confirmed() -> None:
     running = looking.containers()
-    created = told("docker", "network", "inspect", *networks(running["valkey"]))
+    created = looking.told("docker", "network", "inspect", *networks(running["valkey"]))
     since = max(
         *(running[name]["State"]["StartedAt"] for name in ("valkey", *USERS)),
         *(each["Created"] for each in created),
