@@ -193,6 +193,8 @@ class Flow:
             try:
                 answer = call()
                 said = f"{answer.status_code} {answer.request.method} {answer.request.url.path}"
+                if answer.status_code >= 500:
+                    said += f": {answer.text}"
             except httpx2.TransportError as error:
                 said = repr(error)
             ok = answer is not None and answer.status_code < 500
