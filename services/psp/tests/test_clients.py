@@ -1,10 +1,13 @@
 """The sender of webhooks, against a receiver over a real connection."""
 
+import asyncio
 import hashlib
 import hmac
 import logging
+import socket
 import time
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -41,6 +44,24 @@ async def test_an_answer_other_than_2xx_is_a_failure(receiver: Receiver, webhook
 async def test_a_receiver_that_is_down_is_a_failure() -> None:
     sender = HttpWebhookSender("http://127.0.0.1:9/hook", SECRET, connections=1)
     assert not await sender.send(REFUND)
+    await sender.close()
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+async def test_a_receiver_that_moved_is_found_when_its_old_address_is_forgotten(
+    webhook_url: str, monkeypatch: pytest.MonkeyPatch, remembers: bool
+) -> None:
+    monkeypatch.setattr("psp.clients.ADDRESS_SECONDS", 60 if remembers else 0.05)
+    port = urlsplit(webhook_url).port
+    address = "127.0.0.2"  # nobody listens there
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+    )
+    sender = HttpWebhookSender(f"http://receiver:{port}/hook", SECRET, connections=1)
+    assert not await sender.send(REFUND)
+    address = "127.0.0.1"
+    await asyncio.sleep(0.2)
+    assert await sender.send(REFUND) != remembers
     await sender.close()
 
 

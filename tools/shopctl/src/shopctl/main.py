@@ -44,6 +44,12 @@ HIDDEN = {"packages", "derive"}  # for the Makefile
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 
+def _is_here(command: str) -> bool:
+    """Whether there is such a command, and its package is installed."""
+    package, _, _ = COMMANDS.get(command, "").rpartition(".")
+    return bool(package and find_spec(package))
+
+
 class Commands(TyperGroup):
     """Imports a command when it is used: some need clients that take a second to load.
 
@@ -51,10 +57,10 @@ class Commands(TyperGroup):
     """
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
-        return [name for name, place in COMMANDS.items() if find_spec(place.rpartition(".")[0])]
+        return [name for name in COMMANDS if _is_here(name)]
 
     def get_command(self, ctx: typer.Context, cmd_name: str):  # type: ignore[no-untyped-def,override]
-        if cmd_name not in self.list_commands(ctx):
+        if not _is_here(cmd_name):
             return None
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         found = getattr(import_module(module), attribute)

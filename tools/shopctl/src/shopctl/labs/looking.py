@@ -192,6 +192,11 @@ def ready_pods(selector: str) -> list[dict[str, Any]]:
     return [each for each in found if "deletionTimestamp" not in each["metadata"] and _is_ready(each)]
 
 
+def api_pods(service: str) -> list[dict[str, Any]]:
+    """Return the pods of a service that answer its requests, are ready and will stay."""
+    return ready_pods(f"app.kubernetes.io/name={service},app.kubernetes.io/component=api")
+
+
 def _is_ready(pod: dict[str, Any]) -> bool:
     conditions = pod["status"].get("conditions", ())
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.request import urlopen
 
 from shopctl.labs import Missing, reader
-from shopctl.labs.looking import ready_pods, told
+from shopctl.labs.looking import api_pods, told
 from shopctl.labs.reader import Load, Took
 
 __all__ = ["Counted", "Load", "Pod", "pods", "quantile", "through_edge", "through_pod", "through_service"]
@@ -102,7 +102,7 @@ def counted(load: Load, *command: str) -> Counted:
 
 def pods(service: str) -> list[Pod]:
     """Return the pods to which the Service sends requests, the newest first. Raises Missing if there is none."""
-    ready = ready_pods(f"app.kubernetes.io/name={service},app.kubernetes.io/component=api")
+    ready = api_pods(service)
     ready.sort(key=lambda each: each["metadata"]["creationTimestamp"], reverse=True)
     if not ready:
         raise Missing(f"no pod of {service} is ready")

@@ -1,7 +1,5 @@
 """Lab 10: two replicas on two nodes, budgets, and a release that says so."""
 
-from typing import Any
-
 from shopctl.labs import Lab, Missing, looking
 
 lab = Lab()
@@ -35,10 +33,6 @@ lab.question("b", hint="after how many seconds was it noticed?")
 lab.question("a", hint="the cable was pulled, not the plug; were the containers started again?")
 
 
-def pods(app: str) -> list[dict[str, Any]]:
-    return looking.ready_pods(f"app.kubernetes.io/name={app},app.kubernetes.io/component=api")
-
-
 @lab.check(
     "catalog and edge have two ready pods each, on two nodes",
     points=2,
@@ -46,7 +40,7 @@ def pods(app: str) -> list[dict[str, Any]]:
 )
 def two_of_each() -> None:
     for app in REPLICATED:
-        ready = pods(app)
+        ready = looking.api_pods(app)
         nodes = {pod["spec"]["nodeName"] for pod in ready}
         if len(ready) < 2 or len(nodes) < 2:
             raise Missing(f"{app} has {len(ready)} ready pods on {len(nodes)} nodes")
@@ -55,7 +49,7 @@ def two_of_each() -> None:
 @lab.check("a budget for each lets one pod be evicted", points=2, hint="a PodDisruptionBudget: who could create it?")
 def budgets_permit_one() -> None:
     for app in REPLICATED:
-        looking.one_may_be_evicted(app, pods(app))
+        looking.one_may_be_evicted(app, looking.api_pods(app))
 
 
 @lab.check("the release says that there are two", points=2, hint="`helm get values shop`; docs/kubernetes.md, Scaling")
